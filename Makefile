@@ -1,0 +1,45 @@
+# make demo   the whole pass on a synthetic world: scenes, training, test, table, pictures
+# make test   the test suite        make lint   ruff, pyright, import-linter
+# make bench  benchmarks            make test-slow   tests that take minutes
+# Each sets up what it needs first (.venv). To keep an installed torch or mmcv, or to choose others:
+#   make demo TORCH=keep MMCV=keep            use what `python3` has already
+#   make demo TORCH="torch==2.4.1 --index-url https://..."
+PYTHON ?= python3
+VENV ?= .venv
+export TORCH MMCV SPCONV
+
+BIN := $(VENV)/bin
+# Golden vectors and small real frames, where they lie beside the checkout; tests skip without.
+ifneq ($(wildcard ../shared/golden),)
+export GEMINI_SHARED ?= $(abspath ../shared)
+endif
+
+.PHONY: setup demo test test-slow lint format bench clean
+
+setup:
+	@$(PYTHON) tools/setup_env.py --venv $(VENV)
+
+demo: setup
+	@$(BIN)/python tools/demo.py
+
+test: setup
+	@$(BIN)/python -m pytest $(ARGS)
+
+test-slow: setup
+	@$(BIN)/python -m pytest -m slow $(ARGS)
+
+lint: setup
+	@$(BIN)/ruff check .
+	@$(BIN)/ruff format --check .
+	@$(BIN)/pyright --pythonpath $(BIN)/python
+	@$(BIN)/lint-imports
+
+format: setup
+	@$(BIN)/ruff check --fix .
+	@$(BIN)/ruff format .
+
+bench: setup
+	@$(BIN)/python tools/benchmark.py all --quick
+
+clean:
+	rm -rf build dist *.egg-info .pytest_cache .ruff_cache

@@ -1,0 +1,58 @@
+"""Package gemini_det3d: pure Python, with its configs inside the wheel."""
+
+from __future__ import annotations
+
+import re
+import shutil
+from pathlib import Path
+
+from setuptools import find_packages, setup
+from setuptools.command.build_py import build_py
+
+ROOT = Path(__file__).resolve().parent
+
+
+class BuildWithConfigs(build_py):
+    """Lay configs/ into the package, so that a wheel needs no checkout."""
+
+    def run(self) -> None:
+        """Build the modules, then copy the configs beside them."""
+        super().run()
+        if not self.editable_mode:
+            target = Path(self.build_lib) / "gemini_det3d" / "configs"
+            shutil.copytree(ROOT / "configs", target, dirs_exist_ok=True)
+
+
+def _version() -> str:
+    text = (ROOT / "gemini_det3d" / "__init__.py").read_text(encoding="utf-8")
+    return re.search(r"""__version__ = ["'](.+)["']""", text).group(1)
+
+
+setup(
+    name="gemini_det3d",
+    version=_version(),
+    description="GeminiFusion as a plug-in for mmdetection3d: pixel-wise fusion of two modalities",
+    long_description=(ROOT / "README.md").read_text(encoding="utf-8"),
+    long_description_content_type="text/markdown",
+    license="Apache-2.0",
+    python_requires=">=3.10",
+    packages=find_packages(include=["gemini_det3d", "gemini_det3d.*"]),
+    include_package_data=False,
+    cmdclass={"build_py": BuildWithConfigs},
+    # mmcv, mmdet, mmdet3d, mmengine and spconv are the host's: `gemini-det3d doctor` checks them.
+    install_requires=["torch>=2.1", "numpy<2", "matplotlib", "tqdm"],
+    extras_require={
+        "mmdet3d": ["mmengine>=0.10.7", "mmcv==2.1.0", "mmdet==3.3.0", "mmdet3d==1.4.0"],
+        "spconv": ["spconv==2.3.8"],
+        "triton": ["triton==3.6.0"],
+        "onnx": ["onnx==1.23.2", "onnxruntime==1.31.1", "onnxscript==0.7.2", "ml_dtypes==0.5.4"],
+        "test": ["pytest==9.2.0"],
+        "lint": ["ruff==0.17.6", "pyright==1.1.414", "import-linter==2.16"],
+    },
+    entry_points={"console_scripts": ["gemini-det3d=gemini_det3d.cli:main"]},
+    classifiers=[
+        "License :: OSI Approved :: Apache Software License",
+        "Programming Language :: Python :: 3",
+        "Topic :: Scientific/Engineering :: Image Recognition",
+    ],
+)

@@ -1,0 +1,35 @@
+"""Shared fixtures: seeds, the device, and the folder of golden and real data."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+import torch
+
+os.environ.setdefault("MPLBACKEND", "Agg")
+
+
+@pytest.fixture(autouse=True)
+def _seed() -> None:
+    torch.manual_seed(0)
+
+
+@pytest.fixture
+def shared_dir() -> Path:
+    """Folder with golden/ and data/; tests that need it skip without it."""
+    folder = os.environ.get("GEMINI_SHARED")
+    if not folder or not Path(folder).is_dir():
+        pytest.skip("GEMINI_SHARED names no folder with golden/ and data/")
+    return Path(folder).resolve()
+
+
+@pytest.fixture
+def cuda() -> torch.device:
+    """A CUDA device; without one the test skips, or fails under GEMINI_REQUIRE_CUDA=1."""
+    if torch.cuda.is_available():
+        return torch.device("cuda")
+    if os.environ.get("GEMINI_REQUIRE_CUDA") == "1":
+        pytest.fail("GEMINI_REQUIRE_CUDA=1 but no CUDA device is visible")
+    pytest.skip("no CUDA device")
