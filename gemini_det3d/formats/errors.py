@@ -1,0 +1,24 @@
+"""The one error that every reader of a user's file raises."""
+
+from __future__ import annotations
+
+import os
+
+
+class FormatError(ValueError):
+    """A file that cannot be used, said in one line: ``<file>: <fault>``.
+
+    Args:
+        path: The file at fault.
+        fault: What is wrong with it, with the values seen and, where there is one, the line.
+    """
+
+    def __init__(self, path: str | os.PathLike, fault: str) -> None:
+        """Compose the line; the arguments are the class's."""
+        self.path = os.fspath(path)
+        self.fault = ' '.join(str(fault).split())
+        super().__init__(f'{self.path}: {self.fault}')
+
+    def __reduce__(self) -> tuple:
+        """Rebuild from both arguments, so the error survives the way out of a worker process."""
+        return type(self), (self.path, self.fault)
