@@ -1,0 +1,111 @@
+"""Augmentations as matrices, so that undoing them is one inverse.
+
+mmdet3d augments points step by step and records the steps ("R" rotate, "S" scale, "T" translate,
+"HF"/"VF" flips) in ``transformation_3d_flow``; images are resized, cropped, then flipped. Both are
+affine, so each becomes one matrix and the whole way from an augmented point to an augmented pixel
+is a single product (see :func:`gemini_det3d.geometry.point_to_pixel_matrix`).
+
+Shapes: ``(4, 4)`` acts on homogeneous columns ``[x, y, z, 1]``, ``(3, 3)`` on ``[u, v, 1]``.
+All float64: the matrices are tiny and rounding here would move every pixel.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor
+
+# The axis whose sign a flip changes, per mmdet3d coordinate frame
+# (LiDAR: x front, y left; depth: x right, y front; camera: x right, z front).
+FLIP_AXIS = {
+    "LIDAR": {"HF": 1, "VF": 0},
+    "DEPTH": {"HF": 0, "VF": 1},
+    "CAMERA": {"HF": 0, "VF": 2},
+}
+
+
+def points_matrix(
+    flow: Sequence[str],
+    rotation: Tensor | None = None,
+    scale: float | None = None,
+    translation: Tensor | None = None,
+    coord_type: str = "LIDAR",
+) -> Tensor:
+    """Matrix of a recorded sequence of point augmentations, original -> augmented.
+
+    Args:
+        flow: The steps in the order they were applied, out of R, S, T, HF, VF.
+        rotation: ``(3, 3)`` in mmdet3d's row-vector convention (``augmented = point @ rotation``).
+        scale: Factor of the "S" step.
+        translation: ``(3,)`` metres, of the "T" step.
+        coord_type: 'LIDAR', 'DEPTH' or 'CAMERA'; decides which axis a flip changes.
+
+    Returns:
+        ``(4, 4)`` float64.
+
+    Raises:
+        ValueError: An unknown step or frame, or a step whose value was not given.
+    """
+    if coord_type not in FLIP_AXIS:
+        raise ValueError(f"coord_type must be one of {sorted(FLIP_AXIS)}, got {coord_type!r}")
+    values = {"R": rotation, "S": scale, "T": translation}
+    matrix = torch.eye(4, dtype=torch.float64)
+    for step in flow:
+        if step in values and values[step] is None:
+            raise ValueError(f"step {step!r} of the augmentation was recorded without its value")
+        matrix = _step_matrix(step, values, coord_type) @ matrix
+    return matrix
+
+
+def image_matrix(
+    scale: Sequence[float],
+    crop_offset: Sequence[float] = (0.0, 0.0),
+    flip: bool = False,
+    width_px: float | None = None,
+) -> Tensor:
+    """Matrix of an image augmentation: resize, then crop, then horizontal flip.
+
+    Pixel coordinates are continuous with the image's left edge at 0 and right edge at its width,
+    so a resize is a plain factor and a flip is ``width - u``, both exact.
+
+    Args:
+        scale: ``(w_scale, h_scale)`` of the resize.
+        crop_offset: ``(left, top)`` of the crop in pixels of the resized image.
+        flip: Whether the image was mirrored left to right.
+        width_px: Width of the image when it was flipped (after the crop, before padding).
+
+    Returns:
+        ``(3, 3)`` float64, original pixel -> augmented pixel.
+
+    Raises:
+        ValueError: ``flip`` without ``width_px``.
+    """
+    matrix = torch.tensor(
+        [[scale[0], 0, -crop_offset[0]], [0, scale[1], -crop_offset[1]], [0, 0, 1]],
+        dtype=torch.float64,
+    )
+    if not flip:
+        return matrix
+    if width_px is None:
+        raise ValueError("a flipped image needs width_px")
+    mirror = torch.tensor([[-1, 0, width_px], [0, 1, 0], [0, 0, 1]], dtype=torch.float64)
+    return mirror @ matrix
+
+
+def _step_matrix(step: str, values: dict, coord_type: str) -> Tensor:
+    matrix = torch.eye(4, dtype=torch.float64)
+    if step == "R":
+        matrix[:3, :3] = torch.as_tensor(values["R"], dtype=torch.float64).T
+    elif step == "S":
+        matrix[:3, :3] *= float(values["S"])
+    elif step == "T":
+        matrix[:3, 3] = torch.as_tensor(values["T"], dtype=torch.float64)
+    elif step in FLIP_AXIS[coord_type]:
+        axis = FLIP_AXIS[coord_type][step]
+        matrix[axis, axis] = -1
+    else:
+        raise ValueError(
+            f"unknown step {step!r} in the recorded augmentation; known: R, S, T, HF, VF"
+        )
+    return matrix

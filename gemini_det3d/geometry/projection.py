@@ -1,0 +1,70 @@
+"""From an augmented point to a pixel of the augmented image, in one matrix.
+
+With ``A`` the point augmentation, ``P`` the calibrated projection and ``I`` the image augmentation,
+``pixel ~ I P A^-1 point`` holds for homogeneous coordinates; depth is the third row, which ``I``
+leaves alone.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+# Depth in metres below which a point counts as at or behind the camera.
+MIN_DEPTH_M = 1e-3
+
+
+def point_to_pixel_matrix(projection: Tensor, points: Tensor, image: Tensor) -> Tensor:
+    """Compose projection and both augmentations.
+
+    Args:
+        projection: ``(3, 4)`` or ``(4, 4)``, original point -> original pixel (times depth).
+        points: ``(4, 4)``, original point -> augmented point.
+        image: ``(3, 3)``, original pixel -> augmented pixel.
+
+    Returns:
+        ``(3, 4)`` float64, augmented point -> augmented pixel (times depth).
+
+    Raises:
+        ValueError: ``points`` cannot be inverted (a scale of zero, a flat rotation).
+    """
+    points = points.double()
+    determinant = torch.linalg.det(points)
+    if not torch.isfinite(determinant) or determinant.abs() < 1e-12:
+        raise ValueError("the point augmentation cannot be undone: its matrix is singular")
+    return image.double() @ projection.double()[:3] @ torch.linalg.inv(points)
+
+
+def project(points: Tensor, matrix: Tensor) -> tuple[Tensor, Tensor]:
+    """Pixels and depths of points.
+
+    Args:
+        points: ``(N, 3)`` in the frame that ``matrix`` reads.
+        matrix: ``(3, 4)`` or ``(4, 4)``, point -> pixel times depth.
+
+    Returns:
+        ``(N, 2)`` pixels (u right, v down; left and top edge at 0) and ``(N,)`` depths in metres,
+        both float64. Points behind the camera have negative depth and mirrored pixels; a depth of
+        exactly zero is divided as ``MIN_DEPTH_M``, so nothing is infinite.
+    """
+    matrix = matrix.to(device=points.device, dtype=torch.float64)
+    camera = points.double() @ matrix[:3, :3].T + matrix[:3, 3]
+    depth = camera[:, 2]
+    divisor = torch.where(depth == 0, torch.full_like(depth, MIN_DEPTH_M), depth)
+    return camera[:, :2] / divisor[:, None], depth
+
+
+def in_view(pixels: Tensor, depth: Tensor, height_px: int, width_px: int) -> Tensor:
+    """Which points the camera really sees: in front of it and inside the image.
+
+    Args:
+        pixels: ``(N, 2)``.
+        depth: ``(N,)`` metres.
+        height_px: Image height without padding.
+        width_px: Image width without padding.
+
+    Returns:
+        ``(N,)`` bool.
+    """
+    u, v = pixels.unbind(-1)
+    return (depth > MIN_DEPTH_M) & (u >= 0) & (u < width_px) & (v >= 0) & (v < height_px)
