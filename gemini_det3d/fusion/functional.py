@@ -1,0 +1,195 @@
+"""GeminiFusion as pure functions: two aligned streams read each other token by token.
+
+The one obvious definition; everything faster is compared with it. Channel last, any leading axes.
+
+Stream i attends to two keys only, a noisy copy of itself and itself weighted by how related its
+partner j is (GeminiFusion, Jia et al., ICML 2024, section 3; arXiv 2406.01210):
+
+    phi = softmax_C(MLP([x_i ; x_j]))                  relation discriminator, shared by directions
+    K = [x_i + k_noise_i, x_i * phi]                   V = [x_i + v_noise_i, x_j]
+    y_i = x_i + MHA_i(query x_i, K, V)
+
+A softmax over two keys is a sigmoid of the difference of their logits, so the attention is a gate:
+
+    a = sigmoid(<W_q x_i + b_q, W_k (x_i * phi - x_i - k_noise_i)> / sqrt(d))        one per head
+    y_i = x_i + W_o [(1 - a) W_v (x_i + v_noise_i) + a W_v x_j + b_v] + b_o
+
+The key bias cancels. Where the paper's text (a 1x1 convolution as discriminator, one noise for
+both streams) and the released code (two-layer MLP, one noise row per direction) differ, the code
+is followed.
+
+Shape shorthand: `...` any leading axes, C channels, h heads, d = C / h.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from .base import keep_own
+
+__all__ = [
+    "FusionParameters",
+    "attention_gate",
+    "fuse_one_way",
+    "gemini_fusion",
+    "gemini_gates",
+    "relation_score",
+]
+
+
+class FusionParameters(NamedTuple):
+    """Parameters of both directions; direction i has stream i as its query.
+
+    Rows that one product can compute lie next to each other: `in_weight` is
+    [query_0, value_0, value_1, query_1, key_0, key_1], so stream 0 meets rows 0 to 3C (its query,
+    its value in either direction) and stream 1 rows C to 4C. `in_bias` has the same order; its
+    key rows cancel in the attention and are kept for the released checkpoints alone: their
+    gradient is exactly zero.
+
+    Attributes:
+        in_weight: (6C, C).
+        in_bias: (6C,).
+        out_weight: (2, C, C), one output projection per direction.
+        out_bias: (2, C).
+        relation_in_weight: (C, 2C) on [query stream ; partner]; None without discriminator.
+        relation_in_bias: (C,) or None.
+        relation_out_weight: (C, C) or None.
+        relation_out_bias: (C,) or None.
+        key_noise: (2, C), or None without noise.
+        value_noise: (2, C), or None without noise.
+    """
+
+    in_weight: Tensor
+    in_bias: Tensor
+    out_weight: Tensor
+    out_bias: Tensor
+    relation_in_weight: Tensor | None = None
+    relation_in_bias: Tensor | None = None
+    relation_out_weight: Tensor | None = None
+    relation_out_bias: Tensor | None = None
+    key_noise: Tensor | None = None
+    value_noise: Tensor | None = None
+
+    def query(self, direction: int) -> tuple[Tensor, Tensor]:
+        """Weight (C, C) and bias (C,) of the query projection."""
+        return self._rows(0 if direction == 0 else 3)
+
+    def value(self, direction: int) -> tuple[Tensor, Tensor]:
+        """Weight (C, C) and bias (C,) of the value projection."""
+        return self._rows(1 + direction)
+
+    def key(self, direction: int) -> Tensor:
+        """Weight (C, C) of the key projection; its bias cancels."""
+        return self._rows(4 + direction)[0]
+
+    def _rows(self, block: int) -> tuple[Tensor, Tensor]:
+        channels = self.in_weight.shape[1]
+        rows = slice(block * channels, (block + 1) * channels)
+        return self.in_weight[rows], self.in_bias[rows]
+
+
+def gemini_fusion(
+    first: Tensor,
+    second: Tensor,
+    parameters: FusionParameters,
+    num_heads: int,
+    valid: Tensor | None = None,
+) -> tuple[Tensor, Tensor]:
+    """Fuse two aligned streams; both directions read the unfused inputs.
+
+    Args:
+        first: (..., C).
+        second: (..., C).
+        parameters: Of both directions.
+        num_heads: h, a divisor of C.
+        valid: Bool (...). Where False both tokens keep their own value bit by bit, and neither
+            values nor gradients see the other stream. None: all are valid.
+
+    Returns:
+        Fused first and second, each (..., C).
+    """
+    seen_first, seen_second = _hide(first, valid), _hide(second, valid)
+    fused_first = fuse_one_way(seen_first, seen_second, parameters, 0, num_heads)
+    fused_second = fuse_one_way(seen_second, seen_first, parameters, 1, num_heads)
+    return keep_own(valid, fused_first, first), keep_own(valid, fused_second, second)
+
+
+def fuse_one_way(
+    own: Tensor, other: Tensor, parameters: FusionParameters, direction: int, num_heads: int
+) -> Tensor:
+    """One direction: the stream `own` (..., C) reads its twin in `other` (..., C).
+
+    Args:
+        own: (..., C), the query stream: stream `direction` of the pair.
+        other: (..., C), the partner.
+        parameters: Of both directions.
+        direction: 0 when `own` is the first stream, 1 when it is the second.
+        num_heads: h, a divisor of C.
+
+    Returns:
+        (..., C).
+    """
+    gate = attention_gate(own, other, parameters, direction, num_heads)[..., None]
+    weight, bias = parameters.value(direction)
+    noisy = own if parameters.value_noise is None else own + parameters.value_noise[direction]
+    value_own = F.linear(noisy, weight, bias).unflatten(-1, (num_heads, -1))
+    value_other = F.linear(other, weight, bias).unflatten(-1, (num_heads, -1))
+    read = ((1 - gate) * value_own + gate * value_other).flatten(-2)
+    return own + F.linear(read, parameters.out_weight[direction], parameters.out_bias[direction])
+
+
+def attention_gate(
+    own: Tensor, other: Tensor, parameters: FusionParameters, direction: int, num_heads: int
+) -> Tensor:
+    """How much each head of `own` (..., C) reads of `other`: (..., h) in [0, 1].
+
+    Without discriminator the second key is the partner itself, as in plain cross-attention.
+    """
+    if parameters.relation_in_weight is None:
+        key_difference = other - own
+    else:
+        key_difference = own * relation_score(own, other, parameters) - own
+    if parameters.key_noise is not None:
+        key_difference = key_difference - parameters.key_noise[direction]
+    query = F.linear(own, *parameters.query(direction)).unflatten(-1, (num_heads, -1))
+    key = F.linear(key_difference, parameters.key(direction)).unflatten(-1, (num_heads, -1))
+    return torch.sigmoid((query * key).sum(-1) * key.shape[-1] ** -0.5)
+
+
+def relation_score(own: Tensor, other: Tensor, parameters: FusionParameters) -> Tensor:
+    """Relation discriminator phi of the query stream and its partner: (..., C), sums to 1.
+
+    The layers are shared by the two directions; the order [own ; other] tells them apart.
+    """
+    pair = torch.cat((own, other), dim=-1)
+    hidden = F.gelu(F.linear(pair, parameters.relation_in_weight, parameters.relation_in_bias))
+    logits = F.linear(hidden, parameters.relation_out_weight, parameters.relation_out_bias)
+    return logits.softmax(dim=-1)
+
+
+def gemini_gates(
+    first: Tensor,
+    second: Tensor,
+    parameters: FusionParameters,
+    num_heads: int,
+    valid: Tensor | None = None,
+) -> tuple[Tensor, Tensor]:
+    """How much each stream reads of the other, to look at: two (..., h) in [0, 1].
+
+    Arguments as in `gemini_fusion`; tokens that are not valid read nothing, so their gate is 0.
+    """
+    seen_first, seen_second = _hide(first, valid), _hide(second, valid)
+    gates = (
+        attention_gate(seen_first, seen_second, parameters, 0, num_heads),
+        attention_gate(seen_second, seen_first, parameters, 1, num_heads),
+    )
+    return tuple(_hide(gate, valid) for gate in gates)
+
+
+def _hide(stream: Tensor, valid: Tensor | None) -> Tensor:
+    """Zeros where not valid, so that neither values nor gradients there can spread."""
+    return stream if valid is None else torch.where(valid[..., None], stream, 0)

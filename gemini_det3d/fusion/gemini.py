@@ -1,0 +1,153 @@
+"""GeminiFusion: the module that owns the parameters of the operator."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import torch
+from torch import Tensor, nn
+
+from . import released
+from .base import FusionOperator, broadcast_valid, check_streams
+from .functional import FusionParameters, gemini_fusion, gemini_gates
+
+__all__ = ["GeminiFusion"]
+
+_LINEAR_INITS = ("trunc_normal", "xavier_uniform")
+
+
+class GeminiFusion(FusionOperator):
+    """Two aligned streams read each other token by token (see `functional` for the maths).
+
+    Args:
+        dim: Channels C of both streams.
+        num_heads: Heads per direction; must divide `dim`. 8 in all released models.
+        with_noise: Add the learned noise to the first key and value. Off: without those
+            parameters (an ablation of the paper, Table 9).
+        with_relation: Weigh the second key by the relation discriminator. Off: the second key is
+            the partner token itself (an ablation of the paper, Table 9).
+        linear_init: How the output projections and the discriminator start: "trunc_normal"
+            (std 0.02, as in the released segmentors) or "xavier_uniform" (as the released KITTI
+            detector, where mmengine re-initialises every linear layer).
+
+    Raises:
+        ValueError: A value above is out of its range; the message names the key.
+    """
+
+    def __init__(
+        self,
+        dim: int,
+        num_heads: int = 8,
+        with_noise: bool = True,
+        with_relation: bool = True,
+        linear_init: str = "trunc_normal",
+    ) -> None:
+        super().__init__(dim)
+        _check_arguments(dim, num_heads, linear_init)
+        self.num_heads = num_heads
+        self.linear_init = linear_init
+        self.in_weight = nn.Parameter(torch.empty(6 * dim, dim))
+        self.in_bias = nn.Parameter(torch.empty(6 * dim))
+        self.out_weight = nn.Parameter(torch.empty(2, dim, dim))
+        self.out_bias = nn.Parameter(torch.empty(2, dim))
+        self.relation_in_weight = _parameter(with_relation, dim, 2 * dim)
+        self.relation_in_bias = _parameter(with_relation, dim)
+        self.relation_out_weight = _parameter(with_relation, dim, dim)
+        self.relation_out_bias = _parameter(with_relation, dim)
+        self.key_noise = _parameter(with_noise, 2, dim)
+        self.value_noise = _parameter(with_noise, 2, dim)
+        self.reset_parameters()
+
+    @classmethod
+    def from_released(
+        cls, params: Mapping[str, Tensor], num_heads: int = 8, prefix: str = "", **options: object
+    ) -> GeminiFusion:
+        """Build the module from the released names (`cross_attn_0_to_1.in_proj_weight`, ...).
+
+        Args:
+            params: Released names to tensors; names outside the block are ignored. The tensors
+                are copied, dtype and device are kept.
+            num_heads: As in the constructor; no checkpoint stores it.
+            prefix: What stands before the block's names.
+            **options: Further arguments of the constructor.
+
+        Raises:
+            ValueError: A name is missing or has a wrong shape; the message names it.
+        """
+        ours = released.from_released(params, prefix)
+        weight = ours["in_weight"]
+        module = cls(weight.shape[1], num_heads, **options)
+        module = module.to(device=weight.device, dtype=weight.dtype)
+        module.load_state_dict(ours)
+        return module
+
+    def to_released(self, prefix: str = "") -> dict[str, Tensor]:
+        """The state dict under the released names: the inverse of `from_released`."""
+        return released.to_released(self.state_dict(), prefix)
+
+    @torch.no_grad()
+    def reset_parameters(self) -> None:
+        """Draw all parameters anew, distributed as in the released code."""
+        bound = (6 / (4 * self.dim)) ** 0.5  # Xavier of the (3C, C) matrix of one direction
+        self.in_weight.uniform_(-bound, bound)
+        for weight in self.out_weight:
+            self._init_linear(weight)
+        for bias in (self.in_bias, self.out_bias):
+            bias.zero_()
+        if self.relation_in_weight is not None:
+            self._init_linear(self.relation_in_weight)
+            self._init_linear(self.relation_out_weight)
+            self.relation_in_bias.zero_()
+            self.relation_out_bias.zero_()
+        if self.key_noise is not None:
+            self.key_noise.normal_()
+            self.value_noise.normal_()
+
+    def _init_linear(self, weight: Tensor) -> None:
+        if self.linear_init == "trunc_normal":
+            nn.init.trunc_normal_(weight, std=0.02)
+        else:
+            nn.init.xavier_uniform_(weight)
+
+    def fusion_parameters(self) -> FusionParameters:
+        """The parameters as `functional` takes them."""
+        return FusionParameters(*(getattr(self, name) for name in FusionParameters._fields))
+
+    def fuse(self, first: Tensor, second: Tensor, valid: Tensor | None) -> tuple[Tensor, Tensor]:
+        """Fuse checked streams (..., C); see `FusionOperator.forward`."""
+        return gemini_fusion(first, second, self.fusion_parameters(), self.num_heads, valid)
+
+    def gates(
+        self, first: Tensor, second: Tensor, valid: Tensor | None = None
+    ) -> tuple[Tensor, Tensor]:
+        """How much each stream reads of the other: two (..., num_heads) in [0, 1].
+
+        Arguments as in `forward`; tokens that are not valid have gate 0.
+        """
+        check_streams(first, second, self.dim, type(self).__name__)
+        if valid is not None:
+            valid = broadcast_valid(valid, first.shape[:-1])
+        return gemini_gates(first, second, self.fusion_parameters(), self.num_heads, valid)
+
+    def extra_repr(self) -> str:
+        """Show what the printed model should tell."""
+        return (
+            f"dim={self.dim}, num_heads={self.num_heads}, "
+            f"with_noise={self.key_noise is not None}, "
+            f"with_relation={self.relation_in_weight is not None}"
+        )
+
+
+def _check_arguments(dim: int, num_heads: int, linear_init: str) -> None:
+    if not isinstance(num_heads, int) or isinstance(num_heads, bool) or num_heads < 1:
+        raise ValueError(f"GeminiFusion: num_heads must be a positive integer, got {num_heads!r}")
+    if dim % num_heads:
+        raise ValueError(f"GeminiFusion: num_heads={num_heads} must divide dim={dim}")
+    if linear_init not in _LINEAR_INITS:
+        raise ValueError(
+            f"GeminiFusion: linear_init must be one of {_LINEAR_INITS}, got {linear_init!r}"
+        )
+
+
+def _parameter(is_wanted: bool, *shape: int) -> nn.Parameter | None:
+    return nn.Parameter(torch.empty(*shape)) if is_wanted else None

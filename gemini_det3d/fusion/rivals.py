@@ -1,0 +1,55 @@
+"""The simple rivals of GeminiFusion: same call, so any can stand in.
+
+All keep the rule of `valid`: where it is False a token keeps its own value and reads nothing.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+
+from .base import FusionOperator, keep_own
+
+__all__ = ["ConcatFusion", "SumFusion"]
+
+
+class SumFusion(FusionOperator):
+    """Both streams become their sum. No parameters.
+
+    Args:
+        dim: Channels C of both streams.
+        num_heads: Without meaning here; taken so that operators can be swapped by one word.
+    """
+
+    def __init__(self, dim: int, num_heads: int = 8) -> None:
+        super().__init__(dim)
+        del num_heads
+
+    def fuse(self, first: Tensor, second: Tensor, valid: Tensor | None) -> tuple[Tensor, Tensor]:
+        """Sum checked streams (..., C); see `FusionOperator.forward`."""
+        total = first + second
+        return keep_own(valid, total, first), keep_own(valid, total, second)
+
+
+class ConcatFusion(FusionOperator):
+    """Each stream becomes a linear map of [own ; other], one map per direction.
+
+    Args:
+        dim: Channels C of both streams.
+        num_heads: Without meaning here; taken so that operators can be swapped by one word.
+    """
+
+    def __init__(self, dim: int, num_heads: int = 8) -> None:
+        super().__init__(dim)
+        del num_heads
+        self.to_first = nn.Linear(2 * dim, dim)
+        self.to_second = nn.Linear(2 * dim, dim)
+
+    def fuse(self, first: Tensor, second: Tensor, valid: Tensor | None) -> tuple[Tensor, Tensor]:
+        """Concatenate and map checked streams (..., C); see `FusionOperator.forward`."""
+        # zeros where not valid: a NaN there would reach the weights' gradients as 0 * NaN
+        seen_first = keep_own(valid, first, torch.zeros_like(first))
+        seen_second = keep_own(valid, second, torch.zeros_like(second))
+        fused_first = self.to_first(torch.cat((seen_first, seen_second), dim=-1))
+        fused_second = self.to_second(torch.cat((seen_second, seen_first), dim=-1))
+        return keep_own(valid, fused_first, first), keep_own(valid, fused_second, second)

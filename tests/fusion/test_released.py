@@ -1,0 +1,47 @@
+"""Whole released checkpoints: every fusion block is found and converted."""
+
+from __future__ import annotations
+
+import json
+
+import torch
+from reference import random_released
+
+from gemini_det3d.fusion import (
+    GeminiFusion,
+    convert_released_state_dict,
+    find_released_blocks,
+    to_released,
+)
+
+
+def test_blocks_are_converted_and_other_names_stay():
+    checkpoint = {"a.alpha": torch.ones(2)}
+    for index in range(3):
+        block = random_released(8, seed=index)
+        checkpoint.update({f"a.{index}.{name}": tensor for name, tensor in block.items()})
+    converted = convert_released_state_dict(checkpoint, lambda prefix: prefix + "operator.")
+    names = {f"a.{i}.operator.{name}" for i in range(3) for name in GeminiFusion(8).state_dict()}
+    assert converted.keys() == names | {"a.alpha"}
+    back = {"a.alpha": converted["a.alpha"]}
+    for prefix in find_released_blocks(checkpoint):
+        inner = prefix + "operator."
+        ours = {k[len(inner) :]: v for k, v in converted.items() if k.startswith(inner)}
+        back.update(to_released(ours, prefix))
+    assert back.keys() == checkpoint.keys()
+    assert all(torch.equal(back[name], checkpoint[name]) for name in checkpoint)
+
+
+def test_every_released_checkpoint_has_the_blocks_of_its_paper_row(shared_dir):
+    lists = json.loads((shared_dir / "golden" / "released_state_dict_keys.json").read_text())
+    wanted = {"segmentation_mit_b3_nyudv2": 28, "segmentation_mit_b5_nyudv2": 52}
+    wanted |= {"segmentation_swin_tiny_nyudv2": 12, "detection_mvxnet_kitti": 2}
+    for name, count in wanted.items():
+        checkpoint = {
+            key: torch.empty(shape, device="meta") for key, shape in dict(lists[name]).items()
+        }
+        assert len(find_released_blocks(checkpoint)) == count, name
+        before = sum(tensor.numel() for tensor in checkpoint.values())
+        converted = convert_released_state_dict(checkpoint)
+        assert sum(tensor.numel() for tensor in converted.values()) == before
+        assert not find_released_blocks(converted)
