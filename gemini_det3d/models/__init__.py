@@ -1,0 +1,18 @@
+"""Everything that mmdet3d's registry builds; importing it registers it."""
+
+from .detectors import GeminiMVXNet
+from .layers import SmallBatchNorm1d
+from .middle_encoders import GeminiSparseEncoder
+from .necks import PointFusionNeck
+from .operators import OPERATORS, build_operator
+from .voxel_encoders import GeminiDynamicVFE
+
+__all__ = [
+    "OPERATORS",
+    "GeminiDynamicVFE",
+    "GeminiMVXNet",
+    "GeminiSparseEncoder",
+    "PointFusionNeck",
+    "SmallBatchNorm1d",
+    "build_operator",
+]

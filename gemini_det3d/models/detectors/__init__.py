@@ -1,0 +1,5 @@
+"""Detectors."""
+
+from .mvxnet import GeminiMVXNet
+
+__all__ = ["GeminiMVXNet"]

@@ -1,0 +1,45 @@
+"""MVX-Net (Sindagi et al., ICRA 2019) as mmdet3d builds it, for batches as they come."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from mmdet3d.models.detectors import DynamicMVXFasterRCNN
+from mmdet3d.registry import MODELS
+from torch import Tensor
+
+
+@MODELS.register_module(force=True)
+class GeminiMVXNet(DynamicMVXFasterRCNN):
+    """``DynamicMVXFasterRCNN`` with the same arguments and parameter names.
+
+    The original takes the number of frames from the last point's batch index, so an empty last
+    frame shortens the batch and an empty batch is an IndexError. Here it is the number of frames.
+    """
+
+    def extract_pts_feat(
+        self,
+        voxel_dict: dict[str, Tensor],
+        points: list[Tensor] | None = None,
+        img_feats: Sequence[Tensor] | None = None,
+        batch_input_metas: list[dict] | None = None,
+    ) -> Sequence[Tensor] | None:
+        """Bird's-eye-view features of a batch of frames.
+
+        Args:
+            voxel_dict: ``voxels`` ``(N, C)`` points of all frames, ``coors`` ``(N, 4)``.
+            points: One ``(N_b, C)`` tensor per frame.
+            img_feats: Pyramid of ``(B, C, h, w)`` maps, or None without a camera.
+            batch_input_metas: Metadata of each frame.
+
+        Returns:
+            Feature maps for the box head.
+        """
+        if not self.with_pts_bbox:
+            return None
+        voxels, coors = self.pts_voxel_encoder(
+            voxel_dict["voxels"], voxel_dict["coors"], points, img_feats, batch_input_metas
+        )
+        features = self.pts_middle_encoder(voxels, coors, len(points))
+        features = self.pts_backbone(features)
+        return self.pts_neck(features) if self.with_pts_neck else features

@@ -1,0 +1,46 @@
+"""mmdet3d's ``SparseEncoder`` on any device, for any number of voxels."""
+
+from __future__ import annotations
+
+from mmdet3d.models.middle_encoders import SparseEncoder
+from mmdet3d.registry import MODELS
+from torch import Tensor
+
+from gemini_det3d.ops import enable_spconv_on_cpu
+
+
+@MODELS.register_module(force=True)
+class GeminiSparseEncoder(SparseEncoder):
+    """``SparseEncoder`` with the same arguments and parameter names.
+
+    Differs where the original fails: it trains on CPU, it normalises a single voxel, and a batch
+    without any voxel gives a map of zeros that is still part of the graph.
+    """
+
+    def __init__(
+        self,
+        in_channels: int,
+        sparse_shape: list[int],
+        norm_cfg: dict | None = None,
+        order: tuple[str, ...] = ("conv", "norm", "act"),
+        **kwargs,
+    ) -> None:
+        enable_spconv_on_cpu()
+        norm_cfg = norm_cfg or dict(type="SmallBatchNorm1d", eps=1e-3, momentum=0.01)
+        super().__init__(in_channels, sparse_shape, order=tuple(order), norm_cfg=norm_cfg, **kwargs)
+
+    def forward(self, voxel_features: Tensor, coors: Tensor, batch_size: int) -> Tensor:
+        """Sparse voxels to a dense bird's-eye-view map.
+
+        Args:
+            voxel_features: ``(M, C)``.
+            coors: ``(M, 4)`` as ``(batch, z, y, x)``.
+            batch_size: Number of frames, including those without a voxel.
+
+        Returns:
+            ``(B, C', H, W)``.
+        """
+        if voxel_features.shape[0]:
+            return super().forward(voxel_features, coors, int(batch_size))
+        voxel = voxel_features.new_zeros(1, self.in_channels) + 0 * voxel_features.sum()
+        return 0 * super().forward(voxel, coors.new_zeros(1, 4), int(batch_size))

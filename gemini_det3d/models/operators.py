@@ -1,0 +1,38 @@
+"""The fusion operators under their registry names, so a config swaps them by one word."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from mmdet3d.registry import MODELS
+
+from gemini_det3d.fusion import ConcatFusion, FusionOperator, GeminiFusion, SumFusion
+
+OPERATORS = (GeminiFusion, SumFusion, ConcatFusion)
+
+for _operator in OPERATORS:
+    MODELS.register_module(module=_operator, force=True)
+
+
+def build_operator(config: Mapping[str, Any] | None, dim: int) -> FusionOperator:
+    """Build the operator of a point-level neck.
+
+    Args:
+        config: Config with a registered ``type``; None means GeminiFusion as released for KITTI.
+        dim: Channels of both streams; overrides any ``dim`` in the config.
+
+    Raises:
+        KeyError: ``type`` is missing or names nothing that is registered.
+        ValueError: The type is registered but is no fusion operator, or its arguments are wrong.
+    """
+    config = dict(config or dict(type="GeminiFusion"))
+    if "type" not in config:
+        raise KeyError(f"operator needs a 'type', one of {[o.__name__ for o in OPERATORS]}")
+    if config["type"] in ("GeminiFusion", GeminiFusion):
+        # mmengine's Xavier initialisation reaches every linear layer of the released detector.
+        config.setdefault("linear_init", "xavier_uniform")
+    operator = MODELS.build({**config, "dim": dim})
+    if not isinstance(operator, FusionOperator):
+        raise ValueError(f"operator type {config['type']!r} is not a fusion operator")
+    return operator

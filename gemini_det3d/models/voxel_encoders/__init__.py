@@ -1,0 +1,5 @@
+"""Point-to-voxel encoders."""
+
+from .dynamic_fusion import GeminiDynamicVFE
+
+__all__ = ["GeminiDynamicVFE"]

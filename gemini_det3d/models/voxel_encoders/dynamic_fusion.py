@@ -1,0 +1,180 @@
+"""Dynamic voxel encoding with the image fused in after every layer.
+
+mmdet3d's ``DynamicVFE`` (dynamic voxels: Zhou et al., CoRL 2019) fuses after its last layer only;
+the released GeminiFusion detector does so after each layer, so later layers and the voxels'
+maxima already see the camera.
+
+Shapes: N points of all frames, M voxels, C channels; coordinates ``(batch, z, y, x)``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import torch
+from mmdet3d.models.voxel_encoders import DynamicVFE
+from mmdet3d.registry import MODELS
+from torch import Tensor, nn
+
+from gemini_det3d.models.necks.point_fusion import sample_shared, sampling_key
+from gemini_det3d.ops import VoxelIndex, scatter_max, scatter_mean
+
+
+@MODELS.register_module(force=True)
+class GeminiDynamicVFE(DynamicVFE):
+    """``DynamicVFE`` on any device, for any number of points, with fusion at chosen layers.
+
+    Args:
+        feat_channels: Output channels of each layer.
+        fusion_layer: Config of the last layer's fusion neck; the earlier layers get the same with
+            their own width (``mid_channels = out_channels = feat_channels[i]``). None: LiDAR only.
+        fuse_at: 'all' layers, as in the released GeminiFusion detector, or 'last', as in MVX-Net.
+        mode: 'max' or 'avg', how a voxel pools its points.
+        norm_cfg: Normalisation of the layers; the default survives a single point.
+        return_point_feats: Return the points' features instead of the voxels'.
+        **kwargs: The other arguments of ``DynamicVFE``.
+
+    Raises:
+        ValueError: ``fuse_at`` or ``mode`` is none of the above, ``feat_channels`` is empty, or
+            the neck's ``pts_channels`` is not the last layer's width.
+    """
+
+    def __init__(
+        self,
+        in_channels: int = 4,
+        feat_channels: Sequence[int] = (64, 64),
+        fusion_layer: Mapping[str, Any] | None = None,
+        fuse_at: str = "all",
+        mode: str = "max",
+        norm_cfg: Mapping[str, Any] | None = None,
+        **kwargs,
+    ) -> None:
+        _check_arguments(feat_channels, fusion_layer, fuse_at, mode)
+        super().__init__(
+            in_channels=in_channels,
+            feat_channels=list(feat_channels),
+            norm_cfg=dict(norm_cfg or dict(type="SmallBatchNorm1d", eps=1e-3, momentum=0.01)),
+            mode=mode,
+            **kwargs,
+        )
+        self.fuse_at = fuse_at
+        self.pool = scatter_max if mode == "max" else scatter_mean
+        if fusion_layer is not None:
+            self.fusion_layer = _build_necks(fusion_layer, feat_channels, fuse_at)
+
+    def forward(
+        self,
+        features: Tensor,
+        coors: Tensor,
+        points: Sequence[Tensor] | None = None,
+        img_feats: Sequence[Tensor] | None = None,
+        img_metas: Sequence[Mapping[str, Any]] | None = None,
+    ) -> tuple[Tensor, Tensor] | Tensor:
+        """Encode points into voxels.
+
+        Args:
+            features: ``(N, C)`` points of all frames, x y z first, metres.
+            coors: ``(N, 4)``; a negative coordinate marks a point outside the range, which is
+                left out.
+            points: B tensors ``(N_b, C)``, the same points per frame.
+            img_feats: Pyramid of ``(B, C, h, w)`` maps, or None without a camera.
+            img_metas: Metadata of the B frames.
+
+        Returns:
+            ``(M, C')`` features and ``(M, 4)`` coordinates of the voxels, or ``(N', C')`` features
+            of the kept points with ``return_point_feats``.
+        """
+        features, coors, points = _inside(features, coors, points)
+        index = VoxelIndex.from_coors(coors)
+        fuse = self._fusers(img_feats, points, img_metas)
+        tokens = self._decorated(features, coors, index)
+        for i, layer in enumerate(self.vfe_layers):
+            point_feats = fuse[i](layer(tokens))
+            voxel_feats = self.pool(point_feats, index)
+            tokens = torch.cat([point_feats, voxel_feats[index.of_point]], dim=1)
+        if self.return_point_feats:
+            return point_feats
+        return voxel_feats, index.coors
+
+    def _decorated(self, features: Tensor, coors: Tensor, index: VoxelIndex) -> Tensor:
+        """Points with their offsets to the voxel's mean and centre and their distance."""
+        columns = [features]
+        if self._with_cluster_center:
+            mean = scatter_mean(features[:, :3], index)
+            columns.append(features[:, :3] - mean[index.of_point])
+        if self._with_voxel_center:
+            size = features.new_tensor([self.vx, self.vy, self.vz])
+            first = features.new_tensor([self.x_offset, self.y_offset, self.z_offset])
+            columns.append(
+                features[:, :3] - (coors[:, [3, 2, 1]].to(features.dtype) * size + first)
+            )
+        if self._with_distance:
+            columns.append(features[:, :3].norm(dim=1, keepdim=True))
+        return torch.cat(columns, dim=1)
+
+    def _fusers(self, img_feats: Any, points: Any, metas: Any) -> list:
+        """One function of the point features per layer; layers without fusion pass them on."""
+        fusers: list = [_pass_on] * self.num_vfe
+        if self.fusion_layer is None:
+            return fusers
+        if self.fuse_at == "last":
+            fusers[-1] = _fuser_of(self.fusion_layer, img_feats, points, metas)
+            return fusers
+        samples = sample_shared(self.fusion_layer, img_feats, points, metas)
+        return [
+            lambda feats, neck=neck, seen=seen: neck.fuse(seen, feats)
+            for neck, seen in zip(self.fusion_layer, samples)
+        ]
+
+
+def _pass_on(point_feats: Tensor) -> Tensor:
+    return point_feats
+
+
+def _fuser_of(neck: nn.Module, img_feats: Any, points: Any, metas: Any) -> Any:
+    """The call that every fusion layer of mmdet3d has, its own ``PointFusion`` included."""
+    if img_feats is None and sampling_key(neck) is None:
+        return _pass_on  # mmdet3d's PointFusion cannot do without an image
+    return lambda feats: neck(img_feats, points, feats, metas)
+
+
+def _inside(features: Tensor, coors: Tensor, points: Any) -> tuple:
+    """Leave out points with a negative coordinate, in the flat tensors and per frame."""
+    kept = (coors >= 0).all(dim=1)
+    if bool(kept.all()):
+        return features, coors, points
+    if points is not None:
+        lengths = [len(p) for p in points]
+        points = [p[k] for p, k in zip(points, kept.split(lengths))]
+    return features[kept], coors[kept], points
+
+
+def _build_necks(config: Mapping[str, Any], widths: Sequence[int], fuse_at: str) -> nn.Module:
+    last = MODELS.build(dict(config))
+    if fuse_at == "last":
+        return last
+    earlier = [
+        MODELS.build({**config, "pts_channels": w, "mid_channels": w, "out_channels": w})
+        for w in widths[:-1]
+    ]
+    if any(sampling_key(neck) is None for neck in (*earlier, last)):
+        raise ValueError("fuse_at='all' needs a PointFusionNeck as fusion_layer")
+    return nn.ModuleList([*earlier, last])
+
+
+def _check_arguments(feat_channels: Any, fusion_layer: Any, fuse_at: str, mode: str) -> None:
+    if not feat_channels:
+        raise ValueError("feat_channels of the voxel encoder is empty")
+    if fuse_at not in ("all", "last"):
+        raise ValueError(f"fuse_at must be 'all' or 'last', got {fuse_at!r}")
+    if mode not in ("max", "avg"):
+        raise ValueError(f"mode must be 'max' or 'avg', got {mode!r}")
+    if fusion_layer is None:
+        return
+    pts_channels = fusion_layer.get("pts_channels")
+    if pts_channels is not None and pts_channels != feat_channels[-1]:
+        raise ValueError(
+            f"fusion_layer.pts_channels is {pts_channels}, feat_channels ends with "
+            f"{feat_channels[-1]}; they must be equal"
+        )

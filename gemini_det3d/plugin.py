@@ -1,0 +1,8 @@
+"""The one import that a config names; it registers everything, once or again.
+
+``custom_imports = dict(imports=['gemini_det3d.plugin'], allow_failed_imports=False)``
+"""
+
+import gemini_det3d.models  # noqa: F401
+
+__all__: list = []
