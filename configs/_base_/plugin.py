@@ -1,2 +1,9 @@
-# What every config of this plug-in needs: its registration.
-custom_imports = dict(imports=["gemini_det3d.plugin"], allow_failed_imports=False)
+# What every config of this plug-in needs: its registration, and processes that also start without
+# CUDA (torchrun on CPU). The wrapper leaves the choice of the device to the model.
+custom_imports = dict(
+    imports=["gemini_det3d.plugin", "gemini_det3d.engine.process_group"],
+    allow_failed_imports=False,
+)
+model_wrapper_cfg = dict(
+    type="MMDistributedDataParallel", device_ids=None, broadcast_buffers=False
+)

@@ -29,10 +29,12 @@ def build_operator(config: Mapping[str, Any] | None, dim: int) -> FusionOperator
     config = dict(config or dict(type="GeminiFusion"))
     if "type" not in config:
         raise KeyError(f"operator needs a 'type', one of {[o.__name__ for o in OPERATORS]}")
-    if config["type"] in ("GeminiFusion", GeminiFusion):
+    kind = MODELS.get(config["type"]) if isinstance(config["type"], str) else config["type"]
+    if kind is None:
+        raise KeyError(f"operator type {config['type']!r} is not registered")
+    if not issubclass(kind, FusionOperator):
+        raise ValueError(f"operator type {config['type']!r} is not a fusion operator")
+    if kind is GeminiFusion:
         # mmengine's Xavier initialisation reaches every linear layer of the released detector.
         config.setdefault("linear_init", "xavier_uniform")
-    operator = MODELS.build({**config, "dim": dim})
-    if not isinstance(operator, FusionOperator):
-        raise ValueError(f"operator type {config['type']!r} is not a fusion operator")
-    return operator
+    return MODELS.build({**config, "dim": dim})

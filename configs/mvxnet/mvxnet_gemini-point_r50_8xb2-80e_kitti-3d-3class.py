@@ -1,0 +1,10 @@
+# The published recipe (Jia et al., ICML 2024, KITTI): MVX-Net with two things changed, the layer
+# that fuses and the voxel encoder, which fuses after every layer instead of the last one.
+_base_ = ["mvxnet_r50_8xb2-80e_kitti-3d-3class.py"]
+
+model = dict(
+    pts_voxel_encoder=dict(
+        fuse_at="all",
+        fusion_layer=dict(type="PointFusionNeck", operator=dict(type="GeminiFusion", num_heads=8)),
+    )
+)

@@ -1,0 +1,60 @@
+"""Finding and reading configs, in a checkout or inside the installed wheel."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import gemini_det3d
+
+PACKAGE = Path(gemini_det3d.__file__).resolve().parent
+
+
+class ConfigError(ValueError):
+    """A config that is not there or cannot be used; one line."""
+
+
+def config_root() -> Path:
+    """Folder of the plug-in's configs: in the wheel, else in the checkout."""
+    inside = PACKAGE / "configs"
+    return inside if inside.is_dir() else PACKAGE.parent / "configs"
+
+
+def find_config(name: str) -> Path:
+    """Path of a config.
+
+    Args:
+        name: A path to a config file, or the name of one of ours with or without folder and
+            ``.py``.
+
+    Raises:
+        ConfigError: Neither; the message lists similar names.
+    """
+    path = Path(name)
+    if path.is_file():
+        return path.resolve()
+    ours = [p for p in sorted(config_root().rglob("*.py")) if "_base_" not in p.parts]
+    wanted = path.stem if path.suffix == ".py" else path.name
+    matches = [p for p in ours if p.stem == wanted]
+    if len(matches) == 1:
+        return matches[0]
+    names = ", ".join(p.stem for p in ours)
+    raise ConfigError(f"no config {name!r}; this plug-in has: {names}")
+
+
+def mmdet3d_mim() -> Path:
+    """Folder inside mmdet3d's wheel with its configs and tools.
+
+    Raises:
+        ConfigError: mmdet3d is not installed, or installed without them.
+    """
+    from importlib.util import find_spec
+
+    spec = find_spec("mmdet3d")
+    if spec is None or not spec.submodule_search_locations:
+        raise ConfigError("mmdet3d is not installed (gemini-det3d doctor says how)")
+    package = Path(spec.submodule_search_locations[0])
+    # A wheel carries them in .mim; a checkout has them beside the package.
+    for folder in (package / ".mim", package.parent):
+        if (folder / "tools" / "train.py").is_file():
+            return folder
+    raise ConfigError(f"{package} holds no tools/train.py; install mmdet3d from its wheel")

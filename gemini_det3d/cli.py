@@ -1,0 +1,89 @@
+"""The console command ``gemini-det3d``: one subcommand per tool."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Sequence
+from importlib import import_module
+
+from gemini_det3d import __version__
+
+# Subcommand -> (module in gemini_det3d.apis, help). Modules are imported when they are called, so
+# `gemini-det3d --help` needs nothing but Python.
+COMMANDS = {
+    "doctor": ("doctor", "say what works on this machine, by running it, and how to mend the rest"),
+    "prepare": ("prepare", "check a data set and write mmdet3d's info files"),
+    "make-scenes": ("make_scenes", "write a synthetic street world in KITTI's layout"),
+    "train": ("launch", "run mmdet3d's own tools/train.py with a config of this plug-in"),
+    "test": ("launch", "run mmdet3d's own tools/test.py with a config of this plug-in"),
+    "infer": ("infer", "detect objects in an image and a point cloud, without info files"),
+    "eval-kitti": ("eval_kitti", "KITTI's AP from result files and labels"),
+    "benchmark": ("benchmark", "measure the operator and the evaluation on this machine"),
+    "demo": ("demo", "scenes, training, test, table and pictures, in about ten minutes"),
+}
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Parse, dispatch, and turn a user's mistake into one line.
+
+    Args:
+        argv: Arguments without the program's name; None: those of the process.
+
+    Returns:
+        Exit code: the tool's own, or 2 for wrong input.
+    """
+    argv = list(sys.argv[1:] if argv is None else argv)
+    if not argv or argv[0] in ("-h", "--help"):
+        print(_overview())
+        return 0
+    if argv[0] == "--version":
+        print(f"gemini_det3d {__version__}")
+        return 0
+    name = argv.pop(0)
+    if name not in COMMANDS:
+        print(f"gemini-det3d: no command {name!r}; see gemini-det3d --help", file=sys.stderr)
+        return 2
+    return _run(name, argv)
+
+
+def _run(name: str, argv: list[str]) -> int:
+    from gemini_det3d.apis.config import ConfigError
+    from gemini_det3d.formats import FormatError
+
+    module = import_module(f"gemini_det3d.apis.{COMMANDS[name][0]}")
+    parser = argparse.ArgumentParser(
+        prog=f"gemini-det3d {name}",
+        description=COMMANDS[name][1],
+        epilog=getattr(module, "EPILOG", None),
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    if hasattr(module, "run_script"):  # hands its arguments on to another program
+        return module.run_script(name, argv)
+    module.add_arguments(parser)
+    args = parser.parse_args(argv)
+    try:
+        return module.run(args)
+    except (FormatError, ConfigError, FileNotFoundError) as error:
+        print(f"gemini-det3d {name}: {error}", file=sys.stderr)
+        return 2
+    except KeyboardInterrupt:
+        print(f"gemini-det3d {name}: interrupted", file=sys.stderr)
+        return 130
+
+
+def _overview() -> str:
+    width = max(map(len, COMMANDS))
+    lines = [f"  {name:<{width}}  {text}" for name, (_, text) in COMMANDS.items()]
+    return "\n".join(
+        [
+            "usage: gemini-det3d COMMAND [ARGUMENTS]",
+            "",
+            "GeminiFusion for mmdetection3d. Commands (each has --help):",
+            *lines,
+        ]
+    )
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,3 @@
+"""What surrounds training: hooks and processes. Importing this package starts nothing."""
+
+__all__: list = []

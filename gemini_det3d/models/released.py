@@ -1,0 +1,34 @@
+"""Checkpoints of the released KITTI detector <-> our parameter names.
+
+The released detector keeps the block's parameters and the blend's ``alpha`` directly in its fusion
+layer; ours has them one level down, in ``operator`` and ``blend``. All other names are equal, so the
+mapping is one to one.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from torch import Tensor
+
+from gemini_det3d.fusion import convert_released_state_dict, find_released_blocks
+
+
+def convert_released_detector(state_dict: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """Rename a released detector, voxel encoder or fusion layer.
+
+    Args:
+        state_dict: Released names to tensors; a plain MVX-Net passes through unchanged.
+
+    Returns:
+        A new dict with our names, the tensors shared.
+
+    Raises:
+        ValueError: A fusion block is incomplete; the message names the missing parameter.
+    """
+    prefixes = find_released_blocks(state_dict)
+    converted = convert_released_state_dict(state_dict, lambda prefix: f"{prefix}operator.")
+    for prefix in prefixes:
+        if f"{prefix}alpha" in converted:
+            converted[f"{prefix}blend.alpha"] = converted.pop(f"{prefix}alpha")
+    return converted

@@ -1,0 +1,75 @@
+"""Metadata is read without guessing: what is missing is named."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+
+from gemini_det3d.geometry import project
+from gemini_det3d.models.metas import image_geometry
+
+
+def pixel_of(meta, point=(5.0, 2.0, -1.0)):
+    return project(torch.tensor([point]), image_geometry(meta).matrix)[0][0].tolist()
+
+
+def test_image_geometry_of_an_untouched_frame_is_the_projection(meta):
+    assert pixel_of(meta) == [36.0, 32.0]
+
+
+def test_image_geometry_undoes_points_and_follows_the_image(meta):
+    meta.update(
+        transformation_3d_flow=["S", "HF"],
+        pcd_scale_factor=2.0,
+        scale_factor=(0.5, 0.25),
+        img_shape=(15, 40),
+        flip=True,
+    )
+    # (10, -4, -2) is (5, 2, -1) scaled and mirrored; its pixel (36, 32) -> (18, 8) -> (22, 8).
+    assert pixel_of(meta, (10.0, -4.0, -2.0)) == pytest.approx([22.0, 8.0])
+
+
+@pytest.mark.parametrize(
+    "key", ["lidar2img", "scale_factor", "flip", "img_shape", "transformation_3d_flow"]
+)
+def test_image_geometry_names_a_missing_entry(meta, key):
+    del meta[key]
+    with pytest.raises(KeyError, match=f"sample 7 has no '{key}'"):
+        image_geometry(meta)
+
+
+@pytest.mark.parametrize(
+    "step, key", [("R", "pcd_rotation"), ("S", "pcd_scale_factor"), ("T", "pcd_trans")]
+)
+def test_image_geometry_names_the_missing_value_of_a_recorded_step(meta, step, key):
+    meta["transformation_3d_flow"] = [step]
+    with pytest.raises(KeyError, match=key):
+        image_geometry(meta)
+
+
+def test_image_geometry_takes_stated_defaults_only_where_an_entry_is_absent(meta):
+    del meta["flip"]
+    assert torch.equal(
+        image_geometry(meta, defaults=dict(flip=False, scale_factor=(9, 9))).matrix,
+        image_geometry({**meta, "flip": False}).matrix,
+    )
+
+
+def test_image_geometry_notices_a_crop_that_was_not_recorded(meta):
+    meta["img_shape"] = (50, 80)
+    with pytest.raises(ValueError, match="img_crop_offset"):
+        image_geometry(meta)
+
+
+def test_image_geometry_follows_a_recorded_crop(meta):
+    meta.update(img_shape=(50, 70), img_crop_offset=(3.0, 4.0))
+    assert pixel_of(meta) == [33.0, 28.0]
+
+
+@pytest.mark.parametrize(
+    "broken", [torch.zeros(6, 4, 4), torch.eye(3), torch.full((4, 4), torch.nan)]
+)
+def test_image_geometry_rejects_a_projection_that_cannot_be(meta, broken):
+    meta["lidar2img"] = broken
+    with pytest.raises(ValueError, match="lidar2img"):
+        image_geometry(meta)

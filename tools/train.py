@@ -1,0 +1,8 @@
+"""mmdet3d's tools/train.py with a config of this plug-in: python tools/train.py CONFIG [...]."""
+
+import sys
+
+from gemini_det3d.apis.launch import run_script
+
+if __name__ == "__main__":
+    sys.exit(run_script("train", sys.argv[1:]))
