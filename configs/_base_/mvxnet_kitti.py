@@ -1,6 +1,6 @@
 # mmdet3d's MVX-Net for KITTI with its parts replaced, name by name, by twins that compute the same
-# on any device and do not break on empty frames, and with the plug-in's KITTI metric. No number of
-# the recipe changes here.
+# on any device, do not break on empty frames and name a bad file, and with the plug-in's KITTI
+# metric. No number of the recipe changes here.
 _base_ = ["mmdet3d::mvxnet/mvxnet_fpn_dv_second_secfpn_8xb2-80e_kitti-3d-3class.py", "plugin.py"]
 
 model = dict(
@@ -8,3 +8,22 @@ model = dict(
     pts_voxel_encoder=dict(type="GeminiDynamicVFE", fuse_at="last"),
     pts_middle_encoder=dict(type="GeminiSparseEncoder"),
 )
+
+train_pipeline = _base_.train_pipeline
+test_pipeline = _base_.test_pipeline
+for pipeline in (train_pipeline, test_pipeline):
+    pipeline[0].type = "LoadPointsFromFileChecked"
+    pipeline[1].type = "LoadImageFromFileChecked"
+del pipeline
+
+train_dataloader = dict(dataset=dict(dataset=dict(pipeline=train_pipeline)))
+val_dataloader = dict(dataset=dict(pipeline=test_pipeline))
+test_dataloader = dict(dataset=dict(pipeline=test_pipeline))
+
+val_evaluator = dict(type="KittiDetectionMetric")
+test_evaluator = val_evaluator
+
+# The learning rate follows the batch (unscaled, a single GPU's loss becomes NaN), and a run that
+# was cut off goes on with --resume.
+auto_scale_lr = dict(enable=True)
+default_hooks = dict(checkpoint=dict(interval=1, max_keep_ckpts=2))

@@ -21,5 +21,5 @@ def calibration() -> Calibration:
 @pytest.fixture
 def frames(shared_dir) -> list:
     """(root, frame) of the real frames."""
-    root = shared_dir / 'data' / 'kitti_mini' / 'training'
-    return [(root, frame) for frame in ('000000', '000001', '000002')]
+    root = shared_dir / "data" / "kitti_mini" / "training"
+    return [(root, frame) for frame in ("000000", "000001", "000002")]

@@ -26,10 +26,10 @@ IMAGE_SIZE = (1242, 375)
 
 
 def _truth(root, frame):
-    objects = read_objects(root / 'label_2' / f'{frame}.txt')
-    calibration = read_calibration(root / 'calib' / f'{frame}.txt')
-    size = read_image_size(root / 'image_2' / f'{frame}.png')
-    return objects.select(objects.name != 'DontCare'), calibration, size
+    objects = read_objects(root / "label_2" / f"{frame}.txt")
+    calibration = read_calibration(root / "calib" / f"{frame}.txt")
+    size = read_image_size(root / "image_2" / f"{frame}.png")
+    return objects.select(objects.name != "DontCare"), calibration, size
 
 
 def _corners_in_camera_frame(height, width, length, location, rotation_y):
@@ -50,7 +50,7 @@ def test_box_of_a_placed_car_is_the_one_computed_by_hand(calibration):
     np.testing.assert_allclose(box, [[20.27, -2, -1.78, 4, 1.6, 1.5, 0]], atol=1e-12)
 
 
-@pytest.mark.parametrize('rotation_y', [-3.0, -1.0, 0.0, 0.5, 2.0, 3.1])
+@pytest.mark.parametrize("rotation_y", [-3.0, -1.0, 0.0, 0.5, 2.0, 3.1])
 def test_lidar_corners_are_the_corners_of_the_label(calibration, rotation_y):
     car = Objects(['Car'], [0], [0], [0], [[0, 0, 1, 1]], [[1.5, 1.6, 4]], [[2, 1.7, 20]],
                   [rotation_y])  # fmt: skip
@@ -100,7 +100,7 @@ def test_projected_boxes_of_real_labels_surround_the_labelled_2d_boxes(frames):
         error = np.abs(projected - truth.bbox)
         # The 2D box of something rigid is the projection of its 3D box; a pedestrian's follows
         # the limbs, here 10 px to the side, while head and feet stay the same.
-        rigid = truth.name != 'Pedestrian'
+        rigid = truth.name != "Pedestrian"
         assert (error[rigid] < 0.5).all(), error
         assert (error[:, [1, 3]] < 0.5).all(), error
         assert (error < 0.1 * (truth.bbox[:, 3] - truth.bbox[:, 1])[:, None] + 0.5).all(), error
@@ -109,7 +109,7 @@ def test_projected_boxes_of_real_labels_surround_the_labelled_2d_boxes(frames):
 def test_real_points_fill_the_real_boxes(frames):
     for root, frame in frames:
         truth, calibration, _ = _truth(root, frame)
-        points = read_points(root / 'velodyne' / f'{frame}.bin')[:, :3]
+        points = read_points(root / "velodyne" / f"{frame}.bin")[:, :3]
         for name, box in zip(truth.name, to_lidar_boxes(truth, calibration)):
             cos, sin = np.cos(box[6]), np.sin(box[6])
             offset = points - box[:3]
@@ -136,7 +136,7 @@ def test_box_partly_behind_the_camera_fills_the_image_on_its_side(calibration):
 
 def test_box_behind_the_camera_has_no_outline(calibration):
     box = np.array([[-20.0, 0, -1, 4, 2, 1.5, 0.3]])
-    objects = from_lidar_boxes(box, ['Car'], [0.5], calibration, IMAGE_SIZE)
+    objects = from_lidar_boxes(box, ["Car"], [0.5], calibration, IMAGE_SIZE)
     assert objects.bbox.tolist() == [[0, 0, 0, 0]]
     assert not project_boxes(box, calibration.lidar2img)[1].any()
 
@@ -192,7 +192,7 @@ def test_no_boxes_give_no_objects(calibration):
 
 
 def test_boxes_agree_with_mmdet3d(frames):
-    structures = pytest.importorskip('mmdet3d.structures', exc_type=ImportError)
+    structures = pytest.importorskip("mmdet3d.structures", exc_type=ImportError)
     for root, frame in frames:
         truth, calibration, _ = _truth(root, frame)
         camera = np.column_stack([truth.location, truth.dimensions[:, [2, 0, 1]], truth.rotation_y])

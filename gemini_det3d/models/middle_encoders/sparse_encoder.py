@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import torch
 from mmdet3d.models.middle_encoders import SparseEncoder
 from mmdet3d.registry import MODELS
 from torch import Tensor
@@ -40,7 +41,10 @@ class GeminiSparseEncoder(SparseEncoder):
         Returns:
             ``(B, C', H, W)``.
         """
-        if voxel_features.shape[0]:
-            return super().forward(voxel_features, coors, int(batch_size))
-        voxel = voxel_features.new_zeros(1, self.in_channels) + 0 * voxel_features.sum()
-        return 0 * super().forward(voxel, coors.new_zeros(1, 4), int(batch_size))
+        # spconv's kernels take one dtype for features and weights, so autocast ends here.
+        with torch.autocast(voxel_features.device.type, enabled=False):
+            voxel_features = voxel_features.float()
+            if voxel_features.shape[0]:
+                return super().forward(voxel_features, coors, int(batch_size))
+            voxel = voxel_features.new_zeros(1, self.in_channels) + 0 * voxel_features.sum()
+            return 0 * super().forward(voxel, coors.new_zeros(1, 4), int(batch_size))
