@@ -4,4 +4,4 @@ from __future__ import annotations
 
 from gemini_det3d.formats.errors import FormatError
 
-__all__ = ['FormatError']
+__all__ = ["FormatError"]

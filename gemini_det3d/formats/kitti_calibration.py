@@ -15,7 +15,7 @@ import numpy as np
 from gemini_det3d.formats.errors import FormatError
 from gemini_det3d.formats.text import parse_numbers, read_lines, write_text
 
-_SHAPES = {'P2': (3, 4), 'R0_rect': (3, 3), 'Tr_velo_to_cam': (3, 4)}
+_SHAPES = {"P2": (3, 4), "R0_rect": (3, 3), "Tr_velo_to_cam": (3, 4)}
 # A rotation has a smallest singular value of 1 and KITTI's focal lengths are about 700 px; five
 # orders below the largest one, inverting the matrix leaves nothing of a float32 coordinate.
 _MAX_CONDITION = 1e5
@@ -37,10 +37,10 @@ class Calibration:
 
     def __post_init__(self) -> None:
         """Hold float64 arrays of the right shapes."""
-        for name, shape in (('p2', (3, 4)), ('r0_rect', (3, 3)), ('tr_velo_to_cam', (3, 4))):
+        for name, shape in (("p2", (3, 4)), ("r0_rect", (3, 3)), ("tr_velo_to_cam", (3, 4))):
             value = np.array(getattr(self, name), dtype=np.float64)
             if value.shape != shape:
-                raise ValueError(f'{name} has shape {value.shape}, expected {shape}')
+                raise ValueError(f"{name} has shape {value.shape}, expected {shape}")
             value.setflags(write=False)
             object.__setattr__(self, name, value)
 
@@ -75,17 +75,17 @@ def read_calibration(path: str | os.PathLike) -> Calibration:
     """
     found: dict[str, np.ndarray] = {}
     for number, line in read_lines(path):
-        words = line.replace(':', ' ', 1).split()
+        words = line.replace(":", " ", 1).split()
         name = words[0]
         if name not in _SHAPES:
             continue
         if name in found:
-            raise FormatError(path, f'line {number}: {name} is given twice')
+            raise FormatError(path, f"line {number}: {name} is given twice")
         found[name] = _parse_matrix(path, name, words[1:])
     missing = [name for name in _SHAPES if name not in found]
     if missing:
-        raise FormatError(path, f'has no {", ".join(missing)}')
-    return Calibration(found['P2'], found['R0_rect'], found['Tr_velo_to_cam'])
+        raise FormatError(path, f"has no {', '.join(missing)}")
+    return Calibration(found["P2"], found["R0_rect"], found["Tr_velo_to_cam"])
 
 
 def write_calibration(path: str | os.PathLike, calibration: Calibration) -> None:
@@ -99,26 +99,26 @@ def write_calibration(path: str | os.PathLike, calibration: Calibration) -> None
         path: File to write; its folder is made when there is none.
         calibration: What to write.
     """
-    rows = {f'P{camera}': calibration.p2 for camera in range(4)}
-    rows['R0_rect'] = calibration.r0_rect
-    rows['Tr_velo_to_cam'] = calibration.tr_velo_to_cam
-    rows['Tr_imu_to_velo'] = np.eye(3, 4)
+    rows = {f"P{camera}": calibration.p2 for camera in range(4)}
+    rows["R0_rect"] = calibration.r0_rect
+    rows["Tr_velo_to_cam"] = calibration.tr_velo_to_cam
+    rows["Tr_imu_to_velo"] = np.eye(3, 4)
     lines = [
-        f'{name}: ' + ' '.join(f'{value:.16e}' for value in matrix.reshape(-1))
+        f"{name}: " + " ".join(f"{value:.16e}" for value in matrix.reshape(-1))
         for name, matrix in rows.items()
     ]
-    write_text(path, '\n'.join(lines) + '\n')
+    write_text(path, "\n".join(lines) + "\n")
 
 
 def _parse_matrix(path: str | os.PathLike, name: str, words: list[str]) -> np.ndarray:
     shape = _SHAPES[name]
     count = shape[0] * shape[1]
     if len(words) != count:
-        raise FormatError(path, f'{name} has {len(words)} values, expected {count}')
+        raise FormatError(path, f"{name} has {len(words)} values, expected {count}")
     matrix = parse_numbers(path, words, name).reshape(shape)
     singular_values = np.linalg.svd(matrix[:, :3], compute_uv=False)
     if singular_values[2] * _MAX_CONDITION <= singular_values[0]:
-        raise FormatError(path, f'{name} is singular')
+        raise FormatError(path, f"{name} is singular")
     return matrix
 
 

@@ -51,17 +51,17 @@ class Objects:
         """Hold float64 (names: str, occluded: int64) and refuse lengths that disagree."""
         self.name = np.asarray(self.name, dtype=np.str_).reshape(-1)
         self.occluded = np.asarray(self.occluded, dtype=np.int64)
-        widths = {'bbox': (4,), 'dimensions': (3,), 'location': (3,)}
+        widths = {"bbox": (4,), "dimensions": (3,), "location": (3,)}
         for field in fields(self):
             value = getattr(self, field.name)
             if value is None:
                 continue
-            if field.name not in ('name', 'occluded'):
+            if field.name not in ("name", "occluded"):
                 value = np.asarray(value, dtype=np.float64)
                 setattr(self, field.name, value)
             expected = (len(self.name), *widths.get(field.name, ()))
             if value.shape != expected:
-                raise ValueError(f'{field.name} has shape {value.shape}, expected {expected}')
+                raise ValueError(f"{field.name} has shape {value.shape}, expected {expected}")
 
     def __len__(self) -> int:
         """Number of objects."""
@@ -136,11 +136,11 @@ def read_objects(path: str | os.PathLike, with_score: bool | None = None) -> Obj
         if expected is None and len(words) in (_TRUTH_COLUMNS, _RESULT_COLUMNS):
             expected = len(words)
         if len(words) != expected:
-            wanted = expected or f'{_TRUTH_COLUMNS} or {_RESULT_COLUMNS}'
-            raise FormatError(path, f'line {number}: {len(words)} columns, expected {wanted}')
-        row = parse_numbers(path, words[1:], f'line {number}')
+            wanted = expected or f"{_TRUTH_COLUMNS} or {_RESULT_COLUMNS}"
+            raise FormatError(path, f"line {number}: {len(words)} columns, expected {wanted}")
+        row = parse_numbers(path, words[1:], f"line {number}")
         if row[1] != round(row[1]):
-            raise FormatError(path, f'line {number}: occluded {words[2]!r} is no whole number')
+            raise FormatError(path, f"line {number}: occluded {words[2]!r} is no whole number")
         names.append(words[0])
         rows.append(row)
     if not rows:
@@ -165,13 +165,13 @@ def write_objects(path: str | os.PathLike, objects: Objects) -> None:
     lines = []
     for index, name in enumerate(objects.name):
         if len(name.split()) != 1:
-            raise ValueError(f'class name {str(name)!r} does not fit into a KITTI line')
+            raise ValueError(f"class name {str(name)!r} does not fit into a KITTI line")
         words = [str(name), _short(objects.truncated[index]), str(int(objects.occluded[index]))]
-        lines.append(' '.join(words + [_short(value) for value in numbers[index]]))
-    write_text(path, ''.join(line + '\n' for line in lines))
+        lines.append(" ".join(words + [_short(value) for value in numbers[index]]))
+    write_text(path, "".join(line + "\n" for line in lines))
 
 
 def _short(value: float) -> str:
-    text = f'{value:.{_DECIMALS}f}'.rstrip('0')
-    text = text + '00' if text.endswith('.') else text
-    return '0.00' if text == '-0.00' else text
+    text = f"{value:.{_DECIMALS}f}".rstrip("0")
+    text = text + "00" if text.endswith(".") else text
+    return "0.00" if text == "-0.00" else text

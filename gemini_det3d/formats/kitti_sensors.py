@@ -12,6 +12,8 @@ from gemini_det3d.formats.errors import FormatError
 from gemini_det3d.formats.text import read_bytes
 
 _BYTES_PER_FLOAT = 4
+# Cameras append notes behind the end mark; so far back it is looked for.
+_TAIL_BYTES = 4096
 
 
 def read_points(path: str | os.PathLike, num_features: int = 4) -> np.ndarray:
@@ -32,7 +34,7 @@ def read_points(path: str | os.PathLike, num_features: int = 4) -> np.ndarray:
     bad = ~np.isfinite(points).all(axis=1)
     if bad.any():
         first = int(np.flatnonzero(bad)[0])
-        fault = f'{int(bad.sum())} of {len(points)} points are NaN or infinite (first: {first})'
+        fault = f"{int(bad.sum())} of {len(points)} points are NaN or infinite (first: {first})"
         raise FormatError(path, fault)
     return points
 
@@ -54,11 +56,11 @@ def parse_points(data: bytes, path: str | os.PathLike, num_features: int = 4) ->
     bytes_per_point = _BYTES_PER_FLOAT * num_features
     if len(data) % bytes_per_point:
         fault = (
-            f'{len(data)} bytes are no whole number of points of {num_features} float32 '
-            f'({bytes_per_point} bytes each)'
+            f"{len(data)} bytes are no whole number of points of {num_features} float32 "
+            f"({bytes_per_point} bytes each)"
         )
         raise FormatError(path, fault)
-    points = np.frombuffer(data, dtype='<f4').reshape(-1, num_features)
+    points = np.frombuffer(data, dtype="<f4").reshape(-1, num_features)
     return points.astype(np.float32)
 
 
@@ -71,9 +73,9 @@ def write_points(path: str | os.PathLike, points: np.ndarray) -> None:
     """
     points = np.asarray(points)
     if points.ndim != 2:
-        raise ValueError(f'points have shape {points.shape}, expected (N, features)')
+        raise ValueError(f"points have shape {points.shape}, expected (N, features)")
     Path(path).parent.mkdir(parents=True, exist_ok=True)
-    Path(path).write_bytes(np.ascontiguousarray(points, dtype='<f4').tobytes())
+    Path(path).write_bytes(np.ascontiguousarray(points, dtype="<f4").tobytes())
 
 
 def read_image_size(path: str | os.PathLike) -> tuple[int, int]:
@@ -94,9 +96,9 @@ def read_image_size(path: str | os.PathLike) -> tuple[int, int]:
         with Image.open(path) as image:
             return image.size
     except FileNotFoundError:
-        raise FormatError(path, 'no such file') from None
+        raise FormatError(path, "no such file") from None
     except (OSError, SyntaxError, ValueError) as error:
-        raise FormatError(path, f'is not a readable image ({_reason(error, path)})') from error
+        raise FormatError(path, f"is not a readable image ({_reason(error, path)})") from error
 
 
 def read_image(path: str | os.PathLike) -> np.ndarray:
@@ -112,6 +114,26 @@ def read_image(path: str | os.PathLike) -> np.ndarray:
         FormatError: It is missing, no image, or cut off.
     """
     return decode_image(read_bytes(path), path)
+
+
+def check_image_bytes(data: bytes, path: str | os.PathLike) -> None:
+    """Refuse a PNG or JPEG file that ends before its end mark.
+
+    Some decoders fill what is missing with grey and say nothing.
+
+    Args:
+        data: Content of the file.
+        path: Its name, for the error.
+
+    Raises:
+        FormatError: The file is empty or cut off.
+    """
+    if not data:
+        raise FormatError(path, "is not a readable image (0 bytes)")
+    for start, end in ((b"\x89PNG", b"IEND"), (b"\xff\xd8", b"\xff\xd9")):
+        if data.startswith(start) and end not in data[-_TAIL_BYTES:]:
+            fault = f"is not a readable image (cut off after {len(data)} bytes)"
+            raise FormatError(path, fault)
 
 
 def decode_image(data: bytes, path: str | os.PathLike) -> np.ndarray:
@@ -131,9 +153,9 @@ def decode_image(data: bytes, path: str | os.PathLike) -> np.ndarray:
 
     try:
         with Image.open(io.BytesIO(data)) as image:
-            return np.array(image.convert('RGB'))
+            return np.array(image.convert("RGB"))
     except (OSError, SyntaxError, ValueError) as error:
-        raise FormatError(path, f'is not a readable image ({_reason(error, path)})') from error
+        raise FormatError(path, f"is not a readable image ({_reason(error, path)})") from error
 
 
 def _reason(error: Exception, path: str | os.PathLike) -> str:
@@ -141,5 +163,5 @@ def _reason(error: Exception, path: str | os.PathLike) -> str:
     from PIL import UnidentifiedImageError
 
     if isinstance(error, UnidentifiedImageError):
-        return 'unknown format'
-    return str(error).replace(os.fspath(path), '').strip() or type(error).__name__
+        return "unknown format"
+    return str(error).replace(os.fspath(path), "").strip() or type(error).__name__

@@ -26,9 +26,9 @@ def read_bytes(path: str | os.PathLike) -> bytes:
     try:
         return Path(path).read_bytes()
     except FileNotFoundError:
-        raise FormatError(path, 'no such file') from None
+        raise FormatError(path, "no such file") from None
     except OSError as error:
-        raise FormatError(path, f'cannot be read ({error.strerror})') from error
+        raise FormatError(path, f"cannot be read ({error.strerror})") from error
 
 
 def read_lines(path: str | os.PathLike) -> list[tuple[int, str]]:
@@ -44,9 +44,9 @@ def read_lines(path: str | os.PathLike) -> list[tuple[int, str]]:
         FormatError: It cannot be read or is not text.
     """
     try:
-        text = read_bytes(path).decode('utf-8')
+        text = read_bytes(path).decode("utf-8")
     except UnicodeDecodeError as error:
-        raise FormatError(path, f'is not a text file (byte {error.start})') from None
+        raise FormatError(path, f"is not a text file (byte {error.start})") from None
     lines = ((number, line.strip()) for number, line in enumerate(text.splitlines(), start=1))
     return [(number, line) for number, line in lines if line]
 
@@ -70,9 +70,9 @@ def parse_numbers(path: str | os.PathLike, words: Sequence[str], where: str) -> 
         try:
             values[index] = float(word)
         except ValueError:
-            raise FormatError(path, f'{where}: {word!r} is not a number') from None
+            raise FormatError(path, f"{where}: {word!r} is not a number") from None
         if not np.isfinite(values[index]):
-            raise FormatError(path, f'{where}: {word!r} is not finite')
+            raise FormatError(path, f"{where}: {word!r} is not finite")
     return values
 
 
@@ -84,4 +84,4 @@ def write_text(path: str | os.PathLike, text: str) -> None:
         text: Its content.
     """
     Path(path).parent.mkdir(parents=True, exist_ok=True)
-    Path(path).write_text(text, encoding='utf-8')
+    Path(path).write_text(text, encoding="utf-8")

@@ -1,0 +1,23 @@
+"""Arrays in, numbers out."""
+
+from __future__ import annotations
+
+from gemini_det3d.evaluation.functional.kitti_evaluate import (
+    KITTI_CLASSES,
+    check_options,
+    evaluate_kitti,
+)
+from gemini_det3d.evaluation.functional.kitti_result import (
+    AveragePrecision,
+    Census,
+    KittiResult,
+)
+
+__all__ = [
+    'KITTI_CLASSES',
+    'AveragePrecision',
+    'Census',
+    'KittiResult',
+    'check_options',
+    'evaluate_kitti',
+]

@@ -1,0 +1,7 @@
+"""Metrics registered in ``mmdet3d.registry.METRICS``, by importing this package."""
+
+from __future__ import annotations
+
+from gemini_det3d.evaluation.metrics.kitti_metric import FrameResult, KittiDetectionMetric
+
+__all__ = ["FrameResult", "KittiDetectionMetric"]

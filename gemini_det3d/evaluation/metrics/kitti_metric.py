@@ -1,0 +1,228 @@
+"""KITTI's evaluation as a metric of mmdet3d's runner."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from mmdet3d.registry import METRICS
+from mmdet3d.structures import CameraInstance3DBoxes, LiDARInstance3DBoxes
+from mmengine.evaluator import BaseMetric
+from mmengine.fileio import get
+from mmengine.logging import print_log
+
+from gemini_det3d.evaluation.functional import KITTI_CLASSES, check_options, evaluate_kitti
+from gemini_det3d.evaluation.functional.kitti_rules import OverlapSpec, min_overlaps_of
+from gemini_det3d.formats.kitti import (
+    Calibration,
+    Objects,
+    from_lidar_boxes,
+    read_objects,
+    to_lidar_boxes,
+    write_objects,
+)
+from gemini_det3d.formats.kitti_infos import KittiInfos
+
+# mmdet3d's words for what to evaluate: 'bbox' has always meant the boxes in space as well.
+_METRICS_OF = {"bbox": ("bbox", "aos", "bev", "3d"), "img_bbox": ("bbox", "aos")}
+
+
+@dataclass(frozen=True)
+class FrameResult:
+    """Detections of one frame, as they travel between processes.
+
+    Attributes:
+        frame: ``sample_idx``.
+        objects: Detections whose boxes reach the image.
+        num_outside: Left out because their boxes do not.
+        num_broken: Left out because a coordinate or the score is NaN or infinite.
+    """
+
+    frame: int
+    objects: Objects
+    num_outside: int
+    num_broken: int
+
+
+@METRICS.register_module(force=True)
+class KittiDetectionMetric(BaseMetric):
+    """KITTI's AP in the image, of the orientation, from above and in space, on any machine.
+
+    Follows KITTI's development kit (see :mod:`gemini_det3d.evaluation.functional`) and needs no
+    GPU. Ground truth and calibration are those of ``ann_file``, never of the augmented sample.
+
+    Args:
+        ann_file: Info file of the evaluated split, with calibrations and image sizes.
+        metric: 'bbox' for all four, 'img_bbox' for what needs the image only; the words of
+            mmdet3d's KittiMetric, in whose place this one can be named.
+        classes: Classes to evaluate. None: those of the data set.
+        min_overlaps: Own overlaps by class name, in the order bbox, bev, 3d; see
+            :func:`gemini_det3d.evaluation.functional.kitti_rules.min_overlaps_of`.
+        sampling: 'definition' or 'devkit', how to sample recall below 41 boxes.
+        label_dir: Folder of ``label_2`` files to take the ground truth from. None: ``ann_file``.
+        txt_dir: Folder to write KITTI result files to, one a frame. None: none are written.
+        format_only: Write the result files and evaluate nothing (a split without labels).
+        default_cam_key: Camera under ``images`` in ``ann_file``.
+        prefix: In front of the keys.
+        collect_device: 'cpu' or 'gpu', see mmengine's BaseMetric.
+        collect_dir: See mmengine's BaseMetric.
+        backend_args: How mmengine reads ``ann_file``.
+
+    Raises:
+        ValueError: ``format_only`` without ``txt_dir``, an unknown metric, or an overlap that is
+            none.
+    """
+
+    default_prefix = "KITTI"
+
+    def __init__(
+        self,
+        ann_file: str,
+        metric: str = "bbox",
+        classes: Sequence[str] | None = None,
+        min_overlaps: Mapping[str, OverlapSpec] | None = None,
+        sampling: str = "definition",
+        label_dir: str | None = None,
+        txt_dir: str | None = None,
+        format_only: bool = False,
+        default_cam_key: str = "CAM2",
+        prefix: str | None = None,
+        collect_device: str = "cpu",
+        collect_dir: str | None = None,
+        backend_args: dict | None = None,
+    ) -> None:
+        super().__init__(collect_device=collect_device, prefix=prefix, collect_dir=collect_dir)
+        if format_only and txt_dir is None:
+            raise ValueError("format_only=True writes result files: txt_dir must name a folder")
+        if metric not in _METRICS_OF:
+            raise ValueError(f"metric must be one of {tuple(_METRICS_OF)}, got {metric!r}")
+        for name in min_overlaps or ():
+            min_overlaps_of(name, min_overlaps)
+        metrics = _METRICS_OF[metric]
+        check_options(classes or KITTI_CLASSES, metrics, sampling)
+        self.ann_file = ann_file
+        self.classes = classes
+        self.options = {"min_overlaps": min_overlaps, "metrics": metrics, "sampling": sampling}
+        self.label_dir = label_dir
+        self.txt_dir = txt_dir
+        self.format_only = format_only
+        self.default_cam_key = default_cam_key
+        self.backend_args = backend_args
+        self._infos: KittiInfos | None = None
+
+    @property
+    def infos(self) -> KittiInfos:
+        """The annotation file, read when first needed."""
+        if self._infos is None:
+            data = get(self.ann_file, backend_args=self.backend_args)
+            self._infos = KittiInfos(data, self.ann_file)
+        return self._infos
+
+    def process(self, data_batch: Any, data_samples: Sequence[dict]) -> None:
+        """Turn predictions into KITTI's objects.
+
+        Args:
+            data_batch: Not used.
+            data_samples: Dicts with ``sample_idx`` and ``pred_instances_3d`` (``bboxes_3d``,
+                ``scores_3d``, ``labels_3d``), boxes in the LiDAR or the camera frame.
+
+        Raises:
+            FormatError: ``ann_file`` lacks the frame, a matrix or the image's size.
+            ValueError: A label is beyond the data set's classes.
+        """
+        for sample in data_samples:
+            frame, found = sample["sample_idx"], sample["pred_instances_3d"]
+            calibration = self.infos.calibration(frame, self.default_cam_key)
+            image_size = self.infos.image_size(frame, self.default_cam_key)
+            boxes = _lidar_boxes(found["bboxes_3d"], calibration)
+            scores = found["scores_3d"].detach().cpu().double().numpy()
+            names = self._names(frame, found["labels_3d"].detach().cpu().numpy())
+            whole = np.isfinite(boxes).all(axis=1) & np.isfinite(scores)
+            objects = from_lidar_boxes(
+                boxes[whole], names[whole], scores[whole], calibration, image_size
+            )
+            left, top, right, bottom = objects.bbox.T
+            visible = (right > left) & (bottom > top)
+            counts = int((~visible).sum()), int((~whole).sum())
+            self.results.append(FrameResult(frame, objects.select(visible), *counts))
+
+    def compute_metrics(self, results: list[FrameResult]) -> dict[str, float]:
+        """Evaluate the frames that were processed.
+
+        Args:
+            results: Of all processes, each frame once or, where a sampler filled up, twice.
+
+        Returns:
+            Percent by ``Car/3d_AP40_moderate_0.70`` and so on; empty where ``format_only``.
+        """
+        by_frame = {result.frame: result for result in results}
+        frames = sorted(by_frame)
+        detections = [by_frame[frame].objects for frame in frames]
+        self._report_left_out(list(by_frame.values()))
+        if self.txt_dir is not None:
+            for frame, objects in zip(frames, detections):
+                write_objects(Path(self.txt_dir) / _file_name(frame), objects)
+            print_log(f"{len(frames)} KITTI result files in {self.txt_dir}", "current")
+        if self.format_only:
+            return {}
+        truth = [self._truth(frame) for frame in frames]
+        classes = self.classes or self.dataset_meta["classes"]
+        result = evaluate_kitti(truth, detections, classes, **self.options)
+        print_log("\n".join([result.table(), *result.explain()]), "current")
+        return result.as_dict()
+
+    def _names(self, frame: int, labels: np.ndarray) -> np.ndarray:
+        names = np.array(self.dataset_meta["classes"], dtype=np.str_)
+        if len(labels) and not 0 <= labels.min() <= labels.max() < len(names):
+            known = f"the data set has {len(names)} classes {tuple(names.tolist())}"
+            raise ValueError(f"frame {frame}: predicted label {labels.max()}, but {known}")
+        return names[labels]
+
+    def _truth(self, frame: int) -> Objects:
+        if self.label_dir is None:
+            return self.infos.objects(frame)
+        return read_objects(os.path.join(self.label_dir, _file_name(frame)))
+
+    def _report_left_out(self, results: Sequence[FrameResult]) -> None:
+        if len(results) < len(self.infos):
+            print_log(f"{len(results)} of {len(self.infos)} frames of {self.ann_file}", "current")
+        for attribute, reason in (
+            ("num_outside", "their boxes do not reach the image"),
+            ("num_broken", "a coordinate or the score is NaN or infinite"),
+        ):
+            counts = {r.frame: getattr(r, attribute) for r in results if getattr(r, attribute)}
+            if counts:
+                text = f"{sum(counts.values())} detections in {len(counts)} frames left out"
+                print_log(f"{text} (first: frame {min(counts)}): {reason}", "current")
+
+
+def _file_name(frame: int) -> str:
+    return f"{frame:06d}.txt"
+
+
+def _lidar_boxes(
+    boxes: LiDARInstance3DBoxes | CameraInstance3DBoxes, calibration: Calibration
+) -> np.ndarray:
+    """``(N, 7)`` float64 in the LiDAR frame, z at the bottom."""
+    values = boxes.tensor.detach().cpu().double().numpy()[:, :7]
+    if isinstance(boxes, LiDARInstance3DBoxes):
+        return values
+    if not isinstance(boxes, CameraInstance3DBoxes):
+        kind = type(boxes).__name__
+        raise ValueError(f"bboxes_3d are {kind}: KITTI has LiDAR and camera boxes only")
+    unknown = np.zeros(len(values))
+    objects = Objects(
+        name=unknown.astype(np.str_),
+        truncated=unknown,
+        occluded=unknown,
+        alpha=unknown,
+        bbox=np.zeros((len(values), 4)),
+        dimensions=values[:, [4, 5, 3]],
+        location=values[:, :3],
+        rotation_y=values[:, 6],
+    )
+    return to_lidar_boxes(objects, calibration)

@@ -1,0 +1,164 @@
+"""mmdet3d's KITTI info files (v2 pickles) -> calibrations and objects.
+
+An info file holds ``metainfo`` with the categories and ``data_list`` with one dict a frame. It
+keeps all of KITTI's labels, ``DontCare`` regions included, whose label is -1 like that of every
+class that mmdet3d does not know.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from gemini_det3d.formats.errors import FormatError
+from gemini_det3d.formats.kitti_calibration import Calibration
+from gemini_det3d.formats.kitti_objects import Objects
+from gemini_det3d.formats.safe_pickle import parse_plain_pickle
+from gemini_det3d.formats.text import read_bytes
+
+_NO_CLASS = -1
+_KEYS = ("bbox_label", "truncated", "occluded", "alpha", "bbox", "bbox_3d")
+
+
+class KittiInfos:
+    """The frames of an info file; each is checked when it is asked for.
+
+    Args:
+        data: Content of the file.
+        path: Its name, for errors.
+
+    Raises:
+        FormatError: It is no v2 info file, or describes a frame in two ways.
+    """
+
+    def __init__(self, data: bytes, path: str | os.PathLike) -> None:
+        self.path = os.fspath(path)
+        content = parse_plain_pickle(data, path)
+        if not isinstance(content, dict) or not {"metainfo", "data_list"} <= set(content):
+            fault = "is no info file of mmdet3d 1.x (a dict with metainfo and data_list)"
+            raise FormatError(path, fault)
+        categories = content["metainfo"].get("categories")
+        if not isinstance(categories, dict):
+            raise FormatError(path, "metainfo has no categories")
+        self._names: dict[int, list[str]] = {}
+        for name, label in categories.items():
+            self._names.setdefault(label, []).append(name)
+        self._frames: dict[int, dict] = {}
+        for position, frame in enumerate(content["data_list"]):
+            if "sample_idx" not in frame:
+                raise FormatError(path, f"entry {position} of data_list has no sample_idx")
+            known = self._frames.setdefault(frame["sample_idx"], frame)
+            if known is not frame and repr(known) != repr(frame):  # a split list may repeat one
+                raise FormatError(path, f"frame {frame['sample_idx']} is given twice, differently")
+
+    def __len__(self) -> int:
+        """Number of frames."""
+        return len(self._frames)
+
+    @property
+    def frames(self) -> tuple[int, ...]:
+        """The frames' ``sample_idx``, in the file's order."""
+        return tuple(self._frames)
+
+    def calibration(self, frame: int, camera: str = "CAM2") -> Calibration:
+        """Matrices of one frame; the rectification is part of the LiDAR's pose.
+
+        Args:
+            frame: Its ``sample_idx``.
+            camera: Key under ``images``.
+
+        Raises:
+            FormatError: The frame or a matrix is missing, or has another shape.
+        """
+        matrices = []
+        for key in ("cam2img", "lidar2cam"):
+            matrix = np.asarray(self._of_camera(frame, camera, key), dtype=np.float64)
+            if matrix.shape not in ((3, 4), (4, 4)):
+                fault = f"images.{camera}.{key} has shape {matrix.shape}, expected (4, 4)"
+                raise FormatError(self.path, f"frame {frame}: {fault}")
+            matrices.append(matrix[:3])
+        return Calibration(p2=matrices[0], r0_rect=np.eye(3), tr_velo_to_cam=matrices[1])
+
+    def image_size(self, frame: int, camera: str = "CAM2") -> tuple[int, int]:
+        """Width and height of a frame's image in pixels.
+
+        Args:
+            frame: Its ``sample_idx``.
+            camera: Key under ``images``.
+
+        Raises:
+            FormatError: The frame or its size is missing.
+        """
+        width, height = (self._of_camera(frame, camera, key) for key in ("width", "height"))
+        return int(width), int(height)
+
+    def objects(self, frame: int) -> Objects:
+        """Ground truth of one frame, ``DontCare`` regions included.
+
+        Args:
+            frame: Its ``sample_idx``.
+
+        Raises:
+            FormatError: The frame has no instances, or one lacks a value.
+        """
+        instances = self._frame(frame).get("instances")
+        if instances is None:
+            raise FormatError(self.path, f"frame {frame} has no instances (no ground truth)")
+        columns = {key: [self._value(frame, i, key) for i in instances] for key in _KEYS}
+        boxes = np.asarray(columns["bbox_3d"], dtype=np.float64).reshape(-1, 7)
+        length, height, width = boxes[:, 3:6].T
+        return Objects(
+            name=[self._name(frame, *pair) for pair in zip(columns["bbox_label"], boxes)],
+            truncated=columns["truncated"],
+            occluded=columns["occluded"],
+            alpha=columns["alpha"],
+            bbox=np.asarray(columns["bbox"], dtype=np.float64).reshape(-1, 4),
+            dimensions=np.column_stack([height, width, length]),
+            location=boxes[:, :3],
+            rotation_y=boxes[:, 6],
+        )
+
+    def _frame(self, frame: int) -> dict:
+        if frame not in self._frames:
+            raise FormatError(self.path, f"has no frame {frame}")
+        return self._frames[frame]
+
+    def _of_camera(self, frame: int, camera: str, key: str) -> Any:
+        images = self._frame(frame).get("images") or {}
+        value = (images.get(camera) or {}).get(key)
+        if value is None:
+            raise FormatError(self.path, f"frame {frame} has no images.{camera}.{key}")
+        return value
+
+    def _value(self, frame: int, instance: dict, key: str) -> Any:
+        if instance.get(key) is None:
+            raise FormatError(self.path, f"frame {frame}: an instance has no {key}")
+        return instance[key]
+
+    def _name(self, frame: int, label: int, box: Sequence[float]) -> str:
+        """Class name of a label; the label -1 is shared by all classes unknown to mmdet3d."""
+        names = self._names.get(label, [])
+        if label == _NO_CLASS:
+            if min(box[3:6]) <= 0:
+                return "DontCare"
+            names = [name for name in names if name != "DontCare"]
+            return names[0] if len(names) == 1 else "Unknown"
+        if not names:
+            fault = f"frame {frame}: label {label} is not among the categories of metainfo"
+            raise FormatError(self.path, fault)
+        return names[0]
+
+
+def read_infos(path: str | os.PathLike) -> KittiInfos:
+    """Read an info file without running anything that it might hold.
+
+    Args:
+        path: The pickle, as mmdet3d's converter writes it.
+
+    Raises:
+        FormatError: See :class:`KittiInfos`.
+    """
+    return KittiInfos(read_bytes(path), path)
