@@ -1,0 +1,25 @@
+"""Pictures from arrays, without a display: boxes and points on images, and seen from above.
+
+Everything is drawn by matplotlib's Agg canvas into an ``(H, W, 3)`` uint8 RGB array; nothing
+touches pyplot or its global state, so pictures may be drawn in workers and next to a notebook.
+"""
+
+from __future__ import annotations
+
+from gemini_det3d.visualization.bev import draw_bev, fit_range
+from gemini_det3d.visualization.canvas import save_png
+from gemini_det3d.visualization.image import draw_boxes_on_image, draw_points_on_image
+from gemini_det3d.visualization.labeled_boxes import LabeledBoxes
+from gemini_det3d.visualization.palette import class_color
+from gemini_det3d.visualization.panel import draw_detection_panel
+
+__all__ = [
+    "LabeledBoxes",
+    "class_color",
+    "draw_bev",
+    "draw_boxes_on_image",
+    "draw_detection_panel",
+    "draw_points_on_image",
+    "fit_range",
+    "save_png",
+]

@@ -1,0 +1,41 @@
+"""One picture of one frame: the image with its boxes above, the scene from above below."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from gemini_det3d.visualization.bev import Range, draw_bev
+from gemini_det3d.visualization.image import draw_boxes_on_image
+from gemini_det3d.visualization.labeled_boxes import LabeledBoxes
+
+_GAP_PX = 4
+
+
+def draw_detection_panel(
+    image: np.ndarray,
+    points: np.ndarray,
+    lidar2img: np.ndarray,
+    detections: LabeledBoxes,
+    truth: LabeledBoxes | None = None,
+    range_m: Range | None = None,
+    width_px: int = 1242,
+) -> np.ndarray:
+    """Draw detections (and truth) on the image and from above, at the same width.
+
+    Args:
+        image: ``(H, W, 3)`` uint8 RGB.
+        points: ``(N, 3 or more)`` in the LiDAR frame, metres.
+        lidar2img: ``(4, 4)`` or ``(3, 4)``, LiDAR frame to pixels of ``image``.
+        detections: Boxes in class colours.
+        truth: Boxes drawn white and dashed, or None.
+        range_m: ``(x_min, y_min, x_max, y_max)`` seen from above; None fits it to the boxes.
+        width_px: Width of the picture.
+
+    Returns:
+        ``(H', width_px, 3)`` uint8 RGB.
+    """
+    height, width = image.shape[:2]
+    above = draw_boxes_on_image(image, detections, lidar2img, truth, scale=width_px / width)
+    below = draw_bev(points, detections, truth, range_m, width_px, lidar2img, (width, height))
+    gap = np.full((_GAP_PX, width_px, 3), 255, dtype=np.uint8)
+    return np.concatenate([above, gap, below])
