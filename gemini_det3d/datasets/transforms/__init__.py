@@ -1,0 +1,10 @@
+"""Pipeline steps, registered in mmdet3d's TRANSFORMS."""
+
+from __future__ import annotations
+
+from gemini_det3d.datasets.transforms.checked_loading import (
+    LoadImageFromFileChecked,
+    LoadPointsFromFileChecked,
+)
+
+__all__ = ["LoadImageFromFileChecked", "LoadPointsFromFileChecked"]
