@@ -1,8 +1,10 @@
 """The one import that a config names; it registers everything, once or again.
 
-``custom_imports = dict(imports=['gemini_det3d.plugin'], allow_failed_imports=False)``
+``custom_imports = dict(imports=["gemini_det3d.plugin"], allow_failed_imports=False)``
 """
 
+import gemini_det3d.datasets
+import gemini_det3d.evaluation.metrics
 import gemini_det3d.models  # noqa: F401
 
 __all__: list = []

@@ -67,3 +67,82 @@ model = dict(
         ),
     ),
 )
+
+# data: scenes of `gemini-det3d make-scenes --preset toy`, converted by `gemini-det3d prepare kitti`
+data_root = "data/scenes/"
+image_size = (416, 128)
+backend_args = None
+loading = [
+    dict(type="LoadPointsFromFileChecked", coord_type="LIDAR", load_dim=4, use_dim=4),
+    dict(type="LoadImageFromFileChecked"),
+]
+train_pipeline = [
+    *loading,
+    dict(type="LoadAnnotations3D", with_bbox_3d=True, with_label_3d=True),
+    dict(type="RandomResize", scale=[(374, 115), (458, 141)], keep_ratio=True),
+    dict(
+        type="GlobalRotScaleTrans",
+        rot_range=[-0.3925, 0.3925],
+        scale_ratio_range=[0.95, 1.05],
+        translation_std=[0.1, 0.1, 0.1],
+    ),
+    dict(type="RandomFlip3D", flip_ratio_bev_horizontal=0.5),
+    dict(type="PointsRangeFilter", point_cloud_range=point_cloud_range),
+    dict(type="ObjectRangeFilter", point_cloud_range=point_cloud_range),
+    dict(type="PointShuffle"),
+    dict(
+        type="Pack3DDetInputs",
+        keys=["points", "img", "gt_bboxes_3d", "gt_labels_3d", "gt_bboxes", "gt_labels"],
+    ),
+]
+test_pipeline = [
+    *loading,
+    dict(
+        type="MultiScaleFlipAug3D",
+        img_scale=image_size,
+        pts_scale_ratio=1,
+        flip=False,
+        transforms=[
+            dict(type="Resize", scale=0, keep_ratio=True),
+            dict(
+                type="GlobalRotScaleTrans",
+                rot_range=[0, 0],
+                scale_ratio_range=[1.0, 1.0],
+                translation_std=[0, 0, 0],
+            ),
+            dict(type="RandomFlip3D"),
+            dict(type="PointsRangeFilter", point_cloud_range=point_cloud_range),
+        ],
+    ),
+    dict(type="Pack3DDetInputs", keys=["points", "img"]),
+]
+train_dataloader = dict(
+    batch_size=4,
+    num_workers=1,
+    persistent_workers=True,
+    dataset=dict(times=1, dataset=dict(data_root=data_root, pipeline=train_pipeline)),
+)
+val_dataloader = dict(num_workers=1, dataset=dict(data_root=data_root, pipeline=test_pipeline))
+test_dataloader = val_dataloader
+val_evaluator = dict(ann_file=data_root + "kitti_infos_val.pkl")
+test_evaluator = val_evaluator
+
+# schedule: one rise and one fall of the learning rate in 16 epochs; tested at the end
+max_epochs = 16
+optim_wrapper = dict(optimizer=dict(lr=0.003))
+param_scheduler = [
+    dict(
+        type="OneCycleLR",
+        eta_max=0.003,
+        total_steps=max_epochs,
+        by_epoch=True,
+        convert_to_iter_based=True,
+        pct_start=0.3,
+        div_factor=10.0,
+        final_div_factor=100.0,
+    )
+]
+train_cfg = dict(max_epochs=max_epochs, val_interval=max_epochs)
+auto_scale_lr = dict(base_batch_size=4)
+default_hooks = dict(logger=dict(interval=10))
+load_from = None

@@ -23,7 +23,7 @@ from gemini_det3d.formats.kitti_sensors import check_image_bytes, parse_points
 _ON_NON_FINITE = ("error", "drop")
 
 
-@TRANSFORMS.register_module()
+@TRANSFORMS.register_module(force=True)
 class LoadPointsFromFileChecked(LoadPointsFromFile):
     """mmdet3d's ``LoadPointsFromFile`` that refuses cut-off files and values that are not finite.
 
@@ -60,7 +60,7 @@ class LoadPointsFromFileChecked(LoadPointsFromFile):
         return f"{super().__repr__()[:-1]}, on_non_finite={self.on_non_finite!r})"
 
 
-@TRANSFORMS.register_module()
+@TRANSFORMS.register_module(force=True)
 class LoadImageFromFileChecked(LoadImageFromFile):
     """mmcv's ``LoadImageFromFile`` that names the image it cannot read, cut-off ones included.
 

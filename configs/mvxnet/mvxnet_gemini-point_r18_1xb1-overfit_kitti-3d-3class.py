@@ -1,0 +1,67 @@
+# Does everything fit together on *my* frames? Fits a handful of KITTI frames by heart, on a CPU:
+# the published range, voxel size, point encoder and anchors, a smaller image (624 x 192), a ResNet-18
+# from scratch, a narrower 2D part, no augmentation. A detector that cannot learn three frames by
+# heart has its data, calibration or labels wrong.
+_base_ = ["mvxnet_gemini-point_r50_8xb2-80e_kitti-3d-3class.py"]
+
+data_root = "data/kitti/"
+image_size = (624, 192)
+trained_norm = dict(type="BN", requires_grad=True)
+model = dict(
+    data_preprocessor=dict(mean=[103.53, 116.28, 123.675], std=[57.375, 57.12, 58.395]),
+    img_backbone=dict(
+        depth=18,
+        frozen_stages=-1,
+        norm_cfg=trained_norm,
+        norm_eval=False,
+        style="pytorch",
+    ),
+    img_neck=dict(in_channels=[64, 128, 256, 512], out_channels=64, norm_cfg=trained_norm),
+    pts_voxel_encoder=dict(fusion_layer=dict(img_channels=64)),
+    pts_backbone=dict(layer_nums=[2, 2], out_channels=[64, 128]),
+    pts_neck=dict(in_channels=[64, 128], out_channels=[64, 64]),
+    pts_bbox_head=dict(in_channels=128, feat_channels=128),
+)
+
+test_pipeline = _base_.test_pipeline
+test_pipeline[2].img_scale = image_size
+train_pipeline = [
+    *_base_.train_pipeline[:3],
+    dict(type="Resize", scale=image_size, keep_ratio=True),
+    dict(
+        type="GlobalRotScaleTrans",
+        rot_range=[0, 0],
+        scale_ratio_range=[1.0, 1.0],
+        translation_std=[0, 0, 0],
+    ),
+    dict(type="RandomFlip3D", flip_ratio_bev_horizontal=0.0),
+    *_base_.train_pipeline[6:],
+]
+train_dataloader = dict(
+    batch_size=1,
+    num_workers=1,
+    persistent_workers=True,
+    dataset=dict(times=20, dataset=dict(pipeline=train_pipeline)),
+)
+# The frames it learns are the frames it is tested on: this measures fit, nothing else.
+val_dataloader = dict(dataset=dict(ann_file="kitti_infos_train.pkl", pipeline=test_pipeline))
+test_dataloader = val_dataloader
+val_evaluator = dict(ann_file=data_root + "kitti_infos_train.pkl")
+test_evaluator = val_evaluator
+
+max_epochs = 6
+train_cfg = dict(max_epochs=max_epochs, val_interval=max_epochs)
+optim_wrapper = dict(optimizer=dict(lr=0.002))
+param_scheduler = [
+    dict(
+        type="OneCycleLR",
+        eta_max=0.002,
+        total_steps=max_epochs,
+        by_epoch=True,
+        convert_to_iter_based=True,
+        pct_start=0.2,
+    )
+]
+auto_scale_lr = dict(enable=False)
+default_hooks = dict(logger=dict(interval=10))
+load_from = None
