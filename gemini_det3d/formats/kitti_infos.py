@@ -8,7 +8,6 @@ class that mmdet3d does not know.
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -46,7 +45,7 @@ class KittiInfos:
         self._names: dict[int, list[str]] = {}
         for name, label in categories.items():
             self._names.setdefault(label, []).append(name)
-        self._frames: dict[int, dict] = {}
+        self._frames: dict[int | str, dict] = {}
         for position, frame in enumerate(content["data_list"]):
             if "sample_idx" not in frame:
                 raise FormatError(path, f"entry {position} of data_list has no sample_idx")
@@ -59,11 +58,11 @@ class KittiInfos:
         return len(self._frames)
 
     @property
-    def frames(self) -> tuple[int, ...]:
+    def frames(self) -> tuple[int | str, ...]:
         """The frames' ``sample_idx``, in the file's order."""
         return tuple(self._frames)
 
-    def calibration(self, frame: int, camera: str = "CAM2") -> Calibration:
+    def calibration(self, frame: int | str, camera: str = "CAM2") -> Calibration:
         """Matrices of one frame; the rectification is part of the LiDAR's pose.
 
         Args:
@@ -82,7 +81,7 @@ class KittiInfos:
             matrices.append(matrix[:3])
         return Calibration(p2=matrices[0], r0_rect=np.eye(3), tr_velo_to_cam=matrices[1])
 
-    def image_size(self, frame: int, camera: str = "CAM2") -> tuple[int, int]:
+    def image_size(self, frame: int | str, camera: str = "CAM2") -> tuple[int, int]:
         """Width and height of a frame's image in pixels.
 
         Args:
@@ -95,7 +94,7 @@ class KittiInfos:
         width, height = (self._of_camera(frame, camera, key) for key in ("width", "height"))
         return int(width), int(height)
 
-    def objects(self, frame: int) -> Objects:
+    def objects(self, frame: int | str) -> Objects:
         """Ground truth of one frame, ``DontCare`` regions included.
 
         Args:
@@ -107,38 +106,39 @@ class KittiInfos:
         instances = self._frame(frame).get("instances")
         if instances is None:
             raise FormatError(self.path, f"frame {frame} has no instances (no ground truth)")
-        columns = {key: [self._value(frame, i, key) for i in instances] for key in _KEYS}
-        boxes = np.asarray(columns["bbox_3d"], dtype=np.float64).reshape(-1, 7)
+        columns = {key: np.array([self._value(frame, i, key) for i in instances]) for key in _KEYS}
+        boxes = columns["bbox_3d"].astype(np.float64).reshape(-1, 7)
         length, height, width = boxes[:, 3:6].T
+        names = [self._name(frame, *pair) for pair in zip(columns["bbox_label"].tolist(), boxes)]
         return Objects(
-            name=[self._name(frame, *pair) for pair in zip(columns["bbox_label"], boxes)],
+            name=np.array(names, dtype=np.str_),
             truncated=columns["truncated"],
             occluded=columns["occluded"],
             alpha=columns["alpha"],
-            bbox=np.asarray(columns["bbox"], dtype=np.float64).reshape(-1, 4),
+            bbox=columns["bbox"].reshape(-1, 4),
             dimensions=np.column_stack([height, width, length]),
             location=boxes[:, :3],
             rotation_y=boxes[:, 6],
         )
 
-    def _frame(self, frame: int) -> dict:
+    def _frame(self, frame: int | str) -> dict:
         if frame not in self._frames:
             raise FormatError(self.path, f"has no frame {frame}")
         return self._frames[frame]
 
-    def _of_camera(self, frame: int, camera: str, key: str) -> Any:
+    def _of_camera(self, frame: int | str, camera: str, key: str) -> Any:
         images = self._frame(frame).get("images") or {}
         value = (images.get(camera) or {}).get(key)
         if value is None:
             raise FormatError(self.path, f"frame {frame} has no images.{camera}.{key}")
         return value
 
-    def _value(self, frame: int, instance: dict, key: str) -> Any:
+    def _value(self, frame: int | str, instance: dict, key: str) -> Any:
         if instance.get(key) is None:
             raise FormatError(self.path, f"frame {frame}: an instance has no {key}")
         return instance[key]
 
-    def _name(self, frame: int, label: int, box: Sequence[float]) -> str:
+    def _name(self, frame: int | str, label: int, box: np.ndarray) -> str:
         """Class name of a label; the label -1 is shared by all classes unknown to mmdet3d."""
         names = self._names.get(label, [])
         if label == _NO_CLASS:
@@ -150,6 +150,11 @@ class KittiInfos:
             fault = f"frame {frame}: label {label} is not among the categories of metainfo"
             raise FormatError(self.path, fault)
         return names[0]
+
+
+def frame_name(frame: int | str) -> str:
+    """The name of a frame's files, six digits where ``sample_idx`` is a number."""
+    return frame if isinstance(frame, str) else f"{int(frame):06d}"
 
 
 def read_infos(path: str | os.PathLike) -> KittiInfos:

@@ -91,7 +91,8 @@ class _DtypeStandIn:
     def __init__(self, code: object, *_: object) -> None:
         if not isinstance(code, str) or not _DTYPE.fullmatch(code):
             raise _RefusedError(f"the numpy dtype {code!r}")
-        self._code, self._order = code, "="
+        self._code = code
+        self._order: Any = "="
 
     def __setstate__(self, state: tuple) -> None:
         # (version, byte order, sub-dtype, field names, fields, size, alignment, flags)
@@ -119,7 +120,7 @@ class _ArrayStandIn:
         return self._array
 
 
-def _build_array(data: Any, dtype: _DtypeStandIn, shape: Any, order: str = "C") -> np.ndarray:
+def _build_array(data: Any, dtype: _DtypeStandIn, shape: Any, order: Any = "C") -> np.ndarray:
     flat = np.frombuffer(bytes(data), dtype=dtype.build())
     return flat.reshape(shape, order=order).copy(order=order)
 

@@ -22,6 +22,8 @@ if TYPE_CHECKING:
 
 _HALO = (0.0, 0.0, 0.0, 0.55)
 _MIN_DEPTH_M = 3.0
+# More names than this hide the picture; the best scores keep theirs.
+_MAX_TAGS = 20
 
 
 def draw_boxes_on_image(
@@ -170,7 +172,11 @@ def _draw_tags(
     image_px = width / canvas.size[0]  # image pixels per picture pixel
     tag_height = 1.5 * font_px * image_px
     placed: list[tuple[float, float, float]] = []
+    scores = np.zeros(len(boxes)) if boxes.scores is None else boxes.scores
+    tagged = set(np.argsort(-scores, kind="stable")[:_MAX_TAGS].tolist())
     for index in order[::-1]:
+        if index not in tagged:
+            continue
         x1, y1, x2, y2 = outlines[index]
         if x2 <= x1 or y2 <= y1:
             continue
@@ -210,9 +216,9 @@ def _draw_depth_scale(canvas: Canvas, marks: ScalarMappable, unit: float) -> Non
     """A small bar with metres in the lower right corner, on a dark ground."""
     from matplotlib.patches import Rectangle
 
-    canvas.figure.add_artist(Rectangle((0.795, 0.0), 0.205, 0.17, facecolor='black', alpha=0.65,
+    canvas.figure.add_artist(Rectangle((0.785, 0.0), 0.215, 0.17, facecolor='black', alpha=0.65,
                                        transform=canvas.figure.transFigure))  # fmt: skip
-    inset = canvas.figure.add_axes((0.81, 0.115, 0.175, 0.03), zorder=3)
+    inset = canvas.figure.add_axes((0.80, 0.115, 0.175, 0.03), zorder=3)
     bar = canvas.figure.colorbar(marks, cax=inset, orientation="horizontal")
     bar.outline.set_visible(False)
     ticks = [depth for depth in (5, 10, 20, 40, 80) if depth <= marks.norm.vmax]

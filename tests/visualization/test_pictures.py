@@ -96,6 +96,17 @@ def test_tag_says_the_score_and_its_absence_changes_the_picture(image):
     assert np.flatnonzero(changed.any(axis=1)).max() <= 63 - 200 * 0.5 / 12 + 2  # above the box
 
 
+def test_only_the_best_of_many_boxes_are_named(image):
+    far = np.repeat(CAR, 23, axis=0) + np.linspace(0, 1, 23)[:, None] * [40, 0, 0, 0, 0, 0, 0]
+    scores = np.linspace(0.9, 0.1, 23)
+    pictures = []
+    for last in (0.1, 0.05):  # the score of the last box shows in its tag, if it has one
+        scores[-1] = last
+        boxes = LabeledBoxes(far, ["Car"] * 23, scores)
+        pictures.append(draw_boxes_on_image(image, boxes, LIDAR2IMG))
+    np.testing.assert_array_equal(*pictures)
+
+
 def test_scale_enlarges_the_picture(image):
     picture = draw_boxes_on_image(image, LabeledBoxes.empty(), LIDAR2IMG, scale=2.5)
     assert picture.shape == (round(2.5 * HEIGHT), round(2.5 * WIDTH), 3)

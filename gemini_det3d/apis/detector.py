@@ -1,0 +1,252 @@
+"""A detector that takes an image, a point cloud and a calibration, as they lie on disk.
+
+The model and its preparation of the input come from the config; what data sets read from info
+files is computed from the calibration. As in training, the model sees only the points that fall
+into the image: mmdet3d's KITTI recipes read clouds reduced that way.
+"""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+
+from gemini_det3d.apis.checkpoint import load_checkpoint_safely, load_parameters
+from gemini_det3d.apis.config import ConfigError, find_config
+from gemini_det3d.formats.boxes import project_points
+from gemini_det3d.formats.calibration_json import read_any_calibration
+from gemini_det3d.formats.kitti import (
+    Calibration,
+    read_image_size,
+    read_points,
+    write_points,
+)
+from gemini_det3d.visualization import LabeledBoxes
+
+if TYPE_CHECKING:
+    from mmengine.config import Config
+
+
+class Detector:
+    """A model with its input pipeline.
+
+    Args:
+        config: A path, the bare name of one of this plug-in's configs, or an mmengine Config.
+        checkpoint: Its trained parameters; None keeps the random ones.
+        device: Where to run, as torch names it.
+
+    Attributes:
+        model: The model, in evaluation mode.
+        classes: Class names in the order of its labels.
+        ignored_parameters: Names in the checkpoint that the model does not have.
+
+    Raises:
+        ConfigError: The config cannot be read or is no config of a camera-LiDAR detector, or the
+            device is not there.
+        FormatError: The checkpoint cannot be read or does not belong to the config.
+    """
+
+    def __init__(
+        self,
+        config: str | os.PathLike | Config,
+        checkpoint: str | os.PathLike | None = None,
+        device: str = "cpu",
+    ) -> None:
+        from mmdet3d.registry import MODELS
+        from mmengine.registry import init_default_scope
+
+        cfg = _read_config(config)
+        self._dataset = _test_dataset(cfg)
+        init_default_scope(cfg.get("default_scope", "mmdet3d"))
+        self.model = MODELS.build(cfg.model)
+        meta: dict = {}
+        self.ignored_parameters: list[str] = []
+        if checkpoint is not None:
+            loaded = load_checkpoint_safely(checkpoint)
+            self.ignored_parameters = load_parameters(self.model, loaded, checkpoint)
+            meta = loaded["meta"]
+        self.classes = _class_names(meta, cfg, self._dataset)
+        self.model.dataset_meta = {"classes": self.classes}
+        self.model.cfg = cfg
+        self.device = _device(device)
+        self.model.to(self.device).eval()
+        self._pipeline = _build_pipeline(self._dataset)
+
+    def __call__(
+        self,
+        image: str | os.PathLike,
+        points: str | os.PathLike | np.ndarray,
+        calibration: str | os.PathLike | Calibration,
+        crop_to_image: bool = True,
+    ) -> LabeledBoxes:
+        """Detect objects in one frame.
+
+        Args:
+            image: Image file.
+            points: ``(N, 4)`` x, y, z (metres, LiDAR frame) and reflectance, or a .bin file.
+            calibration: Matrices, or a file that :func:`read_any_calibration` reads.
+            crop_to_image: Give the model only the points that fall into the image, as in
+                training. A cloud that is reduced already is not changed by it.
+
+        Returns:
+            Boxes in the LiDAR frame, best score first.
+
+        Raises:
+            FormatError: A file cannot be used.
+        """
+        if not isinstance(calibration, Calibration):
+            calibration = read_any_calibration(calibration)
+        if not isinstance(points, np.ndarray):
+            points = read_points(points)
+        size = read_image_size(image)
+        if crop_to_image:
+            points = points_in_image(points, calibration, size)
+        with tempfile.TemporaryDirectory() as folder:
+            # The pipeline's own loader reads the cloud, whatever it does to it.
+            cloud = Path(folder) / "points.bin"
+            write_points(cloud, points)
+            data = self._pipeline(self._frame(image, cloud, calibration, size))
+        return self._detect(data)
+
+    def _frame(
+        self, image: str | os.PathLike, points: Path, calibration: Calibration, size: tuple
+    ) -> dict:
+        """What ``KittiDataset`` makes of an entry of an info file."""
+        from mmdet3d.structures import get_box_type
+
+        box_type, box_mode = get_box_type(self._dataset.get("box_type_3d", "LiDAR"))
+        matrices = {
+            "cam2img": calibration.cam2img,
+            "lidar2cam": calibration.lidar2cam,
+            "lidar2img": calibration.lidar2img,
+        }
+        path = os.fspath(image)
+        camera = {"img_path": path, "width": size[0], "height": size[1]}
+        camera.update({name: matrix.tolist() for name, matrix in matrices.items()})
+        return {
+            "sample_idx": 0,
+            "images": {self._dataset.get("default_cam_key", "CAM2"): camera},
+            "img_path": path,
+            "lidar_points": {"lidar_path": str(points), "num_pts_feats": 4},
+            "lidar_path": str(points),
+            "num_pts_feats": 4,
+            **matrices,
+            "box_type_3d": box_type,
+            "box_mode_3d": box_mode,
+        }
+
+    def _detect(self, data: dict) -> LabeledBoxes:
+        from mmengine.dataset import pseudo_collate
+
+        with torch.no_grad():
+            found = self.model.test_step(pseudo_collate([data]))[0].pred_instances_3d
+        scores = found.scores_3d.double().cpu().numpy()
+        labels = found.labels_3d.cpu().numpy()
+        order = np.argsort(-scores, kind="stable")
+        boxes = found.bboxes_3d.tensor.double().cpu().numpy()[:, :7]
+        names = [self.classes[label] for label in labels[order]]
+        return LabeledBoxes(boxes[order], names, scores[order])
+
+
+def infer(
+    config: str | os.PathLike | Config | Detector,
+    checkpoint: str | os.PathLike | None,
+    image: str | os.PathLike,
+    points: str | os.PathLike | np.ndarray,
+    calibration: str | os.PathLike | Calibration,
+    device: str = "cpu",
+) -> LabeledBoxes:
+    """Detect objects in one frame, in one call; for many frames keep a :class:`Detector`.
+
+    Args:
+        config: As for :class:`Detector`, or one that is built already.
+        checkpoint: As for :class:`Detector`; not read where that is built already.
+        image: Image file.
+        points: ``(N, 4)`` array or .bin file.
+        calibration: Matrices or file.
+        device: As for :class:`Detector`.
+
+    Returns:
+        Boxes in the LiDAR frame, best score first.
+
+    Raises:
+        FormatError: A file cannot be used.
+        ConfigError: The config cannot be used.
+    """
+    detector = config if isinstance(config, Detector) else Detector(config, checkpoint, device)
+    return detector(image, points, calibration)
+
+
+def points_in_image(
+    points: np.ndarray, calibration: Calibration, image_size: tuple[int, int]
+) -> np.ndarray:
+    """The points that the camera sees.
+
+    Args:
+        points: ``(N, F)``, x, y, z first, metres, LiDAR frame.
+        calibration: Matrices.
+        image_size: ``(width, height)`` in pixels.
+
+    Returns:
+        ``(M, F)`` in the same order.
+    """
+    pixels, depth = project_points(points[:, :3], calibration.lidar2img)
+    pixels = np.nan_to_num(pixels, nan=-1.0)
+    return points[(depth > 0) & (pixels > 0).all(axis=1) & (pixels < image_size).all(axis=1)]
+
+
+def _read_config(config: str | os.PathLike | Config) -> Config:
+    from mmengine.config import Config
+
+    if isinstance(config, Config):
+        return config
+    path = find_config(os.fspath(config))
+    try:
+        return Config.fromfile(path)
+    except (SyntaxError, KeyError, TypeError, AttributeError, OSError, ImportError) as error:
+        raise ConfigError(f"{path}: cannot be read ({' '.join(str(error).split())})") from error
+
+
+def _test_dataset(cfg: Config) -> dict:
+    """The test data set's config, out of its wrappers."""
+    dataset = cfg.get("test_dataloader", {}).get("dataset")
+    while dataset is not None and "pipeline" not in dataset:
+        dataset = dataset.get("dataset")
+    if dataset is None or "model" not in cfg:
+        raise ConfigError(f"{cfg.filename}: has no model or no test_dataloader.dataset.pipeline")
+    return dataset
+
+
+def _build_pipeline(dataset: dict) -> Any:
+    from mmengine.dataset import Compose
+
+    steps = [step for step in dataset["pipeline"] if not step["type"].startswith("LoadAnnotations")]
+    return Compose(steps)
+
+
+def _class_names(meta: dict, cfg: Config, dataset: dict) -> list[str]:
+    """As the checkpoint says, for it fixed the order of the labels; else as the config says."""
+    sources = (
+        meta.get("dataset_meta"),
+        {"classes": meta.get("CLASSES")},  # before mmdet3d 1.0
+        dataset.get("metainfo"),
+        {"classes": cfg.get("class_names")},
+    )
+    for source in sources:
+        if isinstance(source, dict) and source.get("classes"):
+            return [str(name) for name in source["classes"]]
+    raise ConfigError(f"{cfg.filename}: names no classes (test_dataloader.dataset.metainfo)")
+
+
+def _device(name: str) -> torch.device:
+    try:
+        device = torch.device(name)
+    except RuntimeError:
+        raise ConfigError(f"--device {name}: not a device of torch") from None
+    if device.type == "cuda" and (device.index or 0) >= torch.cuda.device_count():
+        raise ConfigError(f"--device {name}: torch sees {torch.cuda.device_count()} CUDA devices")
+    return device

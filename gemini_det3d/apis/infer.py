@@ -1,0 +1,235 @@
+"""Detect objects in an image and a point cloud with KITTI calibration; no info files."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+import warnings
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from tqdm import tqdm
+
+from gemini_det3d.apis.config import ConfigError
+from gemini_det3d.apis.detector import Detector, infer
+from gemini_det3d.formats.calibration_json import read_any_calibration
+from gemini_det3d.formats.errors import FormatError
+from gemini_det3d.formats.kitti import (
+    Calibration,
+    from_lidar_boxes,
+    read_image,
+    read_objects,
+    read_points,
+    to_lidar_boxes,
+    write_objects,
+)
+from gemini_det3d.formats.text import write_text
+from gemini_det3d.visualization import LabeledBoxes, draw_detection_panel, save_png
+
+__all__ = ["Detector", "Frame", "add_arguments", "find_frames", "infer", "run", "write_results"]
+
+EPILOG = """\
+--image, --points, --calib and --label each take a file or a folder; in folders the files of one
+frame share their stem. A calibration is KITTI's text file or a JSON file with cam2img and
+lidar2cam; one file may serve all frames. Per frame three files are written: STEM.txt (KITTI
+results), STEM.json (boxes in the LiDAR frame) and STEM.png."""
+
+_NOISY_MODULES = r"mmengine|mmdet|mmdet3d|spconv|torch|importlib"
+_SUFFIXES = {
+    "image": (".png", ".jpg", ".jpeg"),
+    "points": (".bin",),
+    "calib": (".txt", ".json"),
+    "label": (".txt",),
+}
+
+
+@dataclass(frozen=True)
+class Frame:
+    """Files of one frame.
+
+    Attributes:
+        name: Stem of the results.
+        image: Image file.
+        points: Point file.
+        calib: Calibration file.
+        label: KITTI label file to draw beside the detections, or None.
+    """
+
+    name: str
+    image: Path
+    points: Path
+    calib: Path
+    label: Path | None = None
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the command's arguments."""
+    add = parser.add_argument
+    add("--config", required=True, help="config file, or the name of one of this plug-in's")
+    add("--checkpoint", type=Path, required=True, help="trained parameters (.pth)")
+    add("--image", type=Path, required=True, help="image, or folder of images")
+    add(
+        "--points", type=Path, required=True, help=".bin point cloud (x y z reflectance), or folder"
+    )
+    add("--calib", type=Path, required=True, help="calibration, or folder")
+    add("--label", type=Path, help="KITTI labels to draw too, or folder")
+    add("--out", type=Path, default=Path("work_dirs/infer"), help="folder (default: %(default)s)")
+    add("--score-threshold", type=float, default=0.3,
+        help="leave out detections below it (default: %(default)s)")  # fmt: skip
+    add("--device", default="cpu", help="cpu or cuda:0 (default: %(default)s)")
+    add("--all-points", action="store_true",
+        help="give the model the points outside the image too; recipes leave them out")  # fmt: skip
+
+
+def run(args: argparse.Namespace) -> int:
+    """Run the command; returns its exit code.
+
+    A frame that cannot be used is one line, and the others go on; 1 then.
+    """
+    # Of the libraries below, about their own futures; nothing that a user could act upon.
+    warnings.filterwarnings("ignore", category=UserWarning, module=_NOISY_MODULES)
+    if not 0 <= args.score_threshold <= 1:
+        raise ConfigError(f"--score-threshold {args.score_threshold}, expected 0 to 1")
+    frames = find_frames(args.image, args.points, args.calib, args.label)
+    detector = Detector(args.config, args.checkpoint, args.device)
+    if detector.ignored_parameters:
+        names = detector.ignored_parameters
+        print(f"{args.checkpoint}: {len(names)} parameters are not of the config's model and were "
+              f"left out ({names[0]}, ...)", file=sys.stderr)  # fmt: skip
+    failed = 0
+    for frame in tqdm(frames, desc="detecting", unit="frame", disable=len(frames) == 1):
+        try:
+            count = _infer_frame(detector, frame, args)
+        except FormatError as error:
+            if len(frames) == 1:
+                raise
+            failed += 1
+            tqdm.write(f"error    {error}", file=sys.stderr)
+        else:
+            if len(frames) == 1:
+                print(f"{frame.name}: {count} detections with a score of {args.score_threshold:g} "
+                      "or more")  # fmt: skip
+    print(f"{args.out}: results of {len(frames) - failed} of {len(frames)} frames")
+    return int(failed > 0)
+
+
+def find_frames(image: Path, points: Path, calib: Path, label: Path | None = None) -> list[Frame]:
+    """Put together the files of each frame.
+
+    Args:
+        image: Image file, or a folder of them.
+        points: Point file, or a folder.
+        calib: Calibration file (for all frames), or a folder.
+        label: Label file, a folder, or None.
+
+    Returns:
+        The frames, sorted by name. In folders the images decide which there are.
+
+    Raises:
+        FormatError: A path does not exist, a folder holds no image or lacks the file of a frame,
+            or a single file of points or labels stands against a folder of images.
+    """
+    if not image.exists():
+        raise FormatError(image, "no such file or folder")
+    images = [image]
+    if image.is_dir():
+        images = sorted(p for p in image.iterdir() if p.suffix.lower() in _SUFFIXES["image"])
+        if not images:
+            raise FormatError(image, f"holds no image ({', '.join(_SUFFIXES['image'])})")
+        for path in (points, label):
+            if path is not None and path.is_file():
+                raise FormatError(path, f"is one file for the {len(images)} images of {image}")
+    return [
+        Frame(
+            path.stem,
+            path,
+            _partner(points, path.stem, "points"),
+            _partner(calib, path.stem, "calib"),
+            None if label is None else _partner(label, path.stem, "label"),
+        )
+        for path in images
+    ]
+
+
+def write_results(
+    out: Path,
+    frame: Frame,
+    detections: LabeledBoxes,
+    calibration: Calibration,
+    image: np.ndarray,
+    points: np.ndarray,
+    truth: LabeledBoxes | None = None,
+) -> None:
+    """Write ``NAME.txt``, ``NAME.json`` and ``NAME.png``.
+
+    Args:
+        out: Folder; made when there is none.
+        frame: The frame's name and files.
+        detections: Boxes in the LiDAR frame.
+        calibration: Calibration of the frame.
+        image: ``(H, W, 3)`` uint8 RGB.
+        points: ``(N, 4)`` points to draw.
+        truth: Labelled boxes to draw, or None.
+    """
+    size = (image.shape[1], image.shape[0])
+    objects = from_lidar_boxes(
+        detections.boxes, detections.names, detections.scores, calibration, size
+    )
+    write_objects(out / f"{frame.name}.txt", objects)
+    data = {
+        "frame": frame.name,
+        "image": str(frame.image),
+        "points": str(frame.points),
+        "calibration": str(frame.calib),
+        "units": "metres, radians, pixels; LiDAR frame: x front, y left, z up",
+        "detections": [
+            {
+                "name": name,
+                "score": round(float(score), 6),
+                "center_bottom": np.round(box[:3], 4).tolist(),
+                "length_width_height": np.round(box[3:6], 4).tolist(),
+                "yaw": round(float(box[6]), 4),
+                "bbox_2d": np.round(bbox, 2).tolist(),
+            }
+            for name, score, box, bbox in zip(
+                detections.names, objects.score, detections.boxes, objects.bbox
+            )
+        ],
+    }
+    write_text(out / f"{frame.name}.json", json.dumps(data, indent=1) + "\n")
+    picture = draw_detection_panel(image, points, calibration.lidar2img, detections, truth)
+    save_png(out / f"{frame.name}.png", picture)
+
+
+def _infer_frame(detector: Detector, frame: Frame, args: argparse.Namespace) -> int:
+    """Detect and write; returns the number of detections."""
+    calibration = read_any_calibration(frame.calib)
+    points = read_points(frame.points)
+    image = read_image(frame.image)
+    truth = None if frame.label is None else _read_truth(frame.label, calibration)
+    found = detector(frame.image, points, calibration, crop_to_image=not args.all_points)
+    found = found.above(args.score_threshold)
+    write_results(args.out, frame, found, calibration, image, points, truth)
+    return len(found)
+
+
+def _read_truth(path: Path, calibration: Calibration) -> LabeledBoxes:
+    objects = read_objects(path)
+    objects = objects.select(objects.name != "DontCare")
+    return LabeledBoxes(to_lidar_boxes(objects, calibration), objects.name.tolist())
+
+
+def _partner(path: Path, stem: str, kind: str) -> Path:
+    """The file of a frame: the path itself, or its file of that stem in the folder."""
+    if not path.is_dir():
+        if not path.exists():
+            raise FormatError(path, "no such file or folder")
+        return path
+    candidates: Sequence[Path] = [path / (stem + suffix) for suffix in _SUFFIXES[kind]]
+    for candidate in candidates:
+        if candidate.is_file():
+            return candidate
+    raise FormatError(candidates[0], "no such file, but an image of that name")

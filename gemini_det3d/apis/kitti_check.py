@@ -1,0 +1,239 @@
+"""Checking one frame of a raw KITTI tree: every fault becomes a finding, none an exception.
+
+Errors are what stops the converter or poisons training. Warnings are what a person should look
+at; the published KITTI frames themselves raise a few.
+"""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+
+import numpy as np
+
+from gemini_det3d.apis.kitti_canonical import canonical_calibration, canonical_labels
+from gemini_det3d.apis.kitti_check_objects import check_objects
+from gemini_det3d.formats.boxes import project_points
+from gemini_det3d.formats.kitti import (
+    Calibration,
+    FormatError,
+    Objects,
+    read_calibration,
+    read_image,
+    read_objects,
+    read_points,
+)
+
+# The names that mmdet3d's converter knows; any other becomes label -1 and is never trained.
+KITTI_CLASSES = ("Pedestrian", "Cyclist", "Car", "Van", "Truck", "Person_sitting", "Tram", "Misc")
+FILES = {"calib": ".txt", "image_2": ".png", "velodyne": ".bin", "label_2": ".txt"}
+
+_FEW_POINTS = 100
+_FAR_M = 250.0  # twice the reach of the scanners in use: other units
+_ROTATION_TOLERANCE = 1e-3
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One fault.
+
+    Attributes:
+        level: ``'error'`` or ``'warning'``.
+        file: Path relative to the tree.
+        fault: What is wrong, in one line.
+    """
+
+    level: str
+    file: str
+    fault: str
+
+
+@dataclass
+class FrameReport:
+    """What was found in one frame.
+
+    Attributes:
+        part: ``'training'`` or ``'testing'``.
+        frame: Six digits.
+        findings: Faults, in the order of the checks.
+        stats: Counts for the summary: points, points in the image, and per class objects,
+            difficulties, agreement with the 2D boxes and points per box.
+        rewrite: Folders whose file of this frame has to be brought into canonical form.
+    """
+
+    part: str
+    frame: str
+    findings: list[Finding] = field(default_factory=list)
+    stats: dict = field(default_factory=dict)
+    rewrite: list[str] = field(default_factory=list)
+
+    @property
+    def has_error(self) -> bool:
+        """Whether one of the findings is an error."""
+        return any(finding.level == "error" for finding in self.findings)
+
+    def to_json(self) -> dict:
+        """As plain dictionaries and lists."""
+        return asdict(self)
+
+    @classmethod
+    def from_json(cls, data: Mapping) -> FrameReport:
+        """From what :meth:`to_json` gave."""
+        findings = [Finding(**finding) for finding in data["findings"]]
+        return cls(data["part"], data["frame"], findings, data["stats"], data["rewrite"])
+
+
+class FrameChecker:
+    """Checks frames of one tree; may be sent to worker processes.
+
+    Args:
+        root: The tree, with ``training`` and ``testing``.
+        class_map: Class names to replace -> replacements.
+    """
+
+    def __init__(self, root: Path, class_map: Mapping[str, str]) -> None:
+        self.root = root
+        self.class_map = dict(class_map)
+
+    def __call__(self, task: tuple[str, str]) -> FrameReport:
+        """Check one frame.
+
+        Args:
+            task: Part (``'training'``, ``'testing'``) and frame.
+
+        Returns:
+            Its report.
+        """
+        report = FrameReport(*task)
+        calibration = self._attempt(report, "calib", self._calibration)
+        image = self._attempt(report, "image_2", lambda _, path: read_image(path).shape)
+        points = self._attempt(report, "velodyne", self._points)
+        size = None if image is None else (image[1], image[0])
+        if calibration is not None and size is not None and points is not None:
+            self._check_overlap(report, calibration, size, points)
+        if report.part == "training":
+            objects = self._attempt(report, "label_2", self._labels)
+            if objects is not None and calibration is not None and size is not None:
+                findings, stats = check_objects(objects, calibration, size, points)
+                self._add(report, "label_2", findings)
+                report.stats["classes"] = stats
+        return report
+
+    def fingerprint(self, task: tuple[str, str]) -> str:
+        """Sizes and times of a frame's files: the same string, the same report.
+
+        Args:
+            task: Part and frame.
+
+        Returns:
+            The string; a missing file counts too.
+        """
+        marks = []
+        for folder in FILES:
+            path = self.path(*task, folder)
+            try:
+                status = path.stat()
+                marks.append(f"{status.st_size}:{status.st_mtime_ns}")
+            except OSError:
+                marks.append("-")
+        return " ".join(marks)
+
+    def path(self, part: str, frame: str, folder: str) -> Path:
+        """Where a file of a frame lies.
+
+        Args:
+            part: ``'training'`` or ``'testing'``.
+            frame: Six digits.
+            folder: One of ``FILES``.
+
+        Returns:
+            The path, whether the file exists or not.
+        """
+        return self.root / part / folder / (frame + FILES[folder])
+
+    def _attempt(self, report: FrameReport, folder: str, read):
+        """The file's content, or None with a finding that says why not."""
+        path = self.path(report.part, report.frame, folder)
+        try:
+            return read(report, path)
+        except FormatError as error:
+            self._add(report, folder, [("error", error.fault + _hint(path))])
+            return None
+
+    def _add(self, report: FrameReport, folder: str, findings: list[tuple[str, str]]) -> None:
+        file = self.path(report.part, report.frame, folder).relative_to(self.root).as_posix()
+        report.findings += [Finding(level, file, fault) for level, fault in findings]
+
+    def _calibration(self, report: FrameReport, path: Path) -> Calibration:
+        calibration = read_calibration(path)
+        rotations = {"R0_rect": calibration.r0_rect, "Tr_velo_to_cam": calibration.tr_velo_to_cam}
+        for name, matrix in rotations.items():
+            rotation = matrix[:, :3]
+            error = np.abs(rotation @ rotation.T - np.eye(3)).max()
+            if error > _ROTATION_TOLERANCE:
+                fault = f"{name} is no rotation (R R^T differs from 1 by {error:.2g})"
+                self._add(report, "calib", [("warning", fault)])
+            elif np.linalg.det(rotation) < 0:
+                self._add(report, "calib", [("error", f"{name} mirrors (determinant -1)")])
+        if canonical_calibration(path) is not None:
+            report.rewrite.append("calib")
+        return calibration
+
+    def _points(self, report: FrameReport, path: Path) -> np.ndarray:
+        points = read_points(path)
+        report.stats["points"] = len(points)
+        if not len(points):
+            raise FormatError(path, "holds no points")
+        farthest = float(np.abs(points[:, :3]).max())
+        if farthest > _FAR_M:
+            fault = f"a coordinate is {farthest:.0f}; KITTI's are metres"
+            self._add(report, "velodyne", [("warning", fault)])
+        low, high = float(points[:, 3].min()), float(points[:, 3].max())
+        if low < 0 or high > 1:
+            fault = f"reflectance spans {low:.3g} to {high:.3g}; KITTI's is 0 to 1"
+            self._add(report, "velodyne", [("warning", fault)])
+        return points
+
+    def _labels(self, report: FrameReport, path: Path) -> Objects:
+        objects = read_objects(path, with_score=False)
+        objects.name = np.array([self.class_map.get(n, n) for n in objects.name.tolist()], str)
+        for name in sorted(set(objects.name.tolist()) - {*KITTI_CLASSES, "DontCare"}):
+            self._add(report, "label_2", [("error", f"unknown class {name!r}{_class_hint(name)}")])
+        if canonical_labels(path, self.class_map) is not None:
+            report.rewrite.append("label_2")
+        return objects
+
+    def _check_overlap(
+        self,
+        report: FrameReport,
+        calibration: Calibration,
+        size: tuple[int, int],
+        points: np.ndarray,
+    ) -> None:
+        """Count the points that the reduced cloud will keep."""
+        pixels, depth = project_points(points[:, :3], calibration.lidar2img)
+        pixels = np.nan_to_num(pixels, nan=-1.0)
+        inside = (depth > 0) & (pixels >= 0).all(axis=1) & (pixels < size).all(axis=1)
+        count = int(inside.sum())
+        report.stats["points_in_image"] = count
+        if count < _FEW_POINTS:
+            level = "error" if count == 0 else "warning"
+            fault = f"{count} of {len(points)} points fall into the image; does calib belong to it?"
+            self._add(report, "velodyne", [(level, fault)])
+
+
+def _hint(path: Path) -> str:
+    """Name a file of the same frame with another ending, as a JPEG among PNGs."""
+    if path.exists() or not path.parent.is_dir():
+        return ""
+    others = sorted(other.name for other in path.parent.glob(path.stem + ".*"))
+    return f" (there is {others[0]}; mmdet3d's converter reads {path.suffix})" if others else ""
+
+
+def _class_hint(name: str) -> str:
+    known = {other.lower(): other for other in (*KITTI_CLASSES, "DontCare")}
+    close = difflib.get_close_matches(name.lower(), list(known), n=1)
+    target = known[close[0]] if close else "CLASS"
+    return f"; rename it with --map-class {name}={target}, or leave it out with {name}=DontCare"

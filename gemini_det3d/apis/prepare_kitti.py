@@ -1,0 +1,252 @@
+"""Check a raw KITTI-format tree and write mmdet3d's info files and reduced clouds."""
+
+from __future__ import annotations
+
+import argparse
+import hashlib
+import json
+import os
+import sys
+from collections.abc import Iterator, Mapping, Sequence
+from concurrent.futures import ProcessPoolExecutor
+from contextlib import nullcontext
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from tqdm import tqdm
+
+from gemini_det3d.apis.config import ConfigError
+from gemini_det3d.apis.kitti_check import KITTI_CLASSES, FrameChecker, FrameReport
+from gemini_det3d.apis.kitti_convert import convert, is_complete
+from gemini_det3d.apis.kitti_report import TreeReport, load_known
+from gemini_det3d.apis.kitti_splits import Splits, read_splits
+from gemini_det3d.formats.errors import FormatError
+
+EPILOG = """\
+ROOT holds ImageSets/{train,val,test}.txt and training/{image_2,velodyne,calib,label_2}, as KITTI
+unpacks; testing/ where test.txt names frames. Exit code: 0 done, 1 errors found, 2 nothing to
+check. Training then reads --out (default ROOT) as data_root."""
+
+
+@dataclass(frozen=True)
+class Options:
+    """What to do with a tree.
+
+    Attributes:
+        root: The tree.
+        out: Where results go; None: into the tree.
+        check_only: Write nothing but the report.
+        report: JSON report; None: ``kitti_report.json`` in ``out``, none when only checking.
+        classes: Classes that are going to be trained, for the counts.
+        class_map: Class names to replace -> replacements.
+        workers: Processes that check.
+        skip_bad: Convert without the frames that have errors.
+        force: Convert again although nothing has changed.
+        gt_database: Also write mmdet3d's database of cut-out objects.
+    """
+
+    root: Path
+    out: Path | None = None
+    check_only: bool = False
+    report: Path | None = None
+    classes: Sequence[str] = ("Pedestrian", "Cyclist", "Car")
+    class_map: Mapping[str, str] = field(default_factory=dict)
+    workers: int = 1
+    skip_bad: bool = False
+    force: bool = False
+    gt_database: bool = False
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the command's arguments."""
+    add = parser.add_argument
+    add("root", type=Path, metavar="ROOT", help="KITTI-format tree")
+    add("--out", type=Path, help="where results go (default: ROOT)")
+    add("--check-only", action="store_true", help="report, and write nothing else")
+    add("--report", type=Path, metavar="FILE", help="JSON report (default: OUT/kitti_report.json)")
+    add("--classes", nargs="+", default=["Pedestrian", "Cyclist", "Car"], metavar="NAME",
+        help="classes to be trained (default: %(default)s)")  # fmt: skip
+    add("--map-class", action="append", default=[], metavar="OLD=NEW",
+        help="read class OLD as NEW; DontCare leaves it out; may be given again")  # fmt: skip
+    add("--workers", type=int, default=os.cpu_count() or 1, help="processes (default: %(default)s)")
+    add("--skip-bad", action="store_true", help="leave frames with errors out instead of refusing")
+    add("--force", action="store_true", help="convert again although nothing has changed")
+    add("--gt-database", action="store_true",
+        help="also cut out objects for recipes that paste them (MVX-Net does not)")  # fmt: skip
+
+
+def run(args: argparse.Namespace) -> int:
+    """Run the command; returns its exit code."""
+    return prepare_kitti(
+        Options(
+            root=args.root,
+            out=args.out,
+            check_only=args.check_only,
+            report=args.report,
+            classes=tuple(args.classes),
+            class_map=_parse_class_map(args.map_class),
+            workers=args.workers,
+            skip_bad=args.skip_bad,
+            force=args.force,
+            gt_database=args.gt_database,
+        )
+    )
+
+
+def prepare_kitti(options: Options) -> int:
+    """Check a tree, say what was found, and convert it.
+
+    Args:
+        options: What to do.
+
+    Returns:
+        0 when done, 1 when errors were found and nothing was converted.
+
+    Raises:
+        FormatError: There is nothing to check, or the converter failed.
+        ConfigError: A class is none of KITTI's, or mmdet3d is not installed.
+    """
+    _check_options(options)
+    root = options.root.resolve()
+    out = options.out.resolve() if options.out else root
+    path = options.report or (None if options.check_only else out / "kitti_report.json")
+    report = check_tree(root, options, path)
+    print(report.text())
+    if path is not None:
+        print(f"report: {path}")
+    has_errors = any(finding.level == "error" for finding in report.all_findings())
+    if options.check_only:
+        return int(has_errors)
+    splits = report.splits
+    if has_errors:
+        if not options.skip_bad or not _only_frames_are_bad(report):
+            print("nothing converted: mend the errors" + _skip_hint(report), file=sys.stderr)
+            return 1
+        splits = _leave_out(report, out)
+    return _convert_if_changed(report, splits, out, path, options)
+
+
+def check_tree(root: Path, options: Options, known_report: Path | None = None) -> TreeReport:
+    """Check every frame that a list names, with a progress display.
+
+    Args:
+        root: The tree.
+        options: Class map, classes and workers are read.
+        known_report: Report of an earlier run, whose unchanged frames are taken over; the new
+            one is written there, also when the check is interrupted.
+
+    Returns:
+        The report.
+
+    Raises:
+        FormatError: The tree or its lists are not there.
+    """
+    if not root.is_dir():
+        raise FormatError(root, "no such folder")
+    report = TreeReport(root, options.class_map, read_splits(root))
+    known, report.conversion = load_known(known_report, root, options.class_map)
+    checker = FrameChecker(root, options.class_map)
+    todo = []
+    for task in report.splits.tasks():
+        report.fingerprints[task] = checker.fingerprint(task)
+        fingerprint, earlier = known.get(task, ("", None))
+        if earlier is not None and fingerprint == report.fingerprints[task]:
+            report.frames[task] = earlier
+        else:
+            todo.append(task)
+    try:
+        for frame in _check_frames(checker, todo, options.workers):
+            report.frames[frame.part, frame.frame] = frame
+        report.check_whole(options.classes)
+    finally:
+        if known_report is not None:
+            report.save(known_report)
+    return report
+
+
+def _check_frames(
+    checker: FrameChecker, tasks: Sequence[tuple[str, str]], workers: int
+) -> Iterator[FrameReport]:
+    workers = max(1, min(workers, len(tasks) // 8))
+    pool = ProcessPoolExecutor(workers) if workers > 1 else nullcontext()
+    bar = tqdm(total=len(tasks), desc="checking", unit="frame", disable=not tasks)
+    with pool, bar:
+        if isinstance(pool, ProcessPoolExecutor):
+            reports = pool.map(checker, tasks, chunksize=8)
+        else:
+            reports = map(checker, tasks)
+        for report in reports:
+            yield report
+            bar.update()
+
+
+def _convert_if_changed(
+    report: TreeReport, splits: Splits, out: Path, path: Path | None, options: Options
+) -> int:
+    """Convert unless the last conversion was of the same files and is complete."""
+    state = {"digest": _digest(report, splits), "gt_database": options.gt_database}
+    known = report.conversion
+    same = known.get("digest") == state["digest"]
+    same = same and (known.get("gt_database") or not options.gt_database)
+    if same and is_complete(splits, out) and not options.force:
+        print(f"{out}: converted before and unchanged since; --force converts again")
+        return 0
+    counts = convert(report, splits, out, options.gt_database)
+    report.conversion = state
+    if path is not None:
+        report.save(path)
+    sizes = ", ".join(f"{split} {count}" for split, count in counts.items())
+    print(f"{out}: wrote kitti_infos_*.pkl ({sizes}) and training/velodyne_reduced")
+    return 0
+
+
+def _digest(report: TreeReport, splits: Splits) -> str:
+    """One word for the lists, the files and the class map that a conversion reads."""
+    files = {"/".join(task): report.fingerprints[task] for task in splits.tasks()}
+    state = [splits.frames, files, dict(report.class_map)]
+    return hashlib.sha256(json.dumps(state, sort_keys=True).encode()).hexdigest()
+
+
+def _only_frames_are_bad(report: TreeReport) -> bool:
+    general = [*report.splits.findings, *report.findings]
+    return not any(finding.level == "error" for finding in general)
+
+
+def _skip_hint(report: TreeReport) -> str:
+    bad = len(report.bad_frames())
+    return f", or leave {bad} frames out with --skip-bad" if _only_frames_are_bad(report) else ""
+
+
+def _leave_out(report: TreeReport, out: Path) -> Splits:
+    """Lists without bad frames; in the tree itself they are written beside the originals."""
+    bad = report.bad_frames()
+    splits = report.splits.without(bad)
+    if not splits.frames["train"] and not splits.frames["val"]:
+        raise FormatError(report.root, "every frame has an error; none is left to convert")
+    folder = out / "ImageSets"
+    if out == report.root:  # the tree's own lists stay as they are
+        folder = out / "ImageSets_checked"
+        splits.write(folder)
+    names = ", ".join(f"{part}/{frame}" for part, frame in sorted(bad)[:10])
+    more = f" and {len(bad) - 10} more" if len(bad) > 10 else ""
+    print(f"left out {len(bad)} frames with errors ({names}{more}); lists without them: {folder}")
+    return splits
+
+
+def _check_options(options: Options) -> None:
+    known = (*KITTI_CLASSES, "DontCare")
+    for name in (*options.classes, *options.class_map.values()):
+        if name not in known:
+            raise ConfigError(f"class {name!r} is none of mmdet3d's for KITTI: {', '.join(known)}")
+    if options.workers < 1:
+        raise ConfigError(f"--workers {options.workers}, expected at least 1")
+
+
+def _parse_class_map(words: Sequence[str]) -> dict[str, str]:
+    pairs = {}
+    for word in words:
+        old, equals, new = word.partition("=")
+        if not (old and equals and new):
+            raise ConfigError(f"--map-class {word}: expected OLD=NEW")
+        pairs[old] = new
+    return pairs

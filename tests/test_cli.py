@@ -1,0 +1,55 @@
+"""The console command: help without heavy imports, one line for a mistake."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+
+import pytest
+
+from gemini_det3d.cli import COMMANDS, main
+
+
+def command(*argv: str) -> subprocess.CompletedProcess:
+    return subprocess.run(
+        [sys.executable, "-m", "gemini_det3d.cli", *argv],
+        capture_output=True, text=True, timeout=120,
+    )  # fmt: skip
+
+
+def test_help_lists_every_command_and_imports_no_torch():
+    code = (
+        "import sys; from gemini_det3d.cli import main; main(['--help']); "
+        "assert 'torch' not in sys.modules"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    assert all(name in done.stdout for name in COMMANDS)
+
+
+@pytest.mark.parametrize("name", [n for n in COMMANDS if n not in ("train", "test")])
+def test_every_command_has_help(name):
+    done = command(name, "--help")
+    assert done.returncode == 0 and f"gemini-det3d {name}" in done.stdout, done.stderr
+
+
+def test_unknown_command_is_one_line(capsys):
+    assert main(["fuse"]) == 2
+    assert capsys.readouterr().err.count("\n") == 1
+
+
+def test_unknown_config_is_one_line_that_lists_the_known(capsys):
+    assert main(["train", "no_such_config"]) == 2
+    error = capsys.readouterr().err
+    assert error.count("\n") == 1 and "mvxnet_gemini-point" in error
+
+
+def test_bad_file_is_one_line_that_names_it(capsys, tmp_path):
+    assert main(["eval-kitti", str(tmp_path / "nothing"), str(tmp_path)]) == 2
+    error = capsys.readouterr().err
+    assert error.count("\n") == 1 and str(tmp_path) in error
+
+
+def test_train_is_mmdet3d_own_script():
+    done = command("train", "--help")
+    assert done.returncode == 0 and "--auto-scale-lr" in done.stdout
