@@ -7,7 +7,7 @@ import platform
 import sys
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from importlib import metadata
+from importlib import import_module, metadata
 
 VERSIONS = {  # tested together; see tools/constraints.txt
     "torch": "2.13.0",
@@ -156,9 +156,9 @@ def _spconv(device: str = "cpu") -> str:
 
 
 def _plugin() -> str:
-    import gemini_det3d.plugin  # noqa: F401
     from mmdet3d.registry import MODELS
 
+    import_module("gemini_det3d.plugin")  # as a config does
     MODELS.build(dict(type="GeminiFusion", dim=16))
     return "registered in mmdet3d"
 

@@ -7,4 +7,4 @@ from __future__ import annotations
 
 from gemini_det3d.evaluation.functional import KITTI_CLASSES, KittiResult, evaluate_kitti
 
-__all__ = ['KITTI_CLASSES', 'KittiResult', 'evaluate_kitti']
+__all__ = ["KITTI_CLASSES", "KittiResult", "evaluate_kitti"]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Callable
+from collections.abc import Callable
 
 import numba
 
@@ -17,6 +17,6 @@ def jit(function: Callable) -> Callable:
         The compiled dispatcher.
     """
     try:
-        return numba.njit(cache=True, error_model='numpy')(function)
+        return numba.njit(cache=True, error_model="numpy")(function)
     except RuntimeError:  # numba finds no writable folder for its cache: compile in every process
-        return numba.njit(error_model='numpy')(function)
+        return numba.njit(error_model="numpy")(function)

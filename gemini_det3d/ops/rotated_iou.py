@@ -9,14 +9,14 @@ Shapes: N, M boxes. BEV box: x, y, length, width, yaw (from +x towards +y).
 
 from __future__ import annotations
 
-from typing import Union
+from typing import Any
 
 import numpy as np
 from torch import Tensor, from_numpy
 
-Array = Union[np.ndarray, Tensor]
+Array = np.ndarray | Tensor
 
-_ORIGINS = ('bottom', 'center')
+_ORIGINS = ("bottom", "center")
 
 
 def bev_iou(boxes_a: Array, boxes_b: Array, aligned: bool = False) -> Array:
@@ -37,9 +37,7 @@ def bev_iou(boxes_a: Array, boxes_b: Array, aligned: bool = False) -> Array:
     return _like(_compare(_raised(flat_a), _raised(flat_b), aligned)[0], boxes_a)
 
 
-def iou_3d(
-    boxes_a: Array, boxes_b: Array, origin: str = 'bottom', aligned: bool = False
-) -> Array:
+def iou_3d(boxes_a: Array, boxes_b: Array, origin: str = "bottom", aligned: bool = False) -> Array:
     """IoU of upright boxes in mmdet3d's LiDAR (or depth) frame, z up.
 
     Args:
@@ -55,9 +53,9 @@ def iou_3d(
         ValueError: A shape that does not fit, or another ``origin``.
     """
     if origin not in _ORIGINS:
-        raise ValueError(f'origin must be one of {_ORIGINS}, got {origin!r}')
+        raise ValueError(f"origin must be one of {_ORIGINS}, got {origin!r}")
     flat_a, flat_b = _checked(boxes_a, boxes_b, 7, aligned)
-    if origin == 'center':
+    if origin == "center":
         flat_a, flat_b = _lowered(flat_a), _lowered(flat_b)
     return _like(_compare(flat_a, flat_b, aligned)[1], boxes_a)
 
@@ -77,8 +75,9 @@ def iou_3d_camera(boxes_a: Array, boxes_b: Array, aligned: bool = False) -> Arra
         ValueError: A shape that does not fit.
     """
     flat_a, flat_b = _checked(boxes_a, boxes_b, 7, aligned)
-    return _like(_compare(camera_to_upright(flat_a), camera_to_upright(flat_b), aligned)[1],
-                 boxes_a)  # fmt: skip
+    return _like(
+        _compare(camera_to_upright(flat_a), camera_to_upright(flat_b), aligned)[1], boxes_a
+    )
 
 
 def camera_to_upright(boxes: np.ndarray) -> np.ndarray:
@@ -114,10 +113,10 @@ def grouped_iou(
     flat_a, flat_b = _checked(boxes_a, boxes_b, 7, aligned=False)
     counts_a, counts_b = np.asarray(counts_a, np.int64), np.asarray(counts_b, np.int64)
     if counts_a.shape != counts_b.shape:
-        raise ValueError(f'{len(counts_a)} groups of a, {len(counts_b)} of b')
-    for counts, boxes, name in ((counts_a, flat_a, 'a'), (counts_b, flat_b, 'b')):
+        raise ValueError(f"{len(counts_a)} groups of a, {len(counts_b)} of b")
+    for counts, boxes, name in ((counts_a, flat_a, "a"), (counts_b, flat_b, "b")):
         if counts.sum() != len(boxes):
-            raise ValueError(f'counts_{name} sum to {counts.sum()}, boxes_{name} are {len(boxes)}')
+            raise ValueError(f"counts_{name} sum to {counts.sum()}, boxes_{name} are {len(boxes)}")
     return grouped_pairs(
         flat_a, starts(counts_a), flat_b, starts(counts_b), starts(counts_a * counts_b)
     )
@@ -141,15 +140,15 @@ def _checked(
     boxes_a: Array, boxes_b: Array, columns: int, aligned: bool
 ) -> tuple[np.ndarray, np.ndarray]:
     flat_a, flat_b = _to_numpy(boxes_a), _to_numpy(boxes_b)
-    for name, boxes in (('boxes_a', flat_a), ('boxes_b', flat_b)):
+    for name, boxes in (("boxes_a", flat_a), ("boxes_b", flat_b)):
         if boxes.ndim != 2 or boxes.shape[1] != columns:
-            raise ValueError(f'{name} must be (N, {columns}), got {boxes.shape}')
+            raise ValueError(f"{name} must be (N, {columns}), got {boxes.shape}")
     if aligned and len(flat_a) != len(flat_b):
-        raise ValueError(f'aligned needs as many boxes, got {len(flat_a)} and {len(flat_b)}')
+        raise ValueError(f"aligned needs as many boxes, got {len(flat_a)} and {len(flat_b)}")
     return flat_a, flat_b
 
 
-def _to_numpy(boxes: Array) -> np.ndarray:
+def _to_numpy(boxes: Any) -> np.ndarray:
     if isinstance(boxes, Tensor):
         boxes = boxes.detach().cpu().double().numpy()
     return np.ascontiguousarray(boxes, dtype=np.float64)
@@ -162,8 +161,9 @@ def _like(values: np.ndarray, given: Array) -> Array:
 def _raised(boxes: np.ndarray) -> np.ndarray:
     """BEV boxes as upright boxes of height 1."""
     count = len(boxes)
-    return np.column_stack([boxes[:, :2], np.zeros(count), boxes[:, 2:4], np.ones(count),
-                            boxes[:, 4]])  # fmt: skip
+    return np.column_stack(
+        [boxes[:, :2], np.zeros(count), boxes[:, 2:4], np.ones(count), boxes[:, 4]]
+    )
 
 
 def _lowered(boxes: np.ndarray) -> np.ndarray:

@@ -70,9 +70,7 @@ def _frame(truth, detections, class_name, metric, difficulty):
             reference_overlap(truth, box["index"], detections, one["index"], metric)
             for one in found
         ]
-        box["turns"] = [
-            truth.alpha[box["index"]] - detections.alpha[one["index"]] for one in found
-        ]
+        box["turns"] = [truth.alpha[box["index"]] - detections.alpha[one["index"]] for one in found]
     return {"boxes": boxes, "found": found}
 
 
@@ -148,10 +146,7 @@ def reference_overlap(a, i, b, j, metric):
         corners = [(length, width), (length, -width), (-length, -width), (-length, width)]
         polygons.append(
             Polygon(
-                [
-                    (x + (cos * u + sin * v) / 2, z + (-sin * u + cos * v) / 2)
-                    for u, v in corners
-                ]
+                [(x + (cos * u + sin * v) / 2, z + (-sin * u + cos * v) / 2) for u, v in corners]
             )
         )
         volumes.append(height * width * length)
@@ -177,9 +172,7 @@ def random_frame(rng, max_objects=9):
     dimensions = np.array([1.6, 1.7, 3.9]) * rng.uniform(0.8, 1.2, (count, 3))
     height = 720 * dimensions[:, 0] / location[:, 2]
     middle = 610 + 720 * location[:, 0] / location[:, 2]
-    bbox = np.column_stack(
-        [middle - height, 180 - height / 2, middle + height, 180 + height / 2]
-    )
+    bbox = np.column_stack([middle - height, 180 - height / 2, middle + height, 180 + height / 2])
     return Objects(
         name=rng.choice(_NAMES, count, p=_SHARES),
         truncated=rng.choice([0.0, 0.2, 0.4, 0.6], count, p=[0.7, 0.1, 0.1, 0.1]),
@@ -222,6 +215,23 @@ def random_set(seed, num_frames, digits=2):
     rng = np.random.default_rng(seed)
     truth = [random_frame(rng) for _ in range(num_frames)]
     return truth, [random_detections(rng, frame, digits) for frame in truth]
+
+
+def without_overlaps(truth):
+    """The frames without boxes that meet another one in the image or from above."""
+    frames = []
+    for frame in truth:
+        kept = []
+        for i in range(len(frame)):
+            overlaps = [
+                reference_overlap(frame, i, frame, j, metric)
+                for j in kept
+                for metric in ("bbox", "bev")
+            ]
+            if not any(overlaps):
+                kept.append(i)
+        frames.append(frame.select(np.array(kept, dtype=int)))
+    return frames
 
 
 def as_detections(truth, scores="distinct"):

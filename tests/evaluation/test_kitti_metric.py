@@ -8,13 +8,18 @@ import pickle
 import numpy as np
 import pytest
 import torch
+from PIL import Image
 
 from gemini_det3d.formats.errors import FormatError
 from gemini_det3d.formats.kitti import (
+    Calibration,
+    from_lidar_boxes,
     read_calibration,
     read_image_size,
     read_objects,
     to_lidar_boxes,
+    write_calibration,
+    write_objects,
 )
 
 pytest.importorskip("mmdet3d")
@@ -29,6 +34,39 @@ import gemini_det3d.evaluation.metrics  # noqa: E402, F401
 FRAMES = (0, 1, 2)
 CLASSES = ("Pedestrian", "Cyclist", "Car", "Truck", "Misc")
 CATEGORIES = {"Pedestrian": 0, "Cyclist": 1, "Car": 2, "Truck": 4, "Misc": 7, "DontCare": -1}
+SIZES = {
+    "Pedestrian": (0.5, 0.6, 1.8),
+    "Cyclist": (1.8, 0.6, 1.7),
+    "Car": (4.0, 1.7, 1.5),
+    "Truck": (9.0, 2.6, 3.1),
+    "Misc": (2.4, 1.5, 1.6),
+}
+# Frame by frame: class, metres ahead, metres to the left, yaw. The far ones are below 25 px.
+SCENES = (
+    [("Pedestrian", 9.0, -2.0, 0.4)],
+    [("Truck", 45.0, 3.0, -0.1), ("Car", 60.0, 9.0, 2.0), ("Cyclist", 70.0, -4.0, 1.0)],
+    [("Misc", 12.0, 2.5, 0.2), ("Car", 25.0, -1.0, 3.0)],
+)
+
+
+def write_scenes(root) -> None:
+    """Three frames in KITTI's layout, with a DontCare region."""
+    calibration = Calibration(
+        p2=np.array([[700.0, 0, 600, 42], [0, 700, 180, 0.7], [0, 0, 1, 0.003]]),
+        r0_rect=np.eye(3),
+        tr_velo_to_cam=np.array([[0, -1.0, 0, 0], [0, 0, -1, -0.08], [1, 0, 0, -0.27]]),
+    )
+    for frame, scene in enumerate(SCENES):
+        names = [name for name, *_ in scene]
+        boxes = np.array([[x, y, -1.7, *SIZES[name], yaw] for name, x, y, yaw in scene])
+        objects = from_lidar_boxes(boxes, names, None, calibration, (1242, 375))
+        objects.truncated[:], objects.occluded[:] = 0.0, 0
+        write_calibration(root / "calib" / f"{frame:06d}.txt", calibration)
+        write_objects(root / "label_2" / f"{frame:06d}.txt", objects)
+        (root / "image_2").mkdir(exist_ok=True)
+        Image.new("RGB", (1242, 375)).save(root / "image_2" / f"{frame:06d}.png")
+    with open(root / "label_2" / "000001.txt", "a") as file:
+        file.write("DontCare -1 -1 -10 503 169 590 190 -1 -1 -1 -1000 -1000 -1000 -10\n")
 
 
 def make_infos(root) -> dict:
@@ -59,15 +97,17 @@ def make_infos(root) -> dict:
             }
             for i in range(len(objects))
         ]
-        data_list.append(
-            {"sample_idx": frame, "images": {"CAM2": camera}, "instances": instances}
-        )
+        data_list.append({"sample_idx": frame, "images": {"CAM2": camera}, "instances": instances})
     return {"metainfo": {"categories": CATEGORIES}, "data_list": data_list}
 
 
-@pytest.fixture
-def root(shared_dir):
-    return shared_dir / "data" / "kitti_mini" / "training"
+@pytest.fixture(params=["made", "real"])
+def root(request, tmp_path):
+    """Three frames in KITTI's layout: made here, and KITTI's own where they are at hand."""
+    if request.param == "real":
+        return request.getfixturevalue("shared_dir") / "data" / "kitti_mini" / "training"
+    write_scenes(tmp_path)
+    return tmp_path
 
 
 @pytest.fixture
@@ -126,9 +166,7 @@ def test_truth_as_predictions_gives_100_in_3d_for_every_class_that_has_boxes(
     assert math.isnan(figures["KITTI/Cyclist/3d_AP40_moderate_0.50"])
 
 
-def test_camera_boxes_give_the_same_figures_as_lidar_boxes(
-    tmp_path, infos, truth_samples, root
-):
+def test_camera_boxes_give_the_same_figures_as_lidar_boxes(tmp_path, infos, truth_samples, root):
     camera_samples = []
     for frame in FRAMES:
         objects = read_objects(root / "label_2" / f"{frame:06d}.txt")
@@ -143,9 +181,7 @@ def test_camera_boxes_give_the_same_figures_as_lidar_boxes(
     np.testing.assert_allclose(list(got.values()), list(expected.values()), atol=1e-3)
 
 
-def test_result_files_read_back_hold_the_predicted_objects(
-    tmp_path, infos, truth_samples, root
-):
+def test_result_files_read_back_hold_the_predicted_objects(tmp_path, infos, truth_samples, root):
     run(build(tmp_path, infos, txt_dir=str(tmp_path / "txt")), truth_samples)
     for frame in FRAMES:
         got = read_objects(tmp_path / "txt" / f"{frame:06d}.txt", with_score=True)
@@ -220,7 +256,9 @@ def test_a_model_that_finds_nothing_gets_zeros_and_reasons(
     none = [sample(frame, LiDARInstance3DBoxes(torch.zeros(0, 7)), []) for frame in FRAMES]
     figures = run(build(tmp_path, infos), none)
     assert figures["KITTI/Car/3d_AP40_moderate_0.70"] == 0.0
-    assert "Car (moderate, hard): AP 0, nothing was detected. Truth: 1 of 2 boxes count" in lines[-1]
+    assert (
+        "Car (moderate, hard): AP 0, nothing was detected. Truth: 1 of 2 boxes count" in lines[-1]
+    )
 
 
 def test_frames_seen_twice_count_once(tmp_path, infos, truth_samples):
@@ -248,6 +286,29 @@ def test_results_survive_the_way_between_processes(tmp_path, infos, truth_sample
     expected = metric.compute_metrics(metric.results)
     again = metric.compute_metrics(pickle.loads(pickle.dumps(metric.results)))
     assert again == pytest.approx(expected, nan_ok=True)
+
+
+def evaluate_on_rank(rank, folder, samples):
+    """Process of two: its share of the frames, filled up as mmengine's sampler does."""
+    torch.distributed.init_process_group(
+        "gloo", init_method=f"file://{folder}/rendezvous", rank=rank, world_size=2
+    )
+    metric = METRICS.build(dict(type="KittiDetectionMetric", ann_file=f"{folder}/infos.pkl"))
+    metric.dataset_meta = {"classes": CLASSES}
+    for one in (samples + samples[:1])[rank::2]:
+        metric.process(None, [one])
+    figures = metric.evaluate(len(samples))
+    torch.save(figures, f"{folder}/figures_{rank}.pt")
+    torch.distributed.destroy_process_group()
+
+
+@pytest.mark.slow
+def test_two_processes_give_the_figures_of_one(tmp_path, infos, truth_samples):
+    expected = run(build(tmp_path, infos), truth_samples)
+    torch.multiprocessing.spawn(evaluate_on_rank, args=(str(tmp_path), truth_samples), nprocs=2)
+    for rank in range(2):
+        figures = torch.load(tmp_path / f"figures_{rank}.pt")
+        assert figures == pytest.approx(expected, nan_ok=True)
 
 
 @pytest.mark.parametrize(

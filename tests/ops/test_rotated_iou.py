@@ -56,8 +56,8 @@ def test_bev_iou_of_hand_made_pairs_is_the_figure_computed_by_hand():
 
 
 def test_bev_iou_equals_shapely():
-    geometry = pytest.importorskip('shapely.geometry')
-    affinity = pytest.importorskip('shapely.affinity')
+    geometry = pytest.importorskip("shapely.geometry")
+    affinity = pytest.importorskip("shapely.affinity")
 
     def polygon(box):
         flat = geometry.box(-box[2] / 2, -box[3] / 2, box[2] / 2, box[3] / 2)
@@ -83,15 +83,17 @@ def test_bev_iou_equals_a_count_of_sampled_points():
     np.testing.assert_allclose(bev_iou(boxes_a, boxes_b), both / either, atol=0.02)
 
 
-@pytest.mark.parametrize('turns', [0, 1, -1, 5])
+@pytest.mark.parametrize("turns", [0, 1, -1, 5])
 def test_identical_boxes_have_iou_one_whatever_full_turns_the_yaw_has(turns):
     boxes = lift(random_boxes(5, 997, spread=70.0), 6)
     turned = boxes + np.array([0, 0, 0, 0, 0, 0, 2 * math.pi * turns])
     np.testing.assert_allclose(iou_3d(boxes, turned, aligned=True), 1.0, atol=1e-12, rtol=0)
     np.testing.assert_allclose(
         bev_iou(boxes[:, [0, 1, 3, 4, 6]], turned[:, [0, 1, 3, 4, 6]], aligned=True),
-        1.0, atol=1e-12, rtol=0,
-    )  # fmt: skip
+        1.0,
+        atol=1e-12,
+        rtol=0,
+    )
 
 
 def test_identical_boxes_far_from_the_origin_have_iou_one():
@@ -106,7 +108,7 @@ def test_boxes_that_face_the_other_way_have_iou_one():
     )
 
 
-@pytest.mark.parametrize('turn', [1e-15, 1e-12, 1e-9, 1e-7, 1e-5])
+@pytest.mark.parametrize("turn", [1e-15, 1e-12, 1e-9, 1e-7, 1e-5])
 def test_nearly_identical_angles_change_the_iou_by_no_more_than_the_angle_explains(turn):
     boxes = random_boxes(8, 499, spread=50.0)
     got = bev_iou(boxes, boxes + [0, 0, 0, 0, turn], aligned=True)
@@ -143,7 +145,7 @@ def test_swapping_length_and_width_is_a_quarter_turn():
 
 
 @pytest.mark.parametrize(
-    'box',
+    "box",
     [
         [0, 0, 0, 0, 1.0, 1.0, 0],
         [0, 0, 0, 1.0, 0, 1.0, 0],
@@ -184,7 +186,7 @@ def test_origin_center_is_the_same_boxes_given_by_their_middle():
     middle_a[:, 2] += boxes_a[:, 5] / 2
     middle_b[:, 2] += boxes_b[:, 5] / 2
     expected = iou_3d(boxes_a, boxes_b)
-    np.testing.assert_allclose(iou_3d(middle_a, middle_b, origin='center'), expected, atol=1e-13)
+    np.testing.assert_allclose(iou_3d(middle_a, middle_b, origin="center"), expected, atol=1e-13)
     assert np.abs(iou_3d(middle_a, middle_b) - expected).max() > 1e-3
 
 
@@ -225,12 +227,10 @@ def test_grouped_iou_compares_within_groups_only_and_in_order():
     np.testing.assert_array_equal(
         bev, np.concatenate([bev_iou(a[:, flat], b[:, flat]).ravel() for a, b in groups])
     )
-    np.testing.assert_array_equal(
-        volume, np.concatenate([iou_3d(a, b).ravel() for a, b in groups])
-    )
+    np.testing.assert_array_equal(volume, np.concatenate([iou_3d(a, b).ravel() for a, b in groups]))
 
 
-@pytest.mark.parametrize('num_a, num_b', [(0, 0), (0, 3), (3, 0)])
+@pytest.mark.parametrize("num_a, num_b", [(0, 0), (0, 3), (3, 0)])
 def test_no_boxes_give_an_empty_matrix(num_a, num_b):
     boxes_a, boxes_b = random_boxes(37, num_a), random_boxes(38, num_b)
     assert bev_iou(boxes_a, boxes_b).shape == (num_a, num_b)
@@ -247,19 +247,19 @@ def test_tensors_give_a_float64_tensor_with_the_same_numbers():
 def test_inputs_are_left_as_they_were():
     boxes = lift(random_boxes(43, 7), 44)
     before = pickle.dumps(boxes)
-    iou_3d(boxes, boxes, origin='center')
+    iou_3d(boxes, boxes, origin="center")
     iou_3d_camera(boxes, boxes)
     assert pickle.dumps(boxes) == before
 
 
 @pytest.mark.parametrize(
-    'call, message',
+    "call, message",
     [
-        (lambda: bev_iou(np.zeros((2, 7)), np.zeros((2, 7))), r'boxes_a must be \(N, 5\)'),
-        (lambda: iou_3d(np.zeros((2, 7)), np.zeros(7)), r'boxes_b must be \(N, 7\)'),
-        (lambda: iou_3d(np.zeros((2, 7)), np.zeros((3, 7)), aligned=True), 'got 2 and 3'),
-        (lambda: iou_3d(np.zeros((2, 7)), np.zeros((3, 7)), origin='top'), "got 'top'"),
-        (lambda: grouped_iou(np.zeros((2, 7)), [1], np.zeros((2, 7)), [2]), 'counts_a sum to 1'),
+        (lambda: bev_iou(np.zeros((2, 7)), np.zeros((2, 7))), r"boxes_a must be \(N, 5\)"),
+        (lambda: iou_3d(np.zeros((2, 7)), np.zeros(7)), r"boxes_b must be \(N, 7\)"),
+        (lambda: iou_3d(np.zeros((2, 7)), np.zeros((3, 7)), aligned=True), "got 2 and 3"),
+        (lambda: iou_3d(np.zeros((2, 7)), np.zeros((3, 7)), origin="top"), "got 'top'"),
+        (lambda: grouped_iou(np.zeros((2, 7)), [1], np.zeros((2, 7)), [2]), "counts_a sum to 1"),
     ],
 )
 def test_a_shape_that_does_not_fit_is_named(call, message):
@@ -269,4 +269,24 @@ def test_a_shape_that_does_not_fit_is_named(call, message):
 
 def test_importing_the_module_does_not_import_numba():
     code = 'import sys, gemini_det3d.ops.rotated_iou; sys.exit("numba" in sys.modules)'
-    assert subprocess.run([sys.executable, '-c', code], check=False).returncode == 0
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
+def test_kernels_compile_without_a_folder_to_keep_them_in(monkeypatch):
+    import numba
+
+    from gemini_det3d.ops._numba import jit
+
+    compile_without_cache = numba.njit
+
+    def refuse_cache(*, cache=False, **options):
+        if cache:
+            raise RuntimeError("cannot cache function: no locator available")
+        return compile_without_cache(**options)
+
+    monkeypatch.setattr(numba, "njit", refuse_cache)
+
+    def double(value):
+        return 2 * value
+
+    assert jit(double)(21) == 42

@@ -14,10 +14,10 @@ from gemini_det3d.evaluation.functional.kitti_result import (
 )
 
 __all__ = [
-    'KITTI_CLASSES',
-    'AveragePrecision',
-    'Census',
-    'KittiResult',
-    'check_options',
-    'evaluate_kitti',
+    "KITTI_CLASSES",
+    "AveragePrecision",
+    "Census",
+    "KittiResult",
+    "check_options",
+    "evaluate_kitti",
 ]

@@ -6,6 +6,8 @@ total. Overlaps of a frame are its truth x detections block, detections the fast
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 import numpy as np
 
 from gemini_det3d.evaluation.functional.kitti_rules import COUNTS, IGNORED, OTHER
@@ -55,98 +57,121 @@ def largest_covered_share(boxes, starts, regions, starts_regions):
     return share
 
 
+class Task(NamedTuple):
+    """What is matched: one class, metric, overlap and difficulty.
+
+    Attributes:
+        overlaps: ``(P,)``.
+        pairs: ``(F + 1,)`` first pair of each frame.
+        boxes: ``(F + 1,)`` first box of each frame.
+        detections: ``(F + 1,)`` first detection of each frame.
+        box_flags: ``(N,)`` int8.
+        detection_flags: ``(M,)`` int8.
+        scores: ``(M,)``.
+        excused: ``(M,)`` bool, whether the detection is no false alarm wherever it falls.
+        box_alpha: ``(N,)`` observation angles, radians.
+        detection_alpha: ``(M,)``.
+        min_overlap: Overlap to exceed.
+    """
+
+    overlaps: np.ndarray
+    pairs: np.ndarray
+    boxes: np.ndarray
+    detections: np.ndarray
+    box_flags: np.ndarray
+    detection_flags: np.ndarray
+    scores: np.ndarray
+    excused: np.ndarray
+    box_alpha: np.ndarray
+    detection_alpha: np.ndarray
+    min_overlap: float
+
+
 @jit
-def scores_of_matches(
-    overlaps, starts_pairs, starts_truth, starts_detections, truth_flags, detection_flags,
-    scores, min_overlap,
-):  # fmt: skip
+def scores_of_matches(task):
     """Scores of the detections that find a box when each box takes its best-scored candidate."""
-    found = np.empty(len(truth_flags))
+    found = np.empty(len(task.box_flags))
     num_found = 0
-    taken = np.zeros(len(scores), dtype=np.bool_)
-    for frame in range(len(starts_truth) - 1):
-        pair = starts_pairs[frame]
-        first, last = starts_detections[frame], starts_detections[frame + 1]
-        for i in range(starts_truth[frame], starts_truth[frame + 1]):
+    taken = task.detection_flags == OTHER
+    for frame in range(len(task.boxes) - 1):
+        pair = task.pairs[frame]
+        first, last = task.detections[frame], task.detections[frame + 1]
+        for i in range(task.boxes[frame], task.boxes[frame + 1]):
             best = -1
             for j in range(first, last):
-                candidate = overlaps[pair + j - first] > min_overlap
-                if candidate and not taken[j] and detection_flags[j] != OTHER:
-                    if best < 0 or scores[j] > scores[best]:
+                if not taken[j] and task.overlaps[pair + j - first] > task.min_overlap:
+                    if best < 0 or task.scores[j] > task.scores[best]:
                         best = j
             pair += last - first
-            if truth_flags[i] == OTHER or best < 0:
+            if task.box_flags[i] == OTHER or best < 0:
                 continue
             taken[best] = True
-            if truth_flags[i] == COUNTS and detection_flags[best] == COUNTS:
-                found[num_found] = scores[best]
+            if task.box_flags[i] == COUNTS and task.detection_flags[best] == COUNTS:
+                found[num_found] = task.scores[best]
                 num_found += 1
     return found[:num_found]
 
 
 @jit
-def _match_frame(
-    overlaps, pair, first_truth, last_truth, first, last, truth_flags, detection_flags,
-    scores, min_overlap, threshold, in_dont_care, truth_alpha, detection_alpha, taken,
-):  # fmt: skip
-    """One frame at one threshold: boxes found, false alarms, boxes missed, similarity."""
-    found, missed, similarity = 0, 0, 0.0
+def _largest_candidate(task, pair, first, last, taken):
+    """The detection that overlaps a box most; an ignored one only where nothing else is there."""
+    best, best_overlap = -1, task.min_overlap
     for j in range(first, last):
-        taken[j] = detection_flags[j] == OTHER or scores[j] < threshold
-    for i in range(first_truth, last_truth):
-        best, best_overlap = -1, min_overlap
-        for j in range(first, last):
-            overlap = overlaps[pair + j - first]
-            if taken[j] or not overlap > min_overlap:
-                continue
-            # The largest overlap wins; an ignored detection only where nothing else is there.
-            if detection_flags[j] == COUNTS:
-                if best < 0 or detection_flags[best] == IGNORED or overlap > best_overlap:
-                    best, best_overlap = j, overlap
-            elif best < 0:
-                best = j
-        pair += last - first
-        if truth_flags[i] == OTHER:
+        overlap = task.overlaps[pair + j - first]
+        if taken[j] or not overlap > task.min_overlap:
             continue
+        if task.detection_flags[j] == COUNTS:
+            if best < 0 or task.detection_flags[best] == IGNORED or overlap > best_overlap:
+                best, best_overlap = j, overlap
+        elif best < 0:
+            best = j
+    return best
+
+
+@jit
+def _match_frame(task, frame, threshold, taken):
+    """One frame at one threshold: boxes found, false alarms, boxes missed, similarity."""
+    pair = task.pairs[frame]
+    first, last = task.detections[frame], task.detections[frame + 1]
+    for j in range(first, last):
+        taken[j] = task.detection_flags[j] == OTHER or task.scores[j] < threshold
+    found, missed, similarity = 0, 0, 0.0
+    for i in range(task.boxes[frame], task.boxes[frame + 1]):
+        best = -1
+        if task.box_flags[i] != OTHER:
+            best = _largest_candidate(task, pair, first, last, taken)
+        pair += last - first
         if best < 0:
-            missed += truth_flags[i] == COUNTS
+            missed += task.box_flags[i] == COUNTS
             continue
         taken[best] = True
-        if truth_flags[i] == COUNTS and detection_flags[best] == COUNTS:
+        if task.box_flags[i] == COUNTS and task.detection_flags[best] == COUNTS:
             found += 1
-            similarity += 0.5 * (1.0 + np.cos(truth_alpha[i] - detection_alpha[best]))
+            similarity += 0.5 * (1.0 + np.cos(task.box_alpha[i] - task.detection_alpha[best]))
     false_alarms = 0
     for j in range(first, last):
-        if not taken[j] and detection_flags[j] == COUNTS and not in_dont_care[j]:
+        if not taken[j] and task.detection_flags[j] == COUNTS and not task.excused[j]:
             false_alarms += 1
     return found, false_alarms, missed, similarity
 
 
 @jit
-def count_matches(
-    overlaps, starts_pairs, starts_truth, starts_detections, truth_flags, detection_flags,
-    scores, min_overlap, thresholds, in_dont_care, truth_alpha, detection_alpha,
-):  # fmt: skip
+def count_matches(task, thresholds):
     """Totals at descending thresholds when each box takes its largest overlap; ``(T, 4)``.
 
     Columns: boxes found, false alarms, boxes missed, orientation similarity of the found.
     """
     totals = np.zeros((len(thresholds), 4))
-    taken = np.zeros(len(scores), dtype=np.bool_)
-    for frame in range(len(starts_truth) - 1):
-        first, last = starts_detections[frame], starts_detections[frame + 1]
+    taken = np.zeros(len(task.scores), dtype=np.bool_)
+    for frame in range(len(task.boxes) - 1):
         counts = (0, 0, 0, 0.0)
         num_before = -1
         for t in range(len(thresholds)):
             num_active = 0
-            for j in range(first, last):
-                num_active += scores[j] >= thresholds[t]
+            for j in range(task.detections[frame], task.detections[frame + 1]):
+                num_active += task.scores[j] >= thresholds[t]
             if num_active != num_before:  # else the same detections as at the threshold before
-                counts = _match_frame(
-                    overlaps, starts_pairs[frame], starts_truth[frame], starts_truth[frame + 1],
-                    first, last, truth_flags, detection_flags, scores, min_overlap,
-                    thresholds[t], in_dont_care, truth_alpha, detection_alpha, taken,
-                )  # fmt: skip
+                counts = _match_frame(task, frame, thresholds[t], taken)
                 num_before = num_active
             totals[t, 0] += counts[0]
             totals[t, 1] += counts[1]
@@ -156,16 +181,14 @@ def count_matches(
 
 
 @jit
-def largest_overlap(
-    overlaps, starts_pairs, starts_truth, starts_detections, truth_flags, is_class
-):
+def largest_overlap(overlaps, pairs, boxes, detections, box_flags, is_class):
     """Largest overlap of a box that counts with a detection of its class; 0 without a pair."""
     largest = 0.0
-    for frame in range(len(starts_truth) - 1):
-        pair = starts_pairs[frame]
-        for i in range(starts_truth[frame], starts_truth[frame + 1]):
-            for j in range(starts_detections[frame], starts_detections[frame + 1]):
-                if truth_flags[i] == COUNTS and is_class[j]:
+    for frame in range(len(boxes) - 1):
+        pair = pairs[frame]
+        for i in range(boxes[frame], boxes[frame + 1]):
+            for j in range(detections[frame], detections[frame + 1]):
+                if box_flags[i] == COUNTS and is_class[j]:
                     largest = max(largest, overlaps[pair])
                 pair += 1
     return largest

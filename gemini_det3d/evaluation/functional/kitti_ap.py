@@ -12,7 +12,7 @@ from gemini_det3d.evaluation.functional.kitti_rules import COUNTS
 from gemini_det3d.evaluation.functional.kitti_stack import ClassPairs
 
 NUM_POSITIONS = 41
-SAMPLINGS = ('definition', 'devkit')
+SAMPLINGS = ("definition", "devkit")
 
 
 def recall_thresholds(scores: np.ndarray, num_truth: int, sampling: str) -> np.ndarray:
@@ -35,7 +35,7 @@ def recall_thresholds(scores: np.ndarray, num_truth: int, sampling: str) -> np.n
     from gemini_det3d.evaluation.functional._kitti_kernels import nearest_recall_thresholds
 
     descending = np.sort(scores)[::-1].copy()
-    if num_truth >= NUM_POSITIONS or sampling == 'devkit':
+    if num_truth >= NUM_POSITIONS or sampling == "devkit":
         return nearest_recall_thresholds(descending, num_truth)
     # Integers, so that no rounding decides: position k needs ceil(k * num_truth / 40) boxes.
     positions = np.arange(NUM_POSITIONS)
@@ -44,7 +44,7 @@ def recall_thresholds(scores: np.ndarray, num_truth: int, sampling: str) -> np.n
 
 
 def sample_precision(
-    pairs: ClassPairs, level: int, metric: str, min_overlap: float, sampling: str = 'definition'
+    pairs: ClassPairs, level: int, metric: str, min_overlap: float, sampling: str = "definition"
 ) -> tuple[np.ndarray, np.ndarray, float]:
     """Precision and orientation similarity over recall.
 
@@ -59,19 +59,30 @@ def sample_precision(
         ``(41,)`` precision and ``(41,)`` similarity (only 'bbox' has a use for it), both monotone
         and 0 where the recall is not reached; and the largest recall.
     """
-    from gemini_det3d.evaluation.functional._kitti_kernels import count_matches, scores_of_matches
+    from gemini_det3d.evaluation.functional._kitti_kernels import (
+        Task,
+        count_matches,
+        scores_of_matches,
+    )
 
     curves = np.zeros((2, NUM_POSITIONS))
-    truth_flags, detection_flags = pairs.truth_flags[level], pairs.detection_flags[level]
-    num_truth = int((truth_flags == COUNTS).sum())
+    num_truth = int((pairs.truth_flags[level] == COUNTS).sum())
     if num_truth == 0:
         return curves[0], curves[1], 0.0
-    common = (pairs.overlaps[metric], *pairs.layout, truth_flags, detection_flags,
-              pairs.detections.scores, float(min_overlap))  # fmt: skip
-    thresholds = recall_thresholds(scores_of_matches(*common), num_truth, sampling)
-    # DontCare regions are image boxes: they excuse nothing from above or in space.
-    excused = (pairs.dont_care_share > min_overlap) & (metric == 'bbox')
-    totals = count_matches(*common, thresholds, excused, pairs.truth.alpha, pairs.detections.alpha)
+    task = Task(
+        pairs.overlaps[metric],
+        *pairs.layout,
+        pairs.truth_flags[level],
+        pairs.detection_flags[level],
+        pairs.detections.scores,
+        # DontCare regions are image boxes: they excuse nothing from above or in space.
+        (pairs.dont_care_share > min_overlap) & (metric == "bbox"),
+        pairs.truth.alpha,
+        pairs.detections.alpha,
+        float(min_overlap),
+    )
+    thresholds = recall_thresholds(scores_of_matches(task), num_truth, sampling)
+    totals = count_matches(task, thresholds)
     found, false_alarms, missed, similarity = totals.T
     # All detections of a threshold may have gone to ignored boxes: no precision to speak of.
     reported = np.maximum(found + false_alarms, 1.0)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from typing import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
 import numpy as np
 
@@ -33,7 +33,7 @@ from gemini_det3d.evaluation.functional.kitti_rules import (
 from gemini_det3d.evaluation.functional.kitti_stack import ClassPairs, Stack, pair_class
 from gemini_det3d.formats.kitti import Objects
 
-KITTI_CLASSES = ('Car', 'Pedestrian', 'Cyclist')
+KITTI_CLASSES = ("Car", "Pedestrian", "Cyclist")
 
 
 def evaluate_kitti(
@@ -43,7 +43,7 @@ def evaluate_kitti(
     *,
     min_overlaps: Mapping[str, OverlapSpec] | None = None,
     metrics: Sequence[str] = METRICS,
-    sampling: str = 'definition',
+    sampling: str = "definition",
 ) -> KittiResult:
     """Average precision in the image, from above, in space, and of the orientation.
 
@@ -96,7 +96,9 @@ def _score_class(
 ) -> list[AveragePrecision]:
     """Every figure of a class; the similarity comes with the precision in the image."""
     scores = []
-    for metric in ('bbox', 'bev', '3d'):
+    for metric in ("bbox", "bev", "3d"):
+        if not {metric, "aos" if metric == "bbox" else metric} & set(metrics):
+            continue
         for min_overlap in overlaps[metric]:
             for level in range(len(DIFFICULTIES)):
                 scores += _score(pairs, counts[level], level, metric, min_overlap, sampling)
@@ -110,10 +112,10 @@ def _score(
     """The precision of one metric and, beside 'bbox', the orientation similarity."""
     *curves, recall = sample_precision(pairs, level, metric, min_overlap, sampling)
     kit = curves
-    if sampling != 'devkit' and 0 < count.num_valid < NUM_POSITIONS:
-        kit = sample_precision(pairs, level, metric, min_overlap, 'devkit')[:2]
-    for name, curve, kit_curve in zip((metric, 'aos'), curves, kit):
-        if name == 'aos' and metric != 'bbox':
+    if sampling != "devkit" and 0 < count.num_valid < NUM_POSITIONS:
+        kit = sample_precision(pairs, level, metric, min_overlap, "devkit")[:2]
+    for name, curve, kit_curve in zip((metric, "aos"), curves, kit):
+        if name == "aos" and metric != "bbox":
             continue
         ap11, ap40 = average(curve)
         kit_ap11, kit_ap40 = average(kit_curve)
@@ -137,7 +139,7 @@ def _score(
 
 def _is_measurable(count: Census, metric: str) -> bool:
     """Whether boxes count and, for the orientation, all of them and all detections have one."""
-    if metric == 'aos' and (count.num_without_alpha or count.truth_without_alpha):
+    if metric == "aos" and (count.num_without_alpha or count.truth_without_alpha):
         return False
     return count.num_valid > 0
 
@@ -178,7 +180,7 @@ def _count(pairs: ClassPairs, level: int) -> Census:
 
 
 def _tally(frames: Sequence[Objects]) -> dict[str, int]:
-    counter = Counter(str(name) for frame in frames for name in frame.name)
+    counter = Counter(name for frame in frames for name in frame.name.tolist())
     return dict(counter.most_common())
 
 
@@ -195,19 +197,19 @@ def check_options(classes: Sequence[str], metrics: Sequence[str], sampling: str)
     """
     lowered = [name.lower() for name in classes]
     if isinstance(classes, str) or not lowered or len(set(lowered)) != len(lowered):
-        raise ValueError(f'classes must be distinct names, got {classes!r}')
+        raise ValueError(f"classes must be distinct names, got {classes!r}")
     if DONT_CARE in lowered:
-        raise ValueError('DontCare marks regions and cannot be evaluated as a class')
+        raise ValueError("DontCare marks regions and cannot be evaluated as a class")
     unknown = [metric for metric in metrics if metric not in METRICS]
     if isinstance(metrics, str) or not metrics or unknown:
-        raise ValueError(f'metrics must be some of {METRICS}, got {metrics!r}')
+        raise ValueError(f"metrics must be some of {METRICS}, got {metrics!r}")
     if sampling not in SAMPLINGS:
-        raise ValueError(f'sampling must be one of {SAMPLINGS}, got {sampling!r}')
+        raise ValueError(f"sampling must be one of {SAMPLINGS}, got {sampling!r}")
 
 
 def _check_frames(truth: Sequence[Objects], detections: Sequence[Objects]) -> None:
     if len(truth) != len(detections):
-        raise ValueError(f'{len(truth)} frames of truth but {len(detections)} of detections')
+        raise ValueError(f"{len(truth)} frames of truth but {len(detections)} of detections")
     for index, frame in enumerate(detections):
         if len(frame) and (frame.score is None or not np.isfinite(frame.score).all()):
-            raise ValueError(f'frame {index}: detections need finite scores')
+            raise ValueError(f"frame {index}: detections need finite scores")

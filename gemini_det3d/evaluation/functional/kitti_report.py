@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from typing import Sequence
+from collections.abc import Sequence
 
 from gemini_det3d.evaluation.functional.kitti_result import (
     AveragePrecision,
@@ -13,11 +13,11 @@ from gemini_det3d.evaluation.functional.kitti_result import (
 from gemini_det3d.evaluation.functional.kitti_rules import DIFFICULTIES, NEIGHBOURS
 
 _LEVELS = tuple(d.name for d in DIFFICULTIES)
-_HEADER = ('class', 'metric', 'IoU', *(f'{c} {n}' for c in ('AP40', 'AP11') for n in _LEVELS))
-_NOT_AVAILABLE = 'n/a'
-_SHORT_MARK = '*'
+_HEADER = ("class", "metric", "IoU", *(f"{c} {n}" for c in ("AP40", "AP11") for n in _LEVELS))
+_NOT_AVAILABLE = "n/a"
+_SHORT_MARK = "*"
 _SHORT_NOTE = (
-    f'{_SHORT_MARK} fewer than 41 valid boxes: every recall position takes the first score that '
+    f"{_SHORT_MARK}: fewer than 41 valid boxes: every recall position takes the first score that "
     "reaches it (KITTI's development kit gives each box one position and stays below)"
 )
 
@@ -37,14 +37,15 @@ def render_table(result: KittiResult, markdown: bool = False) -> str:
     if any(score.is_short for score in result.scores):
         notes.append(_SHORT_NOTE)
     if any(math.isnan(score.ap40) for score in result.scores):
-        notes.append(f'{_NOT_AVAILABLE} nothing to measure, see the reasons below the table')
+        notes.append(f"{_NOT_AVAILABLE}: nothing to measure, see the reasons below")
     title = (
-        f'KITTI evaluation of {result.num_frames} frames: '
-        f'{_listed(result.truth_names, "truth")}; {_listed(result.detection_names, "detections")}'
+        f"KITTI evaluation of {result.num_frames} frames: "
+        f"{_listed(result.truth_names, 'truth')}; {_listed(result.detection_names, 'detections')}"
     )
-    body = _markdown(rows) if markdown else _aligned(rows)
-    gap = [''] if markdown else []
-    return '\n'.join([title, *gap, *body, *gap, *notes]).rstrip()
+    if markdown:  # a list, in which the mark is no bullet
+        notes = ["- " + note.replace(_SHORT_MARK, "\\" + _SHORT_MARK, 1) for note in notes]
+        return "\n".join([title, "", *_markdown(rows), "", *notes]).rstrip()
+    return "\n".join([title, *_aligned(rows), *notes])
 
 
 def explain(result: KittiResult) -> list[str]:
@@ -52,33 +53,34 @@ def explain(result: KittiResult) -> list[str]:
     levels: dict[tuple[str, str], list[str]] = {}
     for census in result.census:
         scores = [
-            s for s in result.scores
+            s
+            for s in result.scores
             if (s.class_name, s.difficulty) == (census.class_name, census.difficulty)
-        ]  # fmt: skip
+        ]
         found = _zeros(scores, census) + _missing(scores, census)
         if found:
-            text = f'{"; ".join(found)}. {_truth(census, result)} {_detections(census, result)}'
+            text = f"{'; '.join(found)}. {_truth(census, result)} {_detections(census, result)}"
             levels.setdefault((census.class_name, text), []).append(census.difficulty)
-    return [f'{name} ({", ".join(names)}): {text}' for (name, text), names in levels.items()]
+    return [f"{name} ({', '.join(names)}): {text}" for (name, text), names in levels.items()]
 
 
 def _class_rows(result: KittiResult, class_name: str) -> list[tuple[str, ...]]:
     valid = [str(c.num_valid) for c in result.census if c.class_name == class_name]
-    rows = [(class_name, 'valid boxes', '', *valid, *valid)]
+    rows = [(class_name, "valid boxes", "", *valid, *valid)]
     kinds = dict.fromkeys(
         (s.metric, s.min_overlap) for s in result.scores if s.class_name == class_name
     )
     for metric, overlap in kinds:
         found = [result.find(class_name, metric, level, overlap) for level in _LEVELS]
         cells = [_cell(s, s.ap40) for s in found] + [_cell(s, s.ap11) for s in found]
-        rows.append((class_name, metric, f'{overlap:.2f}', *cells))
+        rows.append((class_name, metric, f"{overlap:.2f}", *cells))
     return rows
 
 
 def _cell(score: AveragePrecision, value: float) -> str:
     if math.isnan(value):
         return _NOT_AVAILABLE
-    return f'{value:.2f}{_SHORT_MARK if score.is_short else ""}'
+    return f"{value:.2f}{_SHORT_MARK if score.is_short else ''}"
 
 
 def _aligned(rows: Sequence[Sequence[str]]) -> list[str]:
@@ -88,15 +90,16 @@ def _aligned(rows: Sequence[Sequence[str]]) -> list[str]:
     lines = []
     for number, row in enumerate(table):
         if number == 1 or (number > 1 and row[0] != table[number - 1][0]):
-            lines.append('-' * (sum(widths) + 2 * (len(widths) - 1)))
+            lines.append("-" * (sum(widths) + 2 * (len(widths) - 1)))
         cells = [c.ljust(w) if i < 2 else c.rjust(w) for i, (c, w) in enumerate(zip(row, widths))]
-        lines.append('  '.join(cells).rstrip())
+        lines.append("  ".join(cells).rstrip())
     return lines
 
 
 def _markdown(rows: Sequence[Sequence[str]]) -> list[str]:
-    marks = ['---', '---', *['---:'] * (len(_HEADER) - 2)]
-    return ['| ' + ' | '.join(row) + ' |' for row in (_HEADER, marks, *rows)]
+    marks = ["---", "---", *["---:"] * (len(_HEADER) - 2)]
+    escaped = [[cell.replace(_SHORT_MARK, "\\" + _SHORT_MARK) for cell in row] for row in rows]
+    return ["| " + " | ".join(row) + " |" for row in (_HEADER, marks, *escaped)]
 
 
 def _zeros(scores: Sequence[AveragePrecision], census: Census) -> list[str]:
@@ -104,62 +107,62 @@ def _zeros(scores: Sequence[AveragePrecision], census: Census) -> list[str]:
     if not zeros:
         return []
     if census.num_detections == 0:
-        return ['AP 0, nothing was detected']
+        return ["AP 0, nothing was detected"]
     closest = [
-        f'{s.metric}@{s.min_overlap:.2f} (best IoU {s.best_overlap:.2f}, recall {s.recall:.2f})'
+        f"{s.metric}@{s.min_overlap:.2f} (best IoU {s.best_overlap:.2f}, recall {s.recall:.2f})"
         for s in zeros
     ]
-    return [f'AP 0 in {", ".join(closest)}']
+    return [f"AP 0 in {', '.join(closest)}"]
 
 
 def _missing(scores: Sequence[AveragePrecision], census: Census) -> list[str]:
     if not any(math.isnan(s.ap40) for s in scores):
         return []
     if census.num_valid == 0:
-        return [f'{_NOT_AVAILABLE} (0 valid boxes)']
+        return [f"{_NOT_AVAILABLE} (0 valid boxes)"]
     without = census.num_without_alpha or census.truth_without_alpha
-    where = 'detections' if census.num_without_alpha else 'boxes'
-    return [f'aos {_NOT_AVAILABLE} ({without} {where} without an orientation, alpha -10)']
+    where = "detections" if census.num_without_alpha else "boxes"
+    return [f"aos {_NOT_AVAILABLE} ({without} {where} without an orientation, alpha -10)"]
 
 
 def _truth(census: Census, result: KittiResult) -> str:
     if census.num_truth == 0:
-        held = _listed(result.truth_names, 'it holds')
-        text = f'Truth: no {census.class_name} ({held})'
+        held = _listed(result.truth_names, "it holds")
+        text = f"Truth: no {census.class_name} ({held})"
     else:
         ignored = census.num_truth - census.num_valid
-        text = f'Truth: {census.num_valid} of {census.num_truth} boxes count'
+        text = f"Truth: {census.num_valid} of {census.num_truth} boxes count"
         if ignored:
-            text += f', {ignored} ignored ({_reasons(census)})'
+            text += f", {ignored} ignored ({_reasons(census)})"
     if census.num_neighbours:
-        names = ', '.join(NEIGHBOURS[census.class_name.lower()])
-        text += f', {census.num_neighbours} of a neighbouring class ({names}) ignored'
-    return text + '.'
+        names = ", ".join(n.capitalize() for n in NEIGHBOURS[census.class_name.lower()])
+        text += f", {census.num_neighbours} of a neighbouring class ({names}) ignored"
+    return text + "."
 
 
 def _reasons(census: Census) -> str:
     limits = next(d for d in DIFFICULTIES if d.name == census.difficulty)
     reasons = [
-        (census.num_low, f'not higher than {limits.min_height_px:.0f} px'),
-        (census.num_occluded, f'occluded beyond {limits.max_occlusion}'),
-        (census.num_truncated, f'truncated beyond {limits.max_truncation:.2f}'),
+        (census.num_low, f"not higher than {limits.min_height_px:.0f} px"),
+        (census.num_occluded, f"occluded beyond {limits.max_occlusion}"),
+        (census.num_truncated, f"truncated beyond {limits.max_truncation:.2f}"),
     ]
-    return ', '.join(f'{count} {reason}' for count, reason in reasons if count)
+    return ", ".join(f"{count} {reason}" for count, reason in reasons if count)
 
 
 def _detections(census: Census, result: KittiResult) -> str:
     if census.num_detections == 0:
-        held = _listed(result.detection_names, 'they hold')
-        return f'Detections: no {census.class_name} ({held}).'
+        held = _listed(result.detection_names, "they hold")
+        return f"Detections: no {census.class_name} ({held})."
     limits = next(d for d in DIFFICULTIES if d.name == census.difficulty)
-    text = f'Detections: {census.num_detections}'
+    text = f"Detections: {census.num_detections}"
     if census.num_low_detections:
         low = census.num_low_detections
-        text += f', {low} ignored (lower than {limits.min_height_px:.0f} px)'
+        text += f", {low} ignored (lower than {limits.min_height_px:.0f} px)"
     if census.num_flat_detections:
-        text += f', {census.num_flat_detections} without a 3D size'
-    return text + '.'
+        text += f", {census.num_flat_detections} without a 3D size"
+    return text + "."
 
 
 def _listed(names: dict[str, int], label: str) -> str:
-    return f'{label}: ' + (', '.join(f'{n} {name}' for name, n in names.items()) or 'nothing')
+    return f"{label}: " + (", ".join(f"{n} {name}" for name, n in names.items()) or "nothing")

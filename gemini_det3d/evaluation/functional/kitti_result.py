@@ -134,7 +134,7 @@ class KittiResult:
                 continue
             if min_overlap is None or score.min_overlap == min_overlap:
                 return score
-        raise KeyError(f'no {class_name} {metric} {difficulty} at {min_overlap}')
+        raise KeyError(f"no {class_name} {metric} {difficulty} at {min_overlap}")
 
     def as_dict(self, devkit: bool = False) -> dict[str, float]:
         """Flat figures in percent.
@@ -147,10 +147,10 @@ class KittiResult:
             that have boxes, each at its own strictest overlap. NaN: nothing to measure.
         """
         figures: dict[str, float] = {}
-        for count in ('AP40', 'AP11'):
+        for count in ("AP40", "AP11"):
             for score in self.scores:
-                key = f'{score.metric}_{count}_{score.difficulty}_{score.min_overlap:.2f}'
-                figures[f'{score.class_name}/{key}'] = _figure(score, count, devkit)
+                key = f"{score.metric}_{count}_{score.difficulty}_{score.min_overlap:.2f}"
+                figures[f"{score.class_name}/{key}"] = _figure(score, count, devkit)
             for metric in METRICS:
                 for level in _LEVELS:
                     figures.update(self._mean(metric, level, count, devkit))
@@ -189,8 +189,8 @@ class KittiResult:
                 return {}
         known = [value for value in found if not math.isnan(value)]
         mean = sum(known) / len(known) if known else math.nan
-        return {f'mean/{metric}_{count}_{level}': mean}
+        return {f"mean/{metric}_{count}_{level}": mean}
 
 
 def _figure(score: AveragePrecision, count: str, devkit: bool) -> float:
-    return getattr(score, ('devkit_' if devkit else '') + count.lower())
+    return getattr(score, ("devkit_" if devkit else "") + count.lower())

@@ -7,18 +7,18 @@ detection", 2019. Class names are compared without regard to case, as the kit do
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Mapping, Sequence, Union
 
 import numpy as np
 
 # Order in tables: in the image, its orientation, from above, the volume.
-METRICS = ('bbox', 'aos', 'bev', '3d')
-DONT_CARE = 'dontcare'
+METRICS = ("bbox", "aos", "bev", "3d")
+DONT_CARE = "dontcare"
 # What results write where they estimate no observation angle.
 NO_ALPHA = -10.0
 # Boxes of these classes are neither found nor missed when their neighbour is evaluated.
-NEIGHBOURS = {'car': ('van',), 'pedestrian': ('person_sitting',)}
+NEIGHBOURS = {"car": ("van",), "pedestrian": ("person_sitting",)}
 
 # Flags of a box for one class and one difficulty.
 COUNTS, IGNORED, OTHER = 0, 1, -1
@@ -42,18 +42,18 @@ class Difficulty:
 
 
 DIFFICULTIES = (
-    Difficulty('easy', 40.0, 0, 0.15),
-    Difficulty('moderate', 25.0, 1, 0.30),
-    Difficulty('hard', 25.0, 2, 0.50),
+    Difficulty("easy", 40.0, 0, 0.15),
+    Difficulty("moderate", 25.0, 1, 0.30),
+    Difficulty("hard", 25.0, 2, 0.50),
 )
 
 # (bbox, bev, 3d): the benchmark's own set first, then the loose one in common use.
 _VEHICLE = ((0.7, 0.7, 0.7), (0.7, 0.5, 0.5))
 _OTHERS = ((0.5, 0.5, 0.5), (0.5, 0.25, 0.25))
 # KITTI ranks Car, Pedestrian and Cyclist only; large vehicles are held to the car's overlap.
-MIN_OVERLAPS = {'car': _VEHICLE, 'van': _VEHICLE, 'truck': _VEHICLE}
+MIN_OVERLAPS = {"car": _VEHICLE, "van": _VEHICLE, "truck": _VEHICLE}
 
-OverlapSpec = Union[float, Sequence[float], Sequence[Sequence[float]]]
+OverlapSpec = float | Sequence[float] | Sequence[Sequence[float]]
 
 
 def min_overlaps_of(
@@ -76,9 +76,9 @@ def min_overlaps_of(
     triples = MIN_OVERLAPS.get(class_name.lower(), _OTHERS)
     if class_name.lower() in wanted:
         triples = _as_triples(class_name, wanted[class_name.lower()])
-    columns = dict(zip(('bbox', 'bev', '3d'), zip(*triples)))
+    columns = dict(zip(("bbox", "bev", "3d"), zip(*triples)))
     overlaps = {metric: tuple(dict.fromkeys(values)) for metric, values in columns.items()}
-    return {**overlaps, 'aos': overlaps['bbox']}
+    return {**overlaps, "aos": overlaps["bbox"]}
 
 
 def flag_truth(
@@ -152,8 +152,8 @@ def _as_triples(class_name: str, spec: OverlapSpec) -> tuple[tuple[float, ...], 
         values = np.full((1, 3), values)
     values = np.atleast_2d(values)
     if values.ndim != 2 or values.shape[1] != 3 or not len(values):
-        fault = 'expected a number, (bbox, bev, 3d), or several of these triples'
-        raise ValueError(f'min_overlaps[{class_name!r}] is {spec!r}: {fault}')
+        fault = "expected a number, (bbox, bev, 3d), or several of these triples"
+        raise ValueError(f"min_overlaps[{class_name!r}] is {spec!r}: {fault}")
     if not ((values > 0) & (values < 1)).all():
-        raise ValueError(f'min_overlaps[{class_name!r}] is {spec!r}: overlaps lie between 0 and 1')
+        raise ValueError(f"min_overlaps[{class_name!r}] is {spec!r}: overlaps lie between 0 and 1")
     return tuple(tuple(row) for row in values.tolist())

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Sequence
 
 import numpy as np
 
@@ -57,17 +57,17 @@ class Stack:
         def join(field: str) -> np.ndarray:
             return np.concatenate([getattr(frame, field) for frame in (empty, *frames)])
 
-        height, width, length = join('dimensions').T
-        camera = np.column_stack([join('location'), length, height, width, join('rotation_y')])
+        height, width, length = join("dimensions").T
+        camera = np.column_stack([join("location"), length, height, width, join("rotation_y")])
         scores = [np.zeros(len(f)) if f.score is None else f.score for f in (empty, *frames)]
         return cls(
-            names=np.char.lower(join('name')),
+            names=np.char.lower(join("name")),
             counts=np.array([len(frame) for frame in frames], dtype=np.int64),
-            bbox=np.ascontiguousarray(join('bbox')),
+            bbox=np.ascontiguousarray(join("bbox")),
             boxes=np.ascontiguousarray(camera_to_upright(camera)),
-            alpha=join('alpha'),
-            occluded=join('occluded'),
-            truncated=join('truncated'),
+            alpha=join("alpha"),
+            occluded=join("occluded"),
+            truncated=join("truncated"),
             scores=np.concatenate(scores),
         )
 
@@ -75,8 +75,11 @@ class Stack:
         """The objects where ``mask`` ``(N,)`` is True, of the same frames."""
         before = np.concatenate([[0], np.cumsum(mask)])
         counts = np.diff(before[starts(self.counts)])
-        kept = {name: getattr(self, name)[mask] for name in self.__dataclass_fields__
-                if name != 'counts'}  # fmt: skip
+        kept = {
+            name: getattr(self, name)[mask]
+            for name in self.__dataclass_fields__
+            if name != "counts"
+        }
         return Stack(counts=counts, **kept)
 
 
@@ -139,9 +142,12 @@ def pair_class(class_name: str, truth: Stack, detections: Stack) -> ClassPairs:
     truth, detections = truth.select(of_interest[0]), detections.select(of_interest[1])
     starts_truth, starts_detections = starts(truth.counts), starts(detections.counts)
     image = grouped_image_iou(
-        truth.bbox, starts_truth, detections.bbox, starts_detections,
+        truth.bbox,
+        starts_truth,
+        detections.bbox,
+        starts_detections,
         starts(truth.counts * detections.counts),
-    )  # fmt: skip
+    )
     bev, volume = grouped_iou(truth.boxes, truth.counts, detections.boxes, detections.counts)
     return ClassPairs(
         class_name=class_name,
@@ -149,7 +155,7 @@ def pair_class(class_name: str, truth: Stack, detections: Stack) -> ClassPairs:
         detections=detections,
         truth_flags=np.ascontiguousarray(truth_flags[:, of_interest[0]]),
         detection_flags=np.ascontiguousarray(detection_flags[:, of_interest[1]]),
-        overlaps={'bbox': image, 'aos': image, 'bev': bev, '3d': volume},
+        overlaps={"bbox": image, "aos": image, "bev": bev, "3d": volume},
         dont_care_share=largest_covered_share(
             detections.bbox, starts_detections, regions.bbox, starts(regions.counts)
         ),

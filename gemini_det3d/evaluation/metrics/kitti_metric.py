@@ -25,7 +25,7 @@ from gemini_det3d.formats.kitti import (
     to_lidar_boxes,
     write_objects,
 )
-from gemini_det3d.formats.kitti_infos import KittiInfos
+from gemini_det3d.formats.kitti_infos import KittiInfos, frame_name
 
 # mmdet3d's words for what to evaluate: 'bbox' has always meant the boxes in space as well.
 _METRICS_OF = {"bbox": ("bbox", "aos", "bev", "3d"), "img_bbox": ("bbox", "aos")}
@@ -42,7 +42,7 @@ class FrameResult:
         num_broken: Left out because a coordinate or the score is NaN or infinite.
     """
 
-    frame: int
+    frame: int | str
     objects: Objects
     num_outside: int
     num_broken: int
@@ -165,7 +165,7 @@ class KittiDetectionMetric(BaseMetric):
         self._report_left_out(list(by_frame.values()))
         if self.txt_dir is not None:
             for frame, objects in zip(frames, detections):
-                write_objects(Path(self.txt_dir) / _file_name(frame), objects)
+                write_objects(Path(self.txt_dir) / f"{frame_name(frame)}.txt", objects)
             print_log(f"{len(frames)} KITTI result files in {self.txt_dir}", "current")
         if self.format_only:
             return {}
@@ -175,17 +175,17 @@ class KittiDetectionMetric(BaseMetric):
         print_log("\n".join([result.table(), *result.explain()]), "current")
         return result.as_dict()
 
-    def _names(self, frame: int, labels: np.ndarray) -> np.ndarray:
+    def _names(self, frame: int | str, labels: np.ndarray) -> np.ndarray:
         names = np.array(self.dataset_meta["classes"], dtype=np.str_)
         if len(labels) and not 0 <= labels.min() <= labels.max() < len(names):
             known = f"the data set has {len(names)} classes {tuple(names.tolist())}"
             raise ValueError(f"frame {frame}: predicted label {labels.max()}, but {known}")
         return names[labels]
 
-    def _truth(self, frame: int) -> Objects:
+    def _truth(self, frame: int | str) -> Objects:
         if self.label_dir is None:
             return self.infos.objects(frame)
-        return read_objects(os.path.join(self.label_dir, _file_name(frame)))
+        return read_objects(os.path.join(self.label_dir, f"{frame_name(frame)}.txt"))
 
     def _report_left_out(self, results: Sequence[FrameResult]) -> None:
         if len(results) < len(self.infos):
@@ -198,10 +198,6 @@ class KittiDetectionMetric(BaseMetric):
             if counts:
                 text = f"{sum(counts.values())} detections in {len(counts)} frames left out"
                 print_log(f"{text} (first: frame {min(counts)}): {reason}", "current")
-
-
-def _file_name(frame: int) -> str:
-    return f"{frame:06d}.txt"
 
 
 def _lidar_boxes(

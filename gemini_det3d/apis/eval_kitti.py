@@ -1,0 +1,279 @@
+"""KITTI's AP from result files and labels."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+from tqdm import tqdm
+
+from gemini_det3d.apis.config import ConfigError
+from gemini_det3d.evaluation.functional import (
+    KITTI_CLASSES,
+    KittiResult,
+    check_options,
+    evaluate_kitti,
+)
+from gemini_det3d.evaluation.functional.kitti_ap import SAMPLINGS
+from gemini_det3d.evaluation.functional.kitti_rules import METRICS, OverlapSpec, min_overlaps_of
+from gemini_det3d.formats.errors import FormatError
+from gemini_det3d.formats.kitti import Objects, read_objects
+from gemini_det3d.formats.kitti_infos import frame_name, read_infos
+from gemini_det3d.formats.text import read_lines, write_text
+
+EPILOG = """\
+A frame without a result file counts as a frame without detections; a result file without a frame
+is an error. Below 41 valid boxes KITTI's development kit cannot reach 100 (it samples recall at 41
+places and gives each box one); --sampling devkit prints its figures all the same.
+"""
+
+
+@dataclass(frozen=True)
+class FileEvaluation:
+    """An evaluation of result files.
+
+    Attributes:
+        result: The figures.
+        missing: Frames without a result file, counted as empty.
+        left_out: Result files of frames that were not asked for.
+    """
+
+    result: KittiResult
+    missing: tuple[str, ...]
+    left_out: tuple[str, ...]
+
+    def report(self, markdown: bool = False) -> str:
+        """Table, reasons for zeros, and what was missing."""
+        notes = self.result.explain()
+        if self.missing:
+            notes.append(
+                f"{len(self.missing)} of {self.result.num_frames} frames have no result file and "
+                f"count as empty (first: {self.missing[0]})"
+            )
+        if self.left_out:
+            notes.append(f"{len(self.left_out)} result files of other frames left out")
+        bullet = "- " if markdown else ""
+        lines = [self.result.table(markdown), "", *(bullet + note for note in notes)]
+        return "\n".join(lines).rstrip()
+
+    def as_json(self) -> str:
+        """Everything as JSON; what could not be measured is null."""
+        content = {
+            "num_frames": self.result.num_frames,
+            "classes": self.result.classes,
+            "figures": _without_nan(self.result.as_dict()),
+            "devkit_figures": _without_nan(self.result.as_dict(devkit=True)),
+            "census": [asdict(census) for census in self.result.census],
+            "reasons": self.result.explain(),
+            "frames_without_results": self.missing,
+            "results_left_out": self.left_out,
+        }
+        return json.dumps(content, indent=2, allow_nan=False) + "\n"
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Arguments of ``gemini-det3d eval-kitti``."""
+    parser.add_argument("results", metavar="RESULTS", help="folder of KITTI result files (*.txt)")
+    parser.add_argument(
+        "annotations",
+        metavar="ANNOTATIONS",
+        help="label_2 folder, or an info file of mmdet3d (*.pkl; nothing in it is run)",
+    )
+    parser.add_argument(
+        "--classes",
+        nargs="+",
+        default=list(KITTI_CLASSES),
+        metavar="NAME",
+        help="classes to evaluate, any names (default: Car Pedestrian Cyclist)",
+    )
+    parser.add_argument(
+        "--min-overlap",
+        nargs="+",
+        default=[],
+        metavar="NAME=IOU",
+        help="own overlap of a class, one number or bbox,bev,3d: Bus=0.6 Car=0.7,0.5,0.5",
+    )
+    parser.add_argument("--split", metavar="FILE", help="evaluate the frames listed in this file")
+    parser.add_argument("--frames", nargs="+", metavar="ID", help="evaluate these frames only")
+    parser.add_argument(
+        "--sampling",
+        choices=SAMPLINGS,
+        default=SAMPLINGS[0],
+        help="recall positions below 41 boxes",
+    )
+    parser.add_argument("--json", metavar="FILE", help="write all figures as JSON")
+    parser.add_argument("--markdown", metavar="FILE", help="write the report as Markdown")
+
+
+def run(args: argparse.Namespace) -> int:
+    """Evaluate, print the report, write what was asked for."""
+    overlaps = parse_overlaps(args.min_overlap)
+    try:
+        check_options(args.classes, METRICS, args.sampling)
+        for name in overlaps:
+            min_overlaps_of(name, overlaps)
+    except ValueError as error:
+        raise ConfigError(str(error)) from None
+    evaluation = evaluate_files(
+        args.results,
+        args.annotations,
+        args.classes,
+        split=args.split,
+        frames=args.frames,
+        min_overlaps=overlaps,
+        sampling=args.sampling,
+    )
+    print(evaluation.report())
+    if args.json:
+        write_text(args.json, evaluation.as_json())
+    if args.markdown:
+        write_text(args.markdown, evaluation.report(markdown=True) + "\n")
+    return 0
+
+
+def evaluate_files(
+    results: str | Path,
+    annotations: str | Path,
+    classes: Sequence[str] = KITTI_CLASSES,
+    *,
+    split: str | Path | None = None,
+    frames: Sequence[str] | None = None,
+    min_overlaps: dict[str, OverlapSpec] | None = None,
+    sampling: str = SAMPLINGS[0],
+    progress: bool = True,
+) -> FileEvaluation:
+    """Evaluate a folder of result files.
+
+    Args:
+        results: Folder of KITTI result files, ``<frame>.txt``.
+        annotations: Folder of labels, ``<frame>.txt``, or an info file of mmdet3d.
+        classes: Classes to evaluate.
+        split: File with the frames to evaluate, one a line. None: all.
+        frames: The frames to evaluate. None: all.
+        min_overlaps: Own overlaps by class, see :func:`evaluate_kitti`.
+        sampling: See :func:`evaluate_kitti`.
+        progress: Show one.
+
+    Returns:
+        The evaluation.
+
+    Raises:
+        FormatError: A file cannot be used, or results and labels do not belong together.
+    """
+    known, read_truth = open_annotations(annotations)
+    files = find_results(results)
+    for name, path in files.items():
+        if name not in known:
+            raise FormatError(path, f"{annotations} has no frame {name}")
+    wanted = _choose(known, annotations, split, frames)
+    bar = tqdm(wanted, desc="reading", unit="frame", disable=not progress, leave=False)
+    truth, detections = [], []
+    for name in bar:
+        truth.append(read_truth(name))
+        has_file = name in files
+        detections.append(
+            read_objects(files[name], with_score=True)
+            if has_file
+            else Objects.empty(with_score=True)
+        )
+    chosen = set(wanted)
+    return FileEvaluation(
+        result=evaluate_kitti(
+            truth, detections, classes, min_overlaps=min_overlaps, sampling=sampling
+        ),
+        missing=tuple(name for name in wanted if name not in files),
+        left_out=tuple(name for name in files if name not in chosen),
+    )
+
+
+def open_annotations(path: str | Path) -> tuple[list[str], Callable[[str], Objects]]:
+    """The frames that a label folder or an info file has, and how to read one of them.
+
+    Args:
+        path: Folder of ``<frame>.txt``, or an info file of mmdet3d.
+
+    Returns:
+        Frame names in order, and a function from a name to its objects.
+
+    Raises:
+        FormatError: There are no labels, or it is no info file.
+    """
+    path = Path(path)
+    if path.is_dir():
+        files = {file.stem: file for file in sorted(path.glob("*.txt"))}
+        if not files:
+            raise FormatError(path, "holds no label files (*.txt)")
+        return list(files), lambda name: read_objects(files[name])
+    infos = read_infos(path)
+    numbers = {frame_name(frame): frame for frame in infos.frames}
+    return list(numbers), lambda name: infos.objects(numbers[name])
+
+
+def find_results(folder: str | Path) -> dict[str, Path]:
+    """The result files of a folder by frame.
+
+    Args:
+        folder: Folder of ``<frame>.txt``.
+
+    Raises:
+        FormatError: It is no folder or holds none; a subfolder that does is named.
+    """
+    folder = Path(folder)
+    if not folder.is_dir():
+        raise FormatError(folder, "no such folder of result files")
+    files = {path.stem: path for path in sorted(folder.glob("*.txt"))}
+    if not files:
+        inner = sorted({path.parent.name for path in folder.glob("*/*.txt")})
+        hint = f"; its subfolder {inner[0]} does" if inner else ""
+        raise FormatError(folder, f"holds no result files (*.txt){hint}")
+    return files
+
+
+def parse_overlaps(words: Sequence[str]) -> dict[str, OverlapSpec]:
+    """``['Bus=0.6', 'Car=0.7,0.5,0.5']`` as overlaps by class.
+
+    Raises:
+        ConfigError: A word is no such pair.
+    """
+    overlaps: dict[str, OverlapSpec] = {}
+    for word in words:
+        name, _, text = word.partition("=")
+        try:
+            values = [float(value) for value in text.split(",")]
+        except ValueError:
+            raise ConfigError(f"--min-overlap {word}: expected NAME=IOU") from None
+        overlaps[name] = values[0] if len(values) == 1 else values
+    return overlaps
+
+
+def _choose(
+    known: Sequence[str],
+    annotations: str | Path,
+    split: str | Path | None,
+    frames: Sequence[str] | None,
+) -> list[str]:
+    """Frames asked for, in the labels' order; numbers may lack their leading zeros."""
+    chosen = set(known)
+    if split is not None:
+        listed = [line for _, line in read_lines(split)]
+        chosen &= _known(listed, set(known), split, f"{annotations} has no frame")
+    if frames is not None:
+        chosen &= _known(frames, set(known), annotations, "has no frame")
+    return [name for name in known if name in chosen]
+
+
+def _known(names: Sequence[str], known: set[str], source: str | Path, complaint: str) -> set[str]:
+    """Full names of frames, all of which must be known."""
+    full = [name if name in known else name.zfill(6) for name in names]
+    for name in full:
+        if name not in known:
+            raise FormatError(source, f"{complaint} {name}")
+    return set(full)
+
+
+def _without_nan(figures: dict[str, float]) -> dict[str, float | None]:
+    return {key: None if math.isnan(value) else value for key, value in figures.items()}
