@@ -23,7 +23,7 @@ from tqdm import tqdm
 
 from gemini_det3d.apis.config import ConfigError, find_config, mmdet3d_mim
 
-CONFIG = "mvxnet_gemini-point_toy_1xb4-16e_scenes-3class"
+CONFIG = "mvxnet_gemini-point_r18_1xb2-7e_scenes-3class"
 PACKAGES = ("torch", "numpy", "mmengine", "mmcv", "mmdet", "mmdet3d", "spconv", "gemini_det3d")
 NUM_PICTURES = 4
 EPILOG = """\

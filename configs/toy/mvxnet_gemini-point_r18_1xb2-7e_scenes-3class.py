@@ -13,6 +13,10 @@ model = dict(
     ),
     img_backbone=dict(
         depth=18,
+        num_stages=3,
+        strides=(1, 2, 2),
+        dilations=(1, 1, 1),
+        out_indices=(0, 1, 2),
         base_channels=16,
         frozen_stages=-1,
         norm_cfg=dict(requires_grad=True),
@@ -20,14 +24,14 @@ model = dict(
         style="pytorch",
     ),
     img_neck=dict(
-        in_channels=[16, 32, 64, 128],
+        in_channels=[16, 32, 64],
         out_channels=32,
         norm_cfg=dict(requires_grad=True),
-        num_outs=4,
+        num_outs=3,
     ),
     pts_voxel_encoder=dict(
         type="GeminiDynamicVFE",
-        feat_channels=[32, 32],
+        feat_channels=[16, 32],
         voxel_size=voxel_size,
         point_cloud_range=point_cloud_range,
         fuse_at="all",
@@ -38,7 +42,7 @@ model = dict(
             pts_channels=32,
             mid_channels=32,
             out_channels=32,
-            img_levels=[0, 1, 2, 3],
+            img_levels=[0, 1, 2],
             align_corners=False,
             operator=dict(type="GeminiFusion", num_heads=4),
         ),
@@ -117,7 +121,7 @@ test_pipeline = [
     dict(type="Pack3DDetInputs", keys=["points", "img"]),
 ]
 train_dataloader = dict(
-    batch_size=4,
+    batch_size=2,
     num_workers=1,
     persistent_workers=True,
     dataset=dict(times=1, dataset=dict(data_root=data_root, pipeline=train_pipeline)),
@@ -127,8 +131,8 @@ test_dataloader = val_dataloader
 val_evaluator = dict(ann_file=data_root + "kitti_infos_val.pkl")
 test_evaluator = val_evaluator
 
-# schedule: one rise and one fall of the learning rate in 16 epochs; tested at the end
-max_epochs = 16
+# schedule: one rise and one fall of the learning rate over the whole run; tested at the end
+max_epochs = 7
 optim_wrapper = dict(optimizer=dict(lr=0.003))
 param_scheduler = [
     dict(
@@ -143,6 +147,6 @@ param_scheduler = [
     )
 ]
 train_cfg = dict(max_epochs=max_epochs, val_interval=max_epochs)
-auto_scale_lr = dict(base_batch_size=4)
+auto_scale_lr = dict(base_batch_size=2)
 default_hooks = dict(logger=dict(interval=10))
 load_from = None

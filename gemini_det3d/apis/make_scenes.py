@@ -1,0 +1,94 @@
+"""Write a synthetic street world in KITTI's layout."""
+
+from __future__ import annotations
+
+import argparse
+import os
+from dataclasses import replace
+
+from gemini_det3d.apis.config import ConfigError
+from gemini_det3d.datasets.synthetic.generate import make_kitti_scenes
+from gemini_det3d.datasets.synthetic.presets import PRESETS, KittiWorld, get_preset
+
+EPILOG = """\
+Presets:
+  toy    624 x 192 images, 64 beams over the front 90 degrees, up to 50 m
+  kitti  1242 x 375 images, whole sweeps, up to 100 m
+
+The same arguments give the same files, for any number of workers. A run that was interrupted goes
+on where it stopped; other arguments need another folder.
+"""
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Where to, how many, and what may differ from the preset.
+
+    Args:
+        parser: Parser of the subcommand.
+    """
+    parser.add_argument("out", help="folder to write; holds training/ and ImageSets/ afterwards")
+    parser.add_argument("--train", type=int, default=200, help="training frames (200)")
+    parser.add_argument("--val", type=int, default=50, help="validation frames (50)")
+    parser.add_argument("--seed", type=int, default=0, help="decides every frame (0)")
+    parser.add_argument("--preset", choices=list(PRESETS), default="toy", help="(toy)")
+    parser.add_argument("--workers", type=int, help="processes (one per core)")
+    change = parser.add_argument_group("instead of the preset's value")
+    change.add_argument("--image-size", type=int, nargs=2, metavar=("W", "H"), help="pixels")
+    change.add_argument("--beams", type=int, help="beams of the LiDAR")
+    change.add_argument("--azimuths", type=int, help="steps of the LiDAR over its field")
+    change.add_argument("--field", type=float, help="field of the LiDAR, degrees")
+    change.add_argument("--range", type=float, dest="range_m", help="of the LiDAR, metres")
+    change.add_argument("--decoys", type=float, help="share of road users that are decoys, 0 to 1")
+
+
+def run(args: argparse.Namespace) -> int:
+    """Make the scenes and say what was done.
+
+    Args:
+        args: Parsed arguments.
+
+    Returns:
+        0.
+
+    Raises:
+        ConfigError: An argument is out of range.
+        FormatError: The folder holds scenes made with other arguments.
+    """
+    try:
+        world = _world(args)
+    except ValueError as error:
+        raise ConfigError(str(error)) from None
+    for name, least in (("train", 0), ("val", 0), ("seed", 0), ("workers", 1)):
+        value = getattr(args, name)
+        if value is not None and value < least:
+            raise ConfigError(f"--{name} {value}: must be {least} or more")
+    made = make_kitti_scenes(
+        args.out, args.train, args.val, args.seed, world, args.workers or _num_cores()
+    )
+    print(f"{made.folder}: {made.num_made} frames made, {made.num_kept} were there already")
+    return 0
+
+
+def _world(args: argparse.Namespace) -> KittiWorld:
+    world = get_preset(args.preset)
+    scanner = {
+        "num_beams": args.beams,
+        "num_azimuths": args.azimuths,
+        "field_deg": args.field,
+        "range_m": args.range_m,
+    }
+    scanner = {name: value for name, value in scanner.items() if value is not None}
+    world = replace(world, scanner=replace(world.scanner, **scanner))
+    if args.decoys is not None:
+        world = replace(world, street=replace(world.street, decoy_share=args.decoys))
+    if args.image_size is not None:
+        width, height = args.image_size
+        world = replace(world, image_width=width, image_height=height)
+    return world
+
+
+def _num_cores() -> int:
+    """Cores that this process may use."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1

@@ -1,0 +1,53 @@
+"""One procedural world, seeded and exactly calibrated, for every task that needs an example.
+
+A scene (`scene`, drawn by `street`) knows no sensor. Rays (`raycast`) ask it what they hit, and
+every rendering reads the same hits: the camera's colour, depth, normals, instances and labels
+(`camera`), the LiDAR's points (`lidar`), an annotator's boxes (`annotation`). `generate` writes
+many frames in KITTI's raw layout.
+"""
+
+from __future__ import annotations
+
+from gemini_det3d.datasets.synthetic.annotation import Rules, annotate
+from gemini_det3d.datasets.synthetic.camera import Camera, Surfaces, render_image, render_surfaces
+from gemini_det3d.datasets.synthetic.frames import Frame, make_frame, write_frame
+from gemini_det3d.datasets.synthetic.generate import Made, make_kitti_scenes
+from gemini_det3d.datasets.synthetic.lidar import Scanner, Sweep, scan
+from gemini_det3d.datasets.synthetic.presets import PRESETS, KittiWorld, get_preset
+from gemini_det3d.datasets.synthetic.raycast import Hits, cast_rays
+from gemini_det3d.datasets.synthetic.rig import make_calibration, make_camera
+from gemini_det3d.datasets.synthetic.scene import Light, Scene
+from gemini_det3d.datasets.synthetic.solids import Body, Part, Placement, Solids
+from gemini_det3d.datasets.synthetic.street import Street, sample_street
+
+__all__ = [
+    "PRESETS",
+    "Body",
+    "Camera",
+    "Frame",
+    "Hits",
+    "KittiWorld",
+    "Light",
+    "Made",
+    "Part",
+    "Placement",
+    "Rules",
+    "Scanner",
+    "Scene",
+    "Solids",
+    "Street",
+    "Surfaces",
+    "Sweep",
+    "annotate",
+    "cast_rays",
+    "get_preset",
+    "make_calibration",
+    "make_camera",
+    "make_frame",
+    "make_kitti_scenes",
+    "render_image",
+    "render_surfaces",
+    "sample_street",
+    "scan",
+    "write_frame",
+]
