@@ -1,8 +1,8 @@
 """The whole pass on a synthetic world: scenes, conversion, training, test, table, pictures.
 
 Every step is what a user would run by hand; training and testing are mmdet3d's own scripts. Each
-step that is done is left alone when the demo is started again, and training goes on where it was cut
-off.
+step that is done is left alone when the demo is started again, and training goes on where it was
+cut off.
 """
 
 from __future__ import annotations
@@ -74,8 +74,9 @@ def make_scenes(args: argparse.Namespace) -> None:
     """Write the scenes; those that exist are kept."""
     from gemini_det3d.datasets.synthetic import make_kitti_scenes
 
-    workers = os.cpu_count() or 1
-    make_kitti_scenes(args.data, args.train, args.val, seed=args.seed, preset="toy", workers=workers)
+    make_kitti_scenes(
+        args.data, args.train, args.val, args.seed, preset="toy", workers=os.cpu_count() or 1
+    )
 
 
 def convert(data: Path) -> None:

@@ -210,7 +210,7 @@ def _tools() -> str:
 CHECKS: tuple[tuple[str, Callable[[], str], str], ...] = (
     ("mmcv ops", _mmcv_ops, BUILD_MMCV),
     ("fusion operator on CPU", _operator, "pip install --force-reinstall torch"),
-    ("plug-in in the registry", _plugin, "pip install mmengine==0.10.7 mmdet==3.3.0 mmdet3d==1.4.0"),
+    ("plug-in in the registry", _plugin, "pip install mmengine==0.10.7 mmdet3d==1.4.0"),
     ("dynamic scatter on CPU", _scatter, "pip install --force-reinstall gemini_det3d"),
     ("sparse convolution on CPU", _spconv, "pip install spconv==2.3.8"),
     ("KITTI evaluation on CPU", _kitti_evaluation, "pip install --upgrade numba 'numpy<2'"),

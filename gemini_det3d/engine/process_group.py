@@ -1,7 +1,7 @@
 """Several processes on a machine without CUDA.
 
-mmengine's ``pytorch`` launcher calls ``torch.cuda.set_device`` and dies without CUDA, but respects a
-process group that exists already. A config that names this module in ``custom_imports`` gets one
+mmengine's ``pytorch`` launcher calls ``torch.cuda.set_device`` and dies without CUDA, but respects
+a process group that exists already. A config that names this module in ``custom_imports`` gets one
 (gloo) when torchrun started the process and no CUDA device is there; anywhere else importing it
 does nothing.
 """

@@ -4,9 +4,9 @@ From torch 2.6 on, ``torch.load`` admits plain data only, which is what one want
 somebody else. mmengine's checkpoints hold, beside tensors, the running averages of the log
 (``HistoryBuffer``: numpy arrays and the names of its own methods), so without help neither
 ``tools/test.py`` nor ``--resume`` can read what ``tools/train.py`` wrote. A config that names this
-module in ``custom_imports`` admits exactly these few types, by torch's own allow-list. Loading still
-runs no code of the file: the one function among them, ``getattr``, is replaced by one that looks up
-``HistoryBuffer``'s statistics and nothing else.
+module in ``custom_imports`` admits exactly these few types, by torch's own allow-list. Loading
+still runs no code of the file: the one function among them, ``getattr``, is replaced by one that
+looks up ``HistoryBuffer``'s statistics and nothing else.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
 """Checkpoints of the released KITTI detector <-> our parameter names.
 
 The released detector keeps the block's parameters and the blend's ``alpha`` directly in its fusion
-layer; ours has them one level down, in ``operator`` and ``blend``. All other names are equal, so the
-mapping is one to one.
+layer; ours has them one level down, in ``operator`` and ``blend``. All other names are equal, so
+the mapping is one to one.
 """
 
 from __future__ import annotations

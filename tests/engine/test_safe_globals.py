@@ -44,7 +44,9 @@ class Malicious:
         return self.call, self.args
 
 
-@pytest.mark.parametrize("call, args", [(os.system, ("true",)), (getattr, (HistoryBuffer, "__init__"))])
+@pytest.mark.parametrize(
+    "call, args", [(os.system, ("true",)), (getattr, (HistoryBuffer, "__init__"))]
+)
 def test_checkpoint_that_wants_to_run_code_is_refused(tmp_path, call, args):
     path = tmp_path / "bad.pth"
     torch.save(dict(state_dict=Malicious(call, *args)), path)
