@@ -28,7 +28,9 @@ def test_config_loads_and_its_model_builds(path):
     assert sum(p.numel() for p in MODELS.build(config.model).parameters()) > 0
 
 
-@pytest.mark.parametrize("path", CONFIGS, ids=lambda p: p.stem)
+@pytest.mark.parametrize(
+    "path", [p for p in CONFIGS if config_root() in p.parents], ids=lambda p: p.stem
+)
 def test_config_is_found_by_its_bare_name(path):
     assert find_config(path.stem).stem == path.stem
 
