@@ -1,7 +1,7 @@
 # Does everything fit together on *my* frames? Learns a handful of KITTI frames by heart, on a CPU:
 # the published range, voxel size, point encoder and anchors; a smaller image (624 x 192), a
-# ResNet-18 from scratch, a narrower 2D part, no augmentation. A detector that cannot learn three frames has
-# its data, calibration or labels wrong.
+# ResNet-18 from scratch, a narrower 2D part, no augmentation. A detector that cannot learn three
+# frames has its data, calibration or labels wrong.
 _base_ = ["mvxnet_gemini-point_r50_8xb2-80e_kitti-3d-3class.py"]
 
 data_root = "data/kitti/"
