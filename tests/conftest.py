@@ -16,7 +16,7 @@ def _seed() -> None:
     torch.manual_seed(0)
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def shared_dir() -> Path:
     """Folder with golden/ and data/; tests that need it skip without it."""
     folder = os.environ.get("GEMINI_SHARED")

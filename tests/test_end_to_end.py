@@ -3,28 +3,15 @@
 from __future__ import annotations
 
 import json
-import os
 import subprocess
 import sys
-from pathlib import Path
 
 import pytest
+from programs import run_python
 
 from gemini_det3d.apis.config import find_config, mmdet3d_mim
 
-CONFIG = "mvxnet_gemini-point_r18_1xb2-7e_scenes-3class"
-
-
-def run(*command: object, cwd: Path, **environment: str) -> str:
-    """Run a Python program; its output, or a failure that shows it."""
-    done = subprocess.run(
-        [sys.executable, *map(str, command)],
-        cwd=cwd, capture_output=True, text=True, timeout=900,
-        env=dict(os.environ, PYTHONWARNINGS="ignore", OMP_NUM_THREADS="1", **environment),
-    )  # fmt: skip
-    output = done.stdout + done.stderr
-    assert done.returncode == 0, output[-4000:]
-    return output
+CONFIG = "mvxnet_gemini-point_r18_1xb2-6e_scenes-3class"
 
 
 @pytest.fixture(scope="session")
@@ -32,8 +19,10 @@ def scenes(tmp_path_factory):
     """Four training and two test scenes, converted."""
     folder = tmp_path_factory.mktemp("scenes")
     command = ["-m", "gemini_det3d.cli"]
-    run(*command, "make-scenes", folder, "--train", 4, "--val", 2, "--workers", 1, cwd=folder)
-    run(*command, "prepare", "kitti", folder, "--workers", 1, cwd=folder)
+    run_python(
+        *command, "make-scenes", folder, "--train", 4, "--val", 2, "--workers", 1, cwd=folder
+    )
+    run_python(*command, "prepare", "kitti", folder, "--workers", 1, cwd=folder)
     return folder
 
 
@@ -63,7 +52,7 @@ def trained(scenes, config):
     """Working directory of a finished training by mmdet3d's unmodified script."""
     work_dir = scenes / "work"
     script = mmdet3d_mim() / "tools" / "train.py"
-    log = run(script, config, "--work-dir", work_dir, cwd=scenes)
+    log = run_python(script, config, "--work-dir", work_dir, cwd=scenes)
     (work_dir / "train.log").write_text(log)
     return work_dir
 
@@ -76,7 +65,7 @@ def test_train_by_mmdet3d_own_script_evaluates_and_saves(trained):
 
 def test_train_resumes_where_it_stopped(scenes, config, trained):
     script = mmdet3d_mim() / "tools" / "train.py"
-    log = run(
+    log = run_python(
         script, config, "--work-dir", trained, "--resume",
         "--cfg-options", "train_cfg.max_epochs=2", cwd=scenes,
     )  # fmt: skip
@@ -86,7 +75,7 @@ def test_train_resumes_where_it_stopped(scenes, config, trained):
 
 def test_test_by_mmdet3d_own_script_writes_kitti_text(scenes, config, trained):
     script = mmdet3d_mim() / "tools" / "test.py"
-    log = run(
+    log = run_python(
         script, config, trained / "epoch_1.pth", "--work-dir", scenes / "test",
         "--cfg-options", f"test_evaluator.txt_dir={scenes / 'detections'}", cwd=scenes,
     )  # fmt: skip
@@ -97,7 +86,7 @@ def test_test_by_mmdet3d_own_script_writes_kitti_text(scenes, config, trained):
 
 def test_two_processes_train_without_cuda_and_without_unused_parameters(scenes, config):
     script = mmdet3d_mim() / "tools" / "train.py"
-    log = run(
+    log = run_python(
         "-m", "torch.distributed.run", "--nproc_per_node=2", "--master_port=29517", script, config,
         "--work-dir", scenes / "two", "--launcher", "pytorch",
         "--cfg-options", "model_wrapper_cfg.find_unused_parameters=False",
@@ -109,7 +98,7 @@ def test_two_processes_train_without_cuda_and_without_unused_parameters(scenes, 
 def test_infer_needs_no_info_file(scenes, config, trained):
     frame = (scenes / "ImageSets" / "val.txt").read_text().split()[0]
     folder, out = scenes / "training", scenes / "inferred"
-    run(
+    run_python(
         "-m", "gemini_det3d.cli", "infer", "--config", config,
         "--checkpoint", trained / "epoch_1.pth",
         "--image", folder / "image_2" / f"{frame}.png",

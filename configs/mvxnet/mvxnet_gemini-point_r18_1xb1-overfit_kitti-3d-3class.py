@@ -54,13 +54,17 @@ train_cfg = dict(max_epochs=max_epochs, val_interval=max_epochs)
 optim_wrapper = dict(optimizer=dict(lr=0.002))
 param_scheduler = [
     dict(
-        type="OneCycleLR",
-        eta_max=0.002,
-        total_steps=max_epochs,
+        type="LinearLR", start_factor=0.1, begin=0, end=1, by_epoch=True, convert_to_iter_based=True
+    ),
+    dict(
+        type="CosineAnnealingLR",
+        begin=1,
+        end=max_epochs,
+        T_max=max_epochs - 1,
+        eta_min=2e-5,
         by_epoch=True,
         convert_to_iter_based=True,
-        pct_start=0.2,
-    )
+    ),
 ]
 auto_scale_lr = dict(enable=False)
 default_hooks = dict(logger=dict(interval=10))

@@ -23,7 +23,7 @@ from tqdm import tqdm
 
 from gemini_det3d.apis.config import ConfigError, find_config, mmdet3d_mim
 
-CONFIG = "mvxnet_gemini-point_r18_1xb2-7e_scenes-3class"
+CONFIG = "mvxnet_gemini-point_r18_1xb2-6e_scenes-3class"
 PACKAGES = ("torch", "numpy", "mmengine", "mmcv", "mmdet", "mmdet3d", "spconv", "gemini_det3d")
 NUM_PICTURES = 4
 EPILOG = """\
@@ -36,10 +36,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--config", default=CONFIG, help="a config, by path or name")
     parser.add_argument("--data", type=Path, default=Path("data/scenes"), help="where scenes go")
     parser.add_argument("--work-dir", type=Path, default=Path("work_dirs/demo"))
-    parser.add_argument("--train", type=int, default=240, help="training scenes")
-    parser.add_argument("--val", type=int, default=80, help="test scenes, of other seeds")
+    parser.add_argument("--train", type=int, default=160, help="training scenes")
+    parser.add_argument("--val", type=int, default=60, help="test scenes, of other seeds")
     parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--epochs", type=int, help="instead of the config's")
 
 
 def run(args: argparse.Namespace) -> int:
@@ -52,12 +51,12 @@ def run(args: argparse.Namespace) -> int:
     config = write_config(args, work_dir)
     timed(seconds, "training", lambda: train(config, work_dir))
     timed(seconds, "test", lambda: test(config, work_dir))
-    result = evaluate(args.data, work_dir)
+    evaluation = evaluate(args.data, work_dir)
     timed(seconds, "pictures", lambda: draw(args.data, work_dir))
-    (work_dir / "table.md").write_text(result.table(markdown=True) + "\n", encoding="utf-8")
-    summary = summarise(args, result.as_dict(), seconds)
+    (work_dir / "table.md").write_text(evaluation.report(markdown=True) + "\n", encoding="utf-8")
+    summary = summarise(args, evaluation.result.as_dict(), seconds)
     (work_dir / "summary.json").write_text(json.dumps(summary, indent=1) + "\n", encoding="utf-8")
-    print(f"\n{result.table()}\n")
+    print(f"\n{evaluation.report()}\n")
     print(f"{sum(seconds.values()) / 60:.1f} minutes; everything is in {args.work_dir}")
     return 0
 
@@ -104,12 +103,6 @@ def write_config(args: argparse.Namespace, work_dir: Path) -> Path:
         "test_evaluator = val_evaluator",
         f"randomness = dict(seed={args.seed})",
     ]
-    if args.epochs:
-        lines += [
-            "param_scheduler = _base_.param_scheduler",
-            f"param_scheduler[0].total_steps = {args.epochs}",
-            f"train_cfg = dict(max_epochs={args.epochs}, val_interval={args.epochs})",
-        ]
     path = work_dir / "config.py"
     path.write_text("\n".join(lines) + "\n", encoding="utf-8")
     return path

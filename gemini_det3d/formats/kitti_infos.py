@@ -53,6 +53,9 @@ class KittiInfos:
             if known is not frame and repr(known) != repr(frame):  # a split list may repeat one
                 raise FormatError(path, f"frame {frame['sample_idx']} is given twice, differently")
 
+        self._order = [frame["sample_idx"] for frame in content["data_list"]]
+        self._by_name = {frame_name(frame): frame for frame in self._frames}
+
     def __len__(self) -> int:
         """Number of frames."""
         return len(self._frames)
@@ -61,6 +64,26 @@ class KittiInfos:
     def frames(self) -> tuple[int | str, ...]:
         """The frames' ``sample_idx``, in the file's order."""
         return tuple(self._frames)
+
+    def frame_at(self, position: int) -> int | str:
+        """The frame at a position of ``data_list``, which counts repetitions.
+
+        Raises:
+            FormatError: There are fewer frames.
+        """
+        if not 0 <= position < len(self._order):
+            raise FormatError(self.path, f"has {len(self._order)} frames, none at {position}")
+        return self._order[position]
+
+    def frame_named(self, name: str) -> int | str:
+        """The frame whose files have this name, such as ``000007``.
+
+        Raises:
+            FormatError: There is none.
+        """
+        if name not in self._by_name:
+            raise FormatError(self.path, f"has no frame {name}")
+        return self._by_name[name]
 
     def calibration(self, frame: int | str, camera: str = "CAM2") -> Calibration:
         """Matrices of one frame; the rectification is part of the LiDAR's pose.

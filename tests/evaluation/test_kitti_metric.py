@@ -221,7 +221,7 @@ def test_a_matrix_that_is_missing_is_named_with_its_frame(tmp_path, infos, truth
 
 def test_a_frame_that_the_info_file_lacks_is_named(tmp_path, infos, truth_samples):
     infos["data_list"].pop()
-    with pytest.raises(FormatError, match=r"infos\.pkl: has no frame 2"):
+    with pytest.raises(FormatError, match=r"infos\.pkl: has 2 frames, none at 2"):
         run(build(tmp_path, infos), truth_samples)
 
 
@@ -259,6 +259,19 @@ def test_a_model_that_finds_nothing_gets_zeros_and_reasons(
     assert (
         "Car (moderate, hard): AP 0, nothing was detected. Truth: 1 of 2 boxes count" in lines[-1]
     )
+
+
+def test_a_frame_is_told_by_its_file_or_else_by_its_position(tmp_path, infos, truth_samples):
+    expected = run(build(tmp_path, infos), truth_samples)
+    numbers = dict(zip(FRAMES, (41, 7, 23)))
+    moved = [{**entry, "sample_idx": numbers[entry["sample_idx"]]} for entry in infos["data_list"]]
+    named = [
+        {**one, "sample_idx": 99, "img_path": f"image_2/{numbers[one['sample_idx']]:06d}.png"}
+        for one in truth_samples
+    ]
+    infos = {**infos, "data_list": moved}
+    assert run(build(tmp_path, infos), truth_samples) == pytest.approx(expected, nan_ok=True)
+    assert run(build(tmp_path, infos), named) == pytest.approx(expected, nan_ok=True)
 
 
 def test_frames_seen_twice_count_once(tmp_path, infos, truth_samples):

@@ -36,7 +36,7 @@ class FrameResult:
     """Detections of one frame, as they travel between processes.
 
     Attributes:
-        frame: ``sample_idx``.
+        frame: Its ``sample_idx`` in ``ann_file``.
         objects: Detections whose boxes reach the image.
         num_outside: Left out because their boxes do not.
         num_broken: Left out because a coordinate or the score is NaN or infinite.
@@ -127,15 +127,17 @@ class KittiDetectionMetric(BaseMetric):
 
         Args:
             data_batch: Not used.
-            data_samples: Dicts with ``sample_idx`` and ``pred_instances_3d`` (``bboxes_3d``,
-                ``scores_3d``, ``labels_3d``), boxes in the LiDAR or the camera frame.
+            data_samples: Dicts with ``pred_instances_3d`` (``bboxes_3d``, ``scores_3d``,
+                ``labels_3d``, boxes in the LiDAR or the camera frame) and, to tell the frame,
+                ``img_path`` or ``lidar_path``; without either ``sample_idx``, which mmengine's
+                data sets fill with the frame's position in ``ann_file``.
 
         Raises:
             FormatError: ``ann_file`` lacks the frame, a matrix or the image's size.
             ValueError: A label is beyond the data set's classes.
         """
         for sample in data_samples:
-            frame, found = sample["sample_idx"], sample["pred_instances_3d"]
+            frame, found = self._frame_of(sample), sample["pred_instances_3d"]
             calibration = self.infos.calibration(frame, self.default_cam_key)
             image_size = self.infos.image_size(frame, self.default_cam_key)
             boxes = _lidar_boxes(found["bboxes_3d"], calibration)
@@ -174,6 +176,12 @@ class KittiDetectionMetric(BaseMetric):
         result = evaluate_kitti(truth, detections, classes, **self.options)
         print_log("\n".join([result.table(), *result.explain()]), "current")
         return result.as_dict()
+
+    def _frame_of(self, sample: Mapping[str, Any]) -> int | str:
+        path = sample.get("img_path") or sample.get("lidar_path")
+        if path is None:
+            return self.infos.frame_at(sample["sample_idx"])
+        return self.infos.frame_named(Path(path).stem)
 
     def _names(self, frame: int | str, labels: np.ndarray) -> np.ndarray:
         names = np.array(self.dataset_meta["classes"], dtype=np.str_)

@@ -132,19 +132,21 @@ val_evaluator = dict(ann_file=data_root + "kitti_infos_val.pkl")
 test_evaluator = val_evaluator
 
 # schedule: one rise and one fall of the learning rate over the whole run; tested at the end
-max_epochs = 7
+max_epochs = 6
 optim_wrapper = dict(optimizer=dict(lr=0.003))
 param_scheduler = [
     dict(
-        type="OneCycleLR",
-        eta_max=0.003,
-        total_steps=max_epochs,
+        type="LinearLR", start_factor=0.1, begin=0, end=1, by_epoch=True, convert_to_iter_based=True
+    ),
+    dict(
+        type="CosineAnnealingLR",
+        begin=1,
+        end=max_epochs,
+        T_max=max_epochs - 1,
+        eta_min=3e-5,
         by_epoch=True,
         convert_to_iter_based=True,
-        pct_start=0.3,
-        div_factor=10.0,
-        final_div_factor=100.0,
-    )
+    ),
 ]
 train_cfg = dict(max_epochs=max_epochs, val_interval=max_epochs)
 auto_scale_lr = dict(base_batch_size=2)
