@@ -26,6 +26,9 @@ from gemini_det3d.apis.config import ConfigError, find_config, mmdet3d_mim
 CONFIG = "mvxnet_gemini-point_r18_1xb2-6e_scenes-3class"
 PACKAGES = ("torch", "numpy", "mmengine", "mmcv", "mmdet", "mmdet3d", "spconv", "gemini_det3d")
 NUM_PICTURES = 4
+# What mmengine prints: epoch, iteration, iterations per epoch, loss (no epoch and loss in a test).
+TRAINING = r"Epoch\(train\)\s+\[(\d+)\]\[\s*(\d+)/(\d+)\].*? loss: ([\d.]+|nan)"
+TEST = r"Epoch\(test\)\s+()\[\s*(\d+)/(\d+)\]()"
 EPILOG = """\
 Writes summary.json (metrics, seconds, versions, seed), table.md, pictures and the detections as
 KITTI text files into --work-dir."""
@@ -113,7 +116,7 @@ def train(config: Path, work_dir: Path) -> None:
     follow(
         [script("train"), config, "--work-dir", work_dir / "train", "--resume", "auto"],
         work_dir / "train.log",
-        r"Epoch\(train\)\s+\[(\d+)\]\[\s*(\d+)/(\d+)\].*? loss: ([\d.]+|nan)",
+        TRAINING,
     )
 
 
@@ -123,7 +126,7 @@ def test(config: Path, work_dir: Path) -> None:
     follow(
         [script("test"), config, checkpoint, "--work-dir", work_dir / "test"],
         work_dir / "test.log",
-        r"Epoch\(test\)\s+()\[\s*(\d+)/(\d+)\]()",
+        TEST,
     )
 
 
