@@ -49,7 +49,7 @@ test_dataloader = val_dataloader
 val_evaluator = dict(ann_file=data_root + "kitti_infos_train.pkl")
 test_evaluator = val_evaluator
 
-max_epochs = 6
+max_epochs = 4
 train_cfg = dict(max_epochs=max_epochs, val_interval=max_epochs)
 optim_wrapper = dict(optimizer=dict(lr=0.002))
 param_scheduler = [

@@ -36,14 +36,14 @@ def test_config_names_the_folders_and_the_seed(args, tmp_path):
 
 
 def test_progress_follows_the_line_that_mmengine_prints(tmp_path, monkeypatch):
-    shown = []
+    shown, show = [], demo.show
     monkeypatch.setattr(demo, "show", lambda bar, *groups: shown.append(groups))
     program = tmp_path / "program.py"
     program.write_text(f"print({LINE!r})\n")
     demo.follow([program], tmp_path / "log", demo.TRAINING)
     assert shown == [("6", "70", "100", "0.6598")]
     bar = tqdm(total=600, file=io.StringIO())
-    demo.show(bar, *shown[0])
+    show(bar, *shown[0])
     assert bar.n == 570
 
 
