@@ -3,7 +3,7 @@
 ``custom_imports = dict(imports=["gemini_det3d.plugin"], allow_failed_imports=False)``
 """
 
-import gemini_det3d.datasets
+import gemini_det3d.datasets.transforms
 import gemini_det3d.evaluation.metrics
 import gemini_det3d.models  # noqa: F401
 

@@ -17,6 +17,8 @@ import numpy as np
 import torch
 from mmengine.logging import HistoryBuffer
 
+# numpy's kinds of plain values: booleans, integers, floats, bytes, text; not objects.
+PLAIN_KINDS = "?bBhHiIlLqQefdgSU"
 # The statistics that a HistoryBuffer refers to by name.
 STATISTICS = frozenset({"mean", "max", "min", "current"})
 
@@ -34,7 +36,6 @@ def statistic_of(owner: object, name: str) -> Callable:
 
 def openmmlab_globals() -> list:
     """What OpenMMLab checkpoints refer to, for ``torch.serialization.add_safe_globals``."""
-    arrays = [np.zeros(1, dtype=kind).dtype for kind in (np.float32, np.float64, np.int64)]
     reconstruct = np.zeros(1).__reduce__()[0]
     scalar = np.float64(0).__reduce__()[0]
     return [
@@ -42,7 +43,7 @@ def openmmlab_globals() -> list:
         (statistic_of, "builtins.getattr"),
         np.ndarray,
         np.dtype,
-        *{type(array) for array in arrays},
+        *{type(np.dtype(kind)) for kind in PLAIN_KINDS},
         (reconstruct, "numpy.core.multiarray._reconstruct"),
         (reconstruct, "numpy._core.multiarray._reconstruct"),
         (scalar, "numpy.core.multiarray.scalar"),

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import pickle
 
+import numpy as np
 import pytest
 import torch
 from mmengine.logging import HistoryBuffer, MessageHub
@@ -17,6 +18,8 @@ def checkpoint(tmp_path):
     hub = MessageHub("saved")
     for value in (3.0, 1.0, 2.0):
         hub.update_scalar("train/loss", value)
+    hub.update_info("classes", np.array(["Car", "Van"]))
+    hub.update_info("best", np.float64(0.5))
     path = tmp_path / "epoch_1.pth"
     torch.save(dict(message_hub=hub.state_dict(), state_dict=dict(w=torch.ones(2))), path)
     return path
@@ -25,6 +28,8 @@ def checkpoint(tmp_path):
 def test_checkpoint_of_mmengine_loads_with_weights_only(checkpoint):
     with torch.serialization.safe_globals(safe.openmmlab_globals()):
         loaded = torch.load(checkpoint, weights_only=True)
+    info = loaded["message_hub"]["runtime_info"]
+    assert info["classes"].tolist() == ["Car", "Van"] and info["best"] == 0.5
     history = loaded["message_hub"]["log_scalars"]["train/loss"]
     assert isinstance(history, HistoryBuffer)
     assert (history.mean(), history.max(), history.min()) == (2, 3, 1)

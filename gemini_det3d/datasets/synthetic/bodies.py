@@ -178,7 +178,7 @@ def make_cyclist(rng: np.random.Generator) -> Body:
         limb((0.40, -width / 2 + 0.02, 1.02), (0.40, width / 2 - 0.02, 1.02), 0.04, _GRILLE,
              "person"),
         limb((-0.24, 0, 0.94), neck, 0.30, shirt, "person"),
-        ball(neck, (0.26, 0.44, 0.22), shirt, "person"),
+        ball(neck, (0.26, 0.42, 0.22), shirt, "person"),
         *_head((0.28, 0, height), skin, helmet),
     ]  # fmt: skip
     for side in (-1.0, 1.0):
@@ -187,8 +187,8 @@ def make_cyclist(rng: np.random.Generator) -> Body:
         parts += [
             limb((-0.20, side * 0.10, 0.92), knee, 0.16, trousers, "person"),
             limb(knee, foot, 0.12, trousers, "person"),
-            limb((0.16, side * 0.20, height - 0.30), (0.40, side * 0.24, 1.04), 0.09, shirt,
-                 "person"),
+            limb((0.16, side * 0.18, height - 0.30), (0.40, side * (width / 2 - 0.08), 1.04), 0.09,
+                 shirt, "person"),
         ]  # fmt: skip
     return Body("Cyclist", (length, width, height), tuple(parts))
 

@@ -129,5 +129,6 @@ def _write_whole(path: Path, write: Callable[[Path], None]) -> None:
 def _write_png(path: Path, image: np.ndarray) -> None:
     from PIL import Image
 
+    # The sensor's noise does not compress; higher levels take time and save little.
     with open(path, "wb") as file:
-        Image.fromarray(image).save(file, format="PNG", compress_level=4)
+        Image.fromarray(image).save(file, format="PNG", compress_level=1)

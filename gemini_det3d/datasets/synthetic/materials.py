@@ -13,7 +13,7 @@ import numpy as np
 
 Color = tuple[float, float, float]
 
-# Patterns that `textures.surface_colors` can draw.
+# Patterns that the shading kernels can draw.
 PATTERNS = (
     "plain",
     "cloth",
@@ -65,22 +65,13 @@ class MaterialTable:
     """M materials as arrays.
 
     Attributes:
-        color: ``(M, 3)`` linear light.
-        second: ``(M, 3)`` linear light.
-        pattern: ``(M,)`` index into ``PATTERNS``.
-        period_m: ``(M,)``.
-        gloss: ``(M,)``.
-        glow: ``(M,)``.
+        looks: ``(M, 10)`` what a camera sees: colour and second colour in linear light (three
+            columns each), index into ``PATTERNS``, period, gloss, glow.
         reflectance: ``(M,)``.
         dropout: ``(M,)``.
     """
 
-    color: np.ndarray
-    second: np.ndarray
-    pattern: np.ndarray
-    period_m: np.ndarray
-    gloss: np.ndarray
-    glow: np.ndarray
+    looks: np.ndarray
     reflectance: np.ndarray
     dropout: np.ndarray
 
@@ -94,14 +85,12 @@ class MaterialTable:
         Returns:
             Their properties, row i for material i.
         """
+        colors = np.array([[*m.color, *m.second] for m in materials], dtype=np.float64)
+        rest = [[PATTERNS.index(m.pattern), m.period_m, m.gloss, m.glow] for m in materials]
         return cls(
-            color=to_linear(np.array([m.color for m in materials]).reshape(-1, 3)),
-            second=to_linear(np.array([m.second for m in materials]).reshape(-1, 3)),
-            pattern=np.array([PATTERNS.index(m.pattern) for m in materials], dtype=np.int64),
-            **{
-                name: np.array([getattr(m, name) for m in materials], dtype=np.float64)
-                for name in ("period_m", "gloss", "glow", "reflectance", "dropout")
-            },
+            looks=np.column_stack([to_linear(colors.reshape(-1, 6)), np.reshape(rest, (-1, 4))]),
+            reflectance=np.array([m.reflectance for m in materials], dtype=np.float64),
+            dropout=np.array([m.dropout for m in materials], dtype=np.float64),
         )
 
 

@@ -62,7 +62,7 @@ def cast_rays(
     Returns:
         N hits.
     """
-    from gemini_det3d.datasets.synthetic import _kernels
+    from gemini_det3d.datasets.synthetic import _raycast_kernels
 
     directions = np.ascontiguousarray(directions, dtype=np.float64).reshape(-1, 3)
     origins = np.ascontiguousarray(origins, dtype=np.float64).reshape(-1, 3)
@@ -76,7 +76,7 @@ def cast_rays(
         local=np.zeros((count, 3)),
         local_normal=np.zeros((count, 3)),
     )
-    _kernels.cast(
+    _raycast_kernels.cast(
         origins,
         directions,
         _slowness(directions),
@@ -101,29 +101,12 @@ def is_blocked(
     Returns:
         ``(N,)`` bool.
     """
-    from gemini_det3d.datasets.synthetic import _kernels
+    from gemini_det3d.datasets.synthetic import _raycast_kernels
 
     starts = np.ascontiguousarray(points + _LIFT_M * normals)
     out = np.empty(len(starts), dtype=np.bool_)
     direction = np.array(direction, dtype=np.float64).reshape(1, 3)
-    _kernels.blocked(starts, direction, _slowness(direction), *_geometry(solids), out)
-    return out
-
-
-def smooth_noise(points: np.ndarray) -> np.ndarray:
-    """The same smooth random field for everyone, with a grain of size 1.
-
-    Args:
-        points: ``(N, 3)``.
-
-    Returns:
-        ``(N,)`` in [0, 1).
-    """
-    from gemini_det3d.datasets.synthetic import _kernels
-
-    points = np.ascontiguousarray(points, dtype=np.float64)
-    out = np.empty(len(points))
-    _kernels.value_noise(points, out)
+    _raycast_kernels.blocked(starts, direction, _slowness(direction), *_geometry(solids), out)
     return out
 
 

@@ -1,4 +1,4 @@
-"""Numba kernels of the ray caster and of the noise; float64, one thread.
+"""Numba kernels of the ray caster; float64, one thread.
 
 A ray is ``origin + t . direction`` with t > 0; directions need no unit length, so t may count
 metres or, for a camera, depth; ``slowness`` is 1 / direction, axis by axis. Groups of solids are
@@ -295,33 +295,3 @@ def blocked(origins, direction, slowness, solids, start, bounds, out):
                 if t < _MISS:
                     out[i], last_blocker = True, p
                     break
-
-
-@jit
-def _lattice(x, y, z):
-    """A number in [0, 1) for each point of the integer lattice, without a visible order."""
-    h = (
-        np.uint32(x) * np.uint32(0x9E3779B1)
-        ^ np.uint32(y) * np.uint32(0x85EBCA77)
-        ^ np.uint32(z) * np.uint32(0xC2B2AE3D)
-    )
-    h = (h ^ (h >> np.uint32(15))) * np.uint32(0x2C1B3C6D)
-    h = (h ^ (h >> np.uint32(12))) * np.uint32(0x297A2D39)
-    h = h ^ (h >> np.uint32(15))
-    return np.float64(h & np.uint32(0xFFFFFF)) / 16777216.0
-
-
-@jit
-def value_noise(points, out):
-    """Smooth noise in [0, 1) at ``(N, 3)`` points; its grain has the size 1."""
-    for i in range(len(points)):
-        fx, fy, fz = np.floor(points[i, 0]), np.floor(points[i, 1]), np.floor(points[i, 2])
-        x, y, z = np.int64(fx), np.int64(fy), np.int64(fz)
-        u, v, w = points[i, 0] - fx, points[i, 1] - fy, points[i, 2] - fz
-        u, v, w = u * u * (3 - 2 * u), v * v * (3 - 2 * v), w * w * (3 - 2 * w)
-        total = 0.0
-        for corner in range(8):
-            a, b, c = corner & 1, (corner >> 1) & 1, corner >> 2
-            share = (u if a else 1 - u) * (v if b else 1 - v) * (w if c else 1 - w)
-            total += share * _lattice(x + a, y + b, z + c)
-        out[i] = total
