@@ -53,8 +53,9 @@ class KittiWorld:
 
 
 PRESETS: dict[str, KittiWorld] = {
-    # Half-size images, the front quarter of a sweep, up to 50 m: cheap, and rich enough to learn.
-    "toy": KittiWorld(),
+    # KITTI's image size, so that its difficulties (25 px and more) mean what they mean there, one
+    # ray a pixel; the front quarter of a sweep, up to 50 m: cheap, and rich enough to learn.
+    "toy": KittiWorld(image_width=1242, image_height=375, supersample=1),
     # KITTI's image size, whole sweeps, KITTI's range.
     "kitti": KittiWorld(
         street=replace(
