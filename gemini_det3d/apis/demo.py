@@ -23,9 +23,10 @@ from tqdm import tqdm
 
 from gemini_det3d.apis.config import ConfigError, find_config, mmdet3d_mim
 
-CONFIG = "mvxnet_gemini-point_r18_1xb2-6e_scenes-3class"
+CONFIG = "mvxnet_gemini-point_r18_1xb2-5e_scenes-3class"
 PACKAGES = ("torch", "numpy", "mmengine", "mmcv", "mmdet", "mmdet3d", "spconv", "gemini_det3d")
 NUM_PICTURES = 4
+SHOWN = 0.3  # detections below this score are evaluated, but not drawn
 # What mmengine prints: epoch, iteration, iterations per epoch, loss (no epoch and loss in a test).
 TRAINING = r"Epoch\(train\)\s+\[(\d+)\]\[\s*(\d+)/(\d+)\].*? loss: ([\d.]+|nan)"
 TEST = r"Epoch\(test\)\s+()\[\s*(\d+)/(\d+)\]()"
@@ -105,6 +106,7 @@ def write_config(args: argparse.Namespace, work_dir: Path) -> Path:
         f"txt_dir={(work_dir / 'detections').as_posix()!r})",
         "test_evaluator = val_evaluator",
         f"randomness = dict(seed={args.seed})",
+        "train_cfg = dict(val_interval=10**6)  # tested by tools/test.py afterwards",
     ]
     path = work_dir / "config.py"
     path.write_text("\n".join(lines) + "\n", encoding="utf-8")
@@ -113,10 +115,13 @@ def write_config(args: argparse.Namespace, work_dir: Path) -> Path:
 
 def train(config: Path, work_dir: Path) -> None:
     """mmdet3d's tools/train.py, going on where an earlier run of it was cut off."""
+    from mmengine.config import Config
+
     follow(
         [script("train"), config, "--work-dir", work_dir / "train", "--resume", "auto"],
         work_dir / "train.log",
         TRAINING,
+        epochs=Config.fromfile(config).train_cfg.max_epochs,
     )
 
 
@@ -135,13 +140,14 @@ def script(name: str) -> Path:
     return mmdet3d_mim() / "tools" / f"{name}.py"
 
 
-def follow(command: Sequence[object], log: Path, pattern: str) -> None:
+def follow(command: Sequence[object], log: Path, pattern: str, epochs: int = 1) -> None:
     """Run a script with its output in a file and its progress on the screen.
 
     Args:
         command: The script and its arguments.
         log: Where all of its output goes.
         pattern: Groups: epoch, iteration, iterations per epoch, loss.
+        epochs: How many there will be.
 
     Raises:
         ConfigError: The script failed; the message holds its last line and names the log.
@@ -161,16 +167,17 @@ def follow(command: Sequence[object], log: Path, pattern: str) -> None:
             last = line.strip() or last
             match = re.search(pattern, line)
             if match:
-                show(bar, *match.groups())
+                show(bar, *match.groups(), epochs=epochs)
     if process.wait():
         raise ConfigError(f"{Path(str(command[0])).name} failed: {last} (all of it: {log})")
 
 
-def show(bar: tqdm, epoch: str, iteration: str, per_epoch: str, loss: str) -> None:
+def show(bar: tqdm, epoch: str, iteration: str, per_epoch: str, loss: str, epochs: int = 1) -> None:
     """Move the bar to where the script says it is."""
-    done = int(iteration) + (int(epoch) - 1) * int(per_epoch) if epoch else int(iteration)
-    bar.n = done
-    bar.set_postfix_str(f"epoch {epoch}, loss {loss}" if epoch else f"of {per_epoch}")
+    bar.total = epochs * int(per_epoch)
+    bar.n = int(iteration) + (int(epoch or 1) - 1) * int(per_epoch)
+    if epoch:
+        bar.set_postfix_str(f"epoch {epoch} of {epochs}, loss {loss}")
     bar.refresh()
 
 
@@ -207,7 +214,7 @@ def draw(data: Path, work_dir: Path) -> None:
             read_image(folder / "image_2" / f"{frame}.png"),
             read_points(folder / "velodyne" / f"{frame}.bin"),
             calibration.lidar2img,
-            LabeledBoxes(to_lidar_boxes(found, calibration), found.name, found.score),
+            LabeledBoxes(to_lidar_boxes(found, calibration), found.name, found.score).above(SHOWN),
             LabeledBoxes(to_lidar_boxes(truth, calibration), truth.name),
         )
         save_png(work_dir / "pictures" / f"{frame}.png", panel)

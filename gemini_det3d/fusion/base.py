@@ -9,7 +9,14 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-__all__ = ["FusionOperator", "broadcast_valid", "check_streams", "keep_own"]
+__all__ = [
+    "FusionOperator",
+    "broadcast_valid",
+    "check_heads",
+    "check_streams",
+    "hide",
+    "keep_own",
+]
 
 
 class FusionOperator(nn.Module):
@@ -30,6 +37,7 @@ class FusionOperator(nn.Module):
         if not isinstance(dim, int) or isinstance(dim, bool) or dim < 1:
             raise ValueError(f"{type(self).__name__}: dim must be a positive integer, got {dim!r}")
         self.dim = dim
+        self._losses: dict[str, Tensor] = {}
 
     def forward(
         self, first: Tensor, second: Tensor, valid: Tensor | None = None
@@ -63,15 +71,25 @@ class FusionOperator(nn.Module):
         raise NotImplementedError
 
     def auxiliary_losses(self) -> dict[str, Tensor]:
-        """Losses of the latest training forward, by name; empty where an operator has none.
+        """Take the losses of the latest training forward, by name; most operators have none.
 
-        A detector adds them to its loss dict, prefixed by whatever it likes.
+        A detector adds them to its loss dict. They are handed out once, so that no graph is kept
+        alive: a second call returns an empty dict.
         """
-        return {}
+        losses, self._losses = self._losses, {}
+        return losses
 
     def extra_repr(self) -> str:
         """Show the channels in the printed model."""
         return f"dim={self.dim}"
+
+
+def check_heads(dim: int, num_heads: int, owner: str) -> None:
+    """Raise ValueError unless `num_heads` is a positive integer that divides `dim`."""
+    if not isinstance(num_heads, int) or isinstance(num_heads, bool) or num_heads < 1:
+        raise ValueError(f"{owner}: num_heads must be a positive integer, got {num_heads!r}")
+    if dim % num_heads:
+        raise ValueError(f"{owner}: num_heads={num_heads} must divide dim={dim}")
 
 
 def check_streams(first: Tensor, second: Tensor, dim: int, owner: str) -> None:
@@ -106,3 +124,8 @@ def broadcast_valid(valid: Tensor, leading: torch.Size) -> Tensor:
 def keep_own(valid: Tensor | None, fused: Tensor, own: Tensor) -> Tensor:
     """Take `fused` (..., C) where `valid` (...), else `own` bit by bit."""
     return fused if valid is None else torch.where(valid[..., None], fused, own)
+
+
+def hide(stream: Tensor, valid: Tensor | None) -> Tensor:
+    """Zeros where not valid, so that neither values nor gradients there can spread."""
+    return stream if valid is None else torch.where(valid[..., None], stream, 0)

@@ -23,13 +23,13 @@ Shape shorthand: `...` any leading axes, C channels, h heads, d = C / h.
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from .base import keep_own
+from .base import hide, keep_own
 
 __all__ = [
     "FusionParameters",
@@ -44,16 +44,15 @@ __all__ = [
 class FusionParameters(NamedTuple):
     """Parameters of both directions; direction i has stream i as its query.
 
-    Rows that one product can compute lie next to each other: `in_weight` is
-    [query_0, value_0, value_1, query_1, key_0, key_1], so stream 0 meets rows 0 to 3C (its query,
-    its value in either direction) and stream 1 rows C to 4C. `in_bias` has the same order; its
-    key rows cancel in the attention and are kept for the released checkpoints alone: their
-    gradient is exactly zero.
+    `in_bias` holds [query, key, value] of either direction as the released checkpoints do. Its
+    key third cancels in the attention and is kept for them alone: its gradient is exactly zero.
 
     Attributes:
-        in_weight: (6C, C).
-        in_bias: (6C,).
-        out_weight: (2, C, C), one output projection per direction.
+        query_weight: (2, C, C), one projection per direction.
+        key_weight: (2, C, C).
+        value_weight: (2, C, C).
+        in_bias: (2, 3C).
+        out_weight: (2, C, C).
         out_bias: (2, C).
         relation_in_weight: (C, 2C) on [query stream ; partner]; None without discriminator.
         relation_in_bias: (C,) or None.
@@ -63,33 +62,28 @@ class FusionParameters(NamedTuple):
         value_noise: (2, C), or None without noise.
     """
 
-    in_weight: Tensor
+    query_weight: Tensor
+    key_weight: Tensor
+    value_weight: Tensor
     in_bias: Tensor
     out_weight: Tensor
     out_bias: Tensor
-    relation_in_weight: Tensor | None = None
-    relation_in_bias: Tensor | None = None
-    relation_out_weight: Tensor | None = None
-    relation_out_bias: Tensor | None = None
-    key_noise: Tensor | None = None
-    value_noise: Tensor | None = None
+    relation_in_weight: Any = None
+    relation_in_bias: Any = None
+    relation_out_weight: Any = None
+    relation_out_bias: Any = None
+    key_noise: Any = None
+    value_noise: Any = None
 
-    def query(self, direction: int) -> tuple[Tensor, Tensor]:
-        """Weight (C, C) and bias (C,) of the query projection."""
-        return self._rows(0 if direction == 0 else 3)
+    @property
+    def query_bias(self) -> Tensor:
+        """(2, C)."""
+        return self.in_bias.chunk(3, dim=1)[0]
 
-    def value(self, direction: int) -> tuple[Tensor, Tensor]:
-        """Weight (C, C) and bias (C,) of the value projection."""
-        return self._rows(1 + direction)
-
-    def key(self, direction: int) -> Tensor:
-        """Weight (C, C) of the key projection; its bias cancels."""
-        return self._rows(4 + direction)[0]
-
-    def _rows(self, block: int) -> tuple[Tensor, Tensor]:
-        channels = self.in_weight.shape[1]
-        rows = slice(block * channels, (block + 1) * channels)
-        return self.in_weight[rows], self.in_bias[rows]
+    @property
+    def value_bias(self) -> Tensor:
+        """(2, C)."""
+        return self.in_bias.chunk(3, dim=1)[2]
 
 
 def gemini_fusion(
@@ -112,7 +106,7 @@ def gemini_fusion(
     Returns:
         Fused first and second, each (..., C).
     """
-    seen_first, seen_second = _hide(first, valid), _hide(second, valid)
+    seen_first, seen_second = hide(first, valid), hide(second, valid)
     fused_first = fuse_one_way(seen_first, seen_second, parameters, 0, num_heads)
     fused_second = fuse_one_way(seen_second, seen_first, parameters, 1, num_heads)
     return keep_own(valid, fused_first, first), keep_own(valid, fused_second, second)
@@ -134,7 +128,7 @@ def fuse_one_way(
         (..., C).
     """
     gate = attention_gate(own, other, parameters, direction, num_heads)[..., None]
-    weight, bias = parameters.value(direction)
+    weight, bias = parameters.value_weight[direction], parameters.value_bias[direction]
     noisy = own if parameters.value_noise is None else own + parameters.value_noise[direction]
     value_own = F.linear(noisy, weight, bias).unflatten(-1, (num_heads, -1))
     value_other = F.linear(other, weight, bias).unflatten(-1, (num_heads, -1))
@@ -155,9 +149,12 @@ def attention_gate(
         key_difference = own * relation_score(own, other, parameters) - own
     if parameters.key_noise is not None:
         key_difference = key_difference - parameters.key_noise[direction]
-    query = F.linear(own, *parameters.query(direction)).unflatten(-1, (num_heads, -1))
-    key = F.linear(key_difference, parameters.key(direction)).unflatten(-1, (num_heads, -1))
-    return torch.sigmoid((query * key).sum(-1) * key.shape[-1] ** -0.5)
+    query = F.linear(own, parameters.query_weight[direction], parameters.query_bias[direction])
+    key = F.linear(key_difference, parameters.key_weight[direction])
+    query, key = query.unflatten(-1, (num_heads, -1)), key.unflatten(-1, (num_heads, -1))
+    if query.dtype in (torch.float16, torch.bfloat16):  # their products may leave half's range
+        query, key = query.float(), key.float()
+    return torch.sigmoid((query * key).sum(-1) * key.shape[-1] ** -0.5).to(own.dtype)
 
 
 def relation_score(own: Tensor, other: Tensor, parameters: FusionParameters) -> Tensor:
@@ -182,14 +179,7 @@ def gemini_gates(
 
     Arguments as in `gemini_fusion`; tokens that are not valid read nothing, so their gate is 0.
     """
-    seen_first, seen_second = _hide(first, valid), _hide(second, valid)
-    gates = (
-        attention_gate(seen_first, seen_second, parameters, 0, num_heads),
-        attention_gate(seen_second, seen_first, parameters, 1, num_heads),
-    )
-    return tuple(_hide(gate, valid) for gate in gates)
-
-
-def _hide(stream: Tensor, valid: Tensor | None) -> Tensor:
-    """Zeros where not valid, so that neither values nor gradients there can spread."""
-    return stream if valid is None else torch.where(valid[..., None], stream, 0)
+    seen_first, seen_second = hide(first, valid), hide(second, valid)
+    first_gate = attention_gate(seen_first, seen_second, parameters, 0, num_heads)
+    second_gate = attention_gate(seen_second, seen_first, parameters, 1, num_heads)
+    return hide(first_gate, valid), hide(second_gate, valid)

@@ -54,9 +54,15 @@ def from_released(released: Mapping[str, Tensor], prefix: str = "") -> dict[str,
     first, second = (
         {name: block[f"{attention}.{name}"] for name in _PACKED} for attention in _ATTENTIONS
     )
+    in_weights = [
+        torch.stack(pair)
+        for pair in zip(first["in_proj_weight"].chunk(3), second["in_proj_weight"].chunk(3))
+    ]
     ours = {
-        "in_weight": _pack_rows(first["in_proj_weight"], second["in_proj_weight"]),
-        "in_bias": _pack_rows(first["in_proj_bias"], second["in_proj_bias"]),
+        "query_weight": in_weights[0],
+        "key_weight": in_weights[1],
+        "value_weight": in_weights[2],
+        "in_bias": torch.stack((first["in_proj_bias"], second["in_proj_bias"])),
         "out_weight": torch.stack((first["out_proj.weight"], second["out_proj.weight"])),
         "out_bias": torch.stack((first["out_proj.bias"], second["out_proj.bias"])),
     }
@@ -76,11 +82,11 @@ def to_released(ours: Mapping[str, Tensor], prefix: str = "") -> dict[str, Tenso
     Returns:
         The 14 released names, prefixed, to tensors.
     """
-    weights, biases = _unpack_rows(ours["in_weight"]), _unpack_rows(ours["in_bias"])
     released = {}
     for direction, attention in enumerate(_ATTENTIONS):
-        released[f"{attention}.in_proj_weight"] = weights[direction]
-        released[f"{attention}.in_proj_bias"] = biases[direction]
+        rows = [ours[f"{name}_weight"][direction] for name in ("query", "key", "value")]
+        released[f"{attention}.in_proj_weight"] = torch.cat(rows)
+        released[f"{attention}.in_proj_bias"] = ours["in_bias"][direction]
         released[f"{attention}.out_proj.weight"] = ours["out_weight"][direction]
         released[f"{attention}.out_proj.bias"] = ours["out_bias"][direction]
     released.update({theirs: ours[name] for name, theirs in _SAME.items()})
@@ -145,14 +151,3 @@ def _expected_shapes(channels: int) -> dict[str, tuple[int, ...]]:
         shapes[f"{attention}.out_proj.weight"] = (channels, channels)
         shapes[f"{attention}.out_proj.bias"] = (channels,)
     return shapes
-
-
-def _pack_rows(first: Tensor, second: Tensor) -> Tensor:
-    """[q, k, v] of both directions -> [q_0, v_0, v_1, q_1, k_0, k_1] along the first axis."""
-    (query_0, key_0, value_0), (query_1, key_1, value_1) = first.chunk(3), second.chunk(3)
-    return torch.cat((query_0, value_0, value_1, query_1, key_0, key_1))
-
-
-def _unpack_rows(packed: Tensor) -> tuple[Tensor, Tensor]:
-    query_0, value_0, value_1, query_1, key_0, key_1 = packed.chunk(6)
-    return torch.cat((query_0, key_0, value_0)), torch.cat((query_1, key_1, value_1))

@@ -8,7 +8,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from .base import FusionOperator, keep_own
+from .base import FusionOperator, hide, keep_own
 
 __all__ = ["ConcatFusion", "SumFusion"]
 
@@ -47,9 +47,8 @@ class ConcatFusion(FusionOperator):
 
     def fuse(self, first: Tensor, second: Tensor, valid: Tensor | None) -> tuple[Tensor, Tensor]:
         """Concatenate and map checked streams (..., C); see `FusionOperator.forward`."""
-        # zeros where not valid: a NaN there would reach the weights' gradients as 0 * NaN
-        seen_first = keep_own(valid, first, torch.zeros_like(first))
-        seen_second = keep_own(valid, second, torch.zeros_like(second))
+        # hidden, because a NaN would reach the gradients of the weights as 0 * NaN
+        seen_first, seen_second = hide(first, valid), hide(second, valid)
         fused_first = self.to_first(torch.cat((seen_first, seen_second), dim=-1))
         fused_second = self.to_second(torch.cat((seen_second, seen_first), dim=-1))
         return keep_own(valid, fused_first, first), keep_own(valid, fused_second, second)

@@ -37,14 +37,14 @@ def test_config_names_the_folders_and_the_seed(args, tmp_path):
 
 def test_progress_follows_the_line_that_mmengine_prints(tmp_path, monkeypatch):
     shown, show = [], demo.show
-    monkeypatch.setattr(demo, "show", lambda bar, *groups: shown.append(groups))
+    monkeypatch.setattr(demo, "show", lambda bar, *groups, epochs: shown.append(groups))
     program = tmp_path / "program.py"
     program.write_text(f"print({LINE!r})\n")
     demo.follow([program], tmp_path / "log", demo.TRAINING)
     assert shown == [("6", "70", "100", "0.6598")]
-    bar = tqdm(total=600, file=io.StringIO())
-    show(bar, *shown[0])
-    assert bar.n == 570
+    bar = tqdm(file=io.StringIO())
+    show(bar, *shown[0], epochs=6)
+    assert (bar.n, bar.total) == (570, 600)
 
 
 def test_a_program_that_fails_is_one_line_with_its_log(tmp_path):

@@ -11,6 +11,11 @@ import torch
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 
+@pytest.fixture(autouse=True)
+def _seed():
+    torch.manual_seed(20240601)
+
+
 @pytest.fixture
 def make():
     """Seeded random tensors: `make(2, 5, dtype=...)`; float64 unless said otherwise."""

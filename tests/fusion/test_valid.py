@@ -6,16 +6,36 @@ import pytest
 import torch
 from torch.testing import assert_close
 
-from gemini_det3d.fusion import ConcatFusion, GeminiFusion, SumFusion
+from gemini_det3d.fusion import (
+    ChannelExchangeFusion,
+    ConcatFusion,
+    CrossAttentionFusion,
+    GeminiFusion,
+    SumFusion,
+    TokenExchangeFusion,
+)
 
 DIM, TOKENS = 16, 11
-OPERATORS = [GeminiFusion, SumFusion, ConcatFusion]
+OPERATORS = [
+    GeminiFusion,
+    SumFusion,
+    ConcatFusion,
+    CrossAttentionFusion,
+    TokenExchangeFusion,
+    ChannelExchangeFusion,
+]
 
 
 @pytest.fixture(params=OPERATORS, ids=lambda operator: operator.__name__)
 def operator(request):
     torch.manual_seed(3)
-    return request.param(DIM).double()
+    operator = request.param(DIM).double()
+    with torch.no_grad():  # some channels and tokens are exchanged
+        if isinstance(operator, ChannelExchangeFusion):
+            operator.norm[0].weight[:3] = operator.norm[1].weight[5:8] = 0.01
+        if isinstance(operator, TokenExchangeFusion):
+            operator.threshold = 0.5
+    return operator
 
 
 @pytest.fixture

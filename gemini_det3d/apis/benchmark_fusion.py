@@ -1,0 +1,86 @@
+"""The operator against its released form, the bare products and other ways to fuse."""
+
+from __future__ import annotations
+
+import argparse
+import json
+from pathlib import Path
+
+from .fusion_bench.cases import Case, growth_cases, headline_cases, shape_grid
+
+_ROUNDS, _QUICK_ROUNDS = 15, 5
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Arguments of ``benchmark fusion``."""
+    parser.add_argument("--quick", action="store_true", help="fewer shapes and rounds")
+    parser.add_argument("--rounds", type=int, help=f"timed rounds a case (default {_ROUNDS})")
+    parser.add_argument("--only", metavar="TEXT", help="cases whose name holds the text")
+    parser.add_argument("--device", default="cpu", help="cpu or cuda")
+    parser.add_argument("--seed", type=int, default=0, help="of parameters and inputs")
+    parser.add_argument("--json", metavar="FILE", help="write the rows as JSON")
+    parser.add_argument("--plot", metavar="FILE", help="write time against tokens as PNG")
+
+
+def run(args: argparse.Namespace) -> int:
+    """Measure, print the table and the goals, write JSON and plot where asked for."""
+    from .fusion_bench.report import goal_lines, machine_line, plot_growth, table_lines
+
+    rows = measure(args.quick, args.rounds, args.only, args.device, args.seed)
+    print(f"{machine_line(args.device)}, seed {args.seed}")
+    print("\n".join(["", *table_lines(rows), "", *goal_lines(rows)]))
+    if args.json:
+        Path(args.json).write_text(json.dumps(rows, indent=2) + "\n")
+    if args.plot:
+        plot_growth(rows, args.plot)
+    return 0
+
+
+def measure(
+    is_quick: bool = False,
+    rounds: int | None = None,
+    only: str | None = None,
+    device: str = "cpu",
+    seed: int = 0,
+) -> list[dict]:
+    """All rows of the benchmark; shows progress.
+
+    Args:
+        is_quick: A third of the shapes and fewer rounds: under two minutes on two cores.
+        rounds: Timed rounds a case; None: 15, or 5 in a hurry.
+        only: Measure only cases whose name holds this text.
+        device: "cpu" or "cuda".
+        seed: Of parameters and inputs.
+
+    Returns:
+        Rows as `compare` gives them.
+
+    Raises:
+        ValueError: No case is left, or rounds is below one.
+    """
+    from tqdm import tqdm
+
+    from .fusion_bench.measure import compare
+
+    rounds = rounds if rounds is not None else _QUICK_ROUNDS if is_quick else _ROUNDS
+    if rounds < 1:
+        raise ValueError(f"--rounds: must be 1 or more, got {rounds}")
+    plan = _plan(is_quick, only)
+    if not plan:
+        raise ValueError(f"--only: no case holds {only!r}")
+    rows = []
+    for case, mode, dtype in tqdm(plan, unit="case"):
+        rows += compare(case, mode, dtype, rounds, device, seed)
+    return rows
+
+
+def _plan(is_quick: bool, only: str | None) -> list[tuple[Case, str, str]]:
+    cases = [*headline_cases(is_quick), *growth_cases(is_quick), *shape_grid(is_quick)]
+    return [
+        (case, mode, dtype)
+        for case in cases
+        for mode in case.modes
+        for dtype in case.dtypes
+        if only is None or only in case.name
+        if dtype == "float32" or mode == "inference"
+    ]

@@ -1,0 +1,90 @@
+"""What is measured: the places where the operator is used, and a grid of shapes around them."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+__all__ = ["Case", "Site", "growth_cases", "headline_cases", "mit_b3_sites", "shape_grid"]
+
+_MOST_PRODUCTS = 2**32  # B N C^2 of a case in the grid: about half a second for the released form
+
+
+class Site(NamedTuple):
+    """One call of the operator: B images of N tokens with C channels."""
+
+    batch: int
+    tokens: int
+    channels: int
+
+
+class Case(NamedTuple):
+    """Sites that run one after another, and who else runs them.
+
+    Attributes:
+        name: Short, for the table.
+        sites: Each with parameters of its own.
+        opponents: Names of `OPPONENTS`.
+        modes: Of "inference" and "training".
+        dtypes: Of "float32" and "bfloat16".
+    """
+
+    name: str
+    sites: tuple[Site, ...]
+    opponents: tuple[str, ...]
+    modes: tuple[str, ...] = ("inference", "training")
+    dtypes: tuple[str, ...] = ("float32", "bfloat16")
+
+
+def mit_b3_sites(batch: int = 2) -> tuple[Site, ...]:
+    """The 28 fusion sites of MiT-B3 at 480x640: 3, 4, 18, 3 blocks at strides 4, 8, 16, 32."""
+    stages = ((3, 19200, 64), (4, 4800, 128), (18, 1200, 320), (3, 300, 512))
+    return tuple(
+        Site(batch, tokens, channels) for blocks, tokens, channels in stages for _ in range(blocks)
+    )
+
+
+def headline_cases(is_quick: bool) -> list[Case]:
+    """The places the operator is made for."""
+    base = ("itself", "released", "plain", "products")
+    more = () if is_quick else ("itself_compiled", "released_compiled")
+    bev, image = Site(1, 32400, 256), mit_b3_sites()
+    cases = [
+        Case("BEV 32400x256", (bev,), (*base, *more, "conv_fuser")),
+        Case("points 20k x128", (Site(1, 20000, 128),), base + more),
+        Case("MiT-B3 first stage", (Site(2, 19200, 64),), base + more),
+        Case("tokens 4800x64", (Site(1, 4800, 64),), ("cross_attention",), ("inference",)),
+    ]
+    if is_quick:
+        stages = tuple(dict.fromkeys(image))
+        return [*cases, Case("MiT-B3, one site a stage", stages, base)]
+    return [
+        *cases,
+        Case("points 100k x128", (Site(1, 100_000, 128),), base + more),
+        Case("MiT-B3, 28 sites", image, base),
+    ]
+
+
+def growth_cases(is_quick: bool) -> list[Case]:
+    """The same tokens again and again: 5k to 1M pixels, C = 64."""
+    counts = (5_000, 20_000, 80_000, 320_000, 1_280_000)
+    return [
+        Case(f"growth {tokens}x64", (Site(1, tokens, 64),), ("released",), dtypes=("float32",))
+        for tokens in counts[: 3 if is_quick else 5]
+    ]
+
+
+def shape_grid(is_quick: bool) -> list[Case]:
+    """At least 60 shapes, C 32 to 1024, N 1 to 1M, B 1 to 64; a third of them in a hurry."""
+    shapes = [
+        (batch, tokens, channels)
+        for channels in (32, 64, 128, 256, 512, 1024)
+        for batch, tokens in (
+            *((1, 1), (1, 7), (64, 1), (1, 64), (8, 49), (1, 500), (64, 64), (2, 1200)),
+            *((1, 4800), (1, 16384), (2, 19200), (64, 1024), (1, 262_144), (1, 1_000_000)),
+        )
+        if batch * tokens * channels**2 <= _MOST_PRODUCTS
+    ]
+    return [
+        Case(f"grid {b}x{n}x{c}", (Site(b, n, c),), ("released",), dtypes=("float32",))
+        for b, n, c in shapes[:: 3 if is_quick else 1]
+    ]

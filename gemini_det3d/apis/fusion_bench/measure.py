@@ -1,0 +1,207 @@
+"""Interleaved timing, accuracy against float64, and peak memory of one case."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from statistics import median, quantiles
+from time import perf_counter
+from typing import NamedTuple
+
+import torch
+from torch import Tensor, nn
+
+from gemini_det3d.fusion import GeminiFusion
+
+from .cases import Case, Site
+from .opponents import INFERENCE_ONLY, OPPONENTS, SAME_FUNCTION, exact_form
+
+__all__ = ["compare"]
+
+_ERROR_TOKENS = 4096  # accuracy is taken on so many tokens of a site: float64 is slow
+
+
+class Runner(NamedTuple):
+    """One module per site, and the dtype they run in."""
+
+    modules: list[nn.Module]
+    dtype: torch.dtype
+
+
+def compare(
+    case: Case, mode: str, dtype: str, rounds: int, device: str = "cpu", seed: int = 0
+) -> list[dict]:
+    """Time our operator and all opponents of a case, in turns and on the same fresh inputs.
+
+    Args:
+        case: What to run.
+        mode: "inference" (no gradients) or "training" (forward and backward).
+        dtype: "float32" or "bfloat16". In bfloat16 the released form runs in float32 as well.
+        rounds: Timed rounds after one that is not timed.
+        device: Where.
+        seed: Of parameters and inputs.
+
+    Returns:
+        One row per opponent. Times in ms are medians, `_q20` and `_q80` quantiles; `ratio` is
+        other / ours; `err` the largest error of outputs and stream gradients against float64, in
+        units of the largest value (None where another function is computed); `peak_bytes` the
+        most memory allocated at a time, parameters and inputs aside.
+    """
+    torch.manual_seed(seed)
+    runners = _build(case, mode, getattr(torch, dtype), device)
+    inputs = _Inputs(case.sites, device)
+    times: dict[str, list[float]] = {name: [] for name in runners}
+    for index in range(rounds + 1):
+        inputs.refresh()
+        for name in sorted(runners, reverse=bool(index % 2)):
+            elapsed = _time(lambda name=name: _run(runners[name], inputs, mode), device)
+            if index:
+                times[name].append(1e3 * elapsed)
+    facts = {name: _facts(name, runners[name], inputs, mode, device) for name in runners}
+    head = {"case": case.name, "shape": _shape(case.sites), "dtype": dtype, "mode": mode}
+    return [
+        {**head, "opponent": name, **_row(times["ours"], times[name], facts["ours"], facts[name])}
+        for name in runners
+        if name != "ours"
+    ]
+
+
+def _build(case: Case, mode: str, dtype: torch.dtype, device: str) -> dict[str, Runner]:
+    exact = [GeminiFusion(site.channels).to(device) for site in case.sites]
+    for operator in exact:
+        for bias in (operator.in_bias, operator.out_bias):
+            nn.init.normal_(bias, std=0.1)
+    ours = [GeminiFusion.from_released(o.to_released(), o.num_heads).to(dtype) for o in exact]
+    runners = {"ours": Runner(ours, dtype)}
+    for name in case.opponents:
+        if mode == "inference" or name not in INFERENCE_ONLY:
+            runners[name] = Runner([OPPONENTS[name](operator) for operator in ours], dtype)
+    if dtype != torch.float32 and "released" in case.opponents:
+        released = [OPPONENTS["released"](operator) for operator in exact]
+        runners["released_float32"] = Runner(released, torch.float32)
+    return runners
+
+
+class _Inputs:
+    """Streams and the gradients of what becomes of them; sites of one shape share them."""
+
+    def __init__(self, sites: tuple[Site, ...], device: str) -> None:
+        self.sites = sites
+        shapes = dict.fromkeys(sites)
+        self.exact = {s: [torch.empty(*s, device=device) for _ in range(4)] for s in shapes}
+        self.lowered: dict[tuple[Site, torch.dtype], list[Tensor]] = {}
+
+    def refresh(self) -> None:
+        """Draw new values."""
+        self.lowered.clear()
+        for tensors in self.exact.values():
+            for tensor in tensors:
+                tensor.normal_()
+
+    def get(self, dtype: torch.dtype) -> list[list[Tensor]]:
+        """Per site: first, second, towards first, towards second, each (B, N, C)."""
+        for site, tensors in self.exact.items():
+            if (site, dtype) not in self.lowered:
+                self.lowered[site, dtype] = [tensor.to(dtype) for tensor in tensors]
+        return [self.lowered[site, dtype] for site in self.sites]
+
+
+def _run(runner: Runner, inputs: _Inputs, mode: str) -> None:
+    for module, tensors in zip(runner.modules, inputs.get(runner.dtype)):
+        _call(module, tensors, mode)
+
+
+def _call(module: nn.Module, tensors: list[Tensor], mode: str) -> list[Tensor]:
+    """Outputs; in training also the gradients of streams and then of parameters."""
+    *streams, towards_first, towards_second = tensors
+    if mode == "inference":
+        with torch.no_grad():
+            return list(module(*streams))
+    streams = [stream.detach().requires_grad_() for stream in streams]
+    fused = module(*streams)
+    wanted = [*streams, *module.parameters()]
+    gradients = torch.autograd.grad(fused, wanted, (towards_first, towards_second))
+    return [*(f.detach() for f in fused), *gradients]
+
+
+def _time(call: Callable[[], object], device: str) -> float:
+    _wait(device)
+    start = perf_counter()
+    call()
+    _wait(device)
+    return perf_counter() - start
+
+
+def _wait(device: str) -> None:
+    if device.startswith("cuda"):
+        torch.cuda.synchronize()
+
+
+def _facts(name: str, runner: Runner, inputs: _Inputs, mode: str, device: str) -> dict:
+    error = None
+    if name == "ours" or name.split("_float32")[0] in SAME_FUNCTION:
+        error = max(
+            _error(module, tensors, mode)
+            for module, tensors in zip(runner.modules, inputs.get(runner.dtype))
+        )
+    return {"err": error, "peak_bytes": _peak_bytes(lambda: _run(runner, inputs, mode), device)}
+
+
+def _error(module: nn.Module, tensors: list[Tensor], mode: str) -> float:
+    """Largest error of outputs and stream gradients, in units of the largest value."""
+    batch, count = tensors[0].shape[:2]
+    kept = max(1, min(count, _ERROR_TOKENS // batch))
+    tensors = [tensor[:, :kept] for tensor in tensors]
+    exact = exact_form(module)
+    num_tensors = 2 if mode == "inference" else 4
+    wanted = _call(exact, [tensor.double() for tensor in tensors], mode)[:num_tensors]
+    found = _call(module, tensors, mode)[:num_tensors]
+    return max(float((f.double() - w).abs().max() / w.abs().max()) for f, w in zip(found, wanted))
+
+
+def _peak_bytes(call: Callable[[], object], device: str) -> int:
+    """Most bytes allocated at a time during the call, above what is there before it."""
+    if device.startswith("cuda"):
+        torch.cuda.synchronize()
+        before = torch.cuda.memory_allocated()
+        torch.cuda.reset_peak_memory_stats()
+        call()
+        torch.cuda.synchronize()
+        return torch.cuda.max_memory_allocated() - before
+    activities = [torch.profiler.ProfilerActivity.CPU]
+    with torch.profiler.profile(activities=activities, profile_memory=True) as profile:
+        call()
+    current = peak = 0
+    for event in profile.profiler.kineto_results.events():
+        if event.name() == "[memory]":
+            current += event.nbytes()
+            peak = max(peak, current)
+    return peak
+
+
+def _row(ours: list[float], other: list[float], our_facts: dict, facts: dict) -> dict:
+    row = {}
+    for name, times in (("ours", ours), ("other", other)):
+        low, high = _quantiles(times)
+        row |= {f"{name}_ms": median(times), f"{name}_ms_q20": low, f"{name}_ms_q80": high}
+    row["ratio"] = row["other_ms"] / row["ours_ms"]
+    for name, values in (("ours", our_facts), ("other", facts)):
+        row |= {f"{key}_{name}": value for key, value in values.items()}
+    return row
+
+
+def _quantiles(times: list[float]) -> tuple[float, float]:
+    if len(times) < 2:
+        return times[0], times[0]
+    fifths = quantiles(times, n=5, method="inclusive")
+    return fifths[0], fifths[3]
+
+
+def _shape(sites: tuple[Site, ...]) -> str:
+    counts: dict[Site, int] = {}
+    for site in sites:
+        counts[site] = counts.get(site, 0) + 1
+    parts = []
+    for site, count in counts.items():
+        text = f"{site.batch}x{site.tokens}x{site.channels}"
+        parts.append(text if count == 1 else f"{count}*{text}")
+    return " + ".join(parts)

@@ -1,0 +1,137 @@
+"""Rows of the benchmark as a table, goals, JSON and a plot."""
+
+from __future__ import annotations
+
+import os
+import platform
+from math import exp, log
+from pathlib import Path
+from typing import NamedTuple
+
+import torch
+
+__all__ = ["goal_lines", "machine_line", "plot_growth", "table_lines"]
+
+_FIELDS = ("case", "dtype", "mode", "opponent", "ours ms", "other ms", "ratio")
+_HEAD = (*_FIELDS, "err ours", "err other", "peak MiB ours", "peak MiB other")
+
+
+class Goal(NamedTuple):
+    """A bound on the ratio other / ours of one row."""
+
+    case: str
+    dtype: str
+    mode: str
+    opponent: str
+    bound: float
+
+
+# Where the operator must arrive on two quiet CPU cores.
+GOALS = (
+    Goal("BEV 32400x256", "float32", "inference", "released", 1.5),
+    Goal("BEV 32400x256", "float32", "training", "released", 1.5),
+    Goal("BEV 32400x256", "float32", "inference", "products", 1 / 1.10),
+    Goal("BEV 32400x256", "bfloat16", "inference", "released_float32", 3.0),
+    Goal("points 20k x128", "float32", "inference", "released", 1.9),
+    Goal("points 20k x128", "float32", "training", "released", 1.6),
+    Goal("points 20k x128", "bfloat16", "inference", "released_float32", 3.0),
+    Goal("points 100k x128", "float32", "inference", "released", 1.9),
+    Goal("points 100k x128", "float32", "training", "released", 1.6),
+    Goal("points 100k x128", "bfloat16", "inference", "released_float32", 3.0),
+    Goal("MiT-B3 first stage", "float32", "inference", "released", 2.4),
+    Goal("MiT-B3, 28 sites", "float32", "inference", "released", 1.7),
+    Goal("MiT-B3, 28 sites", "float32", "training", "released", 1.6),
+    Goal("MiT-B3, 28 sites", "bfloat16", "inference", "released_float32", 3.0),
+    Goal("tokens 4800x64", "float32", "inference", "cross_attention", 14.0),
+)
+_MOST_GROWTH, _LEAST_GRID, _MEAN_GRID = 4.2, 1.0, 1.7
+
+
+def machine_line(device: str) -> str:
+    """What the numbers were measured on."""
+    where = torch.cuda.get_device_name() if device.startswith("cuda") else platform.machine()
+    return (
+        f"{where}, {os.cpu_count()} cores, {torch.get_num_threads()} threads, "
+        f"load {os.getloadavg()[0]:.2f}, torch {torch.__version__}"
+    )
+
+
+def table_lines(rows: list[dict]) -> list[str]:
+    """A Markdown table; times as median (20% - 80%)."""
+    lines = ["| " + " | ".join(_HEAD) + " |", "|" + "---|" * len(_HEAD)]
+    for row in rows:
+        times = (
+            f"{row[f'{who}_ms']:.2f} ({row[f'{who}_ms_q20']:.2f} - {row[f'{who}_ms_q80']:.2f})"
+            for who in ("ours", "other")
+        )
+        errors = (
+            "another function" if row[f"err_{who}"] is None else f"{row[f'err_{who}']:.1e}"
+            for who in ("ours", "other")
+        )
+        peaks = (f"{row[f'peak_bytes_{who}'] / 2**20:.1f}" for who in ("ours", "other"))
+        names = (row[name] for name in ("case", "dtype", "mode", "opponent"))
+        cells = (*names, *times, f"{row['ratio']:.2f}", *errors, *peaks)
+        lines.append("| " + " | ".join(cells) + " |")
+    return lines
+
+
+def goal_lines(rows: list[dict]) -> list[str]:
+    """Every goal that was measured, with its bound; those that were not are left out."""
+    lines = ["| goal | bound | measured | reached |", "|---|---|---|---|"]
+    for goal in GOALS:
+        for row in rows:
+            if all(row[name] == getattr(goal, name) for name in goal._fields[:4]):
+                name = f"{goal.case}, {goal.dtype}, {goal.mode}, {goal.opponent} / ours"
+                lines.append(_goal_line(name, f">= {goal.bound:.2f}", row["ratio"], goal.bound))
+    for mode in ("inference", "training"):
+        growth = _growth(rows, mode)
+        if growth:
+            worst = max(growth)
+            is_reached = "yes" if worst <= _MOST_GROWTH else "no"
+            bound = f"<= {_MOST_GROWTH}"
+            lines.append(f"| growth t(4N)/t(N), {mode} | {bound} | {worst:.2f} | {is_reached} |")
+        ratios = [
+            row["ratio"] for row in rows if row["case"].startswith("grid") and row["mode"] == mode
+        ]
+        if ratios:
+            name, least = f"grid of {len(ratios)}, {mode}", min(ratios)
+            lines.append(_goal_line(f"{name}, least", f">= {_LEAST_GRID:.2f}", least, _LEAST_GRID))
+            mean = exp(sum(map(log, ratios)) / len(ratios))
+            if mode == "inference":
+                bound = f">= {_MEAN_GRID:.2f}"
+                lines.append(_goal_line(f"{name}, geometric mean", bound, mean, _MEAN_GRID))
+    return lines
+
+
+def _goal_line(name: str, bound: str, value: float, least: float) -> str:
+    return f"| {name} | {bound} | {value:.2f} | {'yes' if value >= least else 'no'} |"
+
+
+def _growth(rows: list[dict], mode: str) -> list[float]:
+    """t(4N) / t(N) along the growth cases."""
+    times = [
+        row["ours_ms"] for row in rows if row["case"].startswith("growth") and row["mode"] == mode
+    ]
+    return [after / before for before, after in zip(times, times[1:])]
+
+
+def plot_growth(rows: list[dict], file: str | Path) -> None:
+    """Time against the number of tokens, log-log, ours and the released form, as PNG."""
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(7, 4.5), layout="constrained")
+    axes = figure.add_subplot()
+    for mode, line in (("inference", "-"), ("training", "--")):
+        chosen = [r for r in rows if r["case"].startswith("growth") and r["mode"] == mode]
+        tokens = [int(row["shape"].split("x")[1]) for row in chosen]
+        for who, label, colour in (("other", "released form", "C3"), ("ours", "ours", "C0")):
+            values, low, high = (
+                [row[f"{who}_{name}"] for row in chosen] for name in ("ms", "ms_q20", "ms_q80")
+            )
+            axes.plot(tokens, values, line, color=colour, marker="o", label=f"{label}, {mode}")
+            axes.fill_between(tokens, low, high, color=colour, alpha=0.2, linewidth=0)
+    axes.set(xscale="log", yscale="log", xlabel="token pairs", ylabel="ms (median, 20-80%)")
+    axes.set_title("GeminiFusion, 64 channels, float32")
+    axes.grid(which="both", alpha=0.3)
+    axes.legend()
+    figure.savefig(file, dpi=150)

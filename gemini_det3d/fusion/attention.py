@@ -1,0 +1,73 @@
+"""Full cross-attention between the two token sets: the costly rival of GeminiFusion.
+
+Shape shorthand: B token sets, N tokens of a set, C channels, h heads, d = C / h.
+"""
+
+from __future__ import annotations
+
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from .base import FusionOperator, check_heads, hide, keep_own
+
+__all__ = ["CrossAttentionFusion"]
+
+
+class CrossAttentionFusion(FusionOperator):
+    """Every token of a stream reads all tokens of the other: y_i = x_i + MHA_i(x_i, x_j, x_j).
+
+    Unlike the other operators this one mixes tokens: in a tensor (B, ..., C) the axes between the
+    first and the last make up one token set, in a tensor (N, C) all tokens do. Time grows with
+    N^2. Tokens that are not valid are read by none and read none.
+
+    Args:
+        dim: Channels C of both streams.
+        num_heads: Heads per direction; must divide `dim`.
+
+    Raises:
+        ValueError: `dim` is no positive integer or `num_heads` does not divide it.
+    """
+
+    def __init__(self, dim: int, num_heads: int = 8) -> None:
+        super().__init__(dim)
+        check_heads(dim, num_heads, type(self).__name__)
+        self.num_heads = num_heads
+        self.query = nn.ModuleList(nn.Linear(dim, dim) for _ in range(2))
+        self.key_value = nn.ModuleList(nn.Linear(dim, 2 * dim) for _ in range(2))
+        self.out = nn.ModuleList(nn.Linear(dim, dim) for _ in range(2))
+
+    def fuse(self, first: Tensor, second: Tensor, valid: Tensor | None) -> tuple[Tensor, Tensor]:
+        """Attend both ways between checked streams; see `FusionOperator.forward`."""
+        if first.numel() == 0:
+            return first + 0, second + 0
+        sets = tuple(_token_sets(hide(stream, valid)) for stream in (first, second))
+        mask = None if valid is None else _key_mask(valid)
+        fused = (self._one_way(sets[i], sets[1 - i], mask, i) for i in (0, 1))
+        fused_first, fused_second = (tokens.view(first.shape) for tokens in fused)
+        return keep_own(valid, fused_first, first), keep_own(valid, fused_second, second)
+
+    def _one_way(self, own: Tensor, other: Tensor, mask: Tensor | None, i: int) -> Tensor:
+        """Direction `i`: (B, N, C) reads (B, N, C); the mask (B, 1, 1, N) hides keys."""
+        key, value = self.key_value[i](other).chunk(2, dim=-1)
+        heads = (
+            t.unflatten(-1, (self.num_heads, -1)).transpose(1, 2)
+            for t in (self.query[i](own), key, value)
+        )
+        read = F.scaled_dot_product_attention(*heads, attn_mask=mask)
+        return own + self.out[i](read.transpose(1, 2).flatten(-2))
+
+
+def _token_sets(stream: Tensor) -> Tensor:
+    """(B, N, C): the first of three or more axes tells the sets apart."""
+    batch = stream.shape[0] if stream.dim() > 2 else 1
+    return stream.reshape(batch, -1, stream.shape[-1])
+
+
+def _key_mask(valid: Tensor) -> Tensor:
+    """Keys that may be read, (B, 1, 1, N) of bool.
+
+    A set without any valid token reads the zeros that hide it: a softmax over nothing is NaN and
+    would reach the gradients.
+    """
+    sets = valid.reshape(valid.shape[0] if valid.dim() > 1 else 1, 1, 1, -1)
+    return sets | ~sets.any(-1, keepdim=True)

@@ -1,0 +1,228 @@
+"""The operator on the CPU: all tokens, block by block, with a hand-written backward.
+
+See `block` for the arithmetic. Nothing of the size of the streams is allocated except the outputs
+and, when the backward shall not repeat the forward, the tape.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+from ..functional import FusionParameters
+from .block import backward_block, forward_block, replay_block
+from .constants import (
+    Constants,
+    finish_gradients,
+    prepare_constants,
+    start_gradients,
+)
+from .workspace import (
+    INFERENCE_UNITS,
+    TRAINING_UNITS,
+    inference_workspace,
+    round_up,
+    tape_width,
+    training_workspace,
+)
+
+__all__ = ["Setting", "blockwise_backward", "blockwise_forward"]
+
+_BLOCK_ELEMENTS = 1 << 18  # M C of a block: 1 MiB in float32, measured on cores with 2 MiB of L2
+_MIN_TOKENS, _MAX_TOKENS = 256, 4096
+
+
+class Setting(NamedTuple):
+    """How to compute, beside the numbers.
+
+    Attributes:
+        num_heads: h.
+        product_dtype: Of the matrix products; the elementwise steps run in float32 or higher.
+        is_paired: Let the discriminator see pairs (16 C^2), not sum and difference (14 C^2).
+        block_tokens: Tokens per block at most; 0 picks a number that suits the caches.
+    """
+
+    num_heads: int
+    product_dtype: torch.dtype
+    is_paired: bool = False
+    block_tokens: int = 0
+
+
+@torch.no_grad()
+def blockwise_forward(
+    first: Tensor,
+    second: Tensor,
+    valid: Tensor | None,
+    parameters: FusionParameters,
+    setting: Setting,
+    with_tape: bool,
+) -> tuple[Tensor, Tensor, Tensor]:
+    """Fuse two streams (..., C).
+
+    Args:
+        first: (..., C).
+        second: (..., C).
+        valid: Bool (...) or None, as in `functional.gemini_fusion`.
+        parameters: Of both directions, with noise and discriminator.
+        setting: How to compute.
+        with_tape: Keep what spares the backward most of the forward.
+
+    Returns:
+        Fused first and second, each (..., C) and contiguous, and the tape (N, tape_width), empty
+        if it is not wanted.
+    """
+    constants = _constants(first, parameters, setting)
+    streams, fused = _flat(first, second), _flat(_new(first), _new(first))
+    width = tape_width(constants.channels, setting.num_heads)
+    tape = constants.out_bias.new_empty(round_up(len(streams[0])) if with_tape else 0, width)
+    blocks = _blocks(len(streams[0]), constants.channels, setting.block_tokens)
+    memory = _memory(blocks, TRAINING_UNITS if with_tape else INFERENCE_UNITS, constants)
+    workspace = None
+    for rows in blocks:
+        own, out = [s[rows] for s in streams], [f[rows] for f in fused]
+        mask, is_any = _mask(valid, rows)
+        if not is_any:
+            _copy(own, out)
+            continue
+        size = len(own[0])
+        if with_tape:
+            workspace = training_workspace(memory, size, constants, tape[_padded(rows)])
+        elif workspace is None or workspace.num_tokens != size:
+            workspace = inference_workspace(memory, size, constants)
+        staged = [_stage(stream, mask, constants) for stream in own]
+        computed = _targets(out, mask, constants)
+        forward_block(staged, constants, workspace, computed)
+        if with_tape and size != round_up(size):
+            workspace.clear_padding()
+        _unstage(computed, out, mask, own)
+    return fused[0].view(first.shape), fused[1].view(first.shape), tape
+
+
+@torch.no_grad()
+def blockwise_backward(
+    first: Tensor,
+    second: Tensor,
+    valid: Tensor | None,
+    parameters: FusionParameters,
+    setting: Setting,
+    tape: Tensor,
+    upstream: tuple[Tensor, Tensor],
+    with_parameters: bool,
+) -> tuple[Tensor, Tensor, FusionParameters | None]:
+    """Gradients of `blockwise_forward`.
+
+    Args:
+        first: (..., C), as in the forward.
+        second: (..., C), as in the forward.
+        valid: As in the forward.
+        parameters: As in the forward.
+        setting: As in the forward.
+        tape: What the forward returned; where it is empty the forward is repeated.
+        upstream: Gradients of the two fused streams, each (..., C).
+        with_parameters: Whether the gradients of the parameters are wanted.
+
+    Returns:
+        Gradients of first and second, each (..., C), and of the parameters or None.
+    """
+    constants = _constants(first, parameters, setting)
+    streams, towards = _flat(first, second), _flat(*upstream)
+    gradients = _flat(_new(first), _new(first))
+    sums = start_gradients(constants) if with_parameters else None
+    blocks = _blocks(len(streams[0]), constants.channels, setting.block_tokens)
+    memory = _memory(blocks, TRAINING_UNITS, constants)
+    for rows in blocks:
+        given, out = [t[rows] for t in towards], [g[rows] for g in gradients]
+        mask, is_any = _mask(valid, rows)
+        if not is_any:
+            _copy(given, out)
+            continue
+        staged = [_stage(stream[rows], mask, constants) for stream in streams]
+        hidden = [_stage(gradient, mask, constants) for gradient in given]
+        kept = tape[_padded(rows)] if len(tape) else None
+        workspace = training_workspace(memory, len(staged[0]), constants, kept)
+        if kept is None:
+            forward_block(staged, constants, workspace)
+        else:
+            replay_block(staged, constants, workspace)
+        computed = _targets(out, mask, constants)
+        backward_block(staged, hidden, constants, workspace, sums, computed)
+        _unstage(computed, out, mask, given)
+    of_parameters = None if sums is None else finish_gradients(sums, parameters)
+    return gradients[0].view(first.shape), gradients[1].view(first.shape), of_parameters
+
+
+def _constants(first: Tensor, parameters: FusionParameters, setting: Setting) -> Constants:
+    dtype = torch.float64 if first.dtype == torch.float64 else torch.float32
+    return prepare_constants(
+        parameters, setting.num_heads, dtype, setting.product_dtype, setting.is_paired
+    )
+
+
+def _new(like: Tensor) -> Tensor:
+    return torch.empty(like.shape, dtype=like.dtype, device=like.device)
+
+
+def _flat(*tensors: Tensor) -> list[Tensor]:
+    return [tensor.reshape(-1, tensor.shape[-1]) for tensor in tensors]
+
+
+def _padded(rows: slice) -> slice:
+    return slice(rows.start, rows.start + round_up(rows.stop - rows.start))
+
+
+def _blocks(num_tokens: int, channels: int, most: int) -> list[slice]:
+    """Blocks of nearly equal size: a short last one would leave cores idle."""
+    if num_tokens == 0:
+        return []
+    if most < 1:
+        most = min(max(_BLOCK_ELEMENTS // channels, _MIN_TOKENS), _MAX_TOKENS)
+    count = -(-num_tokens // most)
+    size = round_up(-(-num_tokens // count))
+    return [slice(i, min(i + size, num_tokens)) for i in range(0, num_tokens, size)]
+
+
+def _memory(blocks: list[slice], units: int, constants: Constants) -> Tensor:
+    largest = round_up(max((block.stop - block.start for block in blocks), default=0))
+    return constants.out_bias.new_empty(units * largest * constants.channels)
+
+
+def _mask(valid: Tensor | None, rows: slice) -> tuple[Tensor | None, bool]:
+    """Mask (M, 1) of a block, None where all its tokens are valid, and whether any is."""
+    if valid is None:
+        return None, True
+    mask = valid.reshape(-1, 1)[rows]
+    count = int(mask.count_nonzero())
+    return None if count == len(mask) else mask, count > 0
+
+
+def _copy(sources: list[Tensor], targets: list[Tensor]) -> None:
+    for source, target in zip(sources, targets):
+        target.copy_(source)
+
+
+def _stage(tensor: Tensor, mask: Tensor | None, constants: Constants) -> Tensor:
+    """The rows as the block wants them: dtype E, zeros where not valid."""
+    staged = tensor.to(constants.out_bias.dtype)
+    return staged if mask is None else torch.where(mask, staged, 0)
+
+
+def _targets(out: list[Tensor], mask: Tensor | None, constants: Constants) -> list[Tensor]:
+    """Where the block may write: the result itself, unless it has another dtype or a mask."""
+    dtype = constants.out_bias.dtype
+    if mask is None and out[0].dtype == dtype:
+        return out
+    return [rows.new_empty(rows.shape, dtype=dtype) for rows in out]
+
+
+def _unstage(
+    computed: list[Tensor], out: list[Tensor], mask: Tensor | None, own: list[Tensor]
+) -> None:
+    """Bring what was computed to the result, and what is not valid as it was."""
+    if computed is out:
+        return
+    for source, target, kept in zip(computed, out, own):
+        target.copy_(source)
+        if mask is not None:
+            torch.where(mask, target, kept, out=target)

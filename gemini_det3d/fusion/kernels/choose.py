@@ -1,0 +1,149 @@
+"""Which form of the operator to run, and in which precision its products.
+
+All forms compute the same function; `functional` defines it.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from ..base import hide, keep_own
+from ..functional import FusionParameters, gemini_fusion
+from .compact import compact_fusion
+
+__all__ = ["BACKENDS", "check_backend", "run_backend"]
+
+BACKENDS = ("auto", "plain", "compact", "blockwise")
+_HALVES = (torch.float16, torch.bfloat16)
+_HAS_CUSTOM_OPERATORS = hasattr(torch.library, "custom_op")  # PyTorch 2.4 and later
+_FEW_ELEMENTS = 1 << 16  # N C up to which `compact` was measured to beat `blockwise`
+
+
+def _multiplies_fast_on_cpu(dtype: torch.dtype) -> bool:
+    """Whether this CPU has tiles for the dtype; without them float32 products are no slower."""
+    probe = "_is_amx_tile_supported" if dtype == torch.bfloat16 else "_is_amx_fp16_supported"
+    return bool(getattr(torch.cpu, probe, bool)())
+
+
+_FAST_ON_CPU = tuple(dtype for dtype in _HALVES if _multiplies_fast_on_cpu(dtype))
+
+
+def check_backend(backend: str, is_complete: bool) -> None:
+    """Refuse a backend that does not exist or cannot run here.
+
+    Args:
+        backend: One of BACKENDS.
+        is_complete: Whether the operator has noise and discriminator.
+
+    Raises:
+        ValueError: One line that names the key.
+    """
+    if backend not in BACKENDS:
+        raise ValueError(f"GeminiFusion: backend must be one of {BACKENDS}, got {backend!r}")
+    if backend in ("compact", "blockwise") and not is_complete:
+        raise ValueError(
+            f"GeminiFusion: backend={backend!r} needs with_noise=True and with_relation=True"
+        )
+    if backend == "blockwise" and not _HAS_CUSTOM_OPERATORS:
+        raise ValueError(
+            f"GeminiFusion: backend={backend!r} needs PyTorch 2.4, this is {torch.__version__}"
+        )
+
+
+def run_backend(
+    backend: str,
+    first: Tensor,
+    second: Tensor,
+    parameters: FusionParameters,
+    num_heads: int,
+    valid: Tensor | None = None,
+    with_recompute: bool = False,
+    block_tokens: int = 0,
+) -> tuple[Tensor, Tensor]:
+    """`functional.gemini_fusion` by one of its forms.
+
+    Args:
+        backend: One of BACKENDS.
+        first: (..., C).
+        second: (..., C).
+        parameters: Of both directions.
+        num_heads: h, a divisor of C.
+        valid: Bool (...) or None.
+        with_recompute: `blockwise` keeps nothing but the inputs for the backward and repeats the
+            forward there.
+        block_tokens: Tokens that `blockwise` computes at a time; 0: what suits the caches.
+
+    Returns:
+        Fused first and second, each (..., C), in the dtype of the streams.
+    """
+    if backend == "auto":
+        backend = _choose(first, parameters)
+    if backend == "blockwise":
+        options = (with_recompute, block_tokens)
+        return _blockwise(first, second, parameters, num_heads, valid, *options)
+    if backend == "compact":
+        seen = hide(first, valid), hide(second, valid)
+        fused_first, fused_second = compact_fusion(*seen, parameters, num_heads)
+        return keep_own(valid, fused_first, first), keep_own(valid, fused_second, second)
+    return gemini_fusion(first, second, parameters, num_heads, valid)
+
+
+def _choose(first: Tensor, parameters: FusionParameters) -> str:
+    """The form to run.
+
+    Programs that leave this process (`torch.export`, ONNX, TorchScript) are made from the plain
+    form: they run where this package is not installed.
+    """
+    if any(tensor is None for tensor in parameters) or _is_exporting():
+        return "plain"
+    if first.device.type != "cpu" or not _HAS_CUSTOM_OPERATORS:
+        return "compact"
+    if not torch.compiler.is_compiling() and first.numel() <= _FEW_ELEMENTS:
+        return "compact"
+    return "blockwise"
+
+
+def _is_exporting() -> bool:
+    return (
+        torch.compiler.is_exporting()
+        or torch.onnx.is_in_onnx_export()
+        or torch.jit.is_tracing()  # pyright: ignore[reportPrivateImportUsage]
+        or torch.jit.is_scripting()  # pyright: ignore[reportPrivateImportUsage]
+    )
+
+
+def _blockwise(
+    first: Tensor,
+    second: Tensor,
+    parameters: FusionParameters,
+    num_heads: int,
+    valid: Tensor | None,
+    with_recompute: bool,
+    block_tokens: int,
+) -> tuple[Tensor, Tensor]:
+    from .library import fuse  # registers the operators on first use
+
+    dtype = _product_dtype(first)
+    tensors = (first, second, *parameters)
+    needs_backward = torch.is_grad_enabled() and any(t.requires_grad for t in tensors)
+    # the tape is in full precision: next to streams of half precision it would save little
+    with_tape = needs_backward and dtype == first.dtype and not with_recompute
+    is_paired = dtype in _HALVES
+    fused_first, fused_second, _ = fuse(
+        first, second, valid, *parameters, num_heads, dtype, is_paired, block_tokens, with_tape
+    )
+    return fused_first, fused_second
+
+
+def _product_dtype(stream: Tensor) -> torch.dtype:
+    """Dtype of the matrix products: of autocast or of the stream, if the device is fast in it.
+
+    On a CPU without tiles half precision stays a way to store: its products run in float32.
+    """
+    device, dtype = stream.device.type, stream.dtype
+    if dtype != torch.float64 and torch.is_autocast_enabled(device):
+        dtype = torch.get_autocast_dtype(device)
+    if dtype in _HALVES and device == "cpu" and dtype not in _FAST_ON_CPU:
+        return torch.float32
+    return dtype

@@ -1,0 +1,158 @@
+"""The fast operator as PyTorch operators: eager, autograd, `torch.compile` and `torch.export`.
+
+`gemini_det3d::fuse` and `gemini_det3d::fuse_backward` are one node each to the compiler (no graph
+break), know their output shapes without running and their multiply-adds without being traced, and
+differentiate: `fuse` by `fuse_backward`, `fuse_backward` by the plain form of `functional`.
+
+Shapes as in `functional`; the tape as in `workspace.tape_width`.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+from torch.utils.flop_counter import register_flop_formula
+
+from ..functional import FusionParameters, gemini_fusion
+from .blockwise import Setting, blockwise_backward, blockwise_forward
+from .workspace import round_up, tape_width
+
+__all__ = ["fuse", "fuse_backward"]
+
+_PARAMETERS = ", ".join(f"Tensor {name}" for name in FusionParameters._fields)
+_SETTING = "int num_heads, ScalarType product_dtype, bool is_paired, int block_tokens"
+_NUM_PARAMETERS = len(FusionParameters._fields)
+
+
+def _fuse(
+    first: Tensor, second: Tensor, valid: Tensor | None, *rest: object
+) -> tuple[Tensor, Tensor, Tensor]:
+    parameters, setting, (with_tape,) = _unpack(rest)
+    return blockwise_forward(first, second, valid, parameters, setting, with_tape)
+
+
+def _fuse_backward(
+    first: Tensor,
+    second: Tensor,
+    valid: Tensor | None,
+    tape: Tensor,
+    towards_first: Tensor,
+    towards_second: Tensor,
+    *rest: object,
+) -> tuple[Tensor, ...]:
+    parameters, setting, (with_parameters,) = _unpack(rest)
+    upstream = (towards_first, towards_second)
+    *streams, gradients = blockwise_backward(
+        first, second, valid, parameters, setting, tape, upstream, with_parameters
+    )
+    if gradients is None:
+        gradients = [p.new_empty(0) for p in parameters]
+    return (*streams, *gradients)
+
+
+fuse = torch.library.custom_op(
+    "gemini_det3d::fuse",
+    _fuse,
+    mutates_args=(),
+    schema=(
+        f"(Tensor first, Tensor second, Tensor? valid, {_PARAMETERS}, {_SETTING}, bool with_tape)"
+        " -> (Tensor, Tensor, Tensor)"
+    ),
+)
+"""Fuse two streams: arguments of `blockwise_forward` in order, unpacked."""
+
+fuse_backward = torch.library.custom_op(
+    "gemini_det3d::fuse_backward",
+    _fuse_backward,
+    mutates_args=(),
+    schema=(
+        "(Tensor first, Tensor second, Tensor? valid, Tensor tape, Tensor towards_first, "
+        f"Tensor towards_second, {_PARAMETERS}, {_SETTING}, bool with_parameters) -> ("
+        + ", ".join(["Tensor"] * (2 + _NUM_PARAMETERS))
+        + ")"
+    ),
+)
+"""Gradients of the streams, then of the parameters in the order of `FusionParameters`; those are
+empty tensors where they are not wanted."""
+
+
+def _unpack(rest: tuple) -> tuple[FusionParameters, Setting, tuple]:
+    parameters, rest = FusionParameters(*rest[:_NUM_PARAMETERS]), rest[_NUM_PARAMETERS:]
+    return parameters, Setting(*rest[:4]), rest[4:]
+
+
+@fuse.register_fake
+def _(first, second, valid, *rest):
+    _, setting, (with_tape,) = _unpack(rest)
+    channels = first.shape[-1]
+    num_tokens = round_up(first.numel() // channels) if with_tape else 0
+    dtype = torch.float64 if first.dtype == torch.float64 else torch.float32
+    tape = first.new_empty(num_tokens, tape_width(channels, setting.num_heads), dtype=dtype)
+    return first.new_empty(first.shape), first.new_empty(first.shape), tape
+
+
+@fuse_backward.register_fake
+def _(first, second, valid, tape, towards_first, towards_second, *rest):
+    parameters, _, (with_parameters,) = _unpack(rest)
+    gradients = [p.new_empty(p.shape if with_parameters else 0) for p in parameters]
+    return first.new_empty(first.shape), first.new_empty(first.shape), *gradients
+
+
+def _remember_forward(ctx, inputs: tuple, output: tuple[Tensor, ...]) -> None:
+    ctx.save_for_backward(*inputs[: 3 + _NUM_PARAMETERS], output[2])
+    ctx.setting = inputs[3 + _NUM_PARAMETERS : -1]
+
+
+def _backward(ctx, towards_first: Tensor, towards_second: Tensor, _: Tensor) -> tuple:
+    first, second, valid, *parameters, tape = ctx.saved_tensors
+    wanted = ctx.needs_input_grad[3 : 3 + _NUM_PARAMETERS]
+    towards = (towards_first, towards_second)
+    gradients = fuse_backward(
+        first, second, valid, tape, *towards, *parameters, *ctx.setting, any(wanted)
+    )
+    of_parameters = [g if w else None for g, w in zip(gradients[2:], wanted)]
+    return (*gradients[:2], None, *of_parameters, None, None, None, None, None)
+
+
+fuse.register_autograd(_backward, setup_context=_remember_forward)
+
+
+def _remember_backward(ctx, inputs: tuple, output: tuple[Tensor, ...]) -> None:
+    ctx.save_for_backward(*inputs[:3], *inputs[4 : 6 + _NUM_PARAMETERS])
+    ctx.num_heads, ctx.with_parameters = inputs[6 + _NUM_PARAMETERS], inputs[-1]
+
+
+def _double_backward(ctx, *cotangents: Tensor) -> tuple:
+    """Differentiate the plain form twice; the tape holds nothing that is not in the inputs."""
+    first, second, valid, *rest = ctx.saved_tensors
+    with torch.enable_grad():
+        leaves = [t.detach().requires_grad_() for t in (first, second, *rest)]
+        streams, upstream, parameters = leaves[:2], leaves[2:4], leaves[4:]
+        both = FusionParameters(*parameters)
+        fused = gemini_fusion(streams[0], streams[1], both, ctx.num_heads, valid)
+        inner = [*streams, *parameters] if ctx.with_parameters else streams
+        gradients = torch.autograd.grad(fused, inner, upstream, create_graph=True)
+        outer = torch.autograd.grad(gradients, leaves, cotangents[: len(inner)], allow_unused=True)
+    return (*outer[:2], None, None, *outer[2:], None, None, None, None, None)
+
+
+fuse_backward.register_autograd(_double_backward, setup_context=_remember_backward)
+
+
+@register_flop_formula(torch.ops.gemini_det3d.fuse)
+def _(first, second, valid, *rest, **_) -> int:
+    _, setting, _ = _unpack(rest)
+    return (16 if setting.is_paired else 14) * _square(first)
+
+
+@register_flop_formula(torch.ops.gemini_det3d.fuse_backward)
+def _(first, second, valid, tape, towards_first, towards_second, *rest, **_) -> int:
+    _, setting, (with_parameters,) = _unpack(rest)
+    forward = 16 if setting.is_paired else 14
+    repeated = 4 if tape[0] else forward - 2  # the values alone, or all but the output projection
+    return (repeated + forward * (2 if with_parameters else 1)) * _square(first)
+
+
+def _square(shape: torch.Size) -> int:
+    """Floating point operations of one C x C product with all tokens of a stream."""
+    return 2 * torch.Size(shape).numel() * shape[-1]
