@@ -27,6 +27,7 @@ CONFIG = "mvxnet_gemini-point_r18_1xb2-5e_scenes-3class"
 PACKAGES = ("torch", "numpy", "mmengine", "mmcv", "mmdet", "mmdet3d", "spconv", "gemini_det3d")
 NUM_PICTURES = 4
 SHOWN = 0.3  # detections below this score are evaluated, but not drawn
+RANGE_M = (0, -20, 45, 20)  # what the pictures show from above
 # What mmengine prints: epoch, iteration, iterations per epoch, loss (no epoch and loss in a test).
 TRAINING = r"Epoch\(train\)\s+\[(\d+)\]\[\s*(\d+)/(\d+)\].*? loss: ([\d.]+|nan)"
 TEST = r"Epoch\(test\)\s+()\[\s*(\d+)/(\d+)\]()"
@@ -209,6 +210,7 @@ def draw(data: Path, work_dir: Path) -> None:
     for frame in frames[:NUM_PICTURES]:
         calibration = read_calibration(folder / "calib" / f"{frame}.txt")
         truth = read_objects(folder / "label_2" / f"{frame}.txt")
+        truth = truth.select(truth.name != "DontCare")
         found = read_objects(work_dir / "detections" / f"{frame}.txt")
         panel = draw_detection_panel(
             read_image(folder / "image_2" / f"{frame}.png"),
@@ -216,6 +218,7 @@ def draw(data: Path, work_dir: Path) -> None:
             calibration.lidar2img,
             LabeledBoxes(to_lidar_boxes(found, calibration), found.name, found.score).above(SHOWN),
             LabeledBoxes(to_lidar_boxes(truth, calibration), truth.name),
+            range_m=RANGE_M,
         )
         save_png(work_dir / "pictures" / f"{frame}.png", panel)
 
