@@ -7,6 +7,9 @@ _base_ = ["mvxnet_gemini-point_r50_8xb2-80e_kitti-3d-3class.py"]
 data_root = "data/kitti/"
 image_size = (624, 192)
 trained_norm = dict(type="BN", requires_grad=True)
+# Running statistics that follow within some hundred iterations.
+point_norm = dict(type="SmallBatchNorm1d", eps=1e-3, momentum=0.1)
+bev_norm = dict(type="BN", eps=1e-3, momentum=0.1)
 model = dict(
     data_preprocessor=dict(mean=[103.53, 116.28, 123.675], std=[57.375, 57.12, 58.395]),
     img_backbone=dict(
@@ -17,9 +20,10 @@ model = dict(
         style="pytorch",
     ),
     img_neck=dict(in_channels=[64, 128, 256, 512], out_channels=64, norm_cfg=trained_norm),
-    pts_voxel_encoder=dict(fusion_layer=dict(img_channels=64)),
-    pts_backbone=dict(layer_nums=[2, 2], out_channels=[64, 128]),
-    pts_neck=dict(in_channels=[64, 128], out_channels=[64, 64]),
+    pts_voxel_encoder=dict(norm_cfg=point_norm, fusion_layer=dict(img_channels=64)),
+    pts_middle_encoder=dict(norm_cfg=point_norm),
+    pts_backbone=dict(layer_nums=[2, 2], out_channels=[64, 128], norm_cfg=bev_norm),
+    pts_neck=dict(in_channels=[64, 128], out_channels=[64, 64], norm_cfg=bev_norm),
     pts_bbox_head=dict(in_channels=128, feat_channels=128),
 )
 
@@ -49,9 +53,9 @@ test_dataloader = val_dataloader
 val_evaluator = dict(ann_file=data_root + "kitti_infos_train.pkl")
 test_evaluator = val_evaluator
 
-max_epochs = 4
+max_epochs = 6
 train_cfg = dict(max_epochs=max_epochs, val_interval=max_epochs)
-optim_wrapper = dict(optimizer=dict(lr=0.002))
+optim_wrapper = dict(optimizer=dict(lr=0.004))
 param_scheduler = [
     dict(
         type="LinearLR", start_factor=0.1, begin=0, end=1, by_epoch=True, convert_to_iter_based=True
@@ -61,7 +65,7 @@ param_scheduler = [
         begin=1,
         end=max_epochs,
         T_max=max_epochs - 1,
-        eta_min=2e-5,
+        eta_min=4e-5,
         by_epoch=True,
         convert_to_iter_based=True,
     ),

@@ -23,7 +23,7 @@ from tqdm import tqdm
 
 from gemini_det3d.apis.config import ConfigError, find_config, mmdet3d_mim
 
-CONFIG = "mvxnet_gemini-point_r18_1xb2-5e_scenes-3class"
+CONFIG = "mvxnet_gemini-point_r18_1xb2-6e_scenes-3class"
 PACKAGES = ("torch", "numpy", "mmengine", "mmcv", "mmdet", "mmdet3d", "spconv", "gemini_det3d")
 NUM_PICTURES = 4
 SHOWN = 0.3  # detections below this score are evaluated, but not drawn

@@ -472,7 +472,7 @@ def test_toy_model_detects_in_a_frame_without_info_files(tmp_path):
     pytest.importorskip("mmdet3d", exc_type=ImportError)
     from gemini_det3d.apis.detector import Detector
 
-    config = next((config_root() / "toy").glob("mvxnet_gemini-point_toy*.py"))
+    config = next((config_root() / "toy").glob("mvxnet_gemini-point_*.py"))
     _write_frame(tmp_path, "000007")
     torch.manual_seed(0)
     detector = Detector(config)

@@ -132,7 +132,7 @@ val_evaluator = dict(ann_file=data_root + "kitti_infos_val.pkl")
 test_evaluator = val_evaluator
 
 # schedule: one rise and one fall of the learning rate over the whole run; tested at the end
-max_epochs = 5
+max_epochs = 6
 optim_wrapper = dict(optimizer=dict(lr=0.003))
 param_scheduler = [
     dict(
