@@ -15,12 +15,10 @@ from ..functional import FusionParameters
 from .block import backward_block, forward_block, replay_block
 from .constants import (
     Constants,
-    Gradients,
     finish_gradients,
     prepare_constants,
     start_gradients,
 )
-from .crew import run_shares, share_out
 from .workspace import (
     INFERENCE_UNITS,
     TRAINING_UNITS,
@@ -79,29 +77,26 @@ def blockwise_forward(
     streams, fused = _flat(first, second), _flat(_new(first), _new(first))
     width = tape_width(constants.channels, setting.num_heads)
     tape = constants.out_bias.new_empty(round_up(len(streams[0])) if with_tape else 0, width)
-
-    def work(blocks: list[slice]) -> None:
-        memory = _memory(blocks, TRAINING_UNITS if with_tape else INFERENCE_UNITS, constants)
-        workspace = None
-        for rows in blocks:
-            own, out = [s[rows] for s in streams], [f[rows] for f in fused]
-            mask, is_any = _mask(valid, rows)
-            if not is_any:
-                _copy(own, out)
-                continue
-            size = len(own[0])
-            if with_tape:
-                workspace = training_workspace(memory, size, constants, tape[_padded(rows)])
-            elif workspace is None or workspace.num_tokens != size:
-                workspace = inference_workspace(memory, size, constants)
-            staged = [_stage(stream, mask, constants) for stream in own]
-            computed = _targets(out, mask, constants)
-            forward_block(staged, constants, workspace, computed)
-            if with_tape and size != round_up(size):
-                workspace.clear_padding()
-            _unstage(computed, out, mask, own)
-
-    run_shares(work, _shares(len(streams[0]), constants, setting))
+    blocks = _blocks(len(streams[0]), constants.channels, setting.block_tokens)
+    memory = _memory(blocks, TRAINING_UNITS if with_tape else INFERENCE_UNITS, constants)
+    workspace = None
+    for rows in blocks:
+        own, out = [s[rows] for s in streams], [f[rows] for f in fused]
+        mask, is_any = _mask(valid, rows)
+        if not is_any:
+            _copy(own, out)
+            continue
+        size = len(own[0])
+        if with_tape:
+            workspace = training_workspace(memory, size, constants, tape[_padded(rows)])
+        elif workspace is None or workspace.num_tokens != size:
+            workspace = inference_workspace(memory, size, constants)
+        staged = [_stage(stream, mask, constants) for stream in own]
+        computed = _targets(out, mask, constants)
+        forward_block(staged, constants, workspace, computed)
+        if with_tape and size != round_up(size):
+            workspace.clear_padding()
+        _unstage(computed, out, mask, own)
     return fused[0].view(first.shape), fused[1].view(first.shape), tape
 
 
@@ -134,32 +129,28 @@ def blockwise_backward(
     constants = _constants(first, parameters, setting)
     streams, towards = _flat(first, second), _flat(*upstream)
     gradients = _flat(_new(first), _new(first))
-
-    def work(blocks: list[slice]) -> Gradients | None:
-        memory = _memory(blocks, TRAINING_UNITS, constants)
-        sums = start_gradients(constants) if with_parameters else None
-        for rows in blocks:
-            given, out = [t[rows] for t in towards], [g[rows] for g in gradients]
-            mask, is_any = _mask(valid, rows)
-            if not is_any:
-                _copy(given, out)
-                continue
-            staged = [_stage(stream[rows], mask, constants) for stream in streams]
-            passed = [_stage(gradient, mask, constants) for gradient in given]
-            kept = tape[_padded(rows)] if len(tape) else None
-            workspace = training_workspace(memory, len(given[0]), constants, kept)
-            if kept is None:
-                forward_block(staged, constants, workspace)
-            else:
-                replay_block(staged, constants, workspace)
-            computed = _targets(out, mask, constants)
-            backward_block(staged, passed, constants, workspace, sums, computed)
-            _unstage(computed, out, mask, given)
-        return sums
-
-    sums = run_shares(work, _shares(len(streams[0]), constants, setting))
-    shaped = (gradient.view(first.shape) for gradient in gradients)
-    return (*shaped, finish_gradients(sums, parameters) if with_parameters else None)
+    sums = start_gradients(constants) if with_parameters else None
+    blocks = _blocks(len(streams[0]), constants.channels, setting.block_tokens)
+    memory = _memory(blocks, TRAINING_UNITS, constants)
+    for rows in blocks:
+        given, out = [t[rows] for t in towards], [g[rows] for g in gradients]
+        mask, is_any = _mask(valid, rows)
+        if not is_any:
+            _copy(given, out)
+            continue
+        staged = [_stage(stream[rows], mask, constants) for stream in streams]
+        hidden = [_stage(gradient, mask, constants) for gradient in given]
+        kept = tape[_padded(rows)] if len(tape) else None
+        workspace = training_workspace(memory, len(staged[0]), constants, kept)
+        if kept is None:
+            forward_block(staged, constants, workspace)
+        else:
+            replay_block(staged, constants, workspace)
+        computed = _targets(out, mask, constants)
+        backward_block(staged, hidden, constants, workspace, sums, computed)
+        _unstage(computed, out, mask, given)
+    of_parameters = None if sums is None else finish_gradients(sums, parameters)
+    return gradients[0].view(first.shape), gradients[1].view(first.shape), of_parameters
 
 
 def _constants(first: Tensor, parameters: FusionParameters, setting: Setting) -> Constants:
@@ -181,17 +172,15 @@ def _padded(rows: slice) -> slice:
     return slice(rows.start, rows.start + round_up(rows.stop - rows.start))
 
 
-def _shares(num_tokens: int, constants: Constants, setting: Setting) -> list[list[slice]]:
-    """Blocks of nearly equal size, shared out: a short last one would leave workers idle."""
+def _blocks(num_tokens: int, channels: int, most: int) -> list[slice]:
+    """Blocks of nearly equal size: a short last one would leave cores idle."""
     if num_tokens == 0:
-        return [[]]
-    most = setting.block_tokens
+        return []
     if most < 1:
-        most = min(max(_BLOCK_ELEMENTS // constants.channels, _MIN_TOKENS), _MAX_TOKENS)
-    workers = len(share_out(range(-(-num_tokens // _MIN_TOKENS))))
-    count = -(-num_tokens // (most * workers)) * workers
+        most = min(max(_BLOCK_ELEMENTS // channels, _MIN_TOKENS), _MAX_TOKENS)
+    count = -(-num_tokens // most)
     size = round_up(-(-num_tokens // count))
-    return share_out([slice(i, min(i + size, num_tokens)) for i in range(0, num_tokens, size)])
+    return [slice(i, min(i + size, num_tokens)) for i in range(0, num_tokens, size)]
 
 
 def _memory(blocks: list[slice], units: int, constants: Constants) -> Tensor:

@@ -156,15 +156,11 @@ def start_gradients(constants: Constants) -> Gradients:
     )
 
 
-def finish_gradients(shares: list[Gradients], parameters: FusionParameters) -> FusionParameters:
-    """Gradients of the parameters from those of the constants, share by share; used up.
+def finish_gradients(sums: Gradients, parameters: FusionParameters) -> FusionParameters:
+    """Gradients of the parameters from those of the constants; `sums` is used up.
 
     The key bias cancels in the attention: its third of the `in_bias` gradient is exactly zero.
     """
-    sums, *others = shares
-    for other in others:
-        for total, share in zip(sums, other):
-            total.add_(share)
     dtype = sums.query_weight.dtype
     p = FusionParameters(*(tensor.to(dtype) for tensor in parameters))
     c = p.out_bias.shape[1]
