@@ -62,3 +62,31 @@ def test_enable_spconv_on_cpu_twice_changes_nothing_more():
     once = spconv_ops.get_current_stream
     assert enable_spconv_on_cpu()
     assert spconv_ops.get_current_stream is once
+
+
+def test_sparse_convolution_on_several_threads_gives_the_same_every_time():
+    enable_spconv_on_cpu()
+    threads = torch.get_num_threads()
+    generator = torch.Generator().manual_seed(3)
+    cells = torch.randperm(20 * 40 * 40, generator=generator)[:5000]
+    coors = torch.stack([0 * cells, cells // 1600, cells // 40 % 40, cells % 40], dim=1).int()
+    features = torch.randn(5000, 16, generator=generator)
+    conv = spconv.SubMConv3d(16, 16, 3, padding=1, bias=False)
+
+    def gradients():
+        leaf = features.clone().requires_grad_()
+        conv.zero_grad()
+        out = conv(spconv.SparseConvTensor(leaf, coors, [20, 40, 40], 1)).features
+        out.square().sum().backward()
+        return out.detach(), leaf.grad, conv.weight.grad.clone()
+
+    try:
+        torch.set_num_threads(1)
+        expected = gradients()
+        torch.set_num_threads(4)
+        for _ in range(12):
+            for ours, alone in zip(gradients(), expected):
+                torch.testing.assert_close(ours, alone)
+        assert torch.get_num_threads() == 4
+    finally:
+        torch.set_num_threads(threads)
