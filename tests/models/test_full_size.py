@@ -9,7 +9,7 @@ import torch
 from mmdet3d.registry import MODELS
 from mmengine.config import Config
 
-from gemini_det3d.apis.config import find_config
+from gemini_det3d.apis.config import find_config, mmdet3d_mim
 from gemini_det3d.models.released import convert_released_detector
 
 
@@ -40,3 +40,10 @@ def test_published_checkpoint_maps_one_to_one(detector, shared_dir):
     assert sum(v.numel() for v in converted.values()) == sum(
         torch.Size(shape).numel() for shape in shapes.values()
     )
+
+
+def test_baseline_has_the_names_and_shapes_of_mmdet3d_own_model():
+    ours = build("mvxnet_r50_8xb2-80e_kitti-3d-3class").state_dict()
+    name = "mvxnet/mvxnet_fpn_dv_second_secfpn_8xb2-80e_kitti-3d-3class.py"
+    theirs = MODELS.build(Config.fromfile(mmdet3d_mim() / "configs" / name).model).state_dict()
+    assert {n: v.shape for n, v in ours.items()} == {n: v.shape for n, v in theirs.items()}
