@@ -28,6 +28,8 @@ class CrossAttentionFusion(FusionOperator):
         ValueError: `dim` is no positive integer or `num_heads` does not divide it.
     """
 
+    mixes_tokens = True
+
     def __init__(self, dim: int, num_heads: int = 8) -> None:
         super().__init__(dim)
         check_heads(dim, num_heads, type(self).__name__)
@@ -38,8 +40,6 @@ class CrossAttentionFusion(FusionOperator):
 
     def fuse(self, first: Tensor, second: Tensor, valid: Tensor | None) -> tuple[Tensor, Tensor]:
         """Attend both ways between checked streams; see `FusionOperator.forward`."""
-        if first.numel() == 0:
-            return first + 0, second + 0
         sets = tuple(_token_sets(hide(stream, valid)) for stream in (first, second))
         mask = None if valid is None else _key_mask(valid)
         fused = (self._one_way(sets[i], sets[1 - i], mask, i) for i in (0, 1))
@@ -53,14 +53,19 @@ class CrossAttentionFusion(FusionOperator):
             t.unflatten(-1, (self.num_heads, -1)).transpose(1, 2)
             for t in (self.query[i](own), key, value)
         )
-        read = F.scaled_dot_product_attention(*heads, attn_mask=mask)
+        query, key, value = heads
+        if own.numel():
+            read = F.scaled_dot_product_attention(query, key, value, attn_mask=mask)
+        else:
+            read = query + key + value  # nothing, but every parameter stays in the graph
         return own + self.out[i](read.transpose(1, 2).flatten(-2))
 
 
 def _token_sets(stream: Tensor) -> Tensor:
     """(B, N, C): the first of three or more axes tells the sets apart."""
     batch = stream.shape[0] if stream.dim() > 2 else 1
-    return stream.reshape(batch, -1, stream.shape[-1])
+    tokens = stream.shape[:-1].numel() // max(batch, 1)  # -1 is ambiguous for nothing
+    return stream.reshape(batch, tokens, stream.shape[-1])
 
 
 def _key_mask(valid: Tensor) -> Tensor:
@@ -69,5 +74,6 @@ def _key_mask(valid: Tensor) -> Tensor:
     A set without any valid token reads the zeros that hide it: a softmax over nothing is NaN and
     would reach the gradients.
     """
-    sets = valid.reshape(valid.shape[0] if valid.dim() > 1 else 1, 1, 1, -1)
+    batch = valid.shape[0] if valid.dim() > 1 else 1
+    sets = valid.reshape(batch, 1, 1, valid.numel() // max(batch, 1))
     return sets | ~sets.any(-1, keepdim=True)

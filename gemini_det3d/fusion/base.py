@@ -30,7 +30,13 @@ class FusionOperator(nn.Module):
 
     Raises:
         ValueError: `dim` is no positive integer.
+
+    Attributes:
+        mixes_tokens: Whether a token reads others than its twin. The caller of such an operator
+            must keep samples apart, as token sets (see `CrossAttentionFusion`) or call by call.
     """
+
+    mixes_tokens = False
 
     def __init__(self, dim: int) -> None:
         super().__init__()

@@ -1,5 +1,6 @@
 """Everything that mmdet3d's registry builds; importing it registers it."""
 
+from .auxiliary import WithAuxiliaryLosses, auxiliary_losses
 from .detectors import GeminiMVXNet
 from .layers import SmallBatchNorm1d
 from .middle_encoders import GeminiSparseEncoder
@@ -14,5 +15,7 @@ __all__ = [
     "GeminiSparseEncoder",
     "PointFusionNeck",
     "SmallBatchNorm1d",
+    "WithAuxiliaryLosses",
+    "auxiliary_losses",
     "build_operator",
 ]

@@ -7,7 +7,7 @@ Here a missing entry is an error that names it.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -72,6 +72,42 @@ def image_geometry(
     projection = _projection(entries, PROJECTION_KEY[coord_type])
     matrix = point_to_pixel_matrix(projection, points, image)
     return ImageGeometry(matrix, size, tuple(int(v) for v in padded[:2]))
+
+
+def sensor_masks(metas: Sequence[Mapping[str, Any]], num_cameras: int = 1) -> tuple[Tensor, Tensor]:
+    """Which sensors each sample really has.
+
+    The entry is ``sensor_mask = dict(camera=[bool per camera], lidar=bool)``, written by
+    ``ModalityDropout`` and ``SensorSwitch`` and packed by ``PackSensorInputs``. Without it, and
+    for a part of it that is absent, every sensor is there.
+
+    Args:
+        metas: Metadata of the B samples.
+        num_cameras: Cameras of each sample.
+
+    Returns:
+        ``(B, num_cameras)`` and ``(B,)`` bool, on the CPU: the cameras, and the LiDAR.
+
+    Raises:
+        ValueError: An entry names another number of cameras; the message names the sample.
+    """
+    cameras = []
+    for meta in metas:
+        camera = (meta.get("sensor_mask") or {}).get("camera", [True] * num_cameras)
+        if len(camera) != num_cameras:
+            raise ValueError(
+                f"sensor_mask of sample {_Entries({}, meta).sample} is for {len(camera)} cameras, "
+                f"the model reads {num_cameras}"
+            )
+        cameras.append([bool(exists) for exists in camera])
+    shape = (len(cameras), num_cameras)
+    return torch.tensor(cameras, dtype=torch.bool).view(shape), lidar_mask(metas)
+
+
+def lidar_mask(metas: Sequence[Mapping[str, Any]]) -> Tensor:
+    """The second half of :func:`sensor_masks`, ``(B,)``, for any number of cameras."""
+    lidars = [bool((meta.get("sensor_mask") or {}).get("lidar", True)) for meta in metas]
+    return torch.tensor(lidars, dtype=torch.bool)
 
 
 _ARGUMENT = {"R": "rotation", "S": "scale", "T": "translation"}

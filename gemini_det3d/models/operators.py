@@ -7,16 +7,31 @@ from typing import Any
 
 from mmdet3d.registry import MODELS
 
-from gemini_det3d.fusion import ConcatFusion, FusionOperator, GeminiFusion, SumFusion
+from gemini_det3d.fusion import (
+    ChannelExchangeFusion,
+    ConcatFusion,
+    CrossAttentionFusion,
+    FusionOperator,
+    GeminiFusion,
+    SumFusion,
+    TokenExchangeFusion,
+)
 
-OPERATORS = (GeminiFusion, SumFusion, ConcatFusion)
+OPERATORS = (
+    GeminiFusion,
+    SumFusion,
+    ConcatFusion,
+    CrossAttentionFusion,
+    TokenExchangeFusion,
+    ChannelExchangeFusion,
+)
 
 for _operator in OPERATORS:
     MODELS.register_module(module=_operator, force=True)
 
 
 def build_operator(config: Mapping[str, Any] | None, dim: int) -> FusionOperator:
-    """Build the operator of a point-level neck.
+    """Build the operator of an adapter.
 
     Args:
         config: Config with a registered ``type``; None means GeminiFusion as released for KITTI.

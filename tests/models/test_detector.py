@@ -106,6 +106,24 @@ def test_detector_works_without_a_camera(detector):
     assert loss.isfinite()
 
 
+@pytest.mark.parametrize(
+    "mask", [dict(camera=[False], lidar=True), dict(camera=[True], lidar=False)], ids=str
+)
+def test_detector_trains_and_predicts_with_a_sensor_missing(detector, mask):
+    data = batch((700, 2), (500, 1))
+    for data_sample in data["data_samples"]:
+        data_sample.set_metainfo(dict(sensor_mask=mask))
+    detector.train().zero_grad()
+    data = detector.data_preprocessor(data, training=True)
+    loss, _ = detector.parse_losses(detector(**data, mode="loss"))
+    loss.backward()
+    assert loss.isfinite()
+    for name, parameter in detector.named_parameters():
+        assert parameter.grad is not None and parameter.grad.isfinite().all(), name
+    with torch.no_grad():
+        assert len(detector.eval()(**data, mode="predict")) == 2
+
+
 def test_detector_stays_finite_in_bfloat16_autocast(detector):
     detector.train()
     data = detector.data_preprocessor(batch((700, 2), (500, 1)), training=True)

@@ -116,6 +116,16 @@ def test_voxel_encoder_leaves_out_points_outside_the_range(meta):
     torch.testing.assert_close(ours[0], expected[0])
 
 
+def test_voxel_encoder_leaves_out_the_points_of_a_missing_lidar(meta):
+    encoder = build(fusion_layer=NECK)
+    features, coors, points, images, metas = frame(meta)
+    metas = [metas[0], {**meta, "sensor_mask": dict(camera=[True], lidar=False)}]
+    feats, voxels = encoder(features, coors, points, images, metas)
+    whole, whole_voxels = encoder(*frame(meta))
+    assert (voxels[:, 0] == 0).all()
+    torch.testing.assert_close(feats, whole[whole_voxels[:, 0] == 0])
+
+
 def test_voxel_encoder_can_return_point_features(meta):
     feats = build(fusion_layer=NECK, return_point_feats=True)(*frame(meta))
     assert feats.shape == (186, 16)

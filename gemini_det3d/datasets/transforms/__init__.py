@@ -6,5 +6,16 @@ from gemini_det3d.datasets.transforms.checked_loading import (
     LoadImageFromFileChecked,
     LoadPointsFromFileChecked,
 )
+from gemini_det3d.datasets.transforms.sensors import (
+    ModalityDropout,
+    PackSensorInputs,
+    SensorSwitch,
+)
 
-__all__ = ["LoadImageFromFileChecked", "LoadPointsFromFileChecked"]
+__all__ = [
+    "LoadImageFromFileChecked",
+    "LoadPointsFromFileChecked",
+    "ModalityDropout",
+    "PackSensorInputs",
+    "SensorSwitch",
+]

@@ -8,10 +8,14 @@ from mmdet3d.models.detectors import DynamicMVXFasterRCNN
 from mmdet3d.registry import MODELS
 from torch import Tensor
 
+from gemini_det3d.models.auxiliary import WithAuxiliaryLosses
+
 
 @MODELS.register_module(force=True)
-class GeminiMVXNet(DynamicMVXFasterRCNN):
+class GeminiMVXNet(WithAuxiliaryLosses, DynamicMVXFasterRCNN):
     """``DynamicMVXFasterRCNN`` with the same arguments and parameter names.
+
+    The losses of the fusion operators inside are part of its losses.
 
     The original takes the number of frames from the last point's batch index, so an empty last
     frame shortens the batch and an empty batch is an IndexError. Here it is the number of frames.

@@ -21,7 +21,7 @@ from torch import Tensor, nn
 from gemini_det3d.fusion import StreamBlend
 from gemini_det3d.geometry import in_view, project, sample_maps
 from gemini_det3d.models.layers import SmallBatchNorm1d
-from gemini_det3d.models.metas import PROJECTION_KEY, image_geometry
+from gemini_det3d.models.metas import PROJECTION_KEY, image_geometry, sensor_masks
 from gemini_det3d.models.operators import build_operator
 
 
@@ -32,17 +32,21 @@ class PointSamples:
     Attributes:
         features: ``(N, C)``, zeros where the point is outside the padded image.
         valid: ``(N,)`` bool, whether the camera sees the point; None: take every row as seen.
+        counts: Points of each frame; they add up to N.
     """
 
     features: Tensor
     valid: Tensor | None
+    counts: tuple[int, ...]
 
 
 @MODELS.register_module(force=True)
 class PointFusionNeck(PointFusion):
     """mmdet3d's ``PointFusion`` with the sum replaced by any registered fusion operator.
 
-    Takes every argument of ``PointFusion`` and can stand wherever that can.
+    Takes every argument of ``PointFusion`` and can stand wherever that can. Points of a frame
+    whose camera is missing (``sensor_mask``, see :func:`gemini_det3d.models.metas.sensor_masks`)
+    read nothing of it.
 
     Args:
         img_channels: Channels of the image features, one number or one per level.
@@ -129,11 +133,24 @@ class PointFusionNeck(PointFusion):
         lidar = self.pts_transform(pts_feats)
         valid = samples.valid if samples else lidar.new_zeros(lidar.shape[0], dtype=torch.bool)
         camera = self._camera_tokens(samples, valid, lidar)
-        camera, lidar = self.operator(camera, lidar, valid)
+        camera, lidar = self._operate(camera, lidar, valid, samples)
         fused = self.blend(camera, lidar, first_exists=valid)
         if self.activate_out:
             fused = F.relu(fused)
         return self.fuse_conv(fused) if self.fuse_out else fused
+
+    def _operate(
+        self, camera: Tensor, lidar: Tensor, valid: Tensor | None, samples: PointSamples | None
+    ) -> tuple[Tensor, Tensor]:
+        """The operator on both streams, frame by frame where it would mix their tokens."""
+        if samples is None or not self.operator.mixes_tokens:
+            return self.operator(camera, lidar, valid)
+        counts = list(samples.counts)
+        masks = [None] * len(counts) if valid is None else valid.split(counts)
+        frames = zip(camera.split(counts), lidar.split(counts), masks)
+        fused = [self.operator(*frame) for frame in frames]
+        cameras, lidars = zip(*fused)
+        return torch.cat(cameras), torch.cat(lidars)
 
     def lateral(self, img_feats: Sequence[Tensor]) -> list[Tensor]:
         """The pyramid's levels as this neck reads them: L maps ``(B, C, h, w)``."""
@@ -192,7 +209,8 @@ def sample_shared(
         padding_mode=first.padding_mode,
         align_corners=first.align_corners,
     )
-    return [PointSamples(columns, valid) for columns in _columns_of(sampled, laterals)]
+    counts = tuple(map(len, pts))
+    return [PointSamples(columns, valid, counts) for columns in _columns_of(sampled, laterals)]
 
 
 def sampling_key(neck: nn.Module) -> tuple | None:
@@ -213,15 +231,15 @@ def sampling_key(neck: nn.Module) -> tuple | None:
 def _locate(neck: PointFusionNeck, pts: Sequence[Tensor], metas: Sequence) -> tuple:
     """Pixels of each frame's points, which of them are seen, and the padded image's size."""
     geometries = [image_geometry(meta, neck.coord_type, neck.meta_defaults) for meta in metas]
+    has_camera = sensor_masks(metas)[0][:, 0].tolist()
+    takes_all = neck.outside_image == "zeros"
     pixels, valid = [], []
-    for points, geometry in zip(pts, geometries):
+    for points, geometry, exists in zip(pts, geometries, has_camera):
         uv, depth = project(points[:, :3], geometry.matrix)
         pixels.append(uv)
-        valid.append(in_view(uv, depth, *geometry.size))
+        valid.append((takes_all | in_view(uv, depth, *geometry.size)) & exists)
     padded = geometries[0].padded_size
-    if neck.outside_image == "zeros":
-        return pixels, None, padded
-    return pixels, torch.cat(valid), padded
+    return pixels, None if takes_all and all(has_camera) else torch.cat(valid), padded
 
 
 def _columns_of(sampled: Tensor, laterals: Sequence[Sequence[Tensor]]) -> list[Tensor]:

@@ -17,6 +17,7 @@ from mmdet3d.models.voxel_encoders import DynamicVFE
 from mmdet3d.registry import MODELS
 from torch import Tensor, nn
 
+from gemini_det3d.models.metas import lidar_mask
 from gemini_det3d.models.necks.point_fusion import sample_shared, sampling_key
 from gemini_det3d.ops import VoxelIndex, scatter_max, scatter_mean
 
@@ -79,13 +80,14 @@ class GeminiDynamicVFE(DynamicVFE):
                 left out.
             points: B tensors ``(N_b, C)``, the same points per frame.
             img_feats: Pyramid of ``(B, C, h, w)`` maps, or None without a camera.
-            img_metas: Metadata of the B frames.
+            img_metas: Metadata of the B frames. The points of a frame whose ``sensor_mask`` says
+                that it has no LiDAR are left out.
 
         Returns:
             ``(M, C')`` features and ``(M, 4)`` coordinates of the voxels, or ``(N', C')`` features
             of the kept points with ``return_point_feats``.
         """
-        features, coors, points = _inside(features, coors, points)
+        features, coors, points = _existing(features, coors, points, img_metas)
         index = VoxelIndex.from_coors(coors)
         fuse = self._fusers(img_feats, points, img_metas)
         tokens = self._decorated(features, coors, index)
@@ -139,9 +141,13 @@ def _fuser_of(neck: nn.Module, img_feats: Any, points: Any, metas: Any) -> Any:
     return lambda feats: neck(img_feats, points, feats, metas)
 
 
-def _inside(features: Tensor, coors: Tensor, points: Any) -> tuple:
-    """Leave out points with a negative coordinate, in the flat tensors and per frame."""
+def _existing(features: Tensor, coors: Tensor, points: Any, metas: Any) -> tuple:
+    """Leave out points with a negative coordinate and those of a missing LiDAR."""
     kept = (coors >= 0).all(dim=1)
+    if metas is not None:
+        has_lidar = lidar_mask(metas)
+        if not bool(has_lidar.all()):
+            kept &= has_lidar.to(kept.device)[coors[:, 0].long()]
     if bool(kept.all()):
         return features, coors, points
     if points is not None:
