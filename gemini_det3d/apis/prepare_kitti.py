@@ -16,10 +16,10 @@ from pathlib import Path
 from tqdm import tqdm
 
 from gemini_det3d.apis.config import ConfigError
-from gemini_det3d.apis.kitti_check import KITTI_CLASSES, FrameChecker, FrameReport
-from gemini_det3d.apis.kitti_convert import convert, is_complete
-from gemini_det3d.apis.kitti_report import TreeReport, load_known
-from gemini_det3d.apis.kitti_splits import Splits, read_splits
+from gemini_det3d.apis.kitti.check import KITTI_CLASSES, FrameChecker, FrameReport
+from gemini_det3d.apis.kitti.convert import convert, is_complete
+from gemini_det3d.apis.kitti.report import TreeReport, load_known
+from gemini_det3d.apis.kitti.splits import Splits, read_splits
 from gemini_det3d.formats.errors import FormatError
 
 EPILOG = """\

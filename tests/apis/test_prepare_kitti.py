@@ -13,9 +13,9 @@ import pytest
 from PIL import Image
 
 from gemini_det3d.apis.config import ConfigError
-from gemini_det3d.apis.kitti_canonical import canonical_calibration, canonical_labels
-from gemini_det3d.apis.kitti_check import FrameChecker
-from gemini_det3d.apis.kitti_splits import read_splits
+from gemini_det3d.apis.kitti.canonical import canonical_calibration, canonical_labels
+from gemini_det3d.apis.kitti.check import FrameChecker
+from gemini_det3d.apis.kitti.splits import read_splits
 from gemini_det3d.apis.prepare_kitti import Options, check_tree, prepare_kitti
 from gemini_det3d.formats.boxes import project_box_outlines
 from gemini_det3d.formats.errors import FormatError
@@ -464,10 +464,10 @@ def test_mmdet3d_loads_a_frame_of_the_converted_tree(converted):
 
 
 def test_failing_converter_is_one_line_and_leaves_its_words(tree, monkeypatch):
-    from gemini_det3d.apis import kitti_convert
+    from gemini_det3d.apis.kitti import convert as converting
 
     pytest.importorskip("mmdet3d", exc_type=ImportError)
-    monkeypatch.setattr(kitti_convert, "_CHILD", "print('step: x'); raise OSError('disk full')")
+    monkeypatch.setattr(converting, "_CHILD", "print('step: x'); raise OSError('disk full')")
     with pytest.raises(FormatError, match=r"converter failed \(OSError: disk full\)") as error:
         prepare_kitti(Options(tree))
     assert "disk full" in (tree / "kitti_convert.log").read_text()

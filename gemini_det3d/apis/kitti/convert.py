@@ -22,14 +22,14 @@ from tqdm import tqdm
 
 import gemini_det3d
 from gemini_det3d.apis.config import mmdet3d_mim
-from gemini_det3d.apis.kitti_canonical import canonical_calibration, canonical_labels
-from gemini_det3d.apis.kitti_check import FILES
-from gemini_det3d.apis.kitti_report import TreeReport
-from gemini_det3d.apis.kitti_splits import Splits
+from gemini_det3d.apis.kitti.canonical import canonical_calibration, canonical_labels
+from gemini_det3d.apis.kitti.check import FILES
+from gemini_det3d.apis.kitti.report import TreeReport
+from gemini_det3d.apis.kitti.splits import Splits
 from gemini_det3d.formats.errors import FormatError
 
 INFO_FILES = tuple(f"kitti_infos_{split}.pkl" for split in ("train", "val", "trainval", "test"))
-_CHILD = "from gemini_det3d.apis.kitti_convert_child import main; main()"
+_CHILD = "from gemini_det3d.apis.kitti.convert_child import main; main()"
 
 
 def convert(

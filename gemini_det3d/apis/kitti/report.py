@@ -14,9 +14,9 @@ from pathlib import Path
 
 import numpy as np
 
-from gemini_det3d.apis.kitti_check import Finding, FrameReport
-from gemini_det3d.apis.kitti_check_objects import DIFFICULTIES
-from gemini_det3d.apis.kitti_splits import SPLITS, Splits
+from gemini_det3d.apis.kitti.check import Finding, FrameReport
+from gemini_det3d.apis.kitti.check_objects import DIFFICULTIES
+from gemini_det3d.apis.kitti.splits import SPLITS, Splits
 
 # Raised whenever a check changes, so that no finding of an older one is taken over.
 _REPORT_VERSION = 1

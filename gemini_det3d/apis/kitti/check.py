@@ -13,8 +13,8 @@ from pathlib import Path
 
 import numpy as np
 
-from gemini_det3d.apis.kitti_canonical import canonical_calibration, canonical_labels
-from gemini_det3d.apis.kitti_check_objects import check_objects
+from gemini_det3d.apis.kitti.canonical import canonical_calibration, canonical_labels
+from gemini_det3d.apis.kitti.check_objects import check_objects
 from gemini_det3d.formats.boxes import project_points
 from gemini_det3d.formats.kitti import (
     Calibration,
