@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 from collections.abc import Sequence
 from pathlib import Path
@@ -65,15 +66,16 @@ def parse_numbers(path: str | os.PathLike, words: Sequence[str], where: str) -> 
     Raises:
         FormatError: A word is not a number, or is NaN or infinite.
     """
-    values = np.empty(len(words), dtype=np.float64)
-    for index, word in enumerate(words):
+    values = []
+    for word in words:
         try:
-            values[index] = float(word)
+            number = float(word)
         except ValueError:
             raise FormatError(path, f"{where}: {word!r} is not a number") from None
-        if not np.isfinite(values[index]):
+        if not math.isfinite(number):
             raise FormatError(path, f"{where}: {word!r} is not finite")
-    return values
+        values.append(number)
+    return np.array(values, dtype=np.float64)
 
 
 def write_text(path: str | os.PathLike, text: str) -> None:
