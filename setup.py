@@ -10,6 +10,7 @@ from setuptools import find_packages, setup
 from setuptools.command.build_py import build_py
 
 ROOT = Path(__file__).resolve().parent
+ONNX = ["onnx==1.23.2", "onnxruntime==1.31.1", "onnxscript==0.7.2", "ml_dtypes==0.5.4"]
 
 
 class BuildWithConfigs(build_py):
@@ -44,9 +45,9 @@ setup(
     extras_require={
         "mmdet3d": ["mmengine>=0.10.7", "mmcv==2.1.0", "mmdet==3.3.0", "mmdet3d==1.4.0"],
         "spconv": ["spconv==2.3.8"],
-        "triton": ["triton==3.6.0"],
-        "onnx": ["onnx==1.23.2", "onnxruntime==1.31.1", "onnxscript==0.7.2", "ml_dtypes==0.5.4"],
-        "test": ["pytest==9.2.0"],
+        "triton": ["triton>=3.6"],  # not pinned: a CUDA build of torch brings the one it needs
+        "onnx": ONNX,
+        "test": ["pytest==9.2.0", "hypothesis==6.170.15", *ONNX],
         "lint": ["ruff==0.17.6", "pyright==1.1.414", "import-linter==2.16"],
     },
     entry_points={"console_scripts": ["gemini-det3d=gemini_det3d.cli:main"]},

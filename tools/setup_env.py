@@ -98,7 +98,7 @@ def install(venv: Path, choice: dict[str, str]) -> None:
         pip(python, constraints, *(choice["SPCONV"] or "spconv").split())
     install_mmcv(python, constraints, choice["MMCV"])
     say("installing gemini_det3d")
-    pip(python, constraints, "--no-build-isolation", "-e", f"{ROOT}[test,lint,onnx]")
+    pip(python, constraints, "--no-build-isolation", "-e", f"{ROOT}[test,lint,triton]")
 
 
 def install_mmcv(python: Path, constraints: Path, choice: str) -> None:

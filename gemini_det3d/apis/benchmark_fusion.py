@@ -8,7 +8,7 @@ from pathlib import Path
 
 from .fusion_bench.cases import Case, growth_cases, headline_cases, shape_grid
 
-_ROUNDS, _QUICK_ROUNDS = 15, 5
+_ROUNDS, _QUICK_ROUNDS = 9, 3
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -46,8 +46,8 @@ def measure(
     """All rows of the benchmark; shows progress.
 
     Args:
-        is_quick: A third of the shapes and fewer rounds: under two minutes on two cores.
-        rounds: Timed rounds a case; None: 15, or 5 in a hurry.
+        is_quick: Fewer shapes and rounds: under two minutes on two cores.
+        rounds: Timed rounds a case; None: 9, or 3 in a hurry.
         only: Measure only cases whose name holds this text.
         device: "cpu" or "cuda".
         seed: Of parameters and inputs.

@@ -5,6 +5,9 @@ All forms compute the same function; `functional` defines it.
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from importlib.util import find_spec
+
 import torch
 from torch import Tensor
 
@@ -14,9 +17,10 @@ from .compact import compact_fusion
 
 __all__ = ["BACKENDS", "check_backend", "run_backend"]
 
-BACKENDS = ("auto", "plain", "compact", "blockwise")
+BACKENDS = ("auto", "plain", "compact", "blockwise", "fused")
 _HALVES = (torch.float16, torch.bfloat16)
 _HAS_CUSTOM_OPERATORS = hasattr(torch.library, "custom_op")  # PyTorch 2.4 and later
+_HAS_TRITON = find_spec("triton") is not None
 _FEW_ELEMENTS = 1 << 16  # N C up to which `compact` was measured to beat `blockwise`
 
 
@@ -41,14 +45,16 @@ def check_backend(backend: str, is_complete: bool) -> None:
     """
     if backend not in BACKENDS:
         raise ValueError(f"GeminiFusion: backend must be one of {BACKENDS}, got {backend!r}")
-    if backend in ("compact", "blockwise") and not is_complete:
+    if backend in ("compact", "blockwise", "fused") and not is_complete:
         raise ValueError(
             f"GeminiFusion: backend={backend!r} needs with_noise=True and with_relation=True"
         )
-    if backend == "blockwise" and not _HAS_CUSTOM_OPERATORS:
+    if backend in ("blockwise", "fused") and not _HAS_CUSTOM_OPERATORS:
         raise ValueError(
             f"GeminiFusion: backend={backend!r} needs PyTorch 2.4, this is {torch.__version__}"
         )
+    if backend == "fused" and not _HAS_TRITON:
+        raise ValueError("GeminiFusion: backend='fused' needs Triton: pip install triton")
 
 
 def run_backend(
@@ -82,9 +88,10 @@ def run_backend(
     if backend == "blockwise":
         options = (with_recompute, block_tokens)
         return _blockwise(first, second, parameters, num_heads, valid, *options)
-    if backend == "compact":
+    if backend in ("compact", "fused"):
+        fuse = compact_fusion if backend == "compact" else _load_fused()
         seen = hide(first, valid), hide(second, valid)
-        fused_first, fused_second = compact_fusion(*seen, parameters, num_heads)
+        fused_first, fused_second = fuse(*seen, parameters, num_heads)
         return keep_own(valid, fused_first, first), keep_own(valid, fused_second, second)
     return gemini_fusion(first, second, parameters, num_heads, valid)
 
@@ -97,11 +104,20 @@ def _choose(first: Tensor, parameters: FusionParameters) -> str:
     """
     if any(tensor is None for tensor in parameters) or _is_exporting():
         return "plain"
-    if first.device.type != "cpu" or not _HAS_CUSTOM_OPERATORS:
+    if not _HAS_CUSTOM_OPERATORS:
         return "compact"
+    if first.device.type != "cpu":
+        is_fused = first.device.type == "cuda" and _HAS_TRITON and first.dtype != torch.float64
+        return "fused" if is_fused else "compact"
     if not torch.compiler.is_compiling() and first.numel() <= _FEW_ELEMENTS:
         return "compact"
     return "blockwise"
+
+
+def _load_fused() -> Callable[..., tuple[Tensor, Tensor]]:
+    from .fused import fused_fusion  # imports Triton
+
+    return fused_fusion
 
 
 def _is_exporting() -> bool:

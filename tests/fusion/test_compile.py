@@ -1,0 +1,125 @@
+"""Compiling and exporting: one graph, dynamic numbers of tokens, ONNX."""
+
+from __future__ import annotations
+
+from importlib.util import find_spec
+
+import pytest
+import torch
+from reference import random_released
+from torch.testing import assert_close
+
+from gemini_det3d.fusion import GeminiFusion
+
+DIM, HEADS = 16, 4
+BACKENDS = ("auto", "plain", "compact", "blockwise")
+
+
+@pytest.fixture
+def operator() -> GeminiFusion:
+    return GeminiFusion.from_released(random_released(DIM), HEADS).float()
+
+
+@pytest.fixture
+def streams(make):
+    def draw(*shape: int, grad: bool = False):
+        return [make(*shape, DIM, dtype=torch.float32, grad=grad) for _ in range(2)]
+
+    return draw
+
+
+@pytest.fixture(autouse=True)
+def _fresh_compiler():
+    torch.compiler.reset()
+
+
+class CountGraphs:
+    """A compiler that only counts and runs what it is given."""
+
+    def __init__(self) -> None:
+        self.graphs = 0
+
+    def __call__(self, module, inputs):
+        self.graphs += 1
+        return module.forward
+
+
+@pytest.mark.parametrize("backend", BACKENDS)
+def test_compiler_sees_no_graph_break(operator, streams, backend):
+    operator.backend = backend
+    valid = torch.tensor([True, False, True, True, True])
+    compiled = torch.compile(operator, backend=CountGraphs(), fullgraph=True)
+    inputs = (*streams(5), valid)
+    assert_close(compiled(*inputs), operator(*inputs))
+
+
+def test_any_number_of_tokens_needs_two_graphs_at_most(operator, streams):
+    counter = CountGraphs()
+    compiled = torch.compile(operator, backend=counter, fullgraph=True)
+    for num_tokens in (7, 31, 400, 9001, 12):
+        inputs = streams(num_tokens)
+        assert_close(compiled(*inputs), operator(*inputs))
+    assert counter.graphs <= 2
+
+
+@pytest.mark.parametrize("backend", ["compact", "blockwise"])
+def test_compiled_training_gives_the_same_gradients(operator, streams, backend):
+    operator.backend = backend
+    compiled = torch.compile(operator, backend="aot_eager", fullgraph=True)
+    inputs = streams(37, grad=True)
+    tensors = [*inputs, *operator.parameters()]
+    wanted = torch.autograd.grad(sum(f.square().sum() for f in operator(*inputs)), tensors)
+    found = torch.autograd.grad(sum(f.square().sum() for f in compiled(*inputs)), tensors)
+    assert_close(found, wanted, rtol=1e-4, atol=1e-4)
+
+
+def test_exported_program_runs_without_this_package(operator, streams):
+    tokens = torch.export.Dim("tokens")
+    dynamic = {"first": {0: tokens}, "second": {0: tokens}, "valid": {0: tokens}}
+    valid = torch.arange(9) > 2
+    program = torch.export.export(operator, (*streams(9), valid), dynamic_shapes=dynamic)
+    assert not any("gemini_det3d" in str(node.target) for node in program.graph.nodes)
+    inputs = (*streams(23), torch.arange(23) % 3 > 0)
+    assert_close(program.module()(*inputs), operator(*inputs))
+
+
+def test_custom_operator_itself_can_be_exported(operator, streams):
+    operator.backend = "blockwise"
+    tokens = torch.export.Dim("tokens")
+    dynamic = {"first": {0: tokens}, "second": {0: tokens}}
+    program = torch.export.export(operator, tuple(streams(9)), dynamic_shapes=dynamic)
+    assert any("gemini_det3d.fuse" in str(node.target) for node in program.graph.nodes)
+    inputs = streams(23)
+    assert_close(program.module()(*inputs), operator(*inputs))
+
+
+class OnMaps(torch.nn.Module):
+    """The operator on maps (B, C, H, W)."""
+
+    def __init__(self, operator: GeminiFusion) -> None:
+        super().__init__()
+        self.operator = operator
+
+    def forward(self, first, second):
+        fused = self.operator(first.permute(0, 2, 3, 1), second.permute(0, 2, 3, 1))
+        return tuple(stream.permute(0, 3, 1, 2) for stream in fused)
+
+
+@pytest.mark.skipif(
+    find_spec("onnxruntime") is None or find_spec("onnxscript") is None,
+    reason="onnxruntime or onnxscript is not installed",
+)
+@pytest.mark.parametrize("is_map", [False, True])
+def test_onnx_gives_the_same_numbers(operator, make, tmp_path, is_map):
+    import onnxruntime
+
+    shape = (2, DIM, 3, 5) if is_map else (2, 7, DIM)
+    inputs = tuple(make(*shape, dtype=torch.float32) for _ in range(2))
+    module = OnMaps(operator) if is_map else operator
+    path = tmp_path / "fusion.onnx"
+    torch.onnx.export(module.eval(), inputs, path, dynamo=True, verbose=False)
+    session = onnxruntime.InferenceSession(path, providers=["CPUExecutionProvider"])
+    names = [node.name for node in session.get_inputs()]
+    found = session.run(None, {name: t.numpy() for name, t in zip(names, inputs)})
+    for array, wanted in zip(found, module(*inputs)):
+        assert_close(torch.from_numpy(array), wanted.detach(), rtol=0, atol=1e-5)
