@@ -1,8 +1,8 @@
 """Augmentations as matrices, so that undoing them is one inverse.
 
 mmdet3d augments points step by step and records the steps ("R" rotate, "S" scale, "T" translate,
-"HF"/"VF" flips) in ``transformation_3d_flow``; images are resized, cropped, then flipped. Both are
-affine, so each becomes one matrix and the whole way from an augmented point to an augmented pixel
+"HF"/"VF" flips) in ``transformation_3d_flow``; images are resized, cropped, flipped, and perhaps
+rotated. Both are affine, so each becomes one matrix and the whole way from an augmented point to an augmented pixel
 is a single product (see :func:`gemini_det3d.geometry.point_to_pixel_matrix`).
 
 Shapes: ``(4, 4)`` acts on homogeneous columns ``[x, y, z, 1]``, ``(3, 3)`` on ``[u, v, 1]``.
@@ -11,6 +11,7 @@ All float64: the matrices are tiny and rounding here would move every pixel.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 
 import torch
@@ -63,8 +64,10 @@ def image_matrix(
     crop_offset: Sequence[float] = (0.0, 0.0),
     flip: bool = False,
     width_px: float | None = None,
+    rotation_rad: float = 0.0,
+    height_px: float | None = None,
 ) -> Tensor:
-    """Matrix of an image augmentation: resize, then crop, then horizontal flip.
+    """Matrix of an image augmentation: resize, then crop, then horizontal flip, then rotation.
 
     Pixel coordinates are continuous with the image's left edge at 0 and right edge at its width,
     so a resize is a plain factor and a flip is ``width - u``, both exact.
@@ -74,23 +77,35 @@ def image_matrix(
         crop_offset: ``(left, top)`` of the crop in pixels of the resized image.
         flip: Whether the image was mirrored left to right.
         width_px: Width of the image when it was flipped (after the crop, before padding).
+        rotation_rad: Angle about the image's centre, from u towards v (clockwise as seen).
+        height_px: Height of the image when it was rotated.
 
     Returns:
         ``(3, 3)`` float64, original pixel -> augmented pixel.
 
     Raises:
-        ValueError: ``flip`` without ``width_px``.
+        ValueError: ``flip`` without ``width_px``, or a rotation without both sizes.
     """
     matrix = torch.tensor(
         [[scale[0], 0, -crop_offset[0]], [0, scale[1], -crop_offset[1]], [0, 0, 1]],
         dtype=torch.float64,
     )
-    if not flip:
-        return matrix
-    if width_px is None:
-        raise ValueError("a flipped image needs width_px")
-    mirror = torch.tensor([[-1, 0, width_px], [0, 1, 0], [0, 0, 1]], dtype=torch.float64)
-    return mirror @ matrix
+    if flip:
+        if width_px is None:
+            raise ValueError("a flipped image needs width_px")
+        mirror = torch.tensor([[-1, 0, width_px], [0, 1, 0], [0, 0, 1]], dtype=torch.float64)
+        matrix = mirror @ matrix
+    if rotation_rad:
+        if width_px is None or height_px is None:
+            raise ValueError("a rotated image needs width_px and height_px")
+        matrix = _rotation_about(width_px / 2, height_px / 2, rotation_rad) @ matrix
+    return matrix
+
+
+def _rotation_about(u: float, v: float, angle_rad: float) -> Tensor:
+    c, s = math.cos(angle_rad), math.sin(angle_rad)
+    rows = [[c, -s, u - c * u + s * v], [s, c, v - s * u - c * v], [0, 0, 1]]
+    return torch.tensor(rows, dtype=torch.float64)
 
 
 def _step_matrix(step: str, values: dict, coord_type: str) -> Tensor:

@@ -1,0 +1,138 @@
+"""From pixels to points: the inverse of projection, with a distribution over depth.
+
+A pixel says nothing of its depth, so it is lifted to several points along its ray, one per depth
+bin, each with the bin's probability (Philion & Fidler, ECCV 2020). LiDAR points that fall into
+the pixel measure its depth.
+
+Shapes: D depth bins, h x w cells of a feature map that covers a padded image of H x W pixels.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from .projection import in_view, project
+
+
+@dataclass(frozen=True)
+class DepthBins:
+    """Depths ``near_m`` to ``far_m`` in equal bins of ``step_m``; the far end is outside.
+
+    Raises:
+        ValueError: The bins do not lie in front of the camera, or do not fill the range.
+    """
+
+    near_m: float
+    far_m: float
+    step_m: float
+
+    def __post_init__(self) -> None:
+        """Refuse bins that cannot be."""
+        if not 0 <= self.near_m < self.far_m or self.step_m <= 0:
+            raise ValueError(
+                f"depth_m must be (near, far, step) with 0 <= near < far and step > 0, got "
+                f"({self.near_m}, {self.far_m}, {self.step_m})"
+            )
+        count = (self.far_m - self.near_m) / self.step_m
+        if abs(count - round(count)) > 1e-3:
+            raise ValueError(
+                f"depth_m: {self.near_m} to {self.far_m} m is {count:.3f} bins of {self.step_m} "
+                "m; it must be a whole number"
+            )
+
+    def __len__(self) -> int:
+        """Number of bins D."""
+        return round((self.far_m - self.near_m) / self.step_m)
+
+    def centres(self, device: torch.device | None = None) -> Tensor:
+        """``(D,)`` metres, float64."""
+        steps = torch.arange(len(self), dtype=torch.float64, device=device)
+        return self.near_m + (steps + 0.5) * self.step_m
+
+    def bin_of(self, depth: Tensor) -> Tensor:
+        """Bin of each depth, int64; -1 outside the range and for NaN."""
+        position = (depth - self.near_m) / self.step_m
+        inside = (position >= 0) & (position < len(self))
+        return torch.where(inside, torch.where(inside, position, 0).floor().long(), -1)
+
+
+def feature_pixels(
+    feature_size: tuple[int, int],
+    padded_size: tuple[int, int],
+    device: torch.device | None = None,
+) -> Tensor:
+    """Where the centres of a feature map's cells lie in the padded image.
+
+    Args:
+        feature_size: ``(h, w)``.
+        padded_size: ``(H, W)`` pixels that the map covers.
+        device: Of the result.
+
+    Returns:
+        ``(h, w, 2)`` pixels (u, v), float64.
+    """
+    (h, w), (height, width) = feature_size, padded_size
+    u = (torch.arange(w, dtype=torch.float64, device=device) + 0.5) * (width / w)
+    v = (torch.arange(h, dtype=torch.float64, device=device) + 0.5) * (height / h)
+    return torch.stack([u.expand(h, w), v[:, None].expand(h, w)], dim=-1)
+
+
+def lift_pixels(pixels: Tensor, depths: Tensor, matrix: Tensor) -> Tensor:
+    """The points that project to the pixels at the depths: the inverse of ``project``.
+
+    Args:
+        pixels: ``(..., 2)`` pixels of the augmented image.
+        depths: ``(D,)`` metres along the camera's axis.
+        matrix: ``(3, 4)``, augmented point -> augmented pixel (times depth).
+
+    Returns:
+        ``(D, ..., 3)`` augmented points, float64.
+
+    Raises:
+        ValueError: The projection cannot be inverted.
+    """
+    matrix = matrix.to(pixels.device, torch.float64)
+    determinant = torch.linalg.det(matrix[:, :3])
+    if not torch.isfinite(determinant) or determinant == 0:
+        raise ValueError("the projection cannot be inverted: its matrix is singular")
+    pixels, depths = pixels.double(), depths.to(pixels.device, torch.float64)
+    rays = torch.cat([pixels, torch.ones_like(pixels[..., :1])], dim=-1)
+    scaled = depths.view(-1, *[1] * rays.dim()) * rays  # (D, ..., 3)
+    return (scaled - matrix[:, 3]) @ torch.linalg.inv(matrix[:, :3]).T
+
+
+def measured_depth(
+    points: Tensor,
+    matrix: Tensor,
+    size: tuple[int, int],
+    padded_size: tuple[int, int],
+    feature_size: tuple[int, int],
+    bins: DepthBins,
+) -> Tensor:
+    """What LiDAR points say of each feature cell's depth.
+
+    Args:
+        points: ``(N, 3 or more)`` augmented points.
+        matrix: ``(3, 4)``, augmented point -> augmented pixel (times depth).
+        size: ``(height, width)`` of the image without padding.
+        padded_size: ``(H, W)`` pixels that the feature map covers.
+        feature_size: ``(h, w)``.
+        bins: Depth bins.
+
+    Returns:
+        ``(D, h, w)`` float32: share of the cell's points in each bin; all zeros where there is
+        no point.
+    """
+    (h, w), (height, width) = feature_size, padded_size
+    pixels, depth = project(points[:, :3], matrix)
+    depth_bin = bins.bin_of(depth)
+    kept = in_view(pixels, depth, *size) & (depth_bin >= 0)
+    pixels, depth_bin = pixels[kept], depth_bin[kept]
+    column = (pixels[:, 0] * (w / width)).long().clamp(max=w - 1)
+    row = (pixels[:, 1] * (h / height)).long().clamp(max=h - 1)
+    place = (depth_bin * h + row) * w + column
+    count = torch.bincount(place, minlength=len(bins) * h * w).view(len(bins), h, w).float()
+    return count / count.sum(dim=0).clamp(min=1)
