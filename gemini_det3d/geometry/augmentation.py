@@ -2,8 +2,8 @@
 
 mmdet3d augments points step by step and records the steps ("R" rotate, "S" scale, "T" translate,
 "HF"/"VF" flips) in ``transformation_3d_flow``; images are resized, cropped, flipped, and perhaps
-rotated. Both are affine, so each becomes one matrix and the whole way from an augmented point to an augmented pixel
-is a single product (see :func:`gemini_det3d.geometry.point_to_pixel_matrix`).
+rotated. Both are affine, so each becomes one matrix and the whole way from an augmented point to an
+augmented pixel is a single product (see :func:`gemini_det3d.geometry.point_to_pixel_matrix`).
 
 Shapes: ``(4, 4)`` acts on homogeneous columns ``[x, y, z, 1]``, ``(3, 3)`` on ``[u, v, 1]``.
 All float64: the matrices are tiny and rounding here would move every pixel.

@@ -4,7 +4,7 @@ from .auxiliary import WithAuxiliaryLosses, auxiliary_losses
 from .detectors import GeminiMVXNet
 from .layers import SmallBatchNorm1d
 from .middle_encoders import GeminiSparseEncoder
-from .necks import PointFusionNeck
+from .necks import MapFusionNeck, PointFusionNeck
 from .operators import OPERATORS, build_operator
 from .voxel_encoders import GeminiDynamicVFE
 
@@ -13,6 +13,7 @@ __all__ = [
     "GeminiDynamicVFE",
     "GeminiMVXNet",
     "GeminiSparseEncoder",
+    "MapFusionNeck",
     "PointFusionNeck",
     "SmallBatchNorm1d",
     "WithAuxiliaryLosses",

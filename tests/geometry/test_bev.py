@@ -1,4 +1,4 @@
-"""A pixel of known depth lands in the cell computed by hand, however image and points were moved."""
+"""A pixel of known depth lands in the cell computed by hand, however both were augmented."""
 
 from __future__ import annotations
 
