@@ -1,6 +1,7 @@
 """Everything that mmdet3d's registry builds; importing it registers it."""
 
 from .auxiliary import WithAuxiliaryLosses, auxiliary_losses
+from .backbones import GeminiMiT, GeminiSwin
 from .detectors import GeminiMVXNet
 from .layers import SmallBatchNorm1d
 from .middle_encoders import GeminiSparseEncoder
@@ -12,7 +13,9 @@ __all__ = [
     "OPERATORS",
     "GeminiDynamicVFE",
     "GeminiMVXNet",
+    "GeminiMiT",
     "GeminiSparseEncoder",
+    "GeminiSwin",
     "MapFusionNeck",
     "PointFusionNeck",
     "SmallBatchNorm1d",

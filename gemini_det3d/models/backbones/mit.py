@@ -1,0 +1,283 @@
+"""Mix Transformer (SegFormer, Xie et al., NeurIPS 2021) of several streams with a fusion slot.
+
+Streams share all weights but the LayerNorms, as in the released segmentors. Shape shorthand:
+B images, H x W map, C channels, h heads; maps are ``(B, H, W, C)``.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from mmdet3d.registry import MODELS
+from torch import Tensor, nn
+
+from gemini_det3d.fusion import FusionOperator
+from gemini_det3d.models.backbones.base import FusionBackbone, FusionStage
+from gemini_det3d.models.backbones.layers import (
+    ModalityHub,
+    convolve,
+    drop_path,
+    fuse,
+    modality_norms,
+)
+from gemini_det3d.models.backbones.slot import build_slot, plan_slots
+
+_NARROW, _WIDE = (32, 64, 160, 256), (64, 128, 320, 512)
+ARCHITECTURES = {
+    "b0": (_NARROW, (2, 2, 2, 2)),
+    "b1": (_WIDE, (2, 2, 2, 2)),
+    "b2": (_WIDE, (3, 4, 6, 3)),
+    "b3": (_WIDE, (3, 4, 18, 3)),
+    "b4": (_WIDE, (3, 8, 27, 3)),
+    "b5": (_WIDE, (3, 6, 40, 3)),
+}
+"""Channels and blocks of each stage."""
+
+
+class OverlapPatchEmbed(nn.Module):
+    """Strided convolution with overlap, then the norm of the modality.
+
+    Args:
+        in_dim: Channels before.
+        dim: Channels after.
+        patch: Size of the kernel; padded so that the stride alone decides the size.
+        stride: Step of the kernel.
+        num_modalities: Norms.
+    """
+
+    def __init__(self, in_dim: int, dim: int, patch: int, stride: int, num_modalities: int) -> None:
+        super().__init__()
+        self.proj = nn.Conv2d(in_dim, dim, patch, stride, padding=patch // 2)
+        self.norm = modality_norms(num_modalities, dim)
+
+    def forward(self, features: Tensor, modality: int) -> Tensor:
+        """``(B, H, W, C)`` -> ``(B, h, w, D)``, normed as the given modality."""
+        return self.norm[modality](convolve(self.proj, features))
+
+
+class MiTAttention(nn.Module):
+    """Self-attention on shortened keys, the fusion slot, then the shared output projection.
+
+    Args:
+        dim: Channels C.
+        num_heads: h, a divisor of C.
+        sr_ratio: Keys and values are taken from a map this much smaller on each side.
+        num_streams: Norms of the smaller map.
+        operator: Fuses the streams before the output projection; None: no fusion.
+    """
+
+    def __init__(
+        self,
+        dim: int,
+        num_heads: int,
+        sr_ratio: int = 1,
+        num_streams: int = 2,
+        operator: FusionOperator | None = None,
+    ) -> None:
+        super().__init__()
+        self.num_heads = num_heads
+        self.q = nn.Linear(dim, dim)
+        self.kv = nn.Linear(dim, 2 * dim)
+        self.proj = nn.Linear(dim, dim)
+        self.sr = nn.Conv2d(dim, dim, sr_ratio, stride=sr_ratio) if sr_ratio > 1 else None
+        self.norm = modality_norms(num_streams, dim) if sr_ratio > 1 else None
+        self.operator = operator
+
+    def forward(self, streams: Sequence[Tensor], valid: Tensor | None = None) -> list[Tensor]:
+        """Streams of ``(B, H, W, C)`` and ``(B,)`` of bool, or None -> the same shapes."""
+        read = [self._attend(x, stream) for stream, x in enumerate(streams)]
+        return [self.proj(x) for x in fuse(self.operator, read, valid)]
+
+    def _attend(self, x: Tensor, stream: int) -> Tensor:
+        short = x
+        if self.sr is not None:
+            short = self.norm[stream](convolve(self.sr, x))
+        key, value = self.kv(short).chunk(2, dim=-1)
+        heads = (
+            t.flatten(1, 2).unflatten(-1, (self.num_heads, -1)).transpose(1, 2)
+            for t in (self.q(x), key, value)
+        )  # (B, h, tokens, C / h)
+        read = F.scaled_dot_product_attention(*heads)
+        return read.transpose(1, 2).reshape(x.shape)
+
+
+class MixFeedForward(nn.Module):
+    """Two linear layers with a depthwise 3 x 3 convolution between: it tells places apart."""
+
+    def __init__(self, dim: int, hidden_dim: int) -> None:
+        super().__init__()
+        self.fc1 = nn.Linear(dim, hidden_dim)
+        self.dwconv = nn.Conv2d(hidden_dim, hidden_dim, 3, padding=1, groups=hidden_dim)
+        self.fc2 = nn.Linear(hidden_dim, dim)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """``(B, H, W, C)`` -> the same shape."""
+        return self.fc2(F.gelu(convolve(self.dwconv, self.fc1(x))))
+
+
+class MiTBlock(nn.Module):
+    """Attention with its fusion slot, and a feed-forward; both with residuals.
+
+    Args:
+        dim: Channels C.
+        num_heads: Of the self-attention.
+        sr_ratio: See `MiTAttention`.
+        mlp_ratio: Hidden channels of the feed-forward, in C.
+        drop_rate: Stochastic depth.
+        num_streams: Norms.
+        operator: See `MiTAttention`.
+    """
+
+    def __init__(
+        self,
+        dim: int,
+        num_heads: int,
+        sr_ratio: int = 1,
+        mlp_ratio: float = 4,
+        drop_rate: float = 0.0,
+        num_streams: int = 2,
+        operator: FusionOperator | None = None,
+    ) -> None:
+        super().__init__()
+        self.norm1 = modality_norms(num_streams, dim)
+        self.attn = MiTAttention(dim, num_heads, sr_ratio, num_streams, operator)
+        self.norm2 = modality_norms(num_streams, dim)
+        self.mlp = MixFeedForward(dim, int(dim * mlp_ratio))
+        self.drop_path = drop_path(drop_rate)
+
+    def forward(self, streams: Sequence[Tensor], valid: Tensor | None = None) -> list[Tensor]:
+        """Streams of ``(B, H, W, C)`` and ``(B,)`` of bool, or None -> the same shapes."""
+        read = self.attn([norm(x) for norm, x in zip(self.norm1, streams)], valid)
+        streams = [x + self.drop_path(y) for x, y in zip(streams, read)]
+        return [x + self.drop_path(self.mlp(norm(x))) for norm, x in zip(self.norm2, streams)]
+
+
+class MiTStage(FusionStage):
+    """A patch embedding, the hub, and blocks; see `FusionStage`."""
+
+    carries_norm = True
+
+    def __init__(self, embed: nn.Module, hub: ModalityHub, blocks: nn.ModuleList, dim: int) -> None:
+        super().__init__()
+        self.embed, self.hub, self.blocks = embed, hub, blocks
+        self.norms = modality_norms(len(blocks[0].norm1), dim)
+
+
+@MODELS.register_module(force=True)
+class GeminiMiT(FusionBackbone):
+    """Mix Transformer of one, two or more aligned modalities with fusion in its blocks.
+
+    Use: ``GeminiMiT("b3")([rgb, depth])`` gives two lists of four maps at 1/4 to 1/32. Another
+    operator: ``operator=dict(type="CrossAttentionFusion", num_heads=8)``. Other encoders are told
+    by numbers: any count of stages, for example five that halve (``patch_sizes=(3,) * 5,
+    strides=(2,) * 5``) with fusion at the end of each (``fuse_at="stage_ends"``). The parts
+    (`OverlapPatchEmbed`, `MiTBlock`, which fuses nothing when ``operator`` is None) can be built
+    into decoders.
+
+    Args:
+        arch: "b0" to "b5": channels and blocks; None: ``dims`` and ``depths`` tell them.
+        num_modalities: M; see `FusionBackbone`.
+        operator: Config of the operator in each slot; None: GeminiFusion with 8 heads.
+        last_k: Only the last k slots fuse; 0: none, None: all (paper, Table 8).
+        fuse_at: Slots in "every_block" or at "stage_ends".
+        dims: Channels of each stage.
+        depths: Blocks of each stage.
+        num_heads: Heads of the self-attention of each stage.
+        sr_ratios: How much smaller the keys' map is, each stage.
+        patch_sizes: Kernels of the patch embeddings.
+        strides: Their strides.
+        mlp_ratio: Hidden channels of the feed-forward, in C.
+        drop_path_rate: Stochastic depth of the last block; rises linearly from 0.
+        in_channels: Of every modality.
+        with_checkpoint: See `FusionBackbone`.
+        init_cfg: See `FusionBackbone`.
+
+    Raises:
+        ValueError: Arguments do not fit each other; the message names them.
+    """
+
+    def __init__(
+        self,
+        arch: str | None = None,
+        num_modalities: int = 2,
+        operator: Mapping[str, Any] | None = None,
+        last_k: int | None = None,
+        fuse_at: str = "every_block",
+        dims: Sequence[int] | None = None,
+        depths: Sequence[int] | None = None,
+        num_heads: Sequence[int] = (1, 2, 5, 8),
+        sr_ratios: Sequence[int] = (8, 4, 2, 1),
+        patch_sizes: Sequence[int] = (7, 3, 3, 3),
+        strides: Sequence[int] = (4, 2, 2, 2),
+        mlp_ratio: float = 4,
+        drop_path_rate: float = 0.0,
+        in_channels: int = 3,
+        with_checkpoint: bool = False,
+        init_cfg: dict | None = None,
+    ) -> None:
+        super().__init__(num_modalities, with_checkpoint, init_cfg)
+        self.dims, depths = _architecture(arch, dims, depths)
+        per_stage = dict(
+            depths=depths, num_heads=num_heads, sr_ratios=sr_ratios, patch_sizes=patch_sizes,
+            strides=strides,
+        )  # fmt: skip
+        _check_lengths(self.dims, per_stage)
+        _check_divisible(self.dims, num_heads)
+        slots = plan_slots(depths, last_k if num_modalities > 1 else 0, fuse_at)
+        rates = iter(torch.linspace(0, drop_path_rate, sum(depths)).tolist())
+        self.stages = nn.ModuleList()
+        for s, dim in enumerate(self.dims):
+            before = self.dims[s - 1] if s else in_channels
+            embed = OverlapPatchEmbed(before, dim, patch_sizes[s], strides[s], num_modalities)
+            blocks = nn.ModuleList(
+                MiTBlock(
+                    dim, num_heads[s], sr_ratios[s], mlp_ratio, next(rates), self.num_streams,
+                    build_slot(operator, dim, is_wanted),
+                )
+                for is_wanted in slots[s]
+            )  # fmt: skip
+            hub = ModalityHub(dim, num_modalities - 1)
+            self.stages.append(MiTStage(embed, hub, blocks, dim))
+        self.apply(init_mit_layer)
+
+
+def init_mit_layer(module: nn.Module) -> None:
+    """Start values of the released encoder: narrow linear layers, He's for convolutions."""
+    if isinstance(module, nn.Linear):
+        nn.init.trunc_normal_(module.weight, std=0.02)
+        if module.bias is not None:
+            nn.init.zeros_(module.bias)
+    elif isinstance(module, nn.Conv2d):
+        fan_out = module.kernel_size[0] * module.kernel_size[1] * module.out_channels
+        nn.init.normal_(module.weight, std=math.sqrt(2.0 / (fan_out // module.groups)))
+        if module.bias is not None:
+            nn.init.zeros_(module.bias)
+
+
+def _architecture(arch, dims, depths) -> tuple[tuple[int, ...], tuple[int, ...]]:
+    if arch is not None and arch not in ARCHITECTURES:
+        raise ValueError(f"GeminiMiT: arch must be one of {list(ARCHITECTURES)}, got {arch!r}")
+    known = ARCHITECTURES.get(arch, (None, None))
+    dims, depths = dims or known[0], depths or known[1]
+    if dims is None or depths is None:
+        raise ValueError("GeminiMiT: give arch, or dims and depths")
+    return tuple(dims), tuple(depths)
+
+
+def _check_lengths(dims: Sequence[int], per_stage: Mapping[str, Sequence[int]]) -> None:
+    for name, values in per_stage.items():
+        if len(values) != len(dims):
+            raise ValueError(
+                f"GeminiMiT: {name}={tuple(values)} must have one value for each of the "
+                f"{len(dims)} stages"
+            )
+
+
+def _check_divisible(dims: Sequence[int], num_heads: Sequence[int]) -> None:
+    for dim, heads in zip(dims, num_heads):
+        if heads < 1 or dim % heads:
+            raise ValueError(f"GeminiMiT: num_heads={heads} must divide dims={dim}")
