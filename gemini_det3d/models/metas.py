@@ -11,6 +11,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -31,11 +32,24 @@ class ImageGeometry:
         matrix: ``(3, 4)`` float64, augmented point -> pixel of the augmented image (times depth).
         size: ``(height, width)`` of the augmented image without padding.
         padded_size: ``(height, width)`` that the feature maps cover.
+        image: ``(3, 3)`` float64, original pixel -> augmented pixel, where a rotation or an
+            enlarged canvas can leave parts of the augmented image empty; None: it is full.
+        original_size: ``(height, width)`` of the original image, given with ``image``.
     """
 
     matrix: Tensor
     size: tuple[int, int]
     padded_size: tuple[int, int]
+    image: Tensor | None = None
+    original_size: tuple[int, int] | None = None
+
+    def shows(self, pixels: Tensor) -> Tensor:
+        """Which pixels ``(..., 2)`` of the augmented image show anything: ``(...)`` bool."""
+        shown = _within(pixels, self.size)
+        if self.image is None or self.original_size is None:
+            return shown
+        undo = torch.linalg.inv(self.image.to(pixels.device, pixels.dtype))
+        return shown & _within(pixels @ undo[:2, :2].T + undo[:2, 2], self.original_size)
 
 
 def image_geometry(
@@ -57,12 +71,7 @@ def image_geometry(
     entries = _Entries({**(defaults or {}), **meta}, meta)
     size = tuple(int(v) for v in entries["img_shape"][:2])
     padded = entries.first("batch_input_shape", "input_shape")
-    flow = entries["transformation_3d_flow"]
-    points = points_matrix(
-        flow,
-        **{_ARGUMENT[s]: entries[STEP_KEY[s]] for s in flow if s in STEP_KEY},
-        coord_type=coord_type,
-    )
+    points = _points_matrix(entries, coord_type)
     image = image_matrix(
         [float(s) for s in entries["scale_factor"][:2]],
         _crop_offset(entries, size),
@@ -72,6 +81,46 @@ def image_geometry(
     projection = _projection(entries, PROJECTION_KEY[coord_type])
     matrix = point_to_pixel_matrix(projection, points, image)
     return ImageGeometry(matrix, size, tuple(int(v) for v in padded[:2]))
+
+
+def view_geometries(
+    meta: Mapping[str, Any],
+    num_views: int,
+    coord_type: str = "LIDAR",
+    defaults: Mapping[str, Any] | None = None,
+) -> list[ImageGeometry]:
+    """Where augmented points fall in each of one sample's images.
+
+    With ``img_aug_matrix`` (one per view, 3 x 3 on ``[u, v, 1]`` or 4 x 4 with the shift in the
+    last column, as BEVFusion writes it) that is the image augmentation; the projection is
+    ``lidar2img`` of each view, or ``cam2img @ lidar2cam``. A single view without it is read as by
+    :func:`image_geometry`.
+
+    Args:
+        meta: ``metainfo`` of a data sample.
+        num_views: Images of the sample.
+        coord_type: As in :func:`image_geometry`.
+        defaults: As in :func:`image_geometry`.
+
+    Returns:
+        One geometry per view.
+
+    Raises:
+        KeyError: A needed entry is missing; the message names it and the sample.
+        ValueError: An entry cannot be right, or is for another number of views.
+    """
+    entries = _Entries({**(defaults or {}), **meta}, meta)
+    if num_views == 1 and entries.get("img_aug_matrix") is None:
+        return [image_geometry(meta, coord_type, defaults)]
+    size = tuple(int(v) for v in entries["img_shape"][:2])
+    padded = tuple(int(v) for v in entries.first("batch_input_shape", "input_shape")[:2])
+    original = tuple(int(v) for v in entries["ori_shape"][:2])
+    points = _points_matrix(entries, coord_type)
+    views = zip(_projections(entries, num_views, coord_type), _image_matrices(entries, num_views))
+    return [
+        ImageGeometry(point_to_pixel_matrix(p, points, image), size, padded, image, original)
+        for p, image in views
+    ]
 
 
 def sensor_masks(metas: Sequence[Mapping[str, Any]], num_cameras: int = 1) -> tuple[Tensor, Tensor]:
@@ -136,6 +185,50 @@ class _Entries:
 
     def get(self, key: str) -> Any:
         return self.values.get(key)
+
+
+def _points_matrix(entries: _Entries, coord_type: str) -> Tensor:
+    flow = entries["transformation_3d_flow"]
+    values = {_ARGUMENT[s]: entries[STEP_KEY[s]] for s in flow if s in STEP_KEY}
+    return points_matrix(flow, **values, coord_type=coord_type)
+
+
+def _projections(entries: _Entries, num_views: int, coord_type: str) -> list[Tensor]:
+    """One projection per view: stated, or camera matrix times pose."""
+    key = PROJECTION_KEY[coord_type]
+    if entries.get(key) is None and coord_type == "LIDAR":
+        cameras, poses = (_matrices(entries, k, num_views) for k in ("cam2img", "lidar2cam"))
+        return [k[:3, :3] @ pose[:3] for k, pose in zip(cameras, poses)]
+    return [matrix[:3] for matrix in _matrices(entries, key, num_views)]
+
+
+def _image_matrices(entries: _Entries, num_views: int) -> list[Tensor]:
+    """One (3, 3) per view."""
+    matrices = _matrices(entries, "img_aug_matrix", num_views)
+    if matrices.shape[-1] == 3:
+        return list(matrices)
+    images = torch.eye(3, dtype=torch.float64).repeat(num_views, 1, 1)
+    images[:, :2, :2], images[:, :2, 2] = matrices[:, :2, :2], matrices[:, :2, 3]
+    return list(images)
+
+
+def _matrices(entries: _Entries, key: str, num_views: int) -> Tensor:
+    matrices = torch.as_tensor(np.asarray(entries[key]), dtype=torch.float64)
+    matrices = matrices[None] if matrices.ndim == 2 and num_views == 1 else matrices
+    rows, columns = matrices.shape[-2:] if matrices.ndim == 3 else (0, 0)
+    if len(matrices) != num_views or rows not in (3, 4) or columns not in (3, 4):
+        raise ValueError(
+            f"'{key}' of sample {entries.sample} must be {num_views} matrices of 3 or 4 rows and "
+            f"columns, got shape {tuple(matrices.shape)}"
+        )
+    if not torch.isfinite(matrices).all():
+        raise ValueError(f"'{key}' of sample {entries.sample} holds values that are not finite")
+    return matrices
+
+
+def _within(pixels: Tensor, size: tuple[int, int]) -> Tensor:
+    u, v = pixels.unbind(-1)
+    return (u >= 0) & (u < size[1]) & (v >= 0) & (v < size[0])
 
 
 def _projection(entries: _Entries, key: str) -> Tensor:

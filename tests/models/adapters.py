@@ -10,6 +10,8 @@ from __future__ import annotations
 import torch
 from mmdet3d.registry import MODELS
 
+from gemini_det3d.models.metas import sensor_masks
+
 NECK = dict(
     type="PointFusionNeck", img_channels=5, pts_channels=8, mid_channels=16, out_channels=16,
     img_levels=[0], align_corners=False,
@@ -47,6 +49,26 @@ def dynamic_vfe_inputs(metas, is_empty=False, image=None):
     return torch.cat(points), torch.cat(coors), points, _maps(image), metas
 
 
+def map_fusion_neck(operator: str):
+    return MODELS.build(
+        dict(
+            type="MapFusionNeck", in_channels=[5, 8], out_channels=16,
+            operator=dict(type=operator, num_heads=4),
+        )
+    )  # fmt: skip
+
+
+def map_fusion_inputs(metas, is_empty=False, image=None):
+    generator = torch.Generator().manual_seed(7)
+    camera = _maps(image)[0][..., :3, :7]
+    lidar = torch.randn(2, 8, 3, 7, generator=generator)
+    has_camera, has_lidar = sensor_masks(metas)
+    if is_empty:
+        has_camera, has_lidar = has_camera[:0], has_lidar[:0]
+    number = len(has_lidar)
+    return (camera[:number], lidar[:number]), (has_camera[:, 0], has_lidar)
+
+
 def _points(is_empty: bool) -> list:
     generator = torch.Generator().manual_seed(5)
     low, size = torch.tensor([2, -3, -2, 0.0]), torch.tensor([7, 6, 4, 1.0])
@@ -64,5 +86,6 @@ def _maps(image):
 
 ADAPTERS = {
     "PointFusionNeck": (point_fusion_neck, point_fusion_inputs),
+    "MapFusionNeck": (map_fusion_neck, map_fusion_inputs),
     "GeminiDynamicVFE": (dynamic_vfe, dynamic_vfe_inputs),
 }

@@ -1,5 +1,6 @@
 """Detectors."""
 
+from .bev import GeminiBEVDetector
 from .mvxnet import GeminiMVXNet
 
-__all__ = ["GeminiMVXNet"]
+__all__ = ["GeminiBEVDetector", "GeminiMVXNet"]

@@ -1,0 +1,207 @@
+"""Camera features into a bird's-eye-view map, in plain torch.
+
+Every cell of a feature map is lifted along its ray with a distribution over depth, predicted from
+the image (Philion & Fidler, ECCV 2020) and, where LiDAR points fall into the cell, measured; the
+lifted features are summed in the cells of the map.
+
+Shapes: N views of all samples, C channels, h x w feature map, D depth bins, H x W map.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+from mmcv.cnn import ConvModule
+from mmdet3d.registry import MODELS
+from torch import Tensor, nn
+
+from gemini_det3d.geometry import (
+    BevGrid,
+    DepthBins,
+    cells_in_view,
+    feature_pixels,
+    lift_pixels,
+    measured_depth,
+    pool_to_cells,
+)
+from gemini_det3d.models.layers import keep_in_graph
+from gemini_det3d.models.metas import ImageGeometry
+
+
+@MODELS.register_module(force=True)
+class LiftToBEV(nn.Module):
+    """Views of any number of cameras into one map per sample.
+
+    Args:
+        in_channels: Channels of the image features.
+        out_channels: Channels of the map.
+        point_cloud_range: ``[x, y, z, x, y, z]`` of the map, metres, as of the LiDAR's.
+        cell_size_m: ``[along x, along y]`` of a cell.
+        depth_m: ``[nearest, farthest, step]`` of the depth bins.
+        feature_level: Which level of the image neck's pyramid to lift.
+        mid_channels: Channels of the depth branch; None: ``in_channels``.
+        with_lidar_depth: Mix the depth that LiDAR points measure into the predicted distribution,
+            with a learned share. Cells without a point keep the predicted one.
+        num_refine: 3 x 3 convolutions on the map.
+        norm_cfg: Normalisation of the convolutions.
+
+    Raises:
+        ValueError: The grid or the depth bins cannot be; the message names the key.
+    """
+
+    def __init__(
+        self,
+        in_channels: int,
+        out_channels: int,
+        point_cloud_range: Sequence[float],
+        cell_size_m: Sequence[float],
+        depth_m: Sequence[float],
+        feature_level: int = 0,
+        mid_channels: int | None = None,
+        with_lidar_depth: bool = True,
+        num_refine: int = 1,
+        norm_cfg: dict | None = None,
+    ) -> None:
+        super().__init__()
+        self.grid = BevGrid.from_config(point_cloud_range, cell_size_m)
+        self.bins = DepthBins(*depth_m)
+        self.out_channels, self.feature_level = out_channels, feature_level
+        norm_cfg = norm_cfg or dict(type="BN", eps=1e-3, momentum=0.01)
+        mid_channels = mid_channels or in_channels
+        self.depth_net = nn.Sequential(
+            ConvModule(in_channels, mid_channels, 3, padding=1, norm_cfg=norm_cfg),
+            nn.Conv2d(mid_channels, len(self.bins) + out_channels, 1),
+        )
+        # logit of the share of the measurement; 0.88 at the start
+        self.lidar_trust = nn.Parameter(torch.tensor(2.0)) if with_lidar_depth else None
+        self.refine = nn.Sequential(
+            *(
+                ConvModule(out_channels, out_channels, 3, padding=1, norm_cfg=norm_cfg)
+                for _ in range(num_refine)
+            )
+        )
+
+    def forward(
+        self,
+        features: Tensor,
+        geometries: Sequence[ImageGeometry],
+        sample_of: Sequence[int],
+        points: Sequence[Tensor | None],
+    ) -> tuple[Tensor, Tensor]:
+        """Lift the views that exist; a missing one is simply not among them.
+
+        Args:
+            features: ``(N, in_channels, h, w)`` of the N views.
+            geometries: Of the N views.
+            sample_of: Sample that each view belongs to, in ascending order.
+            points: LiDAR points ``(n, 3 or more)`` of each of the B samples, None without LiDAR.
+
+        Returns:
+            ``(B, out_channels, H, W)`` map, zeros for samples without a view; and ``(B, H, W)``
+            bool, the cells that a view of the sample sees.
+        """
+        bev = features.new_zeros(len(points), self.out_channels, *self.grid.shape)
+        seen = torch.zeros(len(points), *self.grid.shape, dtype=torch.bool, device=bev.device)
+        if not len(geometries):
+            return bev + keep_in_graph(self), seen
+        logits, context = self.depth_net(features).split([len(self.bins), self.out_channels], dim=1)
+        measured = self._measured(logits, geometries, sample_of, points)
+        depth = self.depth_distribution(logits, measured)
+        # Only samples with a view: the others would be zeros to the batch normalisation.
+        with_view = sorted(set(sample_of))
+        rank = [with_view.index(sample) for sample in sample_of]
+        refined = self.refine(self._splat(context, depth, geometries, rank, len(with_view)))
+        for sample, geometry in zip(sample_of, geometries):
+            matrix = geometry.matrix.to(bev.device)
+            seen[sample] |= cells_in_view(self.grid, matrix, geometry.size, self._depth_range())
+        rows = torch.tensor(with_view, device=bev.device)
+        return bev.to(refined.dtype).index_copy(0, rows, refined), seen
+
+    def depth_distribution(self, logits: Tensor, measured: Tensor | None) -> Tensor:
+        """Predicted and measured depth as one distribution.
+
+        Args:
+            logits: ``(N, D, h, w)``.
+            measured: ``(N, D, h, w)`` shares, all zero where nothing was measured; or None.
+
+        Returns:
+            ``(N, D, h, w)`` that sums to 1 over D.
+        """
+        predicted = logits.float().softmax(dim=1)
+        if measured is None or self.lidar_trust is None:
+            return predicted
+        share = self.lidar_trust.sigmoid() * measured.any(dim=1, keepdim=True)
+        return predicted + share * (measured - predicted)
+
+    def _measured(
+        self, logits: Tensor, geometries: Sequence, sample_of: Sequence[int], points: Sequence
+    ) -> Tensor | None:
+        if self.lidar_trust is None:
+            return None
+        measured = torch.zeros_like(logits, dtype=torch.float32)
+        for view, (geometry, sample) in enumerate(zip(geometries, sample_of)):
+            if points[sample] is not None:
+                measured[view] = measured_depth(
+                    points[sample],
+                    geometry.matrix,
+                    geometry.size,
+                    geometry.padded_size,
+                    logits.shape[-2:],
+                    self.bins,
+                )
+        return measured
+
+    def _splat(
+        self,
+        context: Tensor,
+        depth: Tensor,
+        geometries: Sequence[ImageGeometry],
+        rank: Sequence[int],
+        num_samples: int,
+    ) -> Tensor:
+        """Sum the lifted features in their cells: (num_samples, C, H, W)."""
+        height, width = self.grid.shape
+        num_views, channels, h, w = context.shape
+        cells = torch.stack(
+            [
+                self.cells_of(geometry, (h, w), context.device, offset=r * height * width)
+                for geometry, r in zip(geometries, rank)
+            ]
+        )
+        rows = torch.arange(num_views * h * w, device=context.device).view(num_views, 1, h, w)
+        pooled = pool_to_cells(
+            context.permute(0, 2, 3, 1).reshape(-1, channels),
+            depth.flatten(),
+            rows.expand_as(depth).flatten(),
+            cells.flatten(),
+            num_samples * height * width,
+        )
+        return pooled.view(num_samples, height, width, channels).permute(0, 3, 1, 2).contiguous()
+
+    def cells_of(
+        self,
+        geometry: ImageGeometry,
+        feature_size: tuple[int, int],
+        device: torch.device | None = None,
+        offset: int = 0,
+    ) -> Tensor:
+        """Cell of each bin of each feature cell of one view.
+
+        Args:
+            geometry: Of the view.
+            feature_size: ``(h, w)``.
+            device: Of the result.
+            offset: Number of the map's first cell.
+
+        Returns:
+            ``(D, h, w)`` int64; -1 outside the map, and for feature cells that show nothing
+            (padding, empty corners).
+        """
+        pixels = feature_pixels(feature_size, geometry.padded_size, device)
+        cells = self.grid.cell_of(lift_pixels(pixels, self.bins.centres(device), geometry.matrix))
+        kept = (cells >= 0) & geometry.shows(pixels)
+        return torch.where(kept, cells + offset, -1)
+
+    def _depth_range(self) -> tuple[float, float]:
+        return self.bins.near_m, self.bins.far_m
