@@ -11,15 +11,22 @@ width = 32
 model = dict(
     type="GeminiBEVDetector",
     data_preprocessor=dict(voxel_layer=dict(point_cloud_range=bev_range, voxel_size=pillar_size)),
-    img_backbone=dict(num_stages=3, out_indices=(0, 1, 2)),
+    # One map at stride 8 from three stages: no level of a pyramid is left unread.
+    img_neck=dict(
+        _delete_=True,
+        type="SECONDFPN",
+        in_channels=[16, 32, 64],
+        upsample_strides=[0.5, 1, 2],
+        out_channels=[16, 16, 16],
+        norm_cfg=bev_norm,
+    ),
     view_transform=dict(
         type="LiftToBEV",
-        in_channels=32,
+        in_channels=48,
         out_channels=width,
         point_cloud_range=bev_range,
         cell_size_m=cell_size_m,
         depth_m=[2, 42, 1],
-        feature_level=1,
         norm_cfg=bev_norm,
     ),
     pts_voxel_encoder=dict(
