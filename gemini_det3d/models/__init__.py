@@ -1,9 +1,10 @@
 """Everything that mmdet3d's registry builds; importing it registers it."""
 
 from .auxiliary import WithAuxiliaryLosses, auxiliary_losses
-from .backbones import GeminiMiT, GeminiSwin
-from .detectors import GeminiBEVDetector, GeminiMVXNet
-from .layers import SmallBatchNorm1d
+from .backbones import GeminiMiT, GeminiPointNet2SASSG, GeminiSwin
+from .dense_heads import GeminiVoteHead
+from .detectors import GeminiBEVDetector, GeminiMVXNet, GeminiVoteNet
+from .layers import GeminiPointFPModule, GeminiPointSAModule, SmallBatchNorm1d
 from .middle_encoders import GeminiSparseEncoder
 from .necks import MapFusionNeck, PointFusionNeck
 from .operators import OPERATORS, build_operator
@@ -16,8 +17,13 @@ __all__ = [
     "GeminiDynamicVFE",
     "GeminiMVXNet",
     "GeminiMiT",
+    "GeminiPointFPModule",
+    "GeminiPointNet2SASSG",
+    "GeminiPointSAModule",
     "GeminiSparseEncoder",
     "GeminiSwin",
+    "GeminiVoteHead",
+    "GeminiVoteNet",
     "LiftToBEV",
     "MapFusionNeck",
     "PointFusionNeck",

@@ -18,6 +18,8 @@ from torch import Tensor
 from gemini_det3d.geometry import image_matrix, point_to_pixel_matrix, points_matrix
 
 PROJECTION_KEY = {"LIDAR": "lidar2img", "DEPTH": "depth2img", "CAMERA": "cam2img"}
+# Projections whose points are measured from the camera, so that 3 x 3 says it all.
+_FROM_THE_CAMERA = ("depth2img", "cam2img")
 # Entry of the metadata that holds the value of each recorded augmentation step.
 STEP_KEY = {"R": "pcd_rotation", "S": "pcd_scale_factor", "T": "pcd_trans"}
 # Resizing rounds the image to whole pixels, so sizes may differ from ori_shape * scale by one.
@@ -53,7 +55,10 @@ class ImageGeometry:
 
 
 def image_geometry(
-    meta: Mapping[str, Any], coord_type: str = "LIDAR", defaults: Mapping[str, Any] | None = None
+    meta: Mapping[str, Any],
+    coord_type: str = "LIDAR",
+    defaults: Mapping[str, Any] | None = None,
+    pixel_offset: tuple[float, float] = (0.0, 0.0),
 ) -> ImageGeometry:
     """Read one sample's metadata.
 
@@ -62,11 +67,14 @@ def image_geometry(
         coord_type: Frame of the points: 'LIDAR', 'DEPTH' or 'CAMERA'.
         defaults: Values for entries that the pipeline is known not to write, e.g.
             ``dict(flip=False)`` for one without ``RandomFlip3D``. Used only where absent.
+        pixel_offset: Added to the pixels that the calibration gives, before the image was
+            augmented: what leads from its way of counting to left and top edge at 0.
 
     Raises:
         KeyError: An entry that the geometry needs is missing; the message names it and the sample.
         ValueError: An entry cannot be right: a projection that is not one finite 4 x 4 or 3 x 4
-            matrix, an image whose size does not follow from resize (and crop).
+            matrix (3 x 3 where points are in the camera's place, as SUN RGB-D's), an image whose
+            size does not follow from resize (and crop).
     """
     entries = _Entries({**(defaults or {}), **meta}, meta)
     size = tuple(int(v) for v in entries["img_shape"][:2])
@@ -79,6 +87,7 @@ def image_geometry(
         size[1],
     )
     projection = _projection(entries, PROJECTION_KEY[coord_type])
+    image = image @ image_matrix((1.0, 1.0), (-pixel_offset[0], -pixel_offset[1]))
     matrix = point_to_pixel_matrix(projection, points, image)
     return ImageGeometry(matrix, size, tuple(int(v) for v in padded[:2]))
 
@@ -233,6 +242,8 @@ def _within(pixels: Tensor, size: tuple[int, int]) -> Tensor:
 
 def _projection(entries: _Entries, key: str) -> Tensor:
     matrix = torch.as_tensor(entries[key], dtype=torch.float64).cpu()
+    if key in _FROM_THE_CAMERA and matrix.shape == (3, 3):
+        matrix = torch.nn.functional.pad(matrix, (0, 1))
     if matrix.ndim != 2 or matrix.shape[0] not in (3, 4) or matrix.shape[1] != 4:
         raise ValueError(
             f"'{key}' of sample {entries.sample} must be one 3 x 4 or 4 x 4 matrix, "

@@ -30,17 +30,20 @@ class LoadPointsFromFileChecked(LoadPointsFromFile):
     Args:
         on_non_finite: ``'error'`` refuses a file with NaN or infinite values, ``'drop'`` leaves
             those points out and logs how many.
+        min_points: A file that gives fewer is refused. 0 allows an empty one; indoor pipelines,
+            which draw a fixed number of points, need 1.
         **kwargs: As mmdet3d's ``LoadPointsFromFile``.
 
     Raises:
         ValueError: ``on_non_finite`` is another word.
     """
 
-    def __init__(self, on_non_finite: str = "error", **kwargs) -> None:
+    def __init__(self, on_non_finite: str = "error", min_points: int = 0, **kwargs) -> None:
         if on_non_finite not in _ON_NON_FINITE:
             raise ValueError(f"on_non_finite={on_non_finite!r}, expected one of {_ON_NON_FINITE}")
         super().__init__(**kwargs)
         self.on_non_finite = on_non_finite
+        self.min_points = min_points
 
     def _load_points(self, pts_filename: str) -> np.ndarray:
         """Read and check one file; flat, as the base class reshapes it."""
@@ -54,10 +57,14 @@ class LoadPointsFromFileChecked(LoadPointsFromFile):
                 raise FormatError(pts_filename, fault)
             print_log(f"{pts_filename}: {count}; dropped", logger="current", level=logging.WARNING)
             points = points[finite]
+        if len(points) < self.min_points:
+            fault = f"holds {len(points)} points, needs at least {self.min_points}"
+            raise FormatError(pts_filename, fault)
         return points.reshape(-1)
 
     def __repr__(self) -> str:
-        return f"{super().__repr__()[:-1]}, on_non_finite={self.on_non_finite!r})"
+        ours = f"on_non_finite={self.on_non_finite!r}, min_points={self.min_points}"
+        return f"{super().__repr__()[:-1]}, {ours})"
 
 
 @TRANSFORMS.register_module(force=True)

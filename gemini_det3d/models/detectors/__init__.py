@@ -2,5 +2,7 @@
 
 from .bev import GeminiBEVDetector
 from .mvxnet import GeminiMVXNet
+from .votenet import GeminiVoteNet
 
 __all__ = ["GeminiBEVDetector", "GeminiMVXNet"]
+__all__ = ["GeminiMVXNet", "GeminiVoteNet"]

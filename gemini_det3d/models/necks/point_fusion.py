@@ -61,6 +61,9 @@ class PointFusionNeck(PointFusion):
             or, behind the camera, mirrored pixels, as in the released code.
         meta_defaults: Values for metadata entries that the pipeline is known not to write; see
             :func:`gemini_det3d.models.metas.image_geometry`.
+        pixel_offset: Added to the pixels that the calibration gives, so that left and top edge of
+            the image are 0. (0, 0) takes them as they are, as mmdet3d does; SUN RGB-D counts
+            pixels from 1 at their centres, which (-0.5, -0.5) makes exact.
         **kwargs: The other arguments of ``PointFusion``.
 
     Raises:
@@ -77,6 +80,7 @@ class PointFusionNeck(PointFusion):
         operator: dict | None = None,
         outside_image: str = "invalid",
         meta_defaults: Mapping[str, Any] | None = None,
+        pixel_offset: tuple[float, float] = (0.0, 0.0),
         **kwargs,
     ) -> None:
         img_levels = [img_levels] if isinstance(img_levels, int) else list(img_levels)
@@ -98,6 +102,7 @@ class PointFusionNeck(PointFusion):
         self.out_channels = out_channels
         self.outside_image = outside_image
         self.meta_defaults = dict(meta_defaults or {})
+        self.pixel_offset = (float(pixel_offset[0]), float(pixel_offset[1]))
 
     def forward(
         self,
@@ -225,12 +230,16 @@ def sampling_key(neck: nn.Module) -> tuple | None:
         neck.padding_mode,
         neck.outside_image,
         tuple(sorted(neck.meta_defaults)),
+        neck.pixel_offset,
     )
 
 
 def _locate(neck: PointFusionNeck, pts: Sequence[Tensor], metas: Sequence) -> tuple:
     """Pixels of each frame's points, which of them are seen, and the padded image's size."""
-    geometries = [image_geometry(meta, neck.coord_type, neck.meta_defaults) for meta in metas]
+    geometries = [
+        image_geometry(meta, neck.coord_type, neck.meta_defaults, neck.pixel_offset)
+        for meta in metas
+    ]
     has_camera = sensor_masks(metas)[0][:, 0].tolist()
     takes_all = neck.outside_image == "zeros"
     pixels, valid = [], []

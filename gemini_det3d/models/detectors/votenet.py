@@ -1,0 +1,122 @@
+"""VoteNet (Qi et al., ICCV 2019) whose seeds read the image before they vote.
+
+ImVoteNet (Qi et al., CVPR 2020) needs a trained 2D detector and its boxes at the seeds; here the
+feature map of an image backbone is read where each seed falls, and a fusion operator lets the two
+streams exchange what they know.
+
+Shapes: B frames, S seeds, C channels.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from mmdet3d.models.detectors import VoteNet
+from mmdet3d.registry import MODELS
+from torch import Tensor
+
+_METAS = "img_metas"
+
+
+@MODELS.register_module(force=True)
+class GeminiVoteNet(VoteNet):
+    """``VoteNet`` with an optional image branch; without one it is ``VoteNet``.
+
+    Args:
+        img_backbone: Config of the image backbone, e.g. mmdet's ResNet; None: points only.
+        img_neck: Config of the image neck, e.g. mmdet's FPN.
+        fusion_layer: Config of the layer that fuses at the seeds, a ``PointFusionNeck`` with
+            ``coord_type='DEPTH'``. Its ``out_channels`` are the vote module's ``in_channels``.
+        **kwargs: The arguments of ``VoteNet``.
+
+    Raises:
+        ValueError: An image branch without fusion or the reverse, or channels that do not fit.
+    """
+
+    def __init__(
+        self,
+        img_backbone: dict | None = None,
+        img_neck: dict | None = None,
+        fusion_layer: dict | None = None,
+        **kwargs: Any,
+    ) -> None:
+        if (img_backbone is None) != (fusion_layer is None):
+            raise ValueError("img_backbone and fusion_layer need each other: give both or neither")
+        super().__init__(**kwargs)
+        self.img_backbone = MODELS.build(img_backbone) if img_backbone else None
+        self.img_neck = MODELS.build(img_neck) if img_neck else None
+        self.fusion_layer = MODELS.build(fusion_layer) if fusion_layer else None
+        if self.fusion_layer is not None:
+            self._check_fusion(fusion_layer)
+
+    def extract_feat(self, batch_inputs_dict: dict[str, Any]) -> dict[str, Any]:
+        """Features of the points, with the image's at the seeds if there is an image branch.
+
+        Args:
+            batch_inputs_dict: ``points``, B tensors ``(N, 3 or more)``; ``imgs`` ``(B, 3, H, W)``
+                or absent; ``img_metas``, metadata of the B frames.
+
+        Returns:
+            What the point backbone returns, and ``seed_points``, ``seed_features`` ``(B, C, S)``
+            and ``seed_indices`` for the head.
+        """
+        features = super().extract_feat(batch_inputs_dict)
+        if self.fusion_layer is None:
+            return features
+        seeds, seed_features, indices = self.bbox_head._extract_input(features)
+        tokens = seed_features.transpose(1, 2).flatten(0, 1)  # (B, C, S) -> (B S, C)
+        images = self.extract_img_feat(batch_inputs_dict.get("imgs"))
+        fused = self.fusion_layer(images, list(seeds), tokens, batch_inputs_dict[_METAS])
+        fused = fused.unflatten(0, seeds.shape[:2]).transpose(1, 2)
+        return dict(
+            features,
+            seed_points=seeds,
+            seed_features=fused.contiguous(),
+            seed_indices=indices,
+        )
+
+    def extract_img_feat(self, imgs: Tensor | None) -> Sequence[Tensor] | None:
+        """Pyramid of ``(B, C, h, w)`` maps; None without images."""
+        if imgs is None:
+            return None
+        maps = self.img_backbone(imgs)
+        return self.img_neck(maps) if self.img_neck is not None else maps
+
+    def loss(self, batch_inputs_dict: dict, batch_data_samples: Sequence, **kwargs: Any) -> dict:
+        """Losses by name; see ``VoteNet``."""
+        inputs = _with_metas(batch_inputs_dict, batch_data_samples)
+        return super().loss(inputs, batch_data_samples, **kwargs)
+
+    def predict(self, batch_inputs_dict: dict, batch_data_samples: Sequence, **kwargs: Any) -> list:
+        """Data samples with detections; see ``VoteNet``."""
+        inputs = _with_metas(batch_inputs_dict, batch_data_samples)
+        return super().predict(inputs, batch_data_samples, **kwargs)
+
+    def aug_test(self, aug_inputs_list: list, aug_data_samples: list, **kwargs: Any) -> list:
+        """Detections merged over augmented views; see ``VoteNet``."""
+        inputs = [_with_metas(*view) for view in zip(aug_inputs_list, aug_data_samples)]
+        return super().aug_test(inputs, aug_data_samples, **kwargs)
+
+    def _forward(self, batch_inputs_dict: dict, data_samples: Sequence = (), **kwargs: Any) -> dict:
+        """What the head predicts, undecoded."""
+        inputs = _with_metas(batch_inputs_dict, data_samples or ())
+        return self.bbox_head(self.extract_feat(inputs))
+
+    def _check_fusion(self, config: dict) -> None:
+        wanted = self.bbox_head.vote_module.in_channels
+        out_channels = getattr(self.fusion_layer, "out_channels", wanted)
+        if out_channels != wanted:
+            raise ValueError(
+                f"fusion_layer.out_channels is {out_channels}, but "
+                f"bbox_head.vote_module_cfg.in_channels is {wanted}"
+            )
+        if config.get("coord_type", "LIDAR") != "DEPTH":
+            raise ValueError(
+                "fusion_layer.coord_type must be 'DEPTH', the frame of indoor points, got "
+                f"{config.get('coord_type', 'LIDAR')!r}"
+            )
+
+
+def _with_metas(inputs: dict, samples: Sequence) -> dict:
+    return {**inputs, _METAS: [sample.metainfo for sample in samples]}
