@@ -19,6 +19,7 @@ COMMANDS = {
     "test": ("launch", "run mmdet3d's own tools/test.py with a config of this plug-in"),
     "infer": ("infer", "detect objects in an image and a point cloud, without info files"),
     "eval-kitti": ("eval_kitti", "KITTI's AP from result files and labels"),
+    "eval-sunrgbd": ("eval_sunrgbd", "AP at 0.25 and 0.5 of boxes in rooms, from result files"),
     "benchmark": ("benchmark", "measure the operator and the evaluation on this machine"),
     "demo": ("demo", "scenes, training, test, table and pictures, in about ten minutes"),
 }

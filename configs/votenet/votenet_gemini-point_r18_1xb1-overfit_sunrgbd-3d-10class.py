@@ -27,14 +27,9 @@ train_dataloader = dict(
 )
 # The frames it learns are the frames it is tested on: this measures fit, nothing else.
 val_dataloader = dict(
-    dataset=dict(
-        data_root=data_root, ann_file="sunrgbd_infos_train.pkl", pipeline=test_pipeline
-    )
+    dataset=dict(data_root=data_root, ann_file="sunrgbd_infos_train.pkl", pipeline=test_pipeline)
 )
 test_dataloader = val_dataloader
-val_evaluator = dict(ann_file=data_root + "sunrgbd_infos_train.pkl")
-test_evaluator = val_evaluator
-
 max_epochs = 4
 train_cfg = dict(max_epochs=max_epochs, val_interval=max_epochs)
 optim_wrapper = dict(optimizer=dict(lr=0.004))

@@ -18,9 +18,7 @@ model = dict(
         norm_cfg=dict(type="BN", requires_grad=False),
         norm_eval=True,
         style="caffe",
-        init_cfg=dict(
-            type="Pretrained", checkpoint="open-mmlab://detectron2/resnet50_caffe"
-        ),
+        init_cfg=dict(type="Pretrained", checkpoint="open-mmlab://detectron2/resnet50_caffe"),
     ),
     img_neck=dict(
         type="mmdet.FPN", in_channels=[256, 512, 1024, 2048], out_channels=256, num_outs=4

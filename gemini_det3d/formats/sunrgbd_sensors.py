@@ -1,7 +1,7 @@
 """SUN RGB-D's calibration and point files <-> arrays.
 
-Frames: camera (x right, y down, z forward), depth (x right, y front, z up, the camera at 0, upright:
-the tilt of the camera is taken out). Pixels count from 1 at their centres, as MATLAB's do.
+Frames: camera (x right, y down, z forward), depth (x right, y front, z up, the camera at 0 and
+upright: its tilt is taken out). Pixels count from 1 at their centres, as MATLAB's do.
 """
 
 from __future__ import annotations

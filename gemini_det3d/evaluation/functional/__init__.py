@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from gemini_det3d.evaluation.functional.indoor import IndoorResult, evaluate_indoor
 from gemini_det3d.evaluation.functional.kitti_evaluate import (
     KITTI_CLASSES,
     check_options,
@@ -17,7 +18,9 @@ __all__ = [
     "KITTI_CLASSES",
     "AveragePrecision",
     "Census",
+    "IndoorResult",
     "KittiResult",
     "check_options",
+    "evaluate_indoor",
     "evaluate_kitti",
 ]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from gemini_det3d.evaluation.metrics.indoor_metric import IndoorDetectionMetric, RoomResult
 from gemini_det3d.evaluation.metrics.kitti_metric import FrameResult, KittiDetectionMetric
 
-__all__ = ["FrameResult", "KittiDetectionMetric"]
+__all__ = ["FrameResult", "IndoorDetectionMetric", "KittiDetectionMetric", "RoomResult"]

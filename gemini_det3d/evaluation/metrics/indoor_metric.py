@@ -1,0 +1,155 @@
+"""The evaluation of boxes in rooms as a metric of mmdet3d's runner."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from mmdet3d.registry import METRICS
+from mmdet3d.structures import BaseInstance3DBoxes, DepthInstance3DBoxes
+from mmengine.evaluator import BaseMetric
+from mmengine.logging import print_log
+
+from gemini_det3d.evaluation.functional.indoor import (
+    DEFAULT_THRESHOLDS,
+    check_indoor_options,
+    evaluate_indoor,
+)
+from gemini_det3d.formats.sunrgbd import RoomObjects, write_results
+
+
+@dataclass(frozen=True)
+class RoomResult:
+    """One frame, as it travels between processes.
+
+    Attributes:
+        frame: Name of its files.
+        truth: Boxes there are.
+        found: Detections.
+        num_broken: Detections left out because a coordinate or the score is NaN or infinite.
+    """
+
+    frame: str
+    truth: RoomObjects
+    found: RoomObjects
+    num_broken: int
+
+
+@METRICS.register_module(force=True)
+class IndoorDetectionMetric(BaseMetric):
+    """AP of boxes in rooms on any machine, by the rules of mmdet3d's ``IndoorMetric``.
+
+    See :mod:`gemini_det3d.evaluation.functional.indoor`. Figures are in percent. Truth is what the
+    data set keeps for evaluation, never the augmented sample.
+
+    Args:
+        iou_thr: Overlaps, one or several.
+        classes: Classes to evaluate. None: those of the data set.
+        txt_dir: Folder to write result files to, one a frame, for ``gemini-det3d eval-sunrgbd``.
+            None: none are written.
+        prefix: In front of the keys.
+        collect_device: 'cpu' or 'gpu', see mmengine's BaseMetric.
+        collect_dir: See mmengine's BaseMetric.
+
+    Raises:
+        ValueError: A threshold outside (0, 1), or a class given twice.
+    """
+
+    default_prefix = "Indoor"
+
+    def __init__(
+        self,
+        iou_thr: float | Sequence[float] = DEFAULT_THRESHOLDS,
+        classes: Sequence[str] | None = None,
+        txt_dir: str | None = None,
+        prefix: str | None = None,
+        collect_device: str = "cpu",
+        collect_dir: str | None = None,
+    ) -> None:
+        super().__init__(collect_device=collect_device, prefix=prefix, collect_dir=collect_dir)
+        self.thresholds = (iou_thr,) if isinstance(iou_thr, float) else tuple(iou_thr)
+        check_indoor_options(classes or ("any",), self.thresholds)
+        self.classes = classes
+        self.txt_dir = txt_dir
+
+    def process(self, data_batch: Any, data_samples: Sequence[dict]) -> None:
+        """Turn predictions and truth into objects.
+
+        Args:
+            data_batch: Not used.
+            data_samples: Dicts with ``pred_instances_3d`` (``bboxes_3d`` in the depth frame,
+                ``scores_3d``, ``labels_3d``), ``eval_ann_info``, and ``lidar_path`` or
+                ``img_path`` to name the frame.
+
+        Raises:
+            ValueError: Boxes are in another frame, or a label is beyond the data set's classes.
+        """
+        for sample in data_samples:
+            found = sample["pred_instances_3d"]
+            boxes = _center_boxes(found["bboxes_3d"])
+            scores = found["scores_3d"].detach().cpu().double().numpy()
+            names = self._names(found["labels_3d"].detach().cpu().numpy())
+            objects = RoomObjects(names, boxes, scores)
+            whole = np.isfinite(boxes).all(axis=1) & np.isfinite(scores)
+            annotation = sample["eval_ann_info"]
+            truth = RoomObjects(
+                self._names(np.asarray(annotation["gt_labels_3d"])),
+                _center_boxes(annotation["gt_bboxes_3d"]),
+            )
+            self.results.append(
+                RoomResult(_frame_of(sample), truth, objects.select(whole), int((~whole).sum()))
+            )
+
+    def compute_metrics(self, results: list[RoomResult]) -> dict[str, float]:
+        """Evaluate the frames that were processed.
+
+        Args:
+            results: Of all processes, each frame once or, where a sampler filled up, twice.
+
+        Returns:
+            Percent by ``bed_AP_0.25`` and so on.
+        """
+        by_frame = {result.frame: result for result in results}
+        frames = [by_frame[name] for name in sorted(by_frame)]
+        broken = {result.frame: result.num_broken for result in frames if result.num_broken}
+        if broken:
+            count = f"{sum(broken.values())} detections in {len(broken)} frames left out"
+            reason = "a coordinate or the score is NaN or infinite"
+            print_log(f"{count} (first: frame {min(broken)}): {reason}", "current")
+        if self.txt_dir is not None:
+            for result in frames:
+                write_results(Path(self.txt_dir) / f"{result.frame}.txt", result.found)
+            print_log(f"{len(frames)} result files in {self.txt_dir}", "current")
+        evaluation = evaluate_indoor(
+            [result.truth for result in frames],
+            [result.found for result in frames],
+            self.classes or self.dataset_meta["classes"],
+            self.thresholds,
+        )
+        print_log("\n".join(["", evaluation.table(), *evaluation.explain()]), "current")
+        return evaluation.as_dict()
+
+    def _names(self, labels: np.ndarray) -> np.ndarray:
+        names = np.array(self.dataset_meta["classes"], dtype=np.str_)
+        labels = labels.astype(np.int64)
+        if len(labels) and not -1 <= labels.min() <= labels.max() < len(names):
+            raise ValueError(f"label {labels.max()}, but the data set has {len(names)} classes")
+        return np.append(names, "DontCare")[labels]  # -1: a class that is not evaluated
+
+
+def _frame_of(sample: Mapping[str, Any]) -> str:
+    path = sample.get("lidar_path") or sample.get("img_path")
+    return Path(path).stem if path else str(sample["sample_idx"])
+
+
+def _center_boxes(boxes: BaseInstance3DBoxes) -> np.ndarray:
+    """``(N, 7)`` float64, z at the centre."""
+    if not isinstance(boxes, DepthInstance3DBoxes):
+        raise ValueError(f"boxes are {type(boxes).__name__}; rooms have DepthInstance3DBoxes")
+    values = boxes.tensor.detach().cpu().double().numpy()[:, :7].copy()
+    values = values.reshape(-1, 7)
+    values[:, 2] += 0.5 * values[:, 5]
+    return values
