@@ -2,17 +2,21 @@
 
 from .auxiliary import WithAuxiliaryLosses, auxiliary_losses
 from .backbones import GeminiMiT, GeminiPointNet2SASSG, GeminiSwin
+from .decode_heads import SegFormerMLPHead
 from .dense_heads import GeminiVoteHead
 from .detectors import GeminiBEVDetector, GeminiMVXNet, GeminiVoteNet
 from .layers import GeminiPointFPModule, GeminiPointSAModule, SmallBatchNorm1d
+from .losses import OhemCrossEntropy, PixelCrossEntropy
 from .middle_encoders import GeminiSparseEncoder
 from .necks import MapFusionNeck, PointFusionNeck
 from .operators import OPERATORS, build_operator
+from .segmentors import FusionSegmentor, ModalityPreprocessor
 from .view_transforms import LiftToBEV
 from .voxel_encoders import GeminiDynamicVFE
 
 __all__ = [
     "OPERATORS",
+    "FusionSegmentor",
     "GeminiBEVDetector",
     "GeminiDynamicVFE",
     "GeminiMVXNet",
@@ -26,7 +30,11 @@ __all__ = [
     "GeminiVoteNet",
     "LiftToBEV",
     "MapFusionNeck",
+    "ModalityPreprocessor",
+    "OhemCrossEntropy",
+    "PixelCrossEntropy",
     "PointFusionNeck",
+    "SegFormerMLPHead",
     "SmallBatchNorm1d",
     "WithAuxiliaryLosses",
     "auxiliary_losses",

@@ -4,5 +4,8 @@ from .bev import GeminiBEVDetector
 from .mvxnet import GeminiMVXNet
 from .votenet import GeminiVoteNet
 
-__all__ = ["GeminiBEVDetector", "GeminiMVXNet"]
-__all__ = ["GeminiMVXNet", "GeminiVoteNet"]
+__all__ = [
+    "GeminiBEVDetector",
+    "GeminiMVXNet",
+    "GeminiVoteNet",
+]

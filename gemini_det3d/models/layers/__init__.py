@@ -4,5 +4,9 @@ from .graph import keep_in_graph
 from .norm import SmallBatchNorm1d
 from .point_sets import GeminiPointFPModule, GeminiPointSAModule
 
-__all__ = ["SmallBatchNorm1d", "keep_in_graph"]
-__all__ = ["GeminiPointFPModule", "GeminiPointSAModule", "SmallBatchNorm1d"]
+__all__ = [
+    "GeminiPointFPModule",
+    "GeminiPointSAModule",
+    "SmallBatchNorm1d",
+    "keep_in_graph",
+]

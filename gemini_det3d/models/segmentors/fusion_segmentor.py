@@ -1,0 +1,257 @@
+"""The segmentor of the paper: encoder with fusion, one head on every stream, their ensemble.
+
+Shape shorthand: B images, M modalities, K classes, H x W pixels.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from contextlib import nullcontext
+from typing import Any
+
+import torch
+from mmdet3d.registry import MODELS
+from mmengine.model import BaseModel
+from mmengine.structures import BaseDataElement, PixelData
+from torch import Tensor
+
+from gemini_det3d.fusion import FusionOperator, StreamBlend, blend_streams
+from gemini_det3d.models.decode_heads.mlp_head import enlarge
+from gemini_det3d.models.segmentors.inference import multi_scale, slide
+
+ENSEMBLE = "ensemble"
+_TEST_DEFAULTS: dict[str, Any] = dict(
+    mode="whole", window=None, stride=None, scales=(1.0,), flip=False, resize="bilinear",
+    rescale=True,
+)  # fmt: skip
+
+
+@MODELS.register_module(force=True)
+class FusionSegmentor(BaseModel):
+    """Segment aligned images of one or more modalities.
+
+    The ensemble is the mean of the streams' logits with learned weights; the streams are trained
+    by losses of their own, and the ensemble's loss reaches only its weights, as released. A sample
+    whose metadata hold ``sensor_mask=dict(rgb=True, depth=False, ...)`` says which modalities its
+    sensors delivered; the others are not read, and the ensemble consists of what is there.
+
+    Args:
+        backbone: Config of a `FusionBackbone`; its ``num_modalities`` is the number of names in
+            ``modalities``.
+        decode_head: Config of the head; ``in_channels`` is the backbone's unless given.
+        modalities: Names, the leading one first.
+        loss: Config of the loss of each stream and of the ensemble.
+        with_detached_ensemble: Whether the ensemble's loss trains its weights only.
+        autocast_dtype: "bfloat16" or "float16": forward runs under autocast; None: in the
+            parameters' precision.
+        test_cfg: ``mode`` "whole" or "slide" (then ``window`` and ``stride``, two numbers each),
+            ``scales`` and ``flip`` to average over, ``resize`` of the logits ("bilinear" or
+            "bicubic"), ``rescale``: whether predictions have the size of the file (``ori_shape``)
+            or the one that the pipeline made.
+        train_cfg: Nothing; for mmengine's configs.
+        data_preprocessor: Config of `ModalityPreprocessor`.
+        init_cfg: As in mmengine.
+
+    Raises:
+        ValueError: Arguments contradict each other; the message names them.
+    """
+
+    def __init__(
+        self,
+        backbone: Mapping[str, Any],
+        decode_head: Mapping[str, Any],
+        modalities: Sequence[str] = ("rgb", "depth"),
+        loss: Mapping[str, Any] | None = None,
+        with_detached_ensemble: bool = True,
+        autocast_dtype: str | None = None,
+        test_cfg: Mapping[str, Any] | None = None,
+        train_cfg: Mapping[str, Any] | None = None,
+        data_preprocessor: dict | None = None,
+        init_cfg: dict | None = None,
+    ) -> None:
+        super().__init__(data_preprocessor, init_cfg)
+        self.modalities = tuple(modalities)
+        if len(set(self.modalities)) != len(self.modalities) or ENSEMBLE in self.modalities:
+            raise ValueError(f"modalities={self.modalities} must be different names")
+        if autocast_dtype not in (None, "bfloat16", "float16"):
+            raise ValueError(f"autocast_dtype={autocast_dtype!r} must be bfloat16, float16 or None")
+        self.autocast_dtype = autocast_dtype
+        self.backbone: Any = MODELS.build({**backbone, "num_modalities": len(self.modalities)})
+        self.decode_head: Any = MODELS.build({"in_channels": self.backbone.dims, **decode_head})
+        self.loss_function: Any = MODELS.build(dict(loss or {"type": "PixelCrossEntropy"}))
+        self.ensemble = StreamBlend() if len(self.modalities) > 1 else None
+        self.with_detached_ensemble = with_detached_ensemble
+        self.test_cfg = _checked_test_cfg(test_cfg or {})
+
+    @property
+    def stream_names(self) -> tuple[str, ...]:
+        """The leading modality, and the other one, or "extra" for the merged others."""
+        if len(self.modalities) > 2:
+            return self.modalities[0], "extra"
+        return self.modalities
+
+    def forward(
+        self,
+        inputs: Mapping[str, Tensor],
+        data_samples: Sequence[BaseDataElement] | None = None,
+        mode: str = "tensor",
+    ) -> Any:
+        """mmengine's call.
+
+        Args:
+            inputs: For each modality ``(B, 3, H, W)``.
+            data_samples: Labels and metadata of each image.
+            mode: "loss", "predict" or "tensor".
+
+        Returns:
+            Losses by name; samples with ``pred_sem_seg``; or logits ``(B, K, H / 4, W / 4)`` by
+            stream, the ensemble among them.
+        """
+        if mode == "tensor":
+            return self.logits(inputs, data_samples)
+        if mode == "loss":
+            return self.loss(inputs, data_samples or [])
+        if mode == "predict":
+            return self.predict(inputs, data_samples)
+        raise ValueError(f"mode must be loss, predict or tensor, got {mode!r}")
+
+    def logits(
+        self,
+        inputs: Mapping[str, Tensor],
+        data_samples: Sequence[BaseDataElement] | None = None,
+        size: Sequence[int] | None = None,
+        resize: str = "bilinear",
+    ) -> dict[str, Tensor]:
+        """Logits of each stream and of their ensemble, float32.
+
+        Args:
+            inputs: As in `forward`.
+            data_samples: Their ``sensor_mask`` is read.
+            size: Height and width of the answer; None: that of the head.
+            resize: How the head's answer is resized.
+        """
+        exists = self._exists(inputs, data_samples)
+        images = [inputs[name] for name in self.modalities]
+        if exists is not None:  # what a dead sensor holds, NaN for example, is nobody's input
+            images = [torch.where(e.view(-1, 1, 1, 1), x, 0) for e, x in zip(exists, images)]
+        with self._precision(images[0]):
+            maps = self.backbone(images, exists)
+            streams = [self.decode_head(stream) for stream in maps]
+        streams = [x.float() if size is None else enlarge(x.float(), size, resize) for x in streams]
+        found = dict(zip(self.stream_names, streams))
+        there = self.backbone.streams_exist(exists)
+        return {**found, ENSEMBLE: self._blend(streams, there)}
+
+    def loss(
+        self, inputs: Mapping[str, Tensor], data_samples: Sequence[BaseDataElement]
+    ) -> dict[str, Tensor]:
+        """Losses of streams, ensemble and operators by name.
+
+        A stream is not blamed for images that its sensors did not deliver.
+        """
+        labels = torch.stack([sample.gt_sem_seg.data[0] for sample in data_samples]).long()
+        found = self.logits(inputs, data_samples, labels.shape[-2:])
+        there = self.backbone.streams_exist(self._exists(inputs, data_samples))
+        if len(found) == 2:  # a single stream is its own ensemble
+            found.pop(ENSEMBLE)
+        losses = {}
+        for index, (stream, logits) in enumerate(found.items()):
+            target = labels
+            if there is not None and stream != ENSEMBLE:
+                ignored = self.loss_function.ignore_index
+                target = torch.where(there[index].view(-1, 1, 1), labels, ignored)
+            losses[f"loss_{stream}"] = self.loss_function(logits, target)
+        for module in self.modules():
+            if isinstance(module, FusionOperator):
+                for name, value in module.auxiliary_losses().items():
+                    losses[name] = losses.get(name, 0) + value
+        return losses
+
+    @torch.no_grad()
+    def predict(
+        self,
+        inputs: Mapping[str, Tensor],
+        data_samples: Sequence[BaseDataElement] | None = None,
+    ) -> list[BaseDataElement]:
+        """Classes of every pixel.
+
+        Returns:
+            The samples; ``pred_sem_seg`` holds one ``(1, h, w)`` int64 map for each stream and for
+            the ensemble, under their names.
+        """
+        cfg = self.test_cfg
+        size = next(iter(inputs.values())).shape[-2:]
+
+        def whole(images: Mapping[str, Tensor]) -> dict[str, Tensor]:
+            size = next(iter(images.values())).shape[-2:]
+            return self.logits(images, data_samples, size, cfg["resize"])
+
+        def in_windows(images: Mapping[str, Tensor]) -> dict[str, Tensor]:
+            return slide(whole, images, cfg["window"], cfg["stride"])
+
+        ask = in_windows if cfg["mode"] == "slide" else whole
+        found = multi_scale(ask, inputs, cfg["scales"], cfg["flip"])
+        batch = len(next(iter(inputs.values())))
+        samples = (
+            [BaseDataElement() for _ in range(batch)] if data_samples is None else data_samples
+        )
+        for index, sample in enumerate(samples):
+            height, width = sample.get("img_shape", size)[:2]
+            shape = sample.get("ori_shape", (height, width))[:2] if cfg["rescale"] else None
+            maps = {}
+            for stream, logits in found.items():
+                logits = logits[index : index + 1, :, :height, :width]
+                logits = enlarge(logits, shape or (height, width), cfg["resize"])
+                maps[stream] = logits.argmax(dim=1)
+            sample.pred_sem_seg = PixelData(**maps)
+        return list(samples)
+
+    def _blend(self, streams: Sequence[Tensor], there: Sequence[Tensor] | None) -> Tensor:
+        if self.ensemble is None:
+            return streams[0]
+        if self.training and self.with_detached_ensemble:
+            streams = [x.detach() for x in streams]
+        if there is None:
+            return self.ensemble(*streams)
+        masks = [t.view(-1, 1, 1) for t in there]
+        return blend_streams(streams[0], streams[1], self.ensemble.alpha, *masks)
+
+    def _exists(
+        self, inputs: Mapping[str, Tensor], data_samples: Sequence[BaseDataElement] | None
+    ) -> list[Tensor] | None:
+        """For each modality ``(B,)`` bool, or None where all are there."""
+        masks = [s.get("sensor_mask") for s in data_samples or []]
+        if not any(mask is not None for mask in masks):
+            return None
+        table = []
+        for mask in masks:
+            unknown = [n for n in self.modalities if mask is not None and n not in mask]
+            if unknown:
+                raise KeyError(f"sensor_mask lacks {unknown}; it has {sorted(mask)}")
+            table.append([mask is None or bool(mask[name]) for name in self.modalities])
+        device = next(iter(inputs.values())).device
+        return list(torch.tensor(table, device=device).unbind(dim=1))
+
+    def _precision(self, image: Tensor):
+        if self.autocast_dtype is None:
+            return nullcontext()
+        return torch.autocast(image.device.type, getattr(torch, self.autocast_dtype))
+
+
+def _checked_test_cfg(given: Mapping[str, Any]) -> dict[str, Any]:
+    unknown = set(given) - set(_TEST_DEFAULTS)
+    if unknown:
+        raise ValueError(f"test_cfg: unknown keys {sorted(unknown)}, known {list(_TEST_DEFAULTS)}")
+    cfg = {**_TEST_DEFAULTS, **given}
+    if cfg["mode"] not in ("whole", "slide"):
+        raise ValueError(f"test_cfg: mode must be 'whole' or 'slide', got {cfg['mode']!r}")
+    if cfg["mode"] == "slide":
+        for name in ("window", "stride"):
+            value = cfg[name]
+            if value is None or len(value) != 2 or min(value) < 1:
+                raise ValueError(f"test_cfg: {name} must be two positive numbers, got {value!r}")
+    if cfg["resize"] not in ("bilinear", "bicubic"):
+        raise ValueError(f"test_cfg: resize must be bilinear or bicubic, got {cfg['resize']!r}")
+    if not cfg["scales"] or min(cfg["scales"]) <= 0:
+        raise ValueError(f"test_cfg: scales must be positive, got {cfg['scales']!r}")
+    return cfg

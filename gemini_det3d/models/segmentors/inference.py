@@ -1,0 +1,97 @@
+"""Ways to ask a network about an image: in pieces, at several sizes, mirrored.
+
+Each takes `predict`, which maps images to logits of the same size, by stream, and is one again, so
+they combine. Shape shorthand: B images, K classes, H x W pixels.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+Images = Mapping[str, Tensor]
+"""For each modality ``(B, C, H, W)``."""
+Predict = Callable[[Images], dict[str, Tensor]]
+"""Images -> for each stream ``(B, K, H, W)``."""
+
+
+def slide(predict: Predict, images: Images, window: Sequence[int], stride: Sequence[int]) -> dict:
+    """Logits of a large image from overlapping windows, averaged where they overlap.
+
+    Args:
+        predict: Asked about one window at a time.
+        images: The large images.
+        window: Height and width; larger than the image means as large as it.
+        stride: Steps down and to the right; the last window ends with the image.
+
+    Returns:
+        As `predict`, of the images' size.
+    """
+    height, width = next(iter(images.values())).shape[-2:]
+    sums: dict[str, Tensor] = {}
+    counts = torch.zeros(height, width, device=next(iter(images.values())).device)
+    for top in starts(height, window[0], stride[0]):
+        for left in starts(width, window[1], stride[1]):
+            rows, columns = slice(top, top + window[0]), slice(left, left + window[1])
+            found = predict({name: x[..., rows, columns] for name, x in images.items()})
+            counts[rows, columns] += 1
+            for stream, logits in found.items():
+                if stream not in sums:
+                    sums[stream] = logits.new_zeros(*logits.shape[:2], height, width)
+                sums[stream][..., rows, columns] += logits
+    return {stream: total / counts for stream, total in sums.items()}
+
+
+def starts(size: int, window: int, stride: int) -> Iterator[int]:
+    """Where windows begin so that they cover ``size`` pixels."""
+    last = max(size - window, 0)
+    yield from range(0, last, stride)
+    yield last
+
+
+def multi_scale(
+    predict: Predict,
+    images: Images,
+    scales: Sequence[float] = (1.0,),
+    with_flip: bool = False,
+    divisor: int = 32,
+) -> dict:
+    """Mean probabilities over sizes and mirror images.
+
+    Args:
+        predict: Asked once per size and mirror image.
+        images: The images.
+        scales: Factors of the size, rounded to multiples of `divisor`.
+        with_flip: Whether also mirrored, left to right.
+        divisor: What the network wants sizes to be a multiple of.
+
+    Returns:
+        Logarithms of the mean probabilities: logits again, of the images' size.
+    """
+    size = next(iter(images.values())).shape[-2:]
+    if tuple(scales) == (1.0,) and not with_flip:
+        return predict(images)
+    means: dict[str, Tensor] = {}
+    turns = (False, True) if with_flip else (False,)
+    for scale in scales:
+        scaled = [max(divisor, round(side * scale / divisor) * divisor) for side in size]
+        seen = {name: _resize(x, size if scale == 1 else scaled) for name, x in images.items()}
+        for is_flipped in turns:
+            for stream, logits in predict(_mirror(seen) if is_flipped else seen).items():
+                logits = logits.flip(-1) if is_flipped else logits
+                share = _resize(logits, size).softmax(dim=1) / (len(scales) * len(turns))
+                means[stream] = means[stream] + share if stream in means else share
+    return {stream: mean.clamp(min=1e-12).log() for stream, mean in means.items()}
+
+
+def _mirror(images: Images) -> dict[str, Tensor]:
+    return {name: x.flip(-1) for name, x in images.items()}
+
+
+def _resize(images: Tensor, size: Sequence[int]) -> Tensor:
+    if tuple(images.shape[-2:]) == tuple(size):
+        return images
+    return F.interpolate(images, tuple(size), mode="bilinear", align_corners=False)

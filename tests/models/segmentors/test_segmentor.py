@@ -1,0 +1,195 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+from mmdet3d.registry import MODELS
+from mmengine.structures import BaseDataElement, PixelData
+
+import gemini_det3d.plugin  # noqa: F401
+from gemini_det3d.models.checkpoints import from_released_segmentor
+from gemini_det3d.models.decode_heads import SegFormerMLPHead
+from gemini_det3d.models.losses import OhemCrossEntropy, PixelCrossEntropy, hard_pixel_mean
+from gemini_det3d.models.segmentors.inference import multi_scale, slide, starts
+
+CLASSES = 5
+
+
+def make(modalities=("rgb", "depth"), **options):
+    torch.manual_seed(0)
+    backbone = dict(type="GeminiMiT", dims=(8, 16), depths=(1, 1), num_heads=(1, 2),
+                    sr_ratios=(2, 1), patch_sizes=(7, 3), strides=(4, 2),
+                    operator=dict(type="GeminiFusion", num_heads=2))  # fmt: skip
+    head = dict(type="SegFormerMLPHead", num_classes=CLASSES, embed_dim=7)
+    preprocessor = dict(type="ModalityPreprocessor", modalities={m: {} for m in modalities})
+    return MODELS.build(
+        dict(
+            type="FusionSegmentor", backbone=backbone, decode_head=head, modalities=modalities,
+            data_preprocessor=preprocessor, **options,
+        )
+    )  # fmt: skip
+
+
+def batch(modalities=("rgb", "depth"), sizes=((37, 61), (41, 53)), masks=None):
+    torch.manual_seed(1)
+    inputs = {m: [torch.randint(0, 256, (3, *size)).byte() for size in sizes] for m in modalities}
+    samples = []
+    for index, size in enumerate(sizes):
+        labels = torch.randint(0, CLASSES, (1, *size)).byte()
+        sample = BaseDataElement(gt_sem_seg=PixelData(data=labels))
+        sample.set_metainfo(dict(img_shape=size, ori_shape=size))
+        if masks:
+            sample.set_metainfo(dict(sensor_mask=masks[index]))
+        samples.append(sample)
+    return dict(inputs=inputs, data_samples=samples)
+
+
+def prepared(model, training=False, **options):
+    return model.data_preprocessor(batch(**options), training)
+
+
+def test_segmentor_matches_the_released_one(golden_segmentor):
+    data = golden_segmentor
+    params = {n[len("param/") :]: t for n, t in data.items() if n.startswith("param/")}
+    backbone = dict(type="GeminiMiT", dims=data["dims"].tolist(), depths=data["depths"].tolist(),
+                    num_heads=data["heads"].tolist())  # fmt: skip
+    head = dict(type="SegFormerMLPHead", num_classes=7, embed_dim=48)
+    model = MODELS.build(dict(type="FusionSegmentor", backbone=backbone, decode_head=head)).eval()
+    model.load_state_dict(from_released_segmentor(params).state)
+    with torch.no_grad():
+        found = model(dict(rgb=data["x0"], depth=data["x1"]))
+    for ours, theirs in (("rgb", "logits0"), ("depth", "logits1"), ("ensemble", "ens")):
+        torch.testing.assert_close(found[ours], data[theirs], rtol=0, atol=1e-5)
+
+
+@pytest.fixture
+def golden_segmentor(shared_dir):
+    with np.load(shared_dir / "golden" / "mit_segmentor.npz") as arrays:
+        return {name: torch.from_numpy(arrays[name]) for name in arrays.files}
+
+
+@pytest.mark.parametrize("count", [1, 2, 4])
+def test_losses_name_streams_and_ensemble_and_reach_every_parameter(count):
+    names = ("rgb", "depth", "event", "lidar")[:count]
+    model = make(names).train()
+    losses = model(**prepared(model, True, modalities=names), mode="loss")
+    wanted = {1: {"loss_rgb"}, 2: {"loss_rgb", "loss_depth", "loss_ensemble"}}
+    assert set(losses) == wanted.get(count, {"loss_rgb", "loss_extra", "loss_ensemble"})
+    sum(losses.values()).backward()
+    assert [n for n, p in model.named_parameters() if p.grad is None] == []
+
+
+def test_ensemble_loss_trains_its_weights_only():
+    model = make().train()
+    model(**prepared(model, True), mode="loss")["loss_ensemble"].backward()
+    trained = {n for n, p in model.named_parameters() if p.grad is not None}
+    assert trained == {"ensemble.alpha"}
+
+
+def test_predictions_have_the_size_of_the_file():
+    model = make().eval()
+    samples = model(**prepared(model), mode="predict")
+    for sample, size in zip(samples, ((37, 61), (41, 53))):
+        assert set(sample.pred_sem_seg.keys()) == {"rgb", "depth", "ensemble"}
+        assert sample.pred_sem_seg.ensemble.shape == (1, *size)
+
+
+def test_a_missing_sensor_leaves_the_ensemble_to_the_others():
+    model = make().eval()
+    masks = [dict(rgb=True, depth=False), dict(rgb=True, depth=True)]
+    data = prepared(model, masks=masks)
+    data["inputs"]["depth"][0] = float("nan")
+    found = model(**data)
+    torch.testing.assert_close(found["ensemble"][0], found["rgb"][0])
+    mean = (found["rgb"][1] + found["depth"][1]) / 2
+    torch.testing.assert_close(found["ensemble"][1], mean)
+
+
+def test_a_missing_sensor_is_not_blamed():
+    model = make().train()
+    masks = [dict(rgb=True, depth=False)] * 2
+    losses = model(**prepared(model, True, masks=masks), mode="loss")
+    assert losses["loss_depth"] == 0 and losses["loss_rgb"] > 0
+
+
+def test_sensor_mask_without_a_modality_is_an_error():
+    model = make().eval()
+    with pytest.raises(KeyError, match="sensor_mask lacks"):
+        model(**prepared(model, masks=[dict(rgb=True)] * 2))
+
+
+@pytest.mark.parametrize(
+    "cfg", [dict(mode="slide", window=(32, 32), stride=(16, 24)), dict(scales=(0.5, 1.0, 1.5)),
+            dict(flip=True), dict(resize="bicubic")], ids=str
+)  # fmt: skip
+def test_every_way_to_ask_gives_maps(cfg):
+    model = make(test_cfg=cfg).eval()
+    plain = make().eval()
+    data = prepared(model)
+    found = [m(**data, mode="predict")[0].pred_sem_seg.ensemble for m in (model, plain)]
+    assert found[0].shape == found[1].shape
+    assert (found[0] == found[1]).float().mean() > 0.3
+
+
+def test_autocast_keeps_logits_in_float32():
+    model = make(autocast_dtype="bfloat16").eval()
+    data = prepared(model)
+    found, exact = model(**data)["ensemble"], make().eval()(**data)["ensemble"]
+    assert found.dtype == torch.float32
+    assert 0 < (found - exact).abs().max() < 0.1 * exact.abs().max()
+
+
+def test_windows_cover_and_average():
+    assert list(starts(10, 4, 3)) == [0, 3, 6]
+    assert list(starts(3, 4, 3)) == [0]
+    image = torch.arange(7.0 * 11).view(1, 1, 7, 11)
+    found = slide(lambda x: {"a": 2 * x["rgb"]}, {"rgb": image}, (3, 5), (2, 3))
+    torch.testing.assert_close(found["a"], 2 * image)
+
+
+def test_flip_mirrors_the_answer_back():
+    image = torch.rand(1, 3, 32, 32)
+    found = multi_scale(lambda x: {"a": x["rgb"]}, {"rgb": image}, with_flip=True)
+    torch.testing.assert_close(found["a"], image.log_softmax(dim=1))
+
+
+def test_head_equals_its_definition():
+    torch.manual_seed(0)
+    head = SegFormerMLPHead([3, 5], CLASSES, embed_dim=7).eval()
+    maps = [torch.rand(2, 3, 8, 6), torch.rand(2, 5, 4, 3)]
+    projected = [p(m.permute(0, 2, 3, 1)).permute(0, 3, 1, 2)
+                 for p, m in zip(head.projections, maps)]  # fmt: skip
+    large = torch.nn.functional.interpolate(projected[1], (8, 6), mode="bilinear")
+    mixed = head.fuse["conv"](torch.cat([large, projected[0]], dim=1))
+    wanted = head.classify(torch.relu(head.fuse["bn"](mixed)))
+    torch.testing.assert_close(head(maps), wanted)
+
+
+def test_norm_eval_keeps_the_statistics():
+    head = SegFormerMLPHead([3], CLASSES, embed_dim=7, norm_eval=True).train()
+    head([torch.rand(2, 3, 8, 6)])
+    assert head.fuse["bn"].running_mean.abs().sum() == 0
+
+
+def test_ohem_takes_hard_pixels_and_at_least_a_share():
+    losses, counted = torch.tensor([4.0, 1, 3, 9]), torch.tensor([True, True, True, False])
+    assert hard_pixel_mean(losses, counted, 2.0, 0.0) == 3.5
+    assert hard_pixel_mean(losses, counted, 5.0, 0.4) == 4.0
+    assert hard_pixel_mean(losses, torch.zeros(4).bool(), 2.0, 0.5) == 0
+
+
+@pytest.mark.parametrize("loss", [PixelCrossEntropy(), OhemCrossEntropy(threshold=1.0)])
+def test_losses_are_the_mean_over_labelled_pixels(loss):
+    logits, labels = torch.randn(2, CLASSES, 5, 7), torch.randint(0, CLASSES, (2, 5, 7))
+    labels[0] = 255
+    wanted = torch.nn.functional.cross_entropy(logits[1:], labels[1:])
+    torch.testing.assert_close(loss(logits, labels), wanted)
+    assert loss(logits, torch.full_like(labels, 255)) == 0
+
+
+@pytest.mark.parametrize(
+    "test_cfg", [dict(mode="x"), dict(mode="slide"), dict(size=3), dict(scales=())], ids=str
+)
+def test_wrong_test_cfg_is_told_when_the_model_is_built(test_cfg):
+    with pytest.raises(ValueError, match="test_cfg"):
+        make(test_cfg=test_cfg)
