@@ -3,7 +3,9 @@
 ``custom_imports = dict(imports=["gemini_det3d.plugin"], allow_failed_imports=False)``
 """
 
+import gemini_det3d.datasets.segmentation
 import gemini_det3d.datasets.transforms
+import gemini_det3d.engine.staged
 import gemini_det3d.evaluation.metrics
 import gemini_det3d.models  # noqa: F401
 

@@ -1,4 +1,4 @@
-"""Write a synthetic street world in KITTI's layout."""
+"""Write a synthetic street world in KITTI's layout or in that of a segmentation set."""
 
 from __future__ import annotations
 
@@ -8,12 +8,21 @@ from dataclasses import replace
 
 from gemini_det3d.apis.config import ConfigError
 from gemini_det3d.datasets.synthetic.generate import make_kitti_scenes
+from gemini_det3d.datasets.synthetic.generate_seg import make_seg_scenes
 from gemini_det3d.datasets.synthetic.presets import PRESETS, KittiWorld, get_preset
+from gemini_det3d.datasets.synthetic.seg_frames import LAYOUTS, SegWorld
 
 EPILOG = """\
 Presets:
   toy    624 x 192 images, 64 beams over the front 90 degrees, up to 50 m
   kitti  1242 x 375 images, whole sweeps, up to 100 m
+
+Layouts:
+  kitti    images, points, calibration, boxes: for detection
+  deliver  RGB, HHA depth, events, LiDAR image and labels in DeLiVER's folders, in five weathers
+  nyudv2   RGB, depth and labels with NYUDv2's lists
+  sunrgbd  RGB, depth and labels with SUN RGB-D's lists
+The last three are 256 x 96 pixels unless --image-size says otherwise; presets are kitti's.
 
 The same arguments give the same files, for any number of workers. A run that was interrupted goes
 on where it stopped; other arguments need another folder.
@@ -32,6 +41,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--seed", type=int, default=0, help="decides every frame (0)")
     parser.add_argument("--preset", choices=list(PRESETS), default="toy", help="(toy)")
     parser.add_argument("--workers", type=int, help="processes (one per core)")
+    parser.add_argument("--layout", choices=("kitti", *LAYOUTS), default="kitti", help="(kitti)")
     change = parser.add_argument_group("instead of the preset's value")
     change.add_argument("--image-size", type=int, nargs=2, metavar=("W", "H"), help="pixels")
     change.add_argument("--beams", type=int, help="beams of the LiDAR")
@@ -62,9 +72,16 @@ def run(args: argparse.Namespace) -> int:
         value = getattr(args, name)
         if value is not None and value < least:
             raise ConfigError(f"--{name} {value}: must be {least} or more")
-    made = make_kitti_scenes(
-        args.out, args.train, args.val, args.seed, world, args.workers or _num_cores()
-    )
+    numbers = (args.train, args.val, args.seed)
+    workers = args.workers or _num_cores()
+    if args.layout == "kitti":
+        made = make_kitti_scenes(args.out, *numbers, world, workers)
+    else:
+        rig = replace(world, supersample=2)
+        if args.image_size is None:
+            size = SegWorld().rig
+            rig = replace(rig, image_width=size.image_width, image_height=size.image_height)
+        made = make_seg_scenes(args.out, *numbers, args.layout, SegWorld(rig), workers)
     print(f"{made.folder}: {made.num_made} frames made, {made.num_kept} were there already")
     return 0
 

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import json
 import multiprocessing
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from tqdm import tqdm
 
@@ -90,11 +91,12 @@ def make_kitti_scenes(
             raise ValueError(f"{name}={value} must be {least} or more")
     folder = Path(out)
     counts = dict(zip(SPLITS, (num_train, num_val, num_test)))
-    _record(folder, {"seed": seed, **{f"num_{k}": v for k, v in counts.items()},
-                     **world.parameters()})  # fmt: skip
+    made_from = {"version": _VERSION, "seed": seed, **{f"num_{k}": v for k, v in counts.items()},
+                 **world.parameters()}  # fmt: skip
+    record_parameters(folder, made_from, owned="training")
     jobs = list(_jobs(folder, counts, world, seed))
     open_jobs = [job for job in jobs if not _is_finished(job)]
-    _run(open_jobs, workers)
+    run_jobs(_make, open_jobs, workers)
     _write_image_sets(folder, jobs)
     return Made(folder, num_made=len(open_jobs), num_kept=len(jobs) - len(open_jobs))
 
@@ -110,22 +112,29 @@ def _is_finished(job: Job) -> bool:
     return all(path.is_file() for path in frame_files(job.folder, job.split, job.number).values())
 
 
-def _run(jobs: list[Job], workers: int) -> None:
+def run_jobs(make: Callable[[Any], None], jobs: Sequence[Any], workers: int) -> None:
+    """Make frames, by several processes, and show how far it is.
+
+    Args:
+        make: A function of a module, so that other processes find it; writes one frame.
+        jobs: What it is called with, each told by itself.
+        workers: Processes; 1: this one.
+    """
     if not jobs:
         return
     progress = tqdm(total=len(jobs), desc="making scenes", unit="frame")
     with progress:
         if workers == 1 or len(jobs) == 1:
             for job in jobs:
-                _make(job)
+                make(job)
                 progress.update()
             return
         # Fresh processes: a fork would copy this one's threads' locks. They share the compiled
         # kernels through numba's cache, which the first frame fills before they start.
-        _make(jobs[0])
+        make(jobs[0])
         progress.update()
         with multiprocessing.get_context("spawn").Pool(min(workers, len(jobs) - 1)) as pool:
-            for _ in pool.imap_unordered(_make, jobs[1:], chunksize=4):
+            for _ in pool.imap_unordered(make, jobs[1:], chunksize=4):
                 progress.update()
 
 
@@ -134,14 +143,23 @@ def _make(job: Job) -> None:
     write_frame(frame_files(job.folder, job.split, job.number), frame)
 
 
-def _record(folder: Path, parameters: dict) -> None:
-    """Write down what decides the files, or compare with what a former run wrote down."""
+def record_parameters(folder: Path, parameters: dict, owned: str) -> None:
+    """Write down what decides the files, or compare with what a former run wrote down.
+
+    Args:
+        folder: Root of the data set.
+        parameters: Plain values, nested.
+        owned: A folder of the data set; where it exists without a record it is somebody else's.
+
+    Raises:
+        FormatError: The folder holds other scenes.
+    """
     path = folder / _RECORD
     # Through JSON and back: tuples become lists on both sides of the comparison.
-    parameters = json.loads(json.dumps({"version": _VERSION, **parameters}))
+    parameters = json.loads(json.dumps(parameters))
     if not path.exists():
-        if (folder / "training").exists():
-            raise FormatError(folder, f"holds a training folder but no {_RECORD}; not overwritten")
+        if (folder / owned).exists():
+            raise FormatError(folder, f"holds a {owned} folder but no {_RECORD}; not overwritten")
         folder.mkdir(parents=True, exist_ok=True)
         unfinished = path.with_suffix(".part")
         unfinished.write_text(json.dumps(parameters, indent=2) + "\n", encoding="utf-8")

@@ -4,5 +4,12 @@ from __future__ import annotations
 
 from gemini_det3d.evaluation.metrics.indoor_metric import IndoorDetectionMetric, RoomResult
 from gemini_det3d.evaluation.metrics.kitti_metric import FrameResult, KittiDetectionMetric
+from gemini_det3d.evaluation.metrics.segmentation_metric import SegmentationMetric
 
-__all__ = ["FrameResult", "IndoorDetectionMetric", "KittiDetectionMetric", "RoomResult"]
+__all__ = [
+    "FrameResult",
+    "IndoorDetectionMetric",
+    "KittiDetectionMetric",
+    "RoomResult",
+    "SegmentationMetric",
+]

@@ -1,0 +1,15 @@
+# MiT-B5 on NYUDv2; published: 57.7 mIoU.
+_base_ = [
+    "../_base_/segmentor.py",
+    "../_base_/datasets/nyudv2_seg.py",
+    "../_base_/schedules/seg_300e.py",
+]
+
+model = dict(
+    backbone=dict(
+        arch="b5",
+        drop_path_rate=0.35,
+        init_cfg=dict(type="Pretrained", checkpoint="checkpoints/mit_b5_imagenet.pth"),
+    )
+)
+auto_scale_lr = dict(base_batch_size=6)

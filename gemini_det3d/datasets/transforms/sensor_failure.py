@@ -1,0 +1,143 @@
+"""Sensors that fail: missing, missing at random, noisy; in training and in tests.
+
+The test protocol has three parts, as in the robustness benchmark of multi-modal segmentation
+(arXiv 2503.18445): entire modalities missing (EMM), randomly missing (RMM), noisy (NM, three
+levels). What the levels mean is defined here, by `NOISE_LEVELS`. Samples as in `seg_loading`.
+"""
+
+from __future__ import annotations
+
+import zlib
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+from mmcv.transforms import BaseTransform
+from mmdet3d.registry import TRANSFORMS
+
+NOISE_LEVELS = {"low": (0.08, 0.01), "mid": (0.16, 0.05), "high": (0.32, 0.15)}
+"""Standard deviation of Gaussian noise in shares of 255, and share of pixels set to 0 or 255."""
+
+
+def add_noise(
+    image: np.ndarray, sigma: float, impulses: float, rng: np.random.Generator
+) -> np.ndarray:
+    """Gaussian noise on every value and impulses (salt and pepper) on some pixels.
+
+    Args:
+        image: ``(H, W, 3)`` in 0 to 255.
+        sigma: Standard deviation in shares of 255.
+        impulses: Share of pixels that become black or white.
+        rng: Source.
+
+    Returns:
+        ``(H, W, 3)`` float32 in 0 to 255.
+    """
+    noisy = image.astype(np.float32)
+    noisy = noisy + np.float32(255 * sigma) * rng.standard_normal(image.shape, dtype=np.float32)
+    chance = rng.random(image.shape[:2], dtype=np.float32)
+    noisy[chance < impulses / 2] = 0
+    noisy[chance > 1 - impulses / 2] = 255
+    return np.clip(noisy, 0, 255)
+
+
+@TRANSFORMS.register_module(force=True)
+class ModalityDropout(BaseTransform):
+    """In training, take sensors away and disturb others; at least one stays whole.
+
+    A sensor that is taken away is zero and False in ``sensor_mask``, so the model neither reads
+    nor blames it. A disturbed one is not announced: the model must notice.
+
+    Args:
+        prob: Chance of each modality to be taken away; a number, or one for each by name.
+        noise_prob: Chance of each other modality to be disturbed, by noise between none and the
+            highest of `NOISE_LEVELS`.
+
+    Raises:
+        ValueError: A chance is no share.
+    """
+
+    def __init__(
+        self, prob: float | Mapping[str, float] = 0.2, noise_prob: float | Mapping[str, float] = 0.0
+    ) -> None:
+        self.prob, self.noise_prob = prob, noise_prob
+        for name, given in (("prob", prob), ("noise_prob", noise_prob)):
+            values = given.values() if isinstance(given, Mapping) else [given]
+            if not all(0 <= value <= 1 for value in values):
+                raise ValueError(f"ModalityDropout: {name}={given} must be shares")
+
+    def transform(self, results: dict) -> dict:
+        """Change ``images`` and ``sensor_mask``."""
+        names = list(results["images"])
+        kept = names[np.random.randint(len(names))]
+        rng = np.random.default_rng(np.random.randint(2**31))
+        for name in names:
+            drawn_loss, drawn_noise = np.random.rand(2)
+            if name == kept:
+                continue
+            if drawn_loss < _chance(self.prob, name):
+                remove(results, name)
+            elif drawn_noise < _chance(self.noise_prob, name):
+                sigma, impulses = np.random.rand() * np.array(NOISE_LEVELS["high"])
+                image = results["images"][name]
+                results["images"][name] = add_noise(image, sigma, impulses, rng)
+        return results
+
+
+@TRANSFORMS.register_module(force=True)
+class SensorFailure(BaseTransform):
+    """In tests, a failure that the sample's name alone decides, so each model sees the same.
+
+    Args:
+        missing: Modalities that are not there.
+        missing_prob: Chance of each modality to be missing; one always stays.
+        noise: One of `NOISE_LEVELS` for every modality of ``noisy``.
+        noisy: Modalities with noise; None: all.
+        is_announced: Whether ``sensor_mask`` tells of missing modalities; if not, the model is
+            given zeros as if they were measured.
+        seed: Decides the draws along with the sample's name.
+
+    Raises:
+        ValueError: ``noise`` is no level.
+    """
+
+    def __init__(
+        self,
+        missing: Sequence[str] = (),
+        missing_prob: float = 0.0,
+        noise: str | None = None,
+        noisy: Sequence[str] | None = None,
+        is_announced: bool = True,
+        seed: int = 0,
+    ) -> None:
+        if noise is not None and noise not in NOISE_LEVELS:
+            raise ValueError(f"SensorFailure: noise={noise!r} must be one of {list(NOISE_LEVELS)}")
+        self.missing, self.missing_prob = tuple(missing), missing_prob
+        self.noise, self.noisy = noise, noisy
+        self.is_announced, self.seed = is_announced, seed
+
+    def transform(self, results: dict) -> dict:
+        """Change ``images`` and ``sensor_mask``."""
+        name = str(results.get("sample_name", ""))
+        rng = np.random.default_rng([self.seed, zlib.crc32(name.encode())])
+        names = list(results["images"])
+        kept = names[rng.integers(len(names))]
+        lost = [m for m, drawn in zip(names, rng.random(len(names))) if drawn < self.missing_prob]
+        for modality in names:
+            if modality in self.missing or (modality in lost and modality != kept):
+                remove(results, modality, self.is_announced)
+            elif self.noise is not None and (self.noisy is None or modality in self.noisy):
+                image = results["images"][modality]
+                results["images"][modality] = add_noise(image, *NOISE_LEVELS[self.noise], rng)
+        return results
+
+
+def remove(results: dict, modality: str, is_announced: bool = True) -> None:
+    """Blank a modality, and say so in a ``sensor_mask`` of the sample's own."""
+    results["images"][modality] = np.zeros_like(results["images"][modality])
+    if is_announced:
+        mask = results.get("sensor_mask") or dict.fromkeys(results["images"], True)
+        results["sensor_mask"] = {**mask, modality: False}
+
+
+def _chance(given: float | Mapping[str, float], name: str) -> float:
+    return given.get(name, 0.0) if isinstance(given, Mapping) else given

@@ -1,0 +1,102 @@
+"""Scores of label maps from one confusion matrix.
+
+Shape shorthand: K classes, H x W pixels.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+
+def confusion_matrix(
+    labels: np.ndarray, predictions: np.ndarray, num_classes: int, ignored: int = 255
+) -> np.ndarray:
+    """Count pixels by truth and answer.
+
+    Args:
+        labels: ``(H, W)`` truth.
+        predictions: ``(H, W)`` answer, classes 0 to K - 1.
+        num_classes: K.
+        ignored: Label that does not count.
+
+    Returns:
+        ``(K, K)`` int64; row: truth, column: answer.
+
+    Raises:
+        ValueError: Shapes differ, or a label or answer is no class.
+    """
+    if labels.shape != predictions.shape:
+        raise ValueError(f"labels are {labels.shape}, predictions {predictions.shape}")
+    is_counted = labels != ignored
+    truth, answer = labels[is_counted].astype(np.int64), predictions[is_counted].astype(np.int64)
+    for name, values in (("labels", truth), ("predictions", answer)):
+        if values.size and not 0 <= values.min() <= values.max() < num_classes:
+            raise ValueError(
+                f"{name} go from {values.min()} to {values.max()}, there are {num_classes} classes"
+            )
+    pairs = np.bincount(num_classes * truth + answer, minlength=num_classes**2)
+    return pairs.reshape(num_classes, num_classes)
+
+
+@dataclass(frozen=True)
+class SegScores:
+    """Scores in percent; NaN for what does not occur.
+
+    Attributes:
+        pixel_accuracy: Share of pixels that are right.
+        class_accuracy: ``(K,)`` share of each class's pixels that are right.
+        class_iou: ``(K,)`` intersection over union.
+    """
+
+    pixel_accuracy: float
+    class_accuracy: np.ndarray
+    class_iou: np.ndarray
+
+    @property
+    def mean_accuracy(self) -> float:
+        """Mean over the classes that occur in the truth."""
+        return _mean(self.class_accuracy)
+
+    @property
+    def mean_iou(self) -> float:
+        """Mean over the classes that occur in truth or answer."""
+        return _mean(self.class_iou)
+
+
+def seg_scores(confusion: np.ndarray) -> SegScores:
+    """Scores of a ``(K, K)`` confusion matrix."""
+    right, truth, answer = np.diag(confusion), confusion.sum(axis=1), confusion.sum(axis=0)
+    with np.errstate(invalid="ignore", divide="ignore"):
+        return SegScores(
+            pixel_accuracy=float(100 * right.sum() / np.float64(confusion.sum())),
+            class_accuracy=100 * right / truth,
+            class_iou=100 * right / (truth + answer - right),
+        )
+
+
+def format_table(rows: Sequence[Sequence[object]], header: Sequence[str]) -> str:
+    """Rows of numbers as Markdown; floats have two decimals, NaN is a dash."""
+    cells = [[_cell(value) for value in row] for row in rows]
+    columns = [list(column) for column in zip(header, *cells)]
+    widths = [max(map(len, column)) for column in columns]
+    lines = [_line(header, widths), "|" + "|".join("-" * (w + 2) for w in widths) + "|"]
+    return "\n".join([*lines, *(_line(row, widths) for row in cells)])
+
+
+def _line(row: Sequence[str], widths: Sequence[int]) -> str:
+    first, *others = zip(row, widths)
+    texts = [first[0].ljust(first[1]), *(text.rjust(width) for text, width in others)]
+    return "| " + " | ".join(texts) + " |"
+
+
+def _cell(value: object) -> str:
+    if isinstance(value, (float, np.floating)):
+        return "-" if np.isnan(value) else f"{value:.2f}"
+    return str(value)
+
+
+def _mean(values: np.ndarray) -> float:
+    return float(np.nanmean(values)) if np.isfinite(values).any() else float("nan")

@@ -1,0 +1,109 @@
+"""Pixel accuracy, mean accuracy and mIoU of every stream and their ensemble."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+from mmdet3d.registry import METRICS
+from mmengine.evaluator import BaseMetric
+from mmengine.logging import MMLogger
+
+from gemini_det3d.evaluation.functional.segmentation import (
+    SegScores,
+    confusion_matrix,
+    format_table,
+    seg_scores,
+)
+
+
+@METRICS.register_module(force=True)
+class SegmentationMetric(BaseMetric):
+    """Scores from one confusion matrix over all pixels of the set, as the paper takes them.
+
+    Each sample leaves a confusion matrix for each stream; mmengine gathers them from all
+    processes and drops the samples that its sampler repeated to fill the last batch. The answers
+    are ``<stream>/mIoU`` (``mAcc``, ``pAcc``) and, for the ensemble, the bare ``mIoU``.
+
+    Args:
+        num_classes: K; None: the number of the data set's classes.
+        ignore_index: Label that does not count.
+        main_stream: Whose scores have no stream's name.
+        with_classes: Whether each class's IoU of the main stream is among the answers.
+        collect_device: As in mmengine.
+        prefix: As in mmengine.
+    """
+
+    default_prefix = "seg"
+
+    def __init__(
+        self,
+        num_classes: int | None = None,
+        ignore_index: int = 255,
+        main_stream: str = "ensemble",
+        with_classes: bool = False,
+        collect_device: str = "cpu",
+        prefix: str | None = None,
+    ) -> None:
+        super().__init__(collect_device=collect_device, prefix=prefix)
+        self.num_classes, self.ignore_index = num_classes, ignore_index
+        self.main_stream, self.with_classes = main_stream, with_classes
+
+    def process(self, data_batch: dict, data_samples: Sequence[dict]) -> None:
+        """Compare predictions with labels.
+
+        Args:
+            data_batch: Not used.
+            data_samples: With ``gt_sem_seg`` and ``pred_sem_seg``.
+        """
+        count = self.num_classes or len(self.dataset_meta["classes"])
+        for sample in data_samples:
+            labels = sample["gt_sem_seg"]["data"][0].cpu().numpy()
+            self.results.append(
+                {
+                    stream: confusion_matrix(
+                        labels, found[0].cpu().numpy(), count, self.ignore_index
+                    ).astype(np.int32)
+                    for stream, found in sample["pred_sem_seg"].items()
+                }
+            )
+
+    def compute_metrics(self, results: list[dict[str, np.ndarray]]) -> dict[str, float]:
+        """Scores of all samples.
+
+        Args:
+            results: For each sample a matrix for each stream.
+
+        Returns:
+            Names to percent.
+        """
+        scores = {
+            stream: seg_scores(sum(r[stream].astype(np.int64) for r in results))
+            for stream in results[0]
+        }
+        self._log(scores)
+        metrics = {}
+        for stream, found in scores.items():
+            start = "" if stream == self.main_stream else f"{stream}/"
+            metrics[f"{start}pAcc"] = found.pixel_accuracy
+            metrics[f"{start}mAcc"] = found.mean_accuracy
+            metrics[f"{start}mIoU"] = found.mean_iou
+        if self.with_classes:
+            values = scores[self.main_stream].class_iou
+            metrics.update({f"IoU/{n}": float(v) for n, v in zip(self._names(values), values)})
+        return metrics
+
+    def _log(self, scores: dict[str, SegScores]) -> None:
+        rows = [[s, x.pixel_accuracy, x.mean_accuracy, x.mean_iou] for s, x in scores.items()]
+        table = format_table(rows, ["stream", "pAcc", "mAcc", "mIoU"])
+        names = self._names(next(iter(scores.values())).class_iou)
+        per_class = [
+            [name, *(x.class_iou[k] for x in scores.values())] for k, name in enumerate(names)
+        ]
+        classes = format_table(per_class, ["IoU", *scores])
+        logger = MMLogger.get_current_instance()
+        logger.info(f"\n{table}\n\n{classes}")
+
+    def _names(self, values: np.ndarray) -> Sequence[str]:
+        names = (self.dataset_meta or {}).get("classes", ())
+        return names if len(names) == len(values) else [str(k) for k in range(len(values))]
