@@ -19,6 +19,8 @@ from gemini_det3d.datasets.synthetic.rig import make_calibration, make_camera
 from gemini_det3d.datasets.synthetic.scene import Light, Scene
 from gemini_det3d.datasets.synthetic.solids import Body, Part, Placement, Solids
 from gemini_det3d.datasets.synthetic.street import Street, sample_street
+from gemini_det3d.datasets.synthetic.taskonomy_set import ViewSet, make_taskonomy_views
+from gemini_det3d.datasets.synthetic.views import Viewpoint, render_view, sample_camera
 
 __all__ = [
     "PRESETS",
@@ -38,6 +40,8 @@ __all__ = [
     "Street",
     "Surfaces",
     "Sweep",
+    "ViewSet",
+    "Viewpoint",
     "annotate",
     "cast_rays",
     "get_preset",
@@ -46,7 +50,10 @@ __all__ = [
     "make_frame",
     "make_kitti_scenes",
     "render_image",
+    "make_taskonomy_views",
     "render_surfaces",
+    "render_view",
+    "sample_camera",
     "sample_street",
     "scan",
     "write_frame",

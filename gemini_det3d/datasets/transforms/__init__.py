@@ -6,9 +6,30 @@ from gemini_det3d.datasets.transforms.checked_loading import (
     LoadImageFromFileChecked,
     LoadPointsFromFileChecked,
 )
+from gemini_det3d.datasets.transforms.seg_augment import (
+    SegBlur,
+    SegColorJitter,
+    SegFlip,
+    SegRandomResizedCrop,
+    SegResize,
+)
+from gemini_det3d.datasets.transforms.seg_loading import (
+    LoadModalities,
+    LoadSegLabels,
+    PackSegInputs,
+)
+from gemini_det3d.datasets.transforms.sensor_failure import SensorFailure
 from gemini_det3d.datasets.transforms.sensors import ModalityDropout, PackSensorInputs, SensorSwitch
+from gemini_det3d.datasets.transforms.translation import (
+    LoadDomainImages,
+    PackTranslationInputs,
+    RandomCropDomainImages,
+    RandomFlipDomainImages,
+    ResizeDomainImages,
+)
 
 __all__ = [
+    "LoadDomainImages",
     "LoadImageFromFileChecked",
     "LoadModalities",
     "LoadPointsFromFileChecked",
@@ -16,6 +37,10 @@ __all__ = [
     "ModalityDropout",
     "PackSegInputs",
     "PackSensorInputs",
+    "PackTranslationInputs",
+    "RandomCropDomainImages",
+    "RandomFlipDomainImages",
+    "ResizeDomainImages",
     "SegBlur",
     "SegColorJitter",
     "SegFlip",

@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+from gemini_det3d.evaluation.functional.feature_distances import frechet_distance, kernel_distance
+from gemini_det3d.evaluation.functional.image_errors import (
+    mean_absolute_error,
+    mean_squared_error,
+    stretch,
+    to_bytes,
+)
 from gemini_det3d.evaluation.functional.indoor import IndoorResult, evaluate_indoor
 from gemini_det3d.evaluation.functional.kitti_evaluate import (
     KITTI_CLASSES,
     check_options,
     evaluate_kitti,
 )
-from gemini_det3d.evaluation.functional.kitti_result import (
-    AveragePrecision,
-    Census,
-    KittiResult,
-)
+from gemini_det3d.evaluation.functional.kitti_result import AveragePrecision, Census, KittiResult
 
 __all__ = [
     "KITTI_CLASSES",
@@ -23,4 +26,10 @@ __all__ = [
     "check_options",
     "evaluate_indoor",
     "evaluate_kitti",
+    "frechet_distance",
+    "kernel_distance",
+    "mean_absolute_error",
+    "mean_squared_error",
+    "stretch",
+    "to_bytes",
 ]

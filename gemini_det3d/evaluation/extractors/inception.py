@@ -1,0 +1,78 @@
+"""The features of published FID and KID, through torch-fidelity and a weights file of the user's.
+
+torch-fidelity restates the Inception of the original FID down to its resizing. It is an optional
+extra, and nothing is downloaded: the user names the file of weights.
+"""
+
+from __future__ import annotations
+
+import os
+from importlib import import_module
+from pathlib import Path
+
+import numpy as np
+import torch
+from mmdet3d.registry import MODELS
+
+from gemini_det3d.evaluation.extractors.base import FeatureExtractor
+from gemini_det3d.formats import FormatError
+
+_LAYER = "2048"
+_MODULE = "torch_fidelity.feature_extractor_inceptionv3"
+
+
+@MODELS.register_module(force=True)
+class InceptionFeatures(FeatureExtractor):
+    """The 2048 features of the FID Inception.
+
+    Args:
+        weights: File of its parameters, as torch-fidelity names it
+            (``weights-inception-2015-12-05-*.pth``).
+        device: Where to compute, as torch names it.
+        batch_size: Images at once.
+
+    Raises:
+        ValueError: torch-fidelity is not installed; the message says how to get it.
+        FormatError: The weights cannot be read, or are not those of this network.
+    """
+
+    name = "inception-2048"
+
+    def __init__(
+        self, weights: str | os.PathLike, device: str = "cpu", batch_size: int = 32
+    ) -> None:
+        try:
+            build = import_module(_MODULE).FeatureExtractorInceptionV3
+        except ImportError as error:
+            raise ValueError(
+                f"InceptionFeatures needs torch-fidelity ({error}); "
+                'pip install "gemini_det3d[fid]", or use FilterBankFeatures'
+            ) from None
+        _check_weights(weights)
+        try:
+            network = build("inception", [_LAYER], feature_extractor_weights_path=str(weights))
+        except (RuntimeError, KeyError) as error:
+            raise FormatError(weights, f"is not the FID Inception's ({error})") from None
+        self.network = network.to(device).eval()
+        self.device, self.batch_size = device, batch_size
+
+    def __call__(self, images: np.ndarray) -> np.ndarray:
+        """``(N, H, W, 3)`` uint8 -> ``(N, 2048)``; the network resizes to 299 x 299 itself."""
+        batch = torch.from_numpy(np.ascontiguousarray(np.moveaxis(images, 3, 1)))
+        with torch.no_grad():
+            found = [
+                self.network(part.to(self.device))[0].double().cpu()
+                for part in batch.split(self.batch_size)
+            ]
+        return torch.cat(found).numpy()
+
+
+def _check_weights(path: str | os.PathLike) -> None:
+    """Refuse a file that holds more than tensors before anybody else opens it."""
+    if not Path(path).is_file():
+        raise FormatError(path, "no such file (weights of the FID Inception)")
+    try:
+        torch.load(path, map_location="cpu", weights_only=True)
+    except Exception as error:  # torch raises many kinds for a damaged or foreign file
+        reason = str(error).strip().splitlines() or [type(error).__name__]
+        raise FormatError(path, f"cannot be read as tensors ({reason[0]})") from None

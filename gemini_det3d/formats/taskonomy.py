@@ -1,0 +1,180 @@
+"""Taskonomy's folders (Zamir et al., CVPR 2018) and the encodings of the translation protocol.
+
+Each domain is a folder of PNGs that share their stems: ``rgb/point_7_view_2_domain_rgb.png``,
+``depth_zbuffer/point_7_view_2_domain_depth_zbuffer.png``. Depths and edges are 16-bit and grey; the
+protocol maps them to 8 bits before anything else, all others are 8-bit as they lie there.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from pathlib import Path
+
+import numpy as np
+
+from gemini_det3d.formats.errors import FormatError
+from gemini_det3d.formats.kitti_sensors import read_image
+from gemini_det3d.formats.text import read_lines
+
+DEPTHS = ("depth_euclidean", "depth_zbuffer")
+# What the protocol divides edges by, so that the strongest are white.
+EDGE_SCALES = {"edge_texture": 11355.0, "edge_occlusion": 11584.0}
+DOMAINS = (
+    "rgb", "normal", "reshading", *DEPTHS, "principal_curvature", *EDGE_SCALES,
+    "segment_unsup2d", "segment_unsup25d", "segment_semantic",
+)  # fmt: skip
+# ln(1 + 65535) = 11.09: the deepest value is white.
+_LOG_DEPTH_SCALE = 11.1
+_DEEPEST = 65535
+# Taskonomy stores depth in steps of 1/512 m.
+_STEPS_PER_M = 512.0
+_DEEP_DOMAINS = (*DEPTHS, *EDGE_SCALES)
+
+
+def domain_path(root: str | os.PathLike, stem: str, domain: str) -> Path:
+    """File of a view in a domain.
+
+    Args:
+        root: Root of the data set.
+        stem: Of the view, ``point_7_view_2``.
+        domain: Folder name.
+
+    Returns:
+        Its path, whether there is such a file or not.
+    """
+    return Path(root) / domain / f"{stem}_domain_{domain}.png"
+
+
+def read_list(path: str | os.PathLike) -> list[str]:
+    """Views of a split.
+
+    Args:
+        path: Text file, one view per line: a stem, or a file of any domain (``_domain_*`` and what
+            follows it, and folders in front, do not matter).
+
+    Returns:
+        Stems, in the file's order.
+
+    Raises:
+        FormatError: It cannot be read, is empty, or names a view twice.
+    """
+    stems = [stem_of(line) for _, line in read_lines(path)]
+    if not stems:
+        raise FormatError(path, "names no view")
+    twice = (
+        {stem for stem in stems if stems.count(stem) > 1} if len(set(stems)) < len(stems) else ()
+    )
+    if twice:
+        raise FormatError(path, f"names {min(twice)} twice")
+    return stems
+
+
+def stem_of(name: str) -> str:
+    """``rgb/point_7_view_2_domain_rgb.png`` -> ``point_7_view_2``."""
+    return re.sub(r"(_domain_.*|\.(png|jpg))$", "", name.replace("\\", "/").rsplit("/", 1)[-1])
+
+
+def read_domain(path: str | os.PathLike, domain: str) -> np.ndarray:
+    """Read an image as the protocol hands it to a network, before the scaling to -1 to 1.
+
+    Args:
+        path: PNG file.
+        domain: Which decides the encoding; a name that is no domain is read as 8-bit.
+
+    Returns:
+        ``(H, W, 3)`` uint8; grey is repeated.
+
+    Raises:
+        FormatError: It is missing, no image, cut off, or an 8-bit file of a 16-bit domain.
+    """
+    if domain not in _DEEP_DOMAINS:
+        return read_image(path)
+    raw = _read_deep(path)
+    grey = encode_depth(raw) if domain in DEPTHS else encode_edge(raw, domain)
+    return np.repeat(grey[..., None], 3, axis=2)
+
+
+def encode_depth(raw: np.ndarray) -> np.ndarray:
+    """Logarithm of 16-bit depth, ``ln(1 + x) * 255 / 11.1``, cut to whole numbers.
+
+    Args:
+        raw: uint16, any shape; 65535 is sky or hole, and becomes 254.
+
+    Returns:
+        uint8, same shape.
+    """
+    return (np.log1p(raw.astype(np.float64)) * (255.0 / _LOG_DEPTH_SCALE)).astype(np.uint8)
+
+
+def decode_depth(code: np.ndarray) -> np.ndarray:
+    """Metres that an encoded depth stands for.
+
+    Args:
+        code: 0 to 255, any shape and dtype.
+
+    Returns:
+        float64 metres, same shape.
+    """
+    return np.expm1(np.asarray(code, dtype=np.float64) * (_LOG_DEPTH_SCALE / 255.0)) / _STEPS_PER_M
+
+
+def encode_edge(raw: np.ndarray, domain: str) -> np.ndarray:
+    """16-bit edge strength by the protocol's scale; stronger than its white is white.
+
+    Args:
+        raw: uint16, any shape.
+        domain: One of ``EDGE_SCALES``.
+
+    Returns:
+        uint8, same shape.
+    """
+    return np.minimum(raw * (255.0 / EDGE_SCALES[domain]), 255.0).astype(np.uint8)
+
+
+def depth_to_raw(depth_m: np.ndarray) -> np.ndarray:
+    """Metres -> Taskonomy's 16-bit steps of 1/512 m.
+
+    Args:
+        depth_m: Any shape; infinity is a hole.
+
+    Returns:
+        uint16, same shape; from 128 m on, and in holes, 65535.
+    """
+    steps = np.round(np.minimum(depth_m, _DEEPEST) * _STEPS_PER_M)
+    return np.clip(steps, 0, _DEEPEST).astype(np.uint16)
+
+
+def write_png(path: str | os.PathLike, image: np.ndarray) -> None:
+    """Write a PNG under its name only when it is complete.
+
+    Args:
+        path: File; its folder is made when there is none.
+        image: ``(H, W, 3)`` or ``(H, W)`` uint8, or ``(H, W)`` uint16.
+    """
+    from PIL import Image
+
+    path = Path(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    unfinished = path.with_name(f".{path.name}.{os.getpid()}.part")
+    try:
+        with open(unfinished, "wb") as file:
+            Image.fromarray(image).save(file, format="PNG", compress_level=1)
+        os.replace(unfinished, path)
+    finally:
+        unfinished.unlink(missing_ok=True)
+
+
+def _read_deep(path: str | os.PathLike) -> np.ndarray:
+    """``(H, W)`` of a 16-bit grey PNG."""
+    from PIL import Image
+
+    try:
+        with Image.open(path) as image:
+            if not image.mode.startswith("I"):
+                raise FormatError(path, f"is {image.mode}, expected 16-bit grey")
+            return np.clip(np.array(image), 0, _DEEPEST).astype(np.uint16)
+    except FileNotFoundError:
+        raise FormatError(path, "no such file") from None
+    except (OSError, SyntaxError) as error:
+        raise FormatError(path, f"is not a readable image ({type(error).__name__})") from error
