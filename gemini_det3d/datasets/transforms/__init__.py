@@ -18,7 +18,7 @@ from gemini_det3d.datasets.transforms.seg_loading import (
     LoadSegLabels,
     PackSegInputs,
 )
-from gemini_det3d.datasets.transforms.sensor_failure import SensorFailure
+from gemini_det3d.datasets.transforms.sensor_failure import SegModalityDropout, SensorFailure
 from gemini_det3d.datasets.transforms.sensors import ModalityDropout, PackSensorInputs, SensorSwitch
 from gemini_det3d.datasets.transforms.translation import (
     LoadDomainImages,
@@ -44,6 +44,7 @@ __all__ = [
     "SegBlur",
     "SegColorJitter",
     "SegFlip",
+    "SegModalityDropout",
     "SegRandomResizedCrop",
     "SegResize",
     "SensorFailure",

@@ -41,7 +41,7 @@ def add_noise(
 
 
 @TRANSFORMS.register_module(force=True)
-class ModalityDropout(BaseTransform):
+class SegModalityDropout(BaseTransform):
     """In training, take sensors away and disturb others; at least one stays whole.
 
     A sensor that is taken away is zero and False in ``sensor_mask``, so the model neither reads
@@ -63,7 +63,7 @@ class ModalityDropout(BaseTransform):
         for name, given in (("prob", prob), ("noise_prob", noise_prob)):
             values = given.values() if isinstance(given, Mapping) else [given]
             if not all(0 <= value <= 1 for value in values):
-                raise ValueError(f"ModalityDropout: {name}={given} must be shares")
+                raise ValueError(f"SegModalityDropout: {name}={given} must be shares")
 
     def transform(self, results: dict) -> dict:
         """Change ``images`` and ``sensor_mask``."""
