@@ -109,10 +109,13 @@ class OnMaps(torch.nn.Module):
     find_spec("onnxruntime") is None or find_spec("onnxscript") is None,
     reason="onnxruntime or onnxscript is not installed",
 )
-@pytest.mark.parametrize("is_map", [False, True])
-def test_onnx_gives_the_same_numbers(operator, make, tmp_path, is_map):
+@pytest.mark.parametrize(
+    ("is_map", "backend"), [(False, "auto"), (False, "blockwise"), (True, "auto")]
+)
+def test_onnx_gives_the_same_numbers(operator, make, tmp_path, is_map, backend):
     import onnxruntime
 
+    operator.backend = backend
     shape = (2, DIM, 3, 5) if is_map else (2, 7, DIM)
     inputs = tuple(make(*shape, dtype=torch.float32) for _ in range(2))
     module = OnMaps(operator) if is_map else operator

@@ -9,6 +9,7 @@ from __future__ import annotations
 from typing import NamedTuple
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 from ..functional import FusionParameters
@@ -32,6 +33,7 @@ __all__ = ["Setting", "blockwise_backward", "blockwise_forward"]
 
 _BLOCK_ELEMENTS = 1 << 18  # M C of a block: 1 MiB in float32, measured on cores with 2 MiB of L2
 _MIN_TOKENS, _MAX_TOKENS = 256, 4096
+_FEW_TOKENS = 16  # products of fewer rows round otherwise: fewer tokens are padded
 
 
 class Setting(NamedTuple):
@@ -86,12 +88,12 @@ def blockwise_forward(
         if not is_any:
             _copy(own, out)
             continue
-        size = len(own[0])
+        staged = [_stage(stream, mask, constants) for stream in own]
+        size = len(staged[0])
         if with_tape:
             workspace = training_workspace(memory, size, constants, tape[_padded(rows)])
         elif workspace is None or workspace.num_tokens != size:
             workspace = inference_workspace(memory, size, constants)
-        staged = [_stage(stream, mask, constants) for stream in own]
         computed = _targets(out, mask, constants)
         forward_block(staged, constants, workspace, computed)
         if with_tape and size != round_up(size):
@@ -173,14 +175,18 @@ def _padded(rows: slice) -> slice:
 
 
 def _blocks(num_tokens: int, channels: int, most: int) -> list[slice]:
-    """Blocks of nearly equal size: a short last one would leave cores idle."""
+    """Blocks of nearly equal size: a short last one would leave cores idle.
+
+    A rest of a few tokens joins the block before it.
+    """
     if num_tokens == 0:
         return []
     if most < 1:
         most = min(max(_BLOCK_ELEMENTS // channels, _MIN_TOKENS), _MAX_TOKENS)
     count = -(-num_tokens // most)
     size = round_up(-(-num_tokens // count))
-    return [slice(i, min(i + size, num_tokens)) for i in range(0, num_tokens, size)]
+    starts = list(range(0, max(num_tokens - _FEW_TOKENS + 1, 1), size))
+    return [slice(i, end) for i, end in zip(starts, [*starts[1:], num_tokens])]
 
 
 def _memory(blocks: list[slice], units: int, constants: Constants) -> Tensor:
@@ -203,17 +209,20 @@ def _copy(sources: list[Tensor], targets: list[Tensor]) -> None:
 
 
 def _stage(tensor: Tensor, mask: Tensor | None, constants: Constants) -> Tensor:
-    """The rows as the block wants them: dtype E, zeros where not valid."""
+    """The rows as the block wants them: dtype E, zeros where not valid, not too few."""
     staged = tensor.to(constants.out_bias.dtype)
-    return staged if mask is None else torch.where(mask, staged, 0)
+    if mask is not None:
+        staged = torch.where(mask, staged, 0)
+    missing = _FEW_TOKENS - len(staged)
+    return F.pad(staged, (0, 0, 0, missing)) if missing > 0 else staged
 
 
 def _targets(out: list[Tensor], mask: Tensor | None, constants: Constants) -> list[Tensor]:
-    """Where the block may write: the result itself, unless it has another dtype or a mask."""
-    dtype = constants.out_bias.dtype
-    if mask is None and out[0].dtype == dtype:
+    """Where the block may write: the result itself, unless dtype, mask or few rows forbid."""
+    dtype, size = constants.out_bias.dtype, max(len(out[0]), _FEW_TOKENS)
+    if mask is None and out[0].dtype == dtype and len(out[0]) == size:
         return out
-    return [rows.new_empty(rows.shape, dtype=dtype) for rows in out]
+    return [rows.new_empty(size, rows.shape[1], dtype=dtype) for rows in out]
 
 
 def _unstage(
@@ -223,6 +232,6 @@ def _unstage(
     if computed is out:
         return
     for source, target, kept in zip(computed, out, own):
-        target.copy_(source)
+        target.copy_(source[: len(target)])
         if mask is not None:
             torch.where(mask, target, kept, out=target)

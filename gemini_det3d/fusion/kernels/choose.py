@@ -21,7 +21,8 @@ BACKENDS = ("auto", "plain", "compact", "blockwise", "fused")
 _HALVES = (torch.float16, torch.bfloat16)
 _HAS_CUSTOM_OPERATORS = hasattr(torch.library, "custom_op")  # PyTorch 2.4 and later
 _HAS_TRITON = find_spec("triton") is not None
-_FEW_ELEMENTS = 1 << 16  # N C up to which `compact` was measured to beat `blockwise`
+_FEW_TOKENS = 256  # N, or the elements N C below, up to which `compact` was measured to win
+_FEW_ELEMENTS, _FEW_ELEMENTS_TRAINING = 1 << 15, 1 << 14
 
 
 def _multiplies_fast_on_cpu(dtype: torch.dtype) -> bool:
@@ -83,10 +84,10 @@ def run_backend(
     Returns:
         Fused first and second, each (..., C), in the dtype of the streams.
     """
-    if backend == "auto":
-        backend = _choose(first, parameters)
+    options = (with_recompute, block_tokens)
+    if backend == "auto" or _leaves_torch():
+        backend = _choose(first, second, parameters, is_bounded=any(options))
     if backend == "blockwise":
-        options = (with_recompute, block_tokens)
         return _blockwise(first, second, parameters, num_heads, valid, *options)
     if backend in ("compact", "fused"):
         fuse = compact_fusion if backend == "compact" else _load_fused()
@@ -96,22 +97,30 @@ def run_backend(
     return gemini_fusion(first, second, parameters, num_heads, valid)
 
 
-def _choose(first: Tensor, parameters: FusionParameters) -> str:
-    """The form to run.
+def _choose(first: Tensor, second: Tensor, parameters: FusionParameters, is_bounded: bool) -> str:
+    """The form to run; `is_bounded` asks for recomputation or for blocks of a given size.
 
     Programs that leave this process (`torch.export`, ONNX, TorchScript) are made from the plain
     form: they run where this package is not installed.
     """
-    if any(tensor is None for tensor in parameters) or _is_exporting():
+    is_exporting = torch.compiler.is_exporting() or _leaves_torch()
+    if is_exporting or any(tensor is None for tensor in parameters):
         return "plain"
     if not _HAS_CUSTOM_OPERATORS:
         return "compact"
     if first.device.type != "cpu":
         is_fused = first.device.type == "cuda" and _HAS_TRITON and first.dtype != torch.float64
         return "fused" if is_fused else "compact"
-    if not torch.compiler.is_compiling() and first.numel() <= _FEW_ELEMENTS:
-        return "compact"
-    return "blockwise"
+    if is_bounded or torch.compiler.is_compiling():
+        return "blockwise"
+    needs_backward = _needs_backward(first, second, *parameters)
+    few_elements = _FEW_ELEMENTS_TRAINING if needs_backward else _FEW_ELEMENTS
+    is_small = first.numel() <= max(few_elements, _FEW_TOKENS * first.shape[-1])
+    return "compact" if is_small else "blockwise"
+
+
+def _needs_backward(*tensors: Tensor) -> bool:
+    return torch.is_grad_enabled() and any(tensor.requires_grad for tensor in tensors)
 
 
 def _load_fused() -> Callable[..., tuple[Tensor, Tensor]]:
@@ -120,10 +129,10 @@ def _load_fused() -> Callable[..., tuple[Tensor, Tensor]]:
     return fused_fusion
 
 
-def _is_exporting() -> bool:
+def _leaves_torch() -> bool:
+    """Whether the program is written down for a runtime that has no custom operators."""
     return (
-        torch.compiler.is_exporting()
-        or torch.onnx.is_in_onnx_export()
+        torch.onnx.is_in_onnx_export()
         or torch.jit.is_tracing()  # pyright: ignore[reportPrivateImportUsage]
         or torch.jit.is_scripting()  # pyright: ignore[reportPrivateImportUsage]
     )
@@ -141,8 +150,7 @@ def _blockwise(
     from .library import fuse  # registers the operators on first use
 
     dtype = _product_dtype(first)
-    tensors = (first, second, *parameters)
-    needs_backward = torch.is_grad_enabled() and any(t.requires_grad for t in tensors)
+    needs_backward = _needs_backward(first, second, *parameters)
     # the tape is in full precision: next to streams of half precision it would save little
     with_tape = needs_backward and dtype == first.dtype and not with_recompute
     is_paired = dtype in _HALVES
