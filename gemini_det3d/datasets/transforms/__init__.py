@@ -6,6 +6,7 @@ from gemini_det3d.datasets.transforms.checked_loading import (
     LoadImageFromFileChecked,
     LoadPointsFromFileChecked,
 )
+from gemini_det3d.datasets.transforms.multi_view import LoadMultiViewImages, MultiViewImageAug
 from gemini_det3d.datasets.transforms.seg_augment import (
     SegBlur,
     SegColorJitter,
@@ -32,9 +33,11 @@ __all__ = [
     "LoadDomainImages",
     "LoadImageFromFileChecked",
     "LoadModalities",
+    "LoadMultiViewImages",
     "LoadPointsFromFileChecked",
     "LoadSegLabels",
     "ModalityDropout",
+    "MultiViewImageAug",
     "PackSegInputs",
     "PackSensorInputs",
     "PackTranslationInputs",

@@ -111,16 +111,16 @@ class SensorSwitch(BaseTransform):
 
 @TRANSFORMS.register_module(force=True)
 class PackSensorInputs(Pack3DDetInputs):
-    """mmdet3d's ``Pack3DDetInputs`` that also packs ``sensor_mask``.
+    """mmdet3d's ``Pack3DDetInputs`` that also packs ``sensor_mask`` and ``img_aug_matrix``.
 
     Args:
         keys: As there.
-        meta_keys: As there, without having to name the mask; None: those of mmdet3d.
+        meta_keys: As there, without having to name those two; None: those of mmdet3d.
     """
 
     def __init__(self, keys: Sequence[str], meta_keys: Sequence[str] | None = None) -> None:
         super().__init__(keys, *(() if meta_keys is None else (meta_keys,)))
-        self.meta_keys = (*self.meta_keys, MASK_KEY)
+        self.meta_keys = (*self.meta_keys, MASK_KEY, "img_aug_matrix")
 
 
 def num_cameras(results: dict) -> int:
