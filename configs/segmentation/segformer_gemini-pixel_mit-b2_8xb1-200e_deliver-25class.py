@@ -1,6 +1,5 @@
 # DeLiVER, all four modalities; published: 66.9 mIoU (val).
 _base_ = [
-    "../_base_/segmentor.py",
     "../_base_/datasets/deliver_seg.py",
     "../_base_/schedules/seg_200e.py",
 ]

@@ -1,6 +1,5 @@
 # DeLiVER, RGB and events; published: 58.5 mIoU (val).
 _base_ = [
-    "../_base_/segmentor.py",
     "../_base_/datasets/deliver_seg.py",
     "../_base_/schedules/seg_200e.py",
 ]

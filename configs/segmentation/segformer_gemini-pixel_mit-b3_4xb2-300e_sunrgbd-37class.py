@@ -1,6 +1,5 @@
 # MiT-B3 on SUN RGB-D; published: 52.7 mIoU.
 _base_ = [
-    "../_base_/segmentor.py",
     "../_base_/datasets/sunrgbd_seg.py",
     "../_base_/schedules/seg_300e.py",
 ]

@@ -1,6 +1,5 @@
 # MiT-B5 on NYUDv2; published: 57.7 mIoU.
 _base_ = [
-    "../_base_/segmentor.py",
     "../_base_/datasets/nyudv2_seg.py",
     "../_base_/schedules/seg_300e.py",
 ]

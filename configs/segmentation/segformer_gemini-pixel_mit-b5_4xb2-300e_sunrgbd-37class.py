@@ -1,6 +1,5 @@
 # MiT-B5 on SUN RGB-D; published: 53.3 mIoU.
 _base_ = [
-    "../_base_/segmentor.py",
     "../_base_/datasets/sunrgbd_seg.py",
     "../_base_/schedules/seg_300e.py",
 ]

@@ -1,6 +1,5 @@
 # Swin-L, window 7, on NYUDv2; published: 58.8 mIoU.
 _base_ = [
-    "../_base_/segmentor.py",
     "../_base_/datasets/nyudv2_seg.py",
     "../_base_/schedules/seg_300e.py",
 ]

@@ -1,6 +1,5 @@
 # Swin-L, window 12, on SUN RGB-D; published: 54.6 (paper), 54.8 (readme) mIoU.
 _base_ = [
-    "../_base_/segmentor.py",
     "../_base_/datasets/sunrgbd_seg.py",
     "../_base_/schedules/seg_300e.py",
 ]

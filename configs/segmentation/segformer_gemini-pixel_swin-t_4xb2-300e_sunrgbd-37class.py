@@ -1,6 +1,5 @@
 # Swin-T on SUN RGB-D; published: 50.2 mIoU.
 _base_ = [
-    "../_base_/segmentor.py",
     "../_base_/datasets/sunrgbd_seg.py",
     "../_base_/schedules/seg_300e.py",
 ]

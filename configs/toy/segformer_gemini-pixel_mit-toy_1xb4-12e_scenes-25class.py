@@ -1,6 +1,6 @@
 # The four-modality segmentor made small: two CPU cores, synthetic scenes in DeLiVER's layout
 # (`gemini-det3d make-scenes data/seg_scenes --layout deliver --train 240 --val 60`).
-_base_ = ["../_base_/segmentor.py", "../_base_/datasets/deliver_seg.py"]
+_base_ = ["../_base_/datasets/deliver_seg.py"]
 
 data_root = "data/seg_scenes/"
 model = dict(

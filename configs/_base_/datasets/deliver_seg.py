@@ -1,8 +1,9 @@
 # DeLiVER: 3983 + 2005 (val) + 1897 (test) frames of 1042 x 1042, 25 classes, five weathers; RGB,
 # depth (as HHA), events, LiDAR. Augmentation and evaluation as released, on the val split.
+_base_ = ["../segmentor.py"]
+
 data_root = "data/DELIVER/"
 modalities = ["rgb", "depth", "event", "lidar"]
-rgb_scale = dict(mean=[123.675, 116.28, 103.53], std=[58.395, 57.12, 57.375])
 dataset = dict(type="DELIVERSegDataset", data_root=data_root, modalities=modalities)
 train_pipeline = [
     dict(type="LoadModalities", on_size_mismatch="resize"),
@@ -40,7 +41,7 @@ test_evaluator = val_evaluator
 model = dict(
     modalities=modalities,
     data_preprocessor=dict(
-        modalities=dict(rgb=rgb_scale, depth=dict(), event=dict(), lidar=dict())
+        modalities=dict(rgb={{_base_.rgb_scale}}, depth=dict(), event=dict(), lidar=dict())
     ),
     decode_head=dict(num_classes=25, embed_dim=512),
     loss=dict(type="OhemCrossEntropy", threshold=0.7, min_share=1 / 16),

@@ -1,5 +1,7 @@
 # NYUDv2: 795 + 654 frames of 480 x 640, 40 classes; lists train.txt and val.txt (RGB, labels,
 # depth). Augmentation and evaluation as released: scores are taken at the resized size.
+_base_ = ["../segmentor.py"]
+
 data_root = "data/nyudv2/"
 modalities = ["rgb", "depth"]
 dataset = dict(type="NYUDv2SegDataset", data_root=data_root, modalities=modalities)

@@ -1,5 +1,7 @@
 # SUN RGB-D: 5285 + 5050 frames, 37 classes; folders RGB, labels, Depth, lists train.txt, test.txt.
 # Augmentation and evaluation as released: scores are taken at the resized size.
+_base_ = ["../segmentor.py"]
+
 data_root = "data/sunrgbd_seg/"
 modalities = ["rgb", "depth"]
 dataset = dict(type="SUNRGBDSegDataset", data_root=data_root, modalities=modalities)

@@ -29,5 +29,4 @@ param_scheduler = [
     ),
 ]
 train_cfg = dict(type="EpochBasedTrainLoop", max_epochs=200, val_begin=101, val_interval=1)
-default_hooks = dict(checkpoint=dict(interval=1))
 randomness = dict(seed=3407)
