@@ -4,8 +4,12 @@
 """
 
 import gemini_det3d.datasets.segmentation
+import gemini_det3d.datasets.taskonomy
 import gemini_det3d.datasets.transforms
+import gemini_det3d.engine.module_optimizers
+import gemini_det3d.engine.sample_pictures
 import gemini_det3d.engine.staged
+import gemini_det3d.evaluation.extractors
 import gemini_det3d.evaluation.metrics
 import gemini_det3d.models  # noqa: F401
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import os
 import re
+from collections import Counter
 from pathlib import Path
 
 import numpy as np
@@ -62,11 +63,9 @@ def read_list(path: str | os.PathLike) -> list[str]:
     stems = [stem_of(line) for _, line in read_lines(path)]
     if not stems:
         raise FormatError(path, "names no view")
-    twice = (
-        {stem for stem in stems if stems.count(stem) > 1} if len(set(stems)) < len(stems) else ()
-    )
+    twice = next((stem for stem, count in Counter(stems).items() if count > 1), None)
     if twice:
-        raise FormatError(path, f"names {min(twice)} twice")
+        raise FormatError(path, f"names {twice} twice")
     return stems
 
 

@@ -6,16 +6,23 @@ from .decode_heads import SegFormerMLPHead
 from .dense_heads import GeminiVoteHead
 from .detectors import GeminiBEVDetector, GeminiMVXNet, GeminiVoteNet
 from .layers import GeminiPointFPModule, GeminiPointSAModule, SmallBatchNorm1d
-from .losses import OhemCrossEntropy, PixelCrossEntropy
+from .losses import AdversarialLoss, OhemCrossEntropy, PixelCrossEntropy
 from .middle_encoders import GeminiSparseEncoder
 from .necks import MapFusionNeck, PointFusionNeck
 from .operators import OPERATORS, build_operator
 from .segmentors import FusionSegmentor, ModalityPreprocessor
+from .translators import (
+    GeminiTranslator,
+    MiTGenerator,
+    MiTPatchDiscriminator,
+    TranslationPreprocessor,
+)
 from .view_transforms import LiftToBEV
 from .voxel_encoders import GeminiDynamicVFE
 
 __all__ = [
     "OPERATORS",
+    "AdversarialLoss",
     "FusionSegmentor",
     "GeminiBEVDetector",
     "GeminiDynamicVFE",
@@ -26,16 +33,20 @@ __all__ = [
     "GeminiPointSAModule",
     "GeminiSparseEncoder",
     "GeminiSwin",
+    "GeminiTranslator",
     "GeminiVoteHead",
     "GeminiVoteNet",
     "LiftToBEV",
     "MapFusionNeck",
+    "MiTGenerator",
+    "MiTPatchDiscriminator",
     "ModalityPreprocessor",
     "OhemCrossEntropy",
     "PixelCrossEntropy",
     "PointFusionNeck",
     "SegFormerMLPHead",
     "SmallBatchNorm1d",
+    "TranslationPreprocessor",
     "WithAuxiliaryLosses",
     "auxiliary_losses",
     "build_operator",

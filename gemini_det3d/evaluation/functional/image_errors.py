@@ -27,7 +27,7 @@ def mean_absolute_error(image: np.ndarray, truth: np.ndarray) -> float:
 def mean_squared_error(image: np.ndarray, truth: np.ndarray) -> float:
     """Mean of ``(image - truth)^2`` over pixels and channels.
 
-    Published tables of the protocol print the root of this, averaged over images, as "MSE".
+    Published tables of the protocol print the root of its mean over images as "MSE".
 
     Args:
         image: Any shape.

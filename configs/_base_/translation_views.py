@@ -1,0 +1,59 @@
+# The translation protocol made small: a narrow generator of four stages on 64 x 64 pixels of views
+# that `gemini-det3d make-views` wrote; minutes on one CPU core.
+_base_ = ["translation_taskonomy.py"]
+
+size = dict(
+    arch=None, depths=(1, 1, 1, 1), num_heads=(1, 2, 4, 4), sr_ratios=(8, 4, 2, 1), mlp_ratio=2
+)
+model = dict(
+    generator=dict(dims=(16, 32, 64, 96), operator=dict(num_heads=4), **size),
+    discriminator=dict(dims=(8, 16, 32, 48), **size),
+)
+
+data_root = "data/views/"
+train_pipeline = [
+    dict(type="LoadDomainImages"),
+    dict(type="ResizeDomainImages", size=72),
+    dict(type="RandomCropDomainImages", size=64),
+    dict(type="RandomFlipDomainImages", prob=0.5, turn_normals=True),
+    dict(type="PackTranslationInputs"),
+]
+test_pipeline = [
+    dict(type="LoadDomainImages"),
+    dict(type="ResizeDomainImages", size=64),
+    dict(type="PackTranslationInputs"),
+]
+loader = dict(num_workers=0, persistent_workers=False)
+train_dataloader = dict(
+    batch_size=8,
+    **loader,
+    dataset=dict(data_root=data_root, num_views=None, pipeline=train_pipeline),
+)
+val_dataloader = dict(
+    batch_size=8,
+    **loader,
+    dataset=dict(data_root=data_root, num_views=None, pipeline=test_pipeline),
+)
+test_dataloader = val_dataloader
+
+# schedule: one rise and one fall of the learning rate; tested at the end
+max_epochs = 10
+optim_wrapper = dict(
+    modules=dict(
+        generator=dict(optimizer=dict(lr=1e-3)), discriminator=dict(optimizer=dict(lr=2e-4))
+    )
+)
+param_scheduler = [
+    dict(type="LinearLR", start_factor=0.1, end=1, convert_to_iter_based=True),
+    dict(
+        type="CosineAnnealingLR",
+        begin=1,
+        end=max_epochs,
+        T_max=max_epochs - 1,
+        eta_min=1e-5,
+        convert_to_iter_based=True,
+    ),
+]
+train_cfg = dict(max_epochs=max_epochs, val_interval=max_epochs)
+default_hooks = dict(checkpoint=dict(interval=1, max_keep_ckpts=1), logger=dict(interval=10))
+custom_hooks = [dict(type="TranslationPictureHook", interval=200)]

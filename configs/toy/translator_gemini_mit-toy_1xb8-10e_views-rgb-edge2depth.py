@@ -1,0 +1,7 @@
+# RGB + Edge -> Depth made small: 64 x 64 pixels of the synthetic world, two CPU cores.
+_base_ = ["../_base_/translation_views.py"]
+
+task = dict(sources=["rgb", "edge_occlusion"], target="depth_euclidean")
+train_dataloader = dict(dataset=task)
+val_dataloader = dict(dataset=task)
+test_dataloader = val_dataloader

@@ -1,0 +1,78 @@
+"""One optimiser per part of a model, as adversarial training wants it, from one config.
+
+mmengine can step several optimisers (``OptimWrapperDict``) but leaves building them to a
+constructor. With this one the config keeps the form that mmdet3d's ``tools/train.py`` knows, so its
+``--amp`` works unchanged.
+"""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from mmengine.model import is_model_wrapper
+from mmengine.optim import DefaultOptimWrapperConstructor, OptimWrapperDict
+from mmengine.registry import OPTIM_WRAPPER_CONSTRUCTORS
+from torch import nn
+
+
+@OPTIM_WRAPPER_CONSTRUCTORS.register_module(force=True)
+class ModuleOptimWrapperConstructor:
+    """Builds an ``OptimWrapperDict`` with an optimiser for each named part.
+
+    ``optim_wrapper = dict(type='OptimWrapper', constructor='ModuleOptimWrapperConstructor',
+    optimizer=dict(type='Adam', lr=2e-4), modules=['generator', 'discriminator'])``
+
+    Args:
+        optim_wrapper_cfg: As for one optimiser, with ``modules``: names of the parts, or what
+            differs for each, ``dict(generator=dict(), discriminator=dict(optimizer=...))``.
+        paramwise_cfg: As in mmengine; applies to each part.
+
+    Raises:
+        ValueError: ``modules`` is missing or empty.
+    """
+
+    def __init__(
+        self, optim_wrapper_cfg: Mapping[str, Any], paramwise_cfg: Mapping[str, Any] | None = None
+    ) -> None:
+        config = copy.deepcopy(dict(optim_wrapper_cfg))
+        modules: Mapping | Sequence | None = config.pop("modules", None)
+        if not modules:
+            raise ValueError("optim_wrapper.modules must name the parts to optimise")
+        self.changes = dict(modules) if isinstance(modules, Mapping) else dict.fromkeys(modules)
+        self.config, self.paramwise_cfg = config, paramwise_cfg
+
+    def __call__(self, model: nn.Module) -> OptimWrapperDict:
+        """Build.
+
+        Args:
+            model: The model, wrapped for many processes or not.
+
+        Returns:
+            Optimisers by the parts' names.
+
+        Raises:
+            ValueError: The model has no such part.
+        """
+        model = model.module if is_model_wrapper(model) else model
+        wrappers = {}
+        for name, change in self.changes.items():
+            part = getattr(model, name, None)
+            if not isinstance(part, nn.Module):
+                raise ValueError(f"optim_wrapper.modules names {name!r}; {type(model).__name__} "
+                                 "has no such module")  # fmt: skip
+            config = _merged(self.config, change or {})
+            paramwise = config.pop("paramwise_cfg", self.paramwise_cfg)
+            wrappers[name] = DefaultOptimWrapperConstructor(config, paramwise)(part)
+        return OptimWrapperDict(**wrappers)
+
+
+def _merged(base: Mapping, change: Mapping) -> dict:
+    """A copy of ``base`` with ``change`` laid over it, level by level."""
+    merged = copy.deepcopy(dict(base))
+    for key, value in change.items():
+        inner = merged.get(key)
+        both = isinstance(inner, Mapping) and isinstance(value, Mapping)
+        merged[key] = _merged(inner, value) if both else copy.deepcopy(value)
+    return merged
