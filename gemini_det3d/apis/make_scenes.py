@@ -14,8 +14,10 @@ from gemini_det3d.datasets.synthetic.seg_frames import LAYOUTS, SegWorld
 
 EPILOG = """\
 Presets:
-  toy    624 x 192 images, 64 beams over the front 90 degrees, up to 50 m
-  kitti  1242 x 375 images, whole sweeps, up to 100 m
+  toy          1242 x 375 images, 64 beams over the front 90 degrees, up to 50 m
+  look-alikes  three classes of one shape, told apart by their paint only, so that the LiDAR alone
+               cannot: 621 x 188 images, 32 beams, up to 24 m
+  kitti        1242 x 375 images, whole sweeps, up to 100 m
 
 Layouts:
   kitti    images, points, calibration, boxes: for detection

@@ -59,18 +59,42 @@ _DISGUISES: tuple[Material, ...] = (
     Material((0.40, 0.29, 0.15), "stone", (0.25, 0.40, 0.32), period_m=0.5, gloss=0.15),
 )
 
+# What tells look-alikes apart: names that KITTI's tools know, and the only paint each wears.
+LIVERIES: dict[str, Color] = {
+    "Car": (0.78, 0.08, 0.08),
+    "Truck": (0.08, 0.22, 0.70),
+    "Tram": (0.92, 0.76, 0.10),
+}
 
-def make_car(rng: np.random.Generator) -> Body:
+
+def make_look_alike(rng: np.random.Generator, name: str) -> Body:
+    """A body of the shape of a car whose class shows in its paint only.
+
+    Which class it is changes neither what is drawn from ``rng`` nor what a LiDAR measures.
+
+    Args:
+        rng: Draws size, form, reflectance and shade, alike for all classes.
+        name: One of ``LIVERIES``.
+
+    Returns:
+        A body of that name.
+    """
+    return replace(make_car(rng, LIVERIES[name]), name=name)
+
+
+def make_car(rng: np.random.Generator, livery: Color | None = None) -> Body:
     """A passenger car: hatchback to saloon.
 
     Args:
         rng: Draws size, form and paint.
+        livery: Colour instead of the one drawn; nothing else changes by it.
 
     Returns:
         A ``Car``.
     """
     length, width, height = _size(rng, (3.88, 1.63, 1.53), (0.22, 0.07, 0.07))
-    paint = _paint(rng, _pick(rng, _CAR_PAINTS), gloss=0.7)
+    drawn = _pick(rng, _CAR_PAINTS)
+    paint = _paint(rng, livery or drawn, gloss=0.7)
     tail = rng.uniform(0.0, 1.0)  # 0: hatchback, its cabin reaches the rear; 1: saloon
     waist, roof_at = 0.56 * height, height - 0.05
     cabin_length, cabin_width = (0.66 - 0.10 * tail) * length, 0.92 * width

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import asdict, dataclass, field, replace
 
+from gemini_det3d.datasets.synthetic.bodies import LIVERIES
 from gemini_det3d.datasets.synthetic.lidar import Scanner
 from gemini_det3d.datasets.synthetic.street import Street
 
@@ -56,6 +57,23 @@ PRESETS: dict[str, KittiWorld] = {
     # KITTI's image size, so that its difficulties (25 px and more) mean what they mean there, one
     # ray a pixel; the front quarter of a sweep, up to 50 m: cheap, and rich enough to learn.
     "toy": KittiWorld(image_width=1242, image_height=375, supersample=1),
+    # Three classes that only a camera can tell apart, near by: half of KITTI's image size keeps
+    # them above the 25 px that its moderate difficulty asks for, half the beams keep them cheap.
+    "look-alikes": KittiWorld(
+        street=Street(
+            num_objects=(4, 7),
+            num_clutter=(1, 3),
+            distance_m=(6.5, 18.0),
+            field_deg=70.0,
+            shares=tuple((name, 1.0) for name in LIVERIES),
+            decoy_share=0.0,
+            look_alikes=True,
+        ),
+        scanner=Scanner(num_beams=32, num_azimuths=200, range_m=24.0),
+        image_width=621,
+        image_height=188,
+        supersample=1,
+    ),
     # KITTI's image size, whole sweeps, KITTI's range.
     "kitti": KittiWorld(
         street=replace(

@@ -43,6 +43,8 @@ class Street:
             that tells the camera otherwise, without a label. 0 switches decoys off and changes
             no shape and no place.
         random_yaw_share: Share of cars that stand at any angle.
+        look_alikes: Every road user has the shape of a car, and its class shows in its paint
+            only; ``shares`` then names classes of ``bodies.LIVERIES``.
     """
 
     num_objects: tuple[int, int] = (8, 13)
@@ -57,6 +59,7 @@ class Street:
     )
     decoy_share: float = 0.2
     random_yaw_share: float = 0.15
+    look_alikes: bool = False
 
     def __post_init__(self) -> None:
         """Refuse what cannot be drawn."""
@@ -67,9 +70,10 @@ class Street:
         for name in ("decoy_share", "random_yaw_share"):
             if not 0 <= getattr(self, name) <= 1:
                 raise ValueError(f"{name}={getattr(self, name)} must lie in 0 to 1")
-        unknown = [name for name, _ in self.shares if name not in _MAKERS]
+        known = bodies.LIVERIES if self.look_alikes else _MAKERS
+        unknown = [name for name, _ in self.shares if name not in known]
         if unknown:
-            raise ValueError(f"shares names {unknown}, known are {list(_MAKERS)}")
+            raise ValueError(f"shares names {unknown}, known are {list(known)}")
 
 
 def sample_street(rng: np.random.Generator, street: Street | None = None) -> Scene:
@@ -112,7 +116,7 @@ def _road_users(
     things, is_labeled = [], []
     for _ in range(rng.integers(street.num_objects[0], street.num_objects[1] + 1)):
         name = names[rng.choice(len(names), p=np.array(weights) / sum(weights))]
-        body = _MAKERS[name](rng)
+        body = bodies.make_look_alike(rng, name) if street.look_alikes else _MAKERS[name](rng)
         placement = _place_road_user(rng, body, street, road, ground)
         is_decoy = disguise_rng.random() < street.decoy_share
         disguised = bodies.disguise(body, disguise_rng)
