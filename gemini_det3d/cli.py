@@ -15,6 +15,7 @@ COMMANDS = {
     "doctor": ("doctor", "say what works on this machine, by running it, and how to mend the rest"),
     "prepare": ("prepare", "check a data set and write mmdet3d's info files"),
     "make-scenes": ("make_scenes", "write a synthetic street world in KITTI's layout"),
+    "make-rooms": ("make_rooms", "write synthetic rooms in SUN RGB-D's layout"),
     "train": ("launch", "run mmdet3d's own tools/train.py with a config of this plug-in"),
     "test": ("launch", "run mmdet3d's own tools/test.py with a config of this plug-in"),
     "infer": ("infer", "detect objects in an image and a point cloud, without info files"),

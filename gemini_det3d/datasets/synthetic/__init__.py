@@ -12,10 +12,20 @@ from gemini_det3d.datasets.synthetic.annotation import Rules, annotate
 from gemini_det3d.datasets.synthetic.camera import Camera, Surfaces, render_image, render_surfaces
 from gemini_det3d.datasets.synthetic.frames import Frame, make_frame, write_frame
 from gemini_det3d.datasets.synthetic.generate import Made, make_kitti_scenes
+from gemini_det3d.datasets.synthetic.generate_rooms import make_rooms
 from gemini_det3d.datasets.synthetic.lidar import Scanner, Sweep, scan
 from gemini_det3d.datasets.synthetic.presets import PRESETS, KittiWorld, get_preset
 from gemini_det3d.datasets.synthetic.raycast import Hits, cast_rays
+from gemini_det3d.datasets.synthetic.resumable import Made
 from gemini_det3d.datasets.synthetic.rig import make_calibration, make_camera
+from gemini_det3d.datasets.synthetic.room_frames import (
+    ROOM_PRESETS,
+    RoomFrame,
+    RoomWorld,
+    make_room_frame,
+    write_room_frame,
+)
+from gemini_det3d.datasets.synthetic.rooms import RoomStyle, sample_room
 from gemini_det3d.datasets.synthetic.scene import Light, Scene
 from gemini_det3d.datasets.synthetic.solids import Body, Part, Placement, Solids
 from gemini_det3d.datasets.synthetic.street import Street, sample_street
@@ -24,6 +34,7 @@ from gemini_det3d.datasets.synthetic.views import Viewpoint, render_view, sample
 
 __all__ = [
     "PRESETS",
+    "ROOM_PRESETS",
     "Body",
     "Camera",
     "Frame",
@@ -33,6 +44,9 @@ __all__ = [
     "Made",
     "Part",
     "Placement",
+    "RoomFrame",
+    "RoomStyle",
+    "RoomWorld",
     "Rules",
     "Scanner",
     "Scene",
@@ -49,12 +63,16 @@ __all__ = [
     "make_camera",
     "make_frame",
     "make_kitti_scenes",
+    "make_room_frame",
+    "make_rooms",
     "make_taskonomy_views",
     "render_image",
     "render_surfaces",
     "render_view",
     "sample_camera",
+    "sample_room",
     "sample_street",
     "scan",
     "write_frame",
+    "write_room_frame",
 ]

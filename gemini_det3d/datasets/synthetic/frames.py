@@ -112,10 +112,10 @@ def write_frame(files: dict[str, Path], frame: Frame) -> None:
         "objects": lambda path: write_objects(path, frame.objects),
     }
     for kind, path in files.items():
-        _write_whole(path, writers[kind])
+        write_whole(path, writers[kind])
 
 
-def _write_whole(path: Path, write: Callable[[Path], None]) -> None:
+def write_whole(path: Path, write: Callable[[Path], None]) -> None:
     """Write under another name first: a file has its own name only when it is complete."""
     path.parent.mkdir(parents=True, exist_ok=True)
     unfinished = path.with_name(f".{path.name}.{os.getpid()}.part")

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from gemini_det3d.datasets.synthetic.generate import Made, record_parameters, run_jobs
+from gemini_det3d.datasets.synthetic.resumable import Made, record_parameters, run_jobs
 from gemini_det3d.datasets.synthetic.seg_frames import (
     LAYOUTS,
     SegWorld,
@@ -75,10 +75,10 @@ def make_seg_scenes(
     folder = Path(out)
     made_from = {"version": _VERSION, "layout": layout, "seed": seed, "num_train": num_train,
                  "num_val": num_val, **world.parameters()}  # fmt: skip
-    record_parameters(folder, made_from, owned="img" if layout == "deliver" else "labels")
+    record_parameters(folder, made_from, holds="img" if layout == "deliver" else "labels")
     jobs = list(_jobs(folder, layout, world, seed, num_train, num_val))
     open_jobs = [job for job in jobs if not all(p.is_file() for p in job.files().values())]
-    run_jobs(_make, open_jobs, workers)
+    run_jobs(open_jobs, _make, workers, "making scenes")
     if layout != "deliver":
         _write_lists(folder, layout, jobs)
     return Made(folder, num_made=len(open_jobs), num_kept=len(jobs) - len(open_jobs))

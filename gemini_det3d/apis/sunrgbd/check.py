@@ -1,0 +1,189 @@
+"""Checking one frame of SUN RGB-D and writing its points; every fault becomes a finding.
+
+Errors are what poisons training: a part that cannot be read, or points whose place in the image
+or whose colours say that image, points and calibration do not belong together.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from gemini_det3d.apis.kitti.check import Finding
+from gemini_det3d.apis.sunrgbd.sources import EXTRACTED, ExtractedFrames, OfficialFrames
+from gemini_det3d.formats.errors import FormatError
+from gemini_det3d.formats.sunrgbd import (
+    RoomCalibration,
+    RoomObjects,
+    frame_info,
+    write_calibration,
+    write_labels,
+)
+
+# As many points of a frame as mmdet3d's converter keeps.
+NUM_POINTS = 50_000
+# Every point was a pixel once; a rounded matrix loses a few at the rim.
+_MIN_IN_IMAGE = 0.9
+# Mean difference of colours, shares of full scale. Extracted frames differ by nothing at all,
+# frames paired at random by a quarter.
+_MAX_COLOR_DIFFERENCE = 0.12
+
+
+@dataclass
+class RoomReport:
+    """What was found in one frame.
+
+    Attributes:
+        stem: Name of the frame's files.
+        fingerprint: Of what it was read from.
+        findings: Faults, in the order of the checks.
+        info: The frame for mmdet3d's info file; None with an error.
+        stats: ``points``, ``color_difference``, and ``classes`` by name.
+    """
+
+    stem: str
+    fingerprint: str
+    findings: list[Finding] = field(default_factory=list)
+    info: dict | None = None
+    stats: dict[str, Any] = field(default_factory=dict)
+
+    @property
+    def has_error(self) -> bool:
+        """Whether the frame cannot be used."""
+        return any(finding.level == "error" for finding in self.findings)
+
+    def to_json(self) -> dict:
+        """Plain values."""
+        return asdict(self)
+
+    @classmethod
+    def from_json(cls, data: dict) -> RoomReport:
+        """Back from plain values."""
+        return cls(**{**data, "findings": [Finding(**entry) for entry in data["findings"]]})
+
+
+class RoomChecker:
+    """Checks frames, and writes what a training run reads.
+
+    Args:
+        source: Where they come from.
+        out: Where ``points`` goes, and the extraction's files where there was no extraction.
+            None: only check.
+    """
+
+    def __init__(self, source: ExtractedFrames | OfficialFrames, out: Path | None) -> None:
+        self.source = source
+        self.out = out
+
+    def __call__(self, stem: str) -> RoomReport:
+        """Check one frame.
+
+        Args:
+            stem: Its name.
+        """
+        report = RoomReport(stem, self.source.fingerprint(stem))
+        parts: dict[str, Any] = {}
+        names = self.source.where(stem)
+        for kind, read in self.source.readers(stem).items():
+            try:
+                parts[kind] = read()
+            except FormatError as error:
+                finding = Finding("error", error.path, error.fault)
+                if finding not in report.findings:  # one fault may stop several parts
+                    report.findings.append(finding)
+        if report.has_error:
+            return report
+        (jpeg, image), points = parts["image"], parts["depth"]
+        for fault in check_points(points, image, parts["calib"], report.stats):
+            report.findings.append(Finding("error", names["depth"], fault))
+        objects: RoomObjects = parts["label"]
+        report.stats.update(points=len(points), classes=_counts(objects))
+        if not report.has_error:
+            size = (image.shape[1], image.shape[0])
+            report.info = frame_info(stem, parts["calib"], size, objects)
+            if self.out is not None:
+                self._write(stem, points, jpeg, parts["calib"], objects)
+        return report
+
+    def is_written(self, stem: str) -> bool:
+        """Whether an earlier run left the frame's points."""
+        return self.out is None or _points_file(self.out, stem).is_file()
+
+    def _write(
+        self,
+        stem: str,
+        points: np.ndarray,
+        jpeg: bytes,
+        calibration: RoomCalibration,
+        objects: RoomObjects,
+    ) -> None:
+        assert self.out is not None
+        rng = np.random.default_rng([int(stem) if stem.isdigit() else 0, len(points)])
+        sampled = points
+        if len(points) > NUM_POINTS:
+            sampled = points[rng.choice(len(points), NUM_POINTS, replace=False)]
+        if self.source.writes_sources:
+            folder = self.out / EXTRACTED
+            _whole(folder / "image" / f"{stem}.jpg", lambda path: path.write_bytes(jpeg))
+            _whole(folder / "calib" / f"{stem}.txt", lambda p: write_calibration(p, calibration))
+            _whole(folder / "label" / f"{stem}.txt", lambda path: write_labels(path, objects))
+        data = np.ascontiguousarray(sampled, dtype="<f4").tobytes()
+        _whole(_points_file(self.out, stem), lambda path: path.write_bytes(data))
+
+
+def check_points(
+    points: np.ndarray, image: np.ndarray, calibration: RoomCalibration, stats: dict[str, Any]
+) -> list[str]:
+    """Whether points fall into the image, and on pixels of their own colour.
+
+    Args:
+        points: ``(N, 6)`` x, y, z in the depth frame and RGB, 0 to 1.
+        image: ``(H, W, 3)`` uint8 RGB.
+        calibration: Between the two.
+        stats: Takes ``color_difference``, the mean over all channels (0 to 1).
+
+    Returns:
+        Faults; none where all belong together.
+    """
+    pixel = points[:, :3].astype(np.float64) @ calibration.depth2img.T
+    with np.errstate(divide="ignore", invalid="ignore"):
+        column, row = np.round(pixel[:, :2] / pixel[:, 2:]).T - 1  # pixels count from 1
+    height, width = image.shape[:2]
+    inside = (pixel[:, 2] > 0) & (column >= 0) & (column < width) & (row >= 0) & (row < height)
+    if inside.mean() < _MIN_IN_IMAGE:
+        share = f"only {100 * inside.mean():.0f} % of {len(points)} points fall into the image"
+        return [f"{share} of {width} x {height} pixels: points, calibration and image disagree"]
+    seen = image[row[inside].astype(np.int64), column[inside].astype(np.int64)] / 255.0
+    difference = float(np.abs(seen - points[inside, 3:6]).mean())
+    stats["color_difference"] = round(difference, 5)
+    if difference > _MAX_COLOR_DIFFERENCE:
+        return [
+            f"the points' colours differ by {100 * difference:.0f} % of full scale from the "
+            "image's where they fall: points, calibration and image disagree"
+        ]
+    return []
+
+
+def _counts(objects: RoomObjects) -> dict[str, int]:
+    names, counts = np.unique(objects.names, return_counts=True)
+    return dict(zip(names.tolist(), counts.tolist()))
+
+
+def _points_file(out: Path, stem: str) -> Path:
+    return out / "points" / f"{stem}.bin"
+
+
+def _whole(path: Path, write: Callable[[Path], object]) -> None:
+    """Write under another name first: a file has its own name only when it is complete."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    unfinished = path.with_name(f".{path.name}.{os.getpid()}.part")
+    try:
+        write(unfinished)
+        os.replace(unfinished, path)
+    finally:
+        unfinished.unlink(missing_ok=True)
