@@ -1,5 +1,6 @@
 # make demo   the whole pass on a synthetic world: scenes, training, test, table, pictures
 # make test   the test suite        make lint   ruff, pyright, import-linter
+# make demo-segmentation   the same for segmentation with four modalities
 # make bench  benchmarks            make test-slow   tests that take minutes
 # Each sets up what it needs first (.venv). To keep an installed torch or mmcv, or to choose others:
 #   make demo TORCH=keep MMCV=keep            use what `python3` has already
@@ -14,13 +15,16 @@ ifneq ($(wildcard ../shared/golden),)
 export GEMINI_SHARED ?= $(abspath ../shared)
 endif
 
-.PHONY: setup demo test test-slow lint format bench clean
+.PHONY: setup demo demo-segmentation test test-slow lint format bench clean
 
 setup:
 	@$(PYTHON) tools/setup_env.py --venv $(VENV)
 
 demo: setup
 	@$(BIN)/python tools/demo.py
+
+demo-segmentation: setup
+	@$(BIN)/gemini-det3d demo-segmentation $(ARGS)
 
 test: setup
 	@$(BIN)/python -m pytest $(ARGS)

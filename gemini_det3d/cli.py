@@ -22,6 +22,9 @@ COMMANDS = {
     "eval-kitti": ("eval_kitti", "KITTI's AP from result files and labels"),
     "eval-sunrgbd": ("eval_sunrgbd", "AP at 0.25 and 0.5 of boxes in rooms, from result files"),
     "benchmark": ("benchmark", "measure the operator and the evaluation on this machine"),
+    "convert-checkpoint": ("convert_checkpoint", "released and ImageNet checkpoints into ours"),
+    "eval-sensors": ("eval_sensors", "a segmentor with sensors missing or noisy"),
+    "demo-segmentation": ("demo_segmentation", "the same for segmentation with four modalities"),
     "demo": ("demo", "scenes, training, test, table and pictures, in about ten minutes"),
 }
 

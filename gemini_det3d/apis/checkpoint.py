@@ -81,6 +81,21 @@ def load_checkpoint_safely(path: str | os.PathLike) -> dict:
     return checkpoint
 
 
+def load_plain_safely(path: str | os.PathLike) -> Any:
+    """Read what a pickle of PyTorch holds of tensors and plain data, however it is laid out.
+
+    Args:
+        path: The file.
+
+    Returns:
+        Its content, without log histories and numpy values.
+
+    Raises:
+        FormatError: It cannot be read, is cut off, or names something that could run code.
+    """
+    return _without_dropped(_load(path))
+
+
 def load_parameters(model: nn.Module, checkpoint: Mapping, path: str | os.PathLike) -> list[str]:
     """Put a checkpoint's parameters into a model.
 

@@ -12,13 +12,21 @@ from gemini_det3d.visualization.image import draw_boxes_on_image, draw_points_on
 from gemini_det3d.visualization.labeled_boxes import LabeledBoxes
 from gemini_det3d.visualization.palette import class_color
 from gemini_det3d.visualization.panel import draw_detection_panel
+from gemini_det3d.visualization.segmentation import (
+    class_palette,
+    color_labels,
+    draw_label_panel,
+)
 
 __all__ = [
     "LabeledBoxes",
     "class_color",
+    "class_palette",
+    "color_labels",
     "draw_bev",
     "draw_boxes_on_image",
     "draw_detection_panel",
+    "draw_label_panel",
     "draw_points_on_image",
     "fit_range",
     "save_png",

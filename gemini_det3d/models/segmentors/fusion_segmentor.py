@@ -15,7 +15,8 @@ from mmengine.model import BaseModel
 from mmengine.structures import BaseDataElement, PixelData
 from torch import Tensor
 
-from gemini_det3d.fusion import FusionOperator, StreamBlend, blend_streams
+from gemini_det3d.fusion import StreamBlend, blend_streams
+from gemini_det3d.models.auxiliary import auxiliary_losses
 from gemini_det3d.models.decode_heads.mlp_head import enlarge
 from gemini_det3d.models.segmentors.inference import multi_scale, slide
 
@@ -161,11 +162,7 @@ class FusionSegmentor(BaseModel):
                 ignored = self.loss_function.ignore_index
                 target = torch.where(there[index].view(-1, 1, 1), labels, ignored)
             losses[f"loss_{stream}"] = self.loss_function(logits, target)
-        for module in self.modules():
-            if isinstance(module, FusionOperator):
-                for name, value in module.auxiliary_losses().items():
-                    losses[name] = losses.get(name, 0) + value
-        return losses
+        return {**losses, **auxiliary_losses(self)}
 
     @torch.no_grad()
     def predict(

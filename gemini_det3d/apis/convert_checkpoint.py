@@ -1,0 +1,111 @@
+"""Turn a released or ImageNet checkpoint into ours, and back."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from gemini_det3d.apis.config import ConfigError
+from gemini_det3d.formats import FormatError
+
+EPILOG = """\
+Knows the released segmentors (MiT, Swin, DeLiVER), the released KITTI detector, and ImageNet files
+of MiT and Swin; which one a file is, its names tell. The report says what was mapped, what is
+expected to be absent, what is suspicious and what is fatal; with anything fatal nothing is written
+and the exit code is 1. Files are read without running code. The target is .safetensors or .pth
+(then mmengine's load_from and init_cfg take it).
+"""
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """What to read, where to, and what to check it against."""
+    parser.add_argument("source", type=Path, help="checkpoint to read")
+    parser.add_argument("target", type=Path, nargs="?", help="file to write; without: report only")
+    parser.add_argument("--config", help="check against this config's model, by path or name")
+    parser.add_argument(
+        "--modalities", type=int, default=2, help="norms that each of an ImageNet file becomes (2)"
+    )
+    parser.add_argument(
+        "--window-size", type=int, help="resize Swin's position tables to this window"
+    )
+    parser.add_argument(
+        "--without", action="append", default=[], metavar="PREFIX", help="leave these of ours out"
+    )
+    parser.add_argument(
+        "--to-released",
+        metavar="LAYOUT",
+        help="the other way: 'released MiT segmentor', 'released DeLiVER segmentor', "
+        "'released Swin segmentor'",
+    )
+    parser.add_argument("--verbose", action="store_true", help="list every parameter")
+
+
+def run(args: argparse.Namespace) -> int:
+    """Convert and report; 1 if something is fatal.
+
+    Raises:
+        FormatError: A file cannot be read or written.
+        ConfigError: An argument is wrong.
+    """
+    from gemini_det3d.apis.conversion import convert_state, read_state, write_state
+    from gemini_det3d.apis.conversion.expected import config_shapes
+
+    state = read_state(args.source)
+    if args.modalities < 1:
+        raise ConfigError(f"--modalities {args.modalities}: must be 1 or more")
+    if args.to_released:
+        released = _to_released(state, args)
+        if args.target:
+            write_state(args.target, released, {"layout": args.to_released})
+        print(f"{args.source}: {len(released)} parameters as {args.to_released}")
+        return 0
+    if args.window_size:
+        state = {n: _resized(n, t, args.window_size) for n, t in state.items()}
+    wanted = config_shapes(args.config) if args.config else None
+    report = convert_state(state, args.modalities, wanted)
+    print(report.text(args.verbose))
+    if report.fatal:
+        return 1
+    kept = {n: t for n, t in report.state.items() if not n.startswith(tuple(args.without))}
+    if args.target:
+        meta = {"converted_from": args.source.name, "layout": report.layout}
+        write_state(args.target, kept, meta)
+        print(f"{args.target}: {len(kept)} parameters written")
+    return 0
+
+
+def resize_position_table(table: Tensor, window: int) -> Tensor:
+    """Swin's bias of relative positions for another window, by bicubic interpolation.
+
+    Args:
+        table: ``((2 v - 1)^2, heads)`` of window v.
+        window: The new one, w.
+
+    Returns:
+        ``((2 w - 1)^2, heads)``.
+    """
+    side, wanted = round(table.shape[0] ** 0.5), 2 * window - 1
+    if side == wanted:
+        return table
+    image = table.T.reshape(1, -1, side, side).float()
+    resized = torch.nn.functional.interpolate(
+        image, (wanted, wanted), mode="bicubic", align_corners=False
+    )
+    return resized.view(-1, wanted * wanted).T.contiguous().to(table.dtype)
+
+
+def _resized(name: str, tensor: Tensor, window: int) -> Tensor:
+    is_table = name.endswith("relative_position_bias_table")
+    return resize_position_table(tensor, window) if is_table else tensor
+
+
+def _to_released(state: dict[str, Tensor], args: argparse.Namespace) -> dict[str, Tensor]:
+    from gemini_det3d.models.checkpoints import to_released_segmentor
+
+    try:
+        return to_released_segmentor(state, args.to_released)
+    except ValueError as error:
+        raise FormatError(args.source, str(error)) from None

@@ -1,0 +1,191 @@
+"""The segmentation pass on a synthetic four-modality world: scenes, trainings, tests, pictures.
+
+Four models are compared: RGB alone, RGB and depth, all four modalities, and all four trained with
+sensors that fail. Training is mmdet3d's own script. Each step that is done is left alone when the
+demo is started again, and training goes on where it was cut off.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from gemini_det3d.apis.config import find_config
+
+CONFIG = "segformer_gemini-pixel_mit-toy_1xb4-12e_scenes-25class"
+ALL = ("rgb", "depth", "event", "lidar")
+VARIANTS = {
+    "RGB": (("rgb",), False),
+    "RGB+depth": (("rgb", "depth"), False),
+    "all four": (ALL, False),
+    "all four, dropout": (ALL, True),
+}
+"""Name -> modalities, whether trained with failing sensors."""
+DROPOUT = {"type": "SegModalityDropout", "prob": 0.25, "noise_prob": 0.35}
+NUM_PICTURES = 5
+EPILOG = """\
+Writes table.md, summary.json (scores, seconds, versions, seed) and pictures into --work-dir."""
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Sizes and places; the defaults are the demo."""
+    parser.add_argument("--config", default=CONFIG, help="a config, by path or name")
+    parser.add_argument("--data", type=Path, default=Path("data/seg_scenes"), help="scenes")
+    parser.add_argument("--work-dir", type=Path, default=Path("work_dirs/demo_segmentation"))
+    parser.add_argument("--train", type=int, default=240, help="training scenes")
+    parser.add_argument("--val", type=int, default=60, help="test scenes, of other seeds")
+    parser.add_argument("--epochs", type=int, help="of each training, instead of the config's")
+    parser.add_argument("--seed", type=int, default=0)
+
+
+def run(args: argparse.Namespace) -> int:
+    """Run all steps and print the tables."""
+    from gemini_det3d.apis.demo import timed
+
+    work_dir = args.work_dir.resolve()
+    work_dir.mkdir(parents=True, exist_ok=True)
+    seconds: dict[str, float] = {}
+    timed(seconds, "scenes", lambda: make_scenes(args))
+    configs = write_configs(args, work_dir)
+    for name, path in configs.items():
+        timed(seconds, f"training {name}", lambda p=path: train(p))
+    scores: dict[str, Any] = {}
+    timed(seconds, "tests", lambda: scores.update(test(configs, args.seed)))
+    timed(seconds, "pictures", lambda: draw(configs, work_dir))
+    tables = "\n\n".join(scores["tables"])
+    (work_dir / "table.md").write_text(tables + "\n", encoding="utf-8")
+    summary = summarise(args, scores["mIoU"], seconds)
+    (work_dir / "summary.json").write_text(json.dumps(summary, indent=1) + "\n", encoding="utf-8")
+    print(f"\n{tables}\n")
+    print(f"{sum(seconds.values()) / 60:.1f} minutes; everything is in {args.work_dir}")
+    return 0
+
+
+def make_scenes(args: argparse.Namespace) -> None:
+    """Write the scenes in DeLiVER's layout; those that exist are kept."""
+    from gemini_det3d.datasets.synthetic.generate_seg import make_seg_scenes
+
+    workers = os.cpu_count() or 1
+    make_seg_scenes(args.data, args.train, args.val, args.seed, "deliver", workers=workers)
+
+
+def write_configs(args: argparse.Namespace, work_dir: Path) -> dict[str, Path]:
+    """One config for each variant, in a folder of its own."""
+    from mmengine.config import Config
+
+    from gemini_det3d.apis.seg_config import with_data_root, with_modalities, with_training_step
+
+    base = Config.fromfile(find_config(args.config))
+    base = with_data_root(base, f"{args.data.resolve().as_posix()}/")
+    base.randomness = {"seed": args.seed}
+    base.train_cfg.val_interval = 10**6  # tested afterwards
+    if args.epochs:
+        base.train_cfg.max_epochs = args.epochs
+        base.param_scheduler[-1].update(end=args.epochs, T_max=args.epochs - 1)
+    paths = {}
+    for name, (modalities, has_dropout) in VARIANTS.items():
+        config = with_modalities(base, modalities)
+        if has_dropout:
+            config = with_training_step(config, DROPOUT)
+        folder = work_dir / name.replace(" ", "_").replace(",", "").replace("+", "_")
+        folder.mkdir(exist_ok=True)
+        paths[name] = folder / "config.py"
+        config.dump(paths[name])
+    return paths
+
+
+def train(config: Path) -> None:
+    """mmdet3d's tools/train.py, going on where an earlier run of it was cut off."""
+    from mmengine.config import Config
+
+    from gemini_det3d.apis.demo import TRAINING, follow, script
+
+    follow(
+        [script("train"), config, "--work-dir", config.parent / "train", "--resume", "auto"],
+        config.parent / "train.log",
+        TRAINING,
+        epochs=Config.fromfile(config).train_cfg.max_epochs,
+    )
+
+
+def test(configs: Mapping[str, Path], seed: int) -> dict[str, Any]:
+    """Tables of all models, and of the four-modality ones under failing sensors."""
+    from gemini_det3d.apis.sensor_failures import (
+        evaluate_failures,
+        evaluate_model,
+        failure_cases,
+        failure_table,
+        summarise_failures,
+    )
+    from gemini_det3d.evaluation.functional.segmentation import format_table
+
+    rows, failures, summary = [], {}, {}
+    cases = failure_cases(ALL, seed)
+    for name, path in configs.items():
+        config, model = _load(path)
+        if VARIANTS[name][0] == ALL:
+            failures[name] = evaluate_failures(model, config, cases)
+            clean = failures[name][cases[0].name]
+            summary[name] = summarise_failures(failures[name], cases)
+        else:
+            clean = evaluate_model(model, config)
+            summary[name] = {"clean": clean["ensemble"].mean_iou}
+        for stream, found in clean.items():
+            values = (found.pixel_accuracy, found.mean_accuracy, found.mean_iou)
+            rows.append([name, stream, *values])
+    table = format_table(rows, ["modalities", "stream", "pAcc", "mAcc", "mIoU"])
+    return {"tables": [table, failure_table(failures, cases)], "mIoU": summary}
+
+
+def draw(configs: Mapping[str, Path], work_dir: Path) -> None:
+    """A picture of a few test scenes: inputs, truth, predictions."""
+    from mmengine.dataset import pseudo_collate
+    from mmengine.registry import DATASETS
+
+    from gemini_det3d.visualization import (
+        class_palette,
+        color_labels,
+        draw_label_panel,
+        save_png,
+    )
+
+    config, _ = _load(configs["all four"])
+    inputs = DATASETS.build(config.test_dataloader.dataset)
+    palette = class_palette(inputs.metainfo["classes"])
+    step = max(1, len(inputs) // NUM_PICTURES)
+    numbers = range(0, len(inputs), step)[:NUM_PICTURES]
+    rows: list[dict] = []
+    for number in numbers:
+        sample = inputs[number]
+        row = {name: x.numpy().transpose(1, 2, 0) for name, x in sample["inputs"].items()}
+        labels = sample["data_samples"].gt_sem_seg.data[0].numpy()
+        rows.append({**row, "truth": color_labels(labels, palette)})
+    for name, path in configs.items():
+        config, model = _load(path)
+        dataset = DATASETS.build(config.test_dataloader.dataset)
+        for row, number in zip(rows, numbers):
+            found = model.test_step(pseudo_collate([dataset[number]]))[0].pred_sem_seg
+            row[f"predicted: {name}"] = color_labels(found.ensemble[0].numpy(), palette)
+    save_png(work_dir / "pictures.png", draw_label_panel(rows))
+
+
+def summarise(args: argparse.Namespace, scores: dict, seconds: dict[str, float]) -> dict:
+    """What a reader needs to repeat the run and to compare with it."""
+    from gemini_det3d.apis import demo
+
+    common = demo.summarise(args, scores, seconds)
+    return {**common, "scenes": {"train": args.train, "val": args.val}}
+
+
+def _load(path: Path) -> tuple[Any, Any]:
+    from mmengine.config import Config
+
+    from gemini_det3d.apis.eval_sensors import load_segmentor
+
+    config = Config.fromfile(path)
+    checkpoint = Path((path.parent / "train" / "last_checkpoint").read_text().strip())
+    return config, load_segmentor(config, checkpoint)

@@ -1,0 +1,80 @@
+"""Table of a segmentor under failing sensors."""
+
+from __future__ import annotations
+
+import argparse
+import json
+from pathlib import Path
+
+EPILOG = """\
+Tests with all sensors (clean), with every subset of them missing (EMM), missing at random (RMM)
+and noisy at three levels (NM); mIoU of the ensemble of the streams.
+"""
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Model and outputs."""
+    parser.add_argument("config", help="config, by path or name")
+    parser.add_argument("checkpoint", type=Path)
+    parser.add_argument("--data-root", help="folder of the data set instead of the config's")
+    parser.add_argument("--seed", type=int, default=0, help="of random losses and noise (0)")
+    parser.add_argument("--json", type=Path, help="write all scores here")
+    parser.add_argument("--device", default="cpu", help="(cpu)")
+
+
+def run(args: argparse.Namespace) -> int:
+    """Test and print.
+
+    Raises:
+        ConfigError: There is no such config.
+        FormatError: The checkpoint does not fit the model.
+    """
+    from mmengine.config import Config
+
+    from gemini_det3d.apis.config import find_config
+    from gemini_det3d.apis.seg_config import with_data_root
+    from gemini_det3d.apis.sensor_failures import (
+        evaluate_failures,
+        failure_cases,
+        failure_table,
+        summarise_failures,
+    )
+
+    config = Config.fromfile(find_config(args.config))
+    if args.data_root:
+        config = with_data_root(config, args.data_root)
+    model = load_segmentor(config, args.checkpoint).to(args.device)
+    cases = failure_cases(config.model.modalities, args.seed)
+    found = evaluate_failures(model, config, cases)
+    print(failure_table({Path(args.config).stem: found}, cases))
+    if args.json:
+        scores = {
+            name: {s: x.mean_iou for s, x in streams.items()} for name, streams in found.items()
+        }
+        summary = {"mIoU": scores, "mean": summarise_failures(found, cases)}
+        args.json.write_text(json.dumps(summary, indent=1) + "\n", encoding="utf-8")
+    return 0
+
+
+def load_segmentor(config, checkpoint: Path):
+    """A config's segmentor with a checkpoint's parameters, in evaluation.
+
+    Args:
+        config: mmengine's config.
+        checkpoint: Read without running code.
+
+    Raises:
+        FormatError: The checkpoint cannot be read or does not fit.
+    """
+    from mmdet3d.registry import MODELS
+    from mmengine.registry import init_default_scope
+
+    import gemini_det3d.plugin  # noqa: F401
+    from gemini_det3d.apis.checkpoint import load_checkpoint_safely, load_parameters
+
+    init_default_scope("mmdet3d")
+    settings = dict(config.model)
+    settings["backbone"] = {**settings["backbone"], "init_cfg": None}
+    model = MODELS.build(settings)
+    load_parameters(model, load_checkpoint_safely(checkpoint), checkpoint)
+    return model.eval()
