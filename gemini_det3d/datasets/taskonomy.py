@@ -51,7 +51,7 @@ class TaskonomyDataset(BaseDataset):
         if num_views is not None and num_views < 1:
             raise ValueError(f"num_views={num_views} must be 1 or more")
         self.num_views = num_views
-        kwargs.setdefault("metainfo", {"sources": self.sources, "target": target})
+        kwargs.setdefault("metainfo", {"sources": self.sources, "targets": (target,)})
         super().__init__(ann_file=ann_file, data_root=data_root, **kwargs)
 
     def load_data_list(self) -> list[dict]:
