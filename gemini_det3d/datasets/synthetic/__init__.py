@@ -11,7 +11,7 @@ from __future__ import annotations
 from gemini_det3d.datasets.synthetic.annotation import Rules, annotate
 from gemini_det3d.datasets.synthetic.camera import Camera, Surfaces, render_image, render_surfaces
 from gemini_det3d.datasets.synthetic.frames import Frame, make_frame, write_frame
-from gemini_det3d.datasets.synthetic.generate import Made, make_kitti_scenes
+from gemini_det3d.datasets.synthetic.generate import make_kitti_scenes
 from gemini_det3d.datasets.synthetic.generate_rooms import make_rooms
 from gemini_det3d.datasets.synthetic.lidar import Scanner, Sweep, scan
 from gemini_det3d.datasets.synthetic.presets import PRESETS, KittiWorld, get_preset
