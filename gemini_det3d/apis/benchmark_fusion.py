@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
 from pathlib import Path
+from time import perf_counter
 
 from .fusion_bench.cases import Case, growth_cases, headline_cases, shape_grid
 
@@ -19,16 +21,23 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--device", default="cpu", help="cpu or cuda")
     parser.add_argument("--seed", type=int, default=0, help="of parameters and inputs")
     parser.add_argument("--json", metavar="FILE", help="write the rows as JSON")
+    parser.add_argument("--markdown", metavar="FILE", help="write the tables as Markdown")
     parser.add_argument("--plot", metavar="FILE", help="write time against tokens as PNG")
 
 
 def run(args: argparse.Namespace) -> int:
-    """Measure, print the table and the goals, write JSON and plot where asked for."""
+    """Measure, print the table and the goals, write JSON, Markdown and plot where asked for."""
+    os.environ.setdefault("KINETO_LOG_LEVEL", "99")  # the memory profiler talks on its own
     from .fusion_bench.report import goal_lines, machine_line, plot_growth, table_lines
 
+    started = perf_counter()
     rows = measure(args.quick, args.rounds, args.only, args.device, args.seed)
-    print(f"{machine_line(args.device)}, seed {args.seed}")
-    print("\n".join(["", *table_lines(rows), "", *goal_lines(rows)]))
+    minutes = (perf_counter() - started) / 60
+    place = f"{machine_line(args.device)}, seed {args.seed}, {minutes:.1f} min"
+    text = "\n".join([place, "", *goal_lines(rows), "", *table_lines(rows), ""])
+    print(text)
+    if args.markdown:
+        Path(args.markdown).write_text(text)
     if args.json:
         Path(args.json).write_text(json.dumps(rows, indent=2) + "\n")
     if args.plot:

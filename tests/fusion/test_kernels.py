@@ -152,6 +152,22 @@ def test_backward_can_run_twice_over_one_tape(operators, make):
     assert_close(torch.autograd.grad(loss, streams), once, rtol=0, atol=0)
 
 
+def test_one_stream_without_gradient_is_enough(operators, make):
+    streams = [make(TOKENS, DIM, grad=True) for _ in range(2)]
+    wanted = torch.autograd.grad(operators[0](*streams)[1].square().sum(), streams)
+    assert_close(torch.autograd.grad(operators[1](*streams)[1].square().sum(), streams), wanted)
+
+
+def test_backward_allocates_no_gradient_of_the_tape(make):
+    operator = GeminiFusion(16, backend="blockwise")
+    streams = [make(TOKENS, 16, dtype=torch.float32, grad=True) for _ in range(2)]
+    loss = sum(f.sum() for f in operator(*streams))
+    with torch.profiler.profile(record_shapes=True) as profile:
+        loss.backward()
+    shapes = [e.input_shapes[0] for e in profile.events() if e.name == "aten::fill_"]
+    assert not any(shape and shape[0] >= TOKENS for shape in shapes)
+
+
 def count_multiply_adds(call) -> float:
     counter = FlopCounterMode(display=False)
     with counter:

@@ -31,7 +31,8 @@ from .workspace import (
 
 __all__ = ["Setting", "blockwise_backward", "blockwise_forward"]
 
-_BLOCK_ELEMENTS = 1 << 18  # M C of a block: 1 MiB in float32, measured on cores with 2 MiB of L2
+_BLOCK_ELEMENTS = 1 << 18  # M C per core: 1 MiB in float32, measured on cores with 2 MiB of L2
+_MOST_BLOCK_ELEMENTS = 1 << 20
 _MIN_TOKENS, _MAX_TOKENS = 256, 4096
 _FEW_TOKENS = 16  # products of fewer rows round otherwise: fewer tokens are padded
 
@@ -182,7 +183,8 @@ def _blocks(num_tokens: int, channels: int, most: int) -> list[slice]:
     if num_tokens == 0:
         return []
     if most < 1:
-        most = min(max(_BLOCK_ELEMENTS // channels, _MIN_TOKENS), _MAX_TOKENS)
+        elements = min(_BLOCK_ELEMENTS * torch.get_num_threads(), _MOST_BLOCK_ELEMENTS)
+        most = min(max(elements // channels, _MIN_TOKENS), _MAX_TOKENS)
     count = -(-num_tokens // most)
     size = round_up(-(-num_tokens // count))
     starts = list(range(0, max(num_tokens - _FEW_TOKENS + 1, 1), size))

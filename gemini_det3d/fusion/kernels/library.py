@@ -99,14 +99,18 @@ def _(first, second, valid, tape, towards_first, towards_second, *rest):
 
 
 def _remember_forward(ctx, inputs: tuple, output: tuple[Tensor, ...]) -> None:
+    ctx.set_materialize_grads(False)  # or the tape, which has no gradient, would get zeros
     ctx.save_for_backward(*inputs[: 3 + _NUM_PARAMETERS], output[2])
     ctx.setting = inputs[3 + _NUM_PARAMETERS : -1]
 
 
-def _backward(ctx, towards_first: Tensor, towards_second: Tensor, _: Tensor) -> tuple:
+def _backward(ctx, towards_first: Tensor | None, towards_second: Tensor | None, _) -> tuple:
     first, second, valid, *parameters, tape = ctx.saved_tensors
     wanted = ctx.needs_input_grad[3 : 3 + _NUM_PARAMETERS]
-    towards = (towards_first, towards_second)
+    towards = [
+        torch.zeros_like(first) if towards is None else towards
+        for towards in (towards_first, towards_second)
+    ]
     gradients = fuse_backward(
         first, second, valid, tape, *towards, *parameters, *ctx.setting, any(wanted)
     )
