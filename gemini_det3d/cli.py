@@ -25,6 +25,9 @@ COMMANDS = {
     "convert-checkpoint": ("convert_checkpoint", "released and ImageNet checkpoints into ours"),
     "eval-sensors": ("eval_sensors", "a segmentor with sensors missing or noisy"),
     "demo-segmentation": ("demo_segmentation", "the same for segmentation with four modalities"),
+    "compare": ("compare", "train and test variants alike; one table of AP and costs"),
+    "ablate": ("ablate", "what a trained detector loses without camera or LiDAR, and its gates"),
+    "check-alignment": ("check_alignment", "check that augmented points and boxes fit the image"),
     "demo": ("demo", "scenes, training, test, table and pictures, in about ten minutes"),
 }
 

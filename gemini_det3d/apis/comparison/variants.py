@@ -1,0 +1,114 @@
+"""Which variants a comparison has: configs, and keys of them swapped for other values."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from itertools import product
+from pathlib import Path
+from typing import Any
+
+from gemini_det3d.apis.config import ConfigError
+
+
+@dataclass(frozen=True)
+class Swap:
+    """A key of a config and the values it takes in turn.
+
+    Attributes:
+        key: Dotted path, as mmengine's ``--cfg-options`` takes it.
+        values: As written on the command line.
+    """
+
+    key: str
+    values: tuple[str, ...]
+
+    @classmethod
+    def parse(cls, text: str) -> Swap:
+        """Read ``key=A,B,...``.
+
+        Raises:
+            ConfigError: Not of this form, or a value twice.
+        """
+        key, _, values = text.partition("=")
+        parts = tuple(value.strip() for value in values.split(","))
+        if not key.strip() or not all(parts):
+            raise ConfigError(f"--swap {text!r}: expected key=A,B,...")
+        if len(set(parts)) < len(parts):
+            raise ConfigError(f"--swap {text!r}: a value is given twice")
+        return cls(key.strip(), parts)
+
+
+@dataclass(frozen=True)
+class Variant:
+    """One row of the comparison.
+
+    Attributes:
+        name: Unique; also the name of its folder.
+        config: Path of the config.
+        options: What differs from the config, dotted key -> value as text.
+    """
+
+    name: str
+    config: Path
+    options: Mapping[str, str]
+
+    def arguments(self, extra: Mapping[str, Any] | None = None) -> list[str]:
+        """``--cfg-options`` and what follows it; empty where nothing differs."""
+        options = {**self.options, **(extra or {})}
+        if not options:
+            return []
+        return ["--cfg-options", *(f"{key}={value}" for key, value in options.items())]
+
+
+def make_variants(
+    configs: Mapping[Path, Mapping],
+    swaps: Sequence[Swap],
+    options: Mapping[str, str] | None = None,
+) -> list[Variant]:
+    """All variants of all configs.
+
+    A config takes the swaps whose key it has, all combinations of them; one that has none (a
+    detector without a camera has no operator) is a row as it is.
+
+    Args:
+        configs: Path -> the loaded config.
+        swaps: What to swap.
+        options: Set alike in every variant.
+
+    Raises:
+        ConfigError: A key that no config has, or two configs of one name.
+    """
+    for swap in swaps:
+        if not any(has_key(config, swap.key) for config in configs.values()):
+            names = ", ".join(path.stem for path in configs)
+            raise ConfigError(f"--swap {swap.key}: no such key in {names}")
+    variants = []
+    for path, config in configs.items():
+        own = [swap for swap in swaps if has_key(config, swap.key)]
+        for values in product(*(swap.values for swap in own)):
+            chosen = {swap.key: value for swap, value in zip(own, values)}
+            name = "-".join([path.stem, *(_slug(value) for value in values)])
+            variants.append(Variant(name, path, {**(options or {}), **chosen}))
+    names = [variant.name for variant in variants]
+    twice = {name for name in names if names.count(name) > 1}
+    if twice:
+        raise ConfigError(f"two variants are called {', '.join(sorted(twice))}; rename a config")
+    return variants
+
+
+def has_key(config: Any, key: str) -> bool:
+    """Whether a config has a dotted key; numbers are places in lists."""
+    for part in key.split("."):
+        if isinstance(config, Mapping) and part in config:
+            config = config[part]
+        elif isinstance(config, (list, tuple)) and part.isdigit() and int(part) < len(config):
+            config = config[int(part)]
+        else:
+            return False
+    return True
+
+
+def _slug(value: str) -> str:
+    return re.sub(r"[^A-Za-z0-9_.+-]+", "_", value)

@@ -1,0 +1,181 @@
+"""Comparing variants: which there are, that runs resume and may fail, and the table."""
+
+from __future__ import annotations
+
+import csv
+import json
+import textwrap
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from gemini_det3d.apis import compare as module
+from gemini_det3d.apis.compare import compare
+from gemini_det3d.apis.comparison import Swap, build_rows, headline, make_variants
+from gemini_det3d.apis.comparison.measure import peak_memory_mb
+from gemini_det3d.apis.comparison.runs import Scripts
+from gemini_det3d.apis.comparison.table import markdown
+from gemini_det3d.apis.config import ConfigError
+
+KEY = "model.operator.type"
+# Stand-ins for mmdet3d's scripts: same arguments, logs and files, no training.
+SCRIPT = """
+    import json, pathlib, sys
+    work = pathlib.Path(sys.argv[sys.argv.index("--work-dir") + 1])
+    options = dict(o.split("=", 1) for o in sys.argv[sys.argv.index("--cfg-options") + 1:])
+    work.mkdir(parents=True, exist_ok=True)
+    with open(work / "calls", "a") as file:
+        file.write("x")
+"""
+TRAIN = """
+    for epoch in (1, 2):
+        print(f"mmengine - INFO - Epoch(train) [{epoch}][10/10] loss: 0.5")
+    if options.get("model.operator.type") == "Broken":
+        sys.exit("RuntimeError: it broke")
+    checkpoint = work / "epoch_2.pth"
+    checkpoint.touch()
+    (work / "last_checkpoint").write_text(str(checkpoint))
+"""
+TEST = """
+    print("mmengine - INFO - Epoch(test) [ 5/10]")
+    score = {"A": 50.0, "B": 60.0}.get(options.get("model.operator.type"), 10.0)
+    score += 4 * int(options["randomness.seed"])
+    metrics = {"KITTI/Car/3d_AP40_moderate_0.70": score, "KITTI/Car/3d_AP40_moderate_0.50": 99.0,
+               "KITTI/Tram/3d_AP40_moderate_0.50": score + 2, "time": 0.1}
+    (work / "20260101_000000").mkdir(exist_ok=True)
+    (work / "20260101_000000" / "20260101_000000.json").write_text(json.dumps(metrics))
+"""
+
+
+@pytest.fixture
+def scripts(tmp_path):
+    paths = tmp_path / "train.py", tmp_path / "test.py"
+    for path, body in zip(paths, (TRAIN, TEST)):
+        path.write_text(textwrap.dedent(SCRIPT) + textwrap.dedent(body))
+    return Scripts(*paths)
+
+
+@pytest.fixture
+def config(tmp_path):
+    path = tmp_path / "fused.py"
+    path.write_text("model = dict(operator=dict(type='A'))\ntrain_cfg = dict(max_epochs=2)\n")
+    return path
+
+
+@pytest.fixture
+def plain(tmp_path):
+    path = tmp_path / "lidar_only.py"
+    path.write_text("model = dict(operator=None)\ntrain_cfg = dict(max_epochs=2)\n")
+    return path
+
+
+@pytest.fixture(autouse=True)
+def _figures(monkeypatch):
+    figures = dict(parameters=1.5, multiply_adds=2.5, latency_ms=3.5, peak_mb=4.5)
+    monkeypatch.setattr(
+        module, "measure_all", lambda variants, *_: {v.name: figures for v in variants}
+    )
+
+
+def calls(out) -> int:
+    return sum(len(path.read_text()) for path in out.rglob("calls"))
+
+
+def test_every_value_and_the_config_without_the_key_become_rows(config, plain):
+    configs = {config: {"model": {"operator": {"type": "A"}}}, plain: {"model": {"operator": None}}}
+    variants = make_variants(configs, [Swap.parse(f"{KEY}=A,B")], {"lr": "1"})
+    assert [v.name for v in variants] == ["fused-A", "fused-B", "lidar_only"]
+    assert variants[1].options == {"lr": "1", KEY: "B"} and variants[2].options == {"lr": "1"}
+
+
+def test_two_swaps_give_all_combinations(config):
+    configs = {config: {"a": 1, "b": [{"c": 2}]}}
+    swaps = [Swap.parse("a=1,2"), Swap.parse("b.0.c=x,y,z")]
+    assert len(make_variants(configs, swaps)) == 6
+
+
+@pytest.mark.parametrize("text", ["model.operator.type", "=A", "a=", "a=A,,B", "a=A,A"])
+def test_swap_that_cannot_be_read_is_refused(text):
+    with pytest.raises(ConfigError, match="--swap"):
+        Swap.parse(text)
+
+
+def test_key_that_no_config_has_is_named_before_anything_runs(config, scripts, tmp_path):
+    with pytest.raises(ConfigError, match="model.operatr.type.*fused"):
+        compare([str(config)], [Swap.parse("model.operatr.type=A")], tmp_path / "out",
+                scripts=scripts)  # fmt: skip
+    assert not (tmp_path / "out").exists()
+
+
+def test_table_holds_mean_and_spread_over_seeds_and_the_costs(config, plain, scripts, tmp_path):
+    out = tmp_path / "out"
+    rows = compare([str(config), str(plain)], [Swap.parse(f"{KEY}=A,B")], out, seeds=3, jobs=2,
+                   scripts=scripts)  # fmt: skip
+    by_name = {row.name: row for row in rows}
+    assert by_name["fused-A"].scores == (51.0, 55.0, 59.0)
+    assert by_name["fused-B"].mean == 65.0 and by_name["fused-B"].spread == pytest.approx(4.0)
+    assert by_name["lidar_only"].mean == 15.0
+    table = (out / "table.md").read_text()
+    assert "| fused-B | 65.00 ± 4.00 | 3 | 64.00 | 66.00 | 1.500 | 2.500 | 3.5 |" in table
+    stored = json.loads((out / "table.json").read_text())
+    assert [row["mean"] for row in stored["rows"]] == [55.0, 65.0, 15.0]
+    assert stored["seeds"] == [0, 1, 2] and stored["versions"]["torch"]
+    lines = list(csv.DictReader((out / "table.csv").open()))
+    assert [float(line["mean"]) for line in lines] == [55.0, 65.0, 15.0]
+    chart = np.asarray(Image.open(out / "chart.png").convert("RGB"))
+    assert chart.std() > 10  # something is drawn
+
+
+def test_second_call_runs_nothing_again(config, scripts, tmp_path):
+    swaps, out = [Swap.parse(f"{KEY}=A,B")], tmp_path / "out"
+    first = compare([str(config)], swaps, out, scripts=scripts)
+    assert calls(out) == 4  # two variants, trained and tested
+    assert compare([str(config)], swaps, out, scripts=scripts) == first
+    assert calls(out) == 4
+    compare([str(config)], swaps, out, seeds=2, scripts=scripts)
+    assert calls(out) == 8
+
+
+def test_variant_that_fails_leaves_the_others_and_is_tried_again(config, scripts, tmp_path, capsys):
+    swaps, out = [Swap.parse(f"{KEY}=A,Broken,B")], tmp_path / "out"
+    rows = compare([str(config)], swaps, out, scripts=scripts)
+    assert [row.mean for row in rows if row.scores] == [51.0, 61.0]
+    assert "RuntimeError: it broke" in rows[1].faults[0] and "train.log" in rows[1].faults[0]
+    assert "| fused-Broken | failed |" in (out / "table.md").read_text()
+    before = calls(out)
+    compare([str(config)], swaps, out, scripts=scripts)
+    assert calls(out) == before + 1
+
+
+def test_finished_runs_of_other_settings_are_not_passed_off_as_these(config, scripts, tmp_path):
+    out = tmp_path / "out"
+    compare([str(config)], [], out, scripts=scripts)
+    config.write_text(config.read_text().replace("max_epochs=2", "max_epochs=3"))
+    with pytest.raises(ConfigError, match="other settings"):
+        compare([str(config)], [], out, scripts=scripts)
+
+
+def test_headline_is_the_strictest_overlap_of_each_class():
+    metrics = {
+        "KITTI/Car/3d_AP40_moderate_0.70": 5.0,
+        "KITTI/Car/3d_AP40_moderate_0.50": 9.0,
+        "KITTI/Tram/3d_AP40_moderate_0.50": 7.0,
+        "KITTI/Car/bev_AP40_moderate_0.70": 1.0,
+    }
+    assert headline(metrics) == {"Car": 5.0, "Tram": 7.0}
+    assert headline(metrics, "bev") == {"KITTI/Car/bev_AP40_moderate_0.70": 1.0}
+    assert headline({"NuScenes metric/pred/mAP": 0.3}) == {"NuScenes metric/pred/mAP": 0.3}
+    with pytest.raises(ConfigError, match="--metric"):
+        headline({"time": 1.0})
+
+
+def test_unmeasured_variant_is_said_to_be():
+    rows = build_rows({"a": []}, {"a": "no CUDA"})
+    assert "- a: not measured: no CUDA" in markdown(rows) and rows[0].parameters is None
+
+
+def test_peak_memory_sees_what_a_step_takes_and_gives_back():
+    held = peak_memory_mb(lambda: torch.ones(64 * 2**18).sum().item(), torch.device("cpu"))
+    assert held is None or 50 < held < 120  # 64 MB of float32
