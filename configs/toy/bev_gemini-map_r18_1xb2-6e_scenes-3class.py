@@ -66,7 +66,22 @@ model = dict(
         norm_cfg=bev_norm,
     ),
     pts_neck=dict(
-        in_channels=[48, 96], upsample_strides=[2, 4], out_channels=[32, 32], norm_cfg=bev_norm
+        in_channels=[48, 96], upsample_strides=[1, 2], out_channels=[48, 48], norm_cfg=bev_norm
     ),
-    pts_bbox_head=dict(in_channels=64, feat_channels=64),
+    # Anchors stand 0.6 m apart, so those of people are taken at less overlap than usual.
+    train_cfg=dict(
+        pts=dict(
+            assigner=[
+                dict(
+                    type="Max3DIoUAssigner",
+                    iou_calculator=dict(type="BboxOverlapsNearest3D"),
+                    pos_iou_thr=positive,
+                    neg_iou_thr=negative,
+                    min_pos_iou=negative,
+                    ignore_iof_thr=-1,
+                )
+                for positive, negative in ((0.25, 0.15), (0.25, 0.15), (0.5, 0.35))
+            ]
+        )
+    ),
 )

@@ -11,7 +11,7 @@ from gemini_det3d.visualization.canvas import save_png
 from gemini_det3d.visualization.image import draw_boxes_on_image, draw_points_on_image
 from gemini_det3d.visualization.labeled_boxes import LabeledBoxes
 from gemini_det3d.visualization.palette import class_color
-from gemini_det3d.visualization.panel import draw_detection_panel
+from gemini_det3d.visualization.panel import draw_detection_panel, draw_surround_panel
 from gemini_det3d.visualization.segmentation import (
     class_palette,
     color_labels,
@@ -28,6 +28,7 @@ __all__ = [
     "draw_detection_panel",
     "draw_label_panel",
     "draw_points_on_image",
+    "draw_surround_panel",
     "fit_range",
     "save_png",
 ]

@@ -1,6 +1,8 @@
-"""One picture of one frame: the image with its boxes above, the scene from above below."""
+"""One picture of one frame: images with their boxes above, the scene from above below."""
 
 from __future__ import annotations
+
+from collections.abc import Sequence
 
 import numpy as np
 
@@ -39,3 +41,42 @@ def draw_detection_panel(
     below = draw_bev(points, detections, truth, range_m, width_px, lidar2img, (width, height))
     gap = np.full((_GAP_PX, width_px, 3), 255, dtype=np.uint8)
     return np.concatenate([above, gap, below])
+
+
+def draw_surround_panel(
+    images: Sequence[np.ndarray],
+    points: np.ndarray,
+    lidar2imgs: Sequence[np.ndarray],
+    detections: LabeledBoxes,
+    truth: LabeledBoxes | None = None,
+    range_m: Range | None = None,
+    width_px: int = 1500,
+    columns: int = 3,
+) -> np.ndarray:
+    """Draw detections (and truth) on the images of several cameras and, below, from above.
+
+    Args:
+        images: V images ``(H, W, 3)`` uint8 RGB of one size, row by row.
+        points: ``(N, 3 or more)`` in the LiDAR frame, metres.
+        lidar2imgs: V matrices ``(4, 4)`` or ``(3, 4)``, LiDAR frame to pixels.
+        detections: Boxes in class colours.
+        truth: Boxes drawn white and dashed, or None.
+        range_m: ``(x_min, y_min, x_max, y_max)`` seen from above; None fits it to the boxes.
+        width_px: Width of the picture.
+        columns: Images side by side.
+
+    Returns:
+        ``(H', width_px, 3)`` uint8 RGB.
+    """
+    each_px = (width_px - (columns - 1) * _GAP_PX) // columns
+    drawn = [
+        draw_boxes_on_image(image, detections, matrix, truth, scale=each_px / image.shape[1])
+        for image, matrix in zip(images, lidar2imgs)
+    ]
+    height = drawn[0].shape[0]
+    num_rows = -(-len(drawn) // columns)
+    above = np.full((num_rows * (height + _GAP_PX), width_px, 3), 255, dtype=np.uint8)
+    for i, picture in enumerate(drawn):
+        top, left = i // columns * (height + _GAP_PX), i % columns * (each_px + _GAP_PX)
+        above[top : top + height, left : left + picture.shape[1]] = picture
+    return np.concatenate([above, draw_bev(points, detections, truth, range_m, width_px)])
