@@ -16,7 +16,7 @@ from typing import Any
 
 from gemini_det3d.apis.config import find_config
 
-CONFIG = "segformer_gemini-pixel_mit-toy_1xb4-12e_scenes-25class"
+CONFIG = "segformer_gemini-pixel_mit-toy_1xb4-8e_scenes-25class"
 ALL = ("rgb", "depth", "event", "lidar")
 VARIANTS = {
     "RGB": (("rgb",), False),
@@ -37,7 +37,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--data", type=Path, default=Path("data/seg_scenes"), help="scenes")
     parser.add_argument("--work-dir", type=Path, default=Path("work_dirs/demo_segmentation"))
     parser.add_argument("--train", type=int, default=240, help="training scenes")
-    parser.add_argument("--val", type=int, default=60, help="test scenes, of other seeds")
+    parser.add_argument("--val", type=int, default=40, help="test scenes, of other seeds")
     parser.add_argument("--epochs", type=int, help="of each training, instead of the config's")
     parser.add_argument("--seed", type=int, default=0)
 

@@ -1,5 +1,5 @@
 # The four-modality segmentor made small: two CPU cores, synthetic scenes in DeLiVER's layout
-# (`gemini-det3d make-scenes data/seg_scenes --layout deliver --train 240 --val 60`).
+# (`gemini-det3d make-scenes data/seg_scenes --layout deliver --train 240 --val 40`).
 _base_ = ["../_base_/datasets/deliver_seg.py"]
 
 data_root = "data/seg_scenes/"
@@ -21,7 +21,7 @@ train_pipeline = [
     dict(type="LoadSegLabels"),
     dict(type="SegColorJitter", prob=0.2, factors=(0.5, 1.5)),
     dict(type="SegFlip", prob=0.5),
-    dict(type="SegRandomResizedCrop", crop_size=(96, 192), factors=(0.9, 1.4)),
+    dict(type="SegRandomResizedCrop", crop_size=(96, 128), factors=(0.9, 1.4)),
     dict(type="PackSegInputs"),
 ]
 test_pipeline = [
@@ -40,7 +40,7 @@ val_dataloader = dict(
 test_dataloader = val_dataloader
 
 # schedule: one rise and one fall of the learning rate over the whole run; tested at the end
-max_epochs = 12
+max_epochs = 8
 optim_wrapper = dict(
     type="OptimWrapper",
     optimizer=dict(type="AdamW", lr=2e-3, weight_decay=0.01),

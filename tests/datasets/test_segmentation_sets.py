@@ -1,0 +1,123 @@
+"""The sets read what the synthetic world writes, in each layout."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from mmdet3d.registry import DATASETS
+from mmengine.registry import init_default_scope
+from PIL import Image
+
+import gemini_det3d.plugin  # noqa: F401
+from gemini_det3d.datasets.segmentation_classes import (
+    DELIVER_CLASSES,
+    NYUDV2_CLASSES,
+    SUNRGBD_CLASSES,
+)
+from gemini_det3d.datasets.synthetic.generate_seg import make_seg_scenes
+from gemini_det3d.datasets.synthetic.presets import KittiWorld
+from gemini_det3d.datasets.synthetic.seg_frames import CLASSES, SegWorld, make_seg_frame
+from gemini_det3d.formats import FormatError
+from gemini_det3d.formats.segmentation import read_color, read_labels, write_image
+
+WORLD = SegWorld(KittiWorld(image_width=64, image_height=24, supersample=1))
+SETS = {
+    "deliver": "DELIVERSegDataset",
+    "nyudv2": "NYUDv2SegDataset",
+    "sunrgbd": "SUNRGBDSegDataset",
+}
+ALL = ["rgb", "depth", "event", "lidar"]
+
+
+@pytest.fixture(autouse=True)
+def _scope():
+    init_default_scope("mmdet3d")
+
+
+@pytest.fixture(scope="module", params=list(SETS))
+def written(request, tmp_path_factory):
+    folder = tmp_path_factory.mktemp(request.param)
+    make_seg_scenes(folder, 3, 2, 0, request.param, WORLD)
+    return request.param, folder
+
+
+def build(layout, folder, split="train", **options):
+    steps = [dict(type=step) for step in ("LoadModalities", "LoadSegLabels", "PackSegInputs")]
+    return DATASETS.build(
+        dict(type=SETS[layout], data_root=str(folder), split=split, pipeline=steps, **options)
+    )
+
+
+def test_set_reads_what_was_drawn(written):
+    layout, folder = written
+    modalities = ALL if layout == "deliver" else ["rgb", "depth"]
+    dataset = build(layout, folder, modalities=modalities)
+    assert len(dataset) == 3
+    found = {dataset[k]["data_samples"].sample_name: dataset[k] for k in range(3)}
+    for index in range(3):
+        truth = make_seg_frame(WORLD, 0, "train", index)
+        (sample,) = [s for name, s in found.items() if f"{index:06d}" in name]
+        labels = sample["data_samples"].gt_sem_seg.data[0].numpy()
+        if layout == "deliver":
+            names = np.array([*DELIVER_CLASSES, "none"])
+            assert (names[labels] == np.array(CLASSES)[truth.labels]).all()
+        else:
+            assert (labels == truth.labels).all()
+        depth = truth.images["hha" if layout == "deliver" else "depth"]
+        assert (sample["inputs"]["depth"].numpy().transpose(1, 2, 0) == depth).all()
+        if layout == "deliver":
+            for modality in ("rgb", "event", "lidar"):
+                image = sample["inputs"][modality].numpy().transpose(1, 2, 0)
+                assert (image == truth.images[modality]).all()
+        assert sample["data_samples"].sensor_mask == dict.fromkeys(modalities, True)
+
+
+def test_a_second_run_keeps_everything(written):
+    layout, folder = written
+    made = make_seg_scenes(folder, 3, 2, 0, layout, WORLD)
+    assert (made.num_made, made.num_kept) == (0, 5)
+    with pytest.raises(FormatError, match="seed=0"):
+        make_seg_scenes(folder, 3, 2, 1, layout, WORLD)
+
+
+def test_deliver_can_be_cut_by_weather(tmp_path):
+    make_seg_scenes(tmp_path, 5, 1, 0, "deliver", WORLD)
+    dataset = build("deliver", tmp_path, groups=["night"])
+    assert [dataset.get_data_info(k)["group"] for k in range(len(dataset))] == ["night"]
+
+
+def test_sets_have_as_many_classes_as_published():
+    assert [len(c) for c in (NYUDV2_CLASSES, SUNRGBD_CLASSES, DELIVER_CLASSES)] == [40, 37, 25]
+    assert all(len(set(c)) == len(c) for c in (NYUDV2_CLASSES, DELIVER_CLASSES))
+
+
+def test_faults_name_the_file(tmp_path):
+    with pytest.raises(FormatError, match="train.txt: no such file"):
+        build("nyudv2", tmp_path)
+    (tmp_path / "train.txt").write_text("rgb/a.png\tmasks/a.png\n")
+    with pytest.raises(FormatError, match="line 1: expected 3 paths, got 2"):
+        build("nyudv2", tmp_path)
+    with pytest.raises(FormatError, match="holds no image of the split 'train'"):
+        build("deliver", tmp_path)
+    with pytest.raises(ValueError, match="modalities=\\['sonar'\\]"):
+        build("deliver", tmp_path, modalities=["sonar"])
+    (tmp_path / "cut.png").write_bytes(b"\x89PNG\r\n")
+    with pytest.raises(FormatError, match="cut.png"):
+        read_color(tmp_path / "cut.png")
+
+
+def test_labels_from_one_leave_out_zero_and_255(tmp_path):
+    write_image(tmp_path / "l.png", np.array([[0, 1, 37, 255]], dtype=np.uint8))
+    assert read_labels(tmp_path / "l.png", 1).tolist() == [[255, 0, 36, 255]]
+    assert read_labels(tmp_path / "l.png").tolist() == [[0, 1, 37, 255]]
+
+
+def test_sixteen_bit_depth_is_scaled(tmp_path):
+    Image.fromarray(np.array([[0, 5000, 20000]], dtype=np.uint16)).save(tmp_path / "d.png")
+    assert read_color(tmp_path / "d.png", 10000)[..., 0].tolist() == [[0.0, 127.5, 255.0]]
+
+
+def test_real_rgbd_pair_loads(shared_dir):
+    folder = shared_dir / "data" / "rgbd_mini"
+    rgb, depth = (read_color(folder / f"sample_{name}.png") for name in ("rgb", "depth"))
+    assert rgb.shape == depth.shape and depth.max() > 0

@@ -1,0 +1,61 @@
+from __future__ import annotations
+
+import pytest
+import torch
+from mmdet3d.registry import PARAM_SCHEDULERS
+
+import gemini_det3d.plugin  # noqa: F401
+from gemini_det3d.engine.staged import OptimizerRestartHook, staged_factor
+
+SHAPE = ((20, 20, 20), (1.0, 0.5, 0.25), 5, 1e-6, 15, 1.0)
+
+
+def test_factor_rises_falls_stays_and_starts_anew():
+    factors = [staged_factor(step, *SHAPE) for step in range(80)]
+    assert factors[0] == pytest.approx(1e-6)
+    assert factors[5] == pytest.approx(1 - 5 / 15)
+    assert factors[14:20] == pytest.approx([1 / 15] * 6)
+    assert factors[20:40] == pytest.approx([f / 2 for f in factors[:20]])
+    assert factors[40:60] == pytest.approx([f / 4 for f in factors[:20]])
+    assert factors[79] == pytest.approx(1 / 60)
+
+
+def test_scheduler_from_epochs_follows_the_factor():
+    parameter = torch.nn.Parameter(torch.zeros(1))
+    optimizer = torch.optim.SGD([parameter], lr=2.0)
+    scheduler = PARAM_SCHEDULERS.build(
+        dict(type="StagedPolyLR", optimizer=optimizer, stage_lengths=(2, 2, 2), warmup=5, fall=15,
+             by_epoch=True, convert_to_iter_based=True, epoch_length=10)
+    )  # fmt: skip
+    rates = []
+    for _ in range(60):
+        rates.append(optimizer.param_groups[0]["lr"])
+        optimizer.step()
+        scheduler.step()
+    assert rates == pytest.approx([2 * staged_factor(step, *SHAPE) for step in range(60)])
+
+
+def test_restart_forgets_the_momenta():
+    class Runner:
+        epoch = 2
+
+        class logger:
+            info = staticmethod(lambda text: None)
+
+        class optim_wrapper:
+            pass
+
+    parameter = torch.nn.Parameter(torch.ones(1))
+    optimizer = torch.optim.AdamW([parameter])
+    parameter.sum().backward()
+    optimizer.step()
+    Runner.optim_wrapper.optimizer = optimizer
+    OptimizerRestartHook([1]).before_train_epoch(Runner)
+    assert len(optimizer.state) == 1
+    OptimizerRestartHook([2]).before_train_epoch(Runner)
+    assert len(optimizer.state) == 0
+
+
+def test_lengths_and_factors_must_be_equally_many():
+    with pytest.raises(ValueError, match="equally many"):
+        PARAM_SCHEDULERS.build(dict(type="StagedPolyLR", optimizer=None, stage_lengths=(1, 2)))
