@@ -1,4 +1,5 @@
 # make demo   the whole pass on a synthetic world: scenes, training, test, table, pictures
+# make demo-translation   two translation tasks, three operators, single sources, table and pictures
 # make test   the test suite        make lint   ruff, pyright, import-linter
 # make demo-segmentation   the same for segmentation with four modalities
 # make bench  benchmarks            make test-slow   tests that take minutes
@@ -16,6 +17,7 @@ export GEMINI_SHARED ?= $(abspath ../shared)
 endif
 
 .PHONY: setup demo demo-segmentation test test-slow lint format bench clean
+.PHONY: setup demo demo-translation test test-slow lint format bench clean
 
 setup:
 	@$(PYTHON) tools/setup_env.py --venv $(VENV)
@@ -25,6 +27,8 @@ demo: setup
 
 demo-segmentation: setup
 	@$(BIN)/gemini-det3d demo-segmentation $(ARGS)
+demo-translation: setup
+	@$(BIN)/python tools/demo_translation.py
 
 test: setup
 	@$(BIN)/python -m pytest $(ARGS)

@@ -47,6 +47,8 @@ setup(
         "spconv": ["spconv==2.3.8"],
         "triton": ["triton>=3.6"],  # not pinned: a CUDA build of torch brings the one it needs
         "onnx": ONNX,
+        # FID and KID with the standard features; brings torchvision.
+        "fid": ["torch-fidelity==0.4.0"],
         "test": ["pytest==9.2.0", "hypothesis==6.170.15", *ONNX],
         "lint": ["ruff==0.17.6", "pyright==1.1.414", "import-linter==2.16"],
     },

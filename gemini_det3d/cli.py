@@ -16,9 +16,11 @@ COMMANDS = {
     "prepare": ("prepare", "check a data set and write mmdet3d's info files"),
     "make-scenes": ("make_scenes", "write a synthetic street world in KITTI's layout"),
     "make-rooms": ("make_rooms", "write synthetic rooms in SUN RGB-D's layout"),
+    "make-views": ("make_views", "write views of a synthetic world in Taskonomy's layout"),
     "train": ("launch", "run mmdet3d's own tools/train.py with a config of this plug-in"),
     "test": ("launch", "run mmdet3d's own tools/test.py with a config of this plug-in"),
     "infer": ("infer", "detect objects in an image and a point cloud, without info files"),
+    "translate": ("translate", "translate a pair of images, or two folders, into pictures"),
     "eval-kitti": ("eval_kitti", "KITTI's AP from result files and labels"),
     "eval-sunrgbd": ("eval_sunrgbd", "AP at 0.25 and 0.5 of boxes in rooms, from result files"),
     "benchmark": ("benchmark", "measure the operator and the evaluation on this machine"),
@@ -29,6 +31,7 @@ COMMANDS = {
     "ablate": ("ablate", "what a trained detector loses without camera or LiDAR, and its gates"),
     "check-alignment": ("check_alignment", "check that augmented points and boxes fit the image"),
     "demo": ("demo", "scenes, training, test, table and pictures, in about ten minutes"),
+    "demo-translation": ("demo_translation", "two translation tasks, operators against each other"),
 }
 
 

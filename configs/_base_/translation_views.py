@@ -25,7 +25,7 @@ test_pipeline = [
 ]
 loader = dict(num_workers=0, persistent_workers=False)
 train_dataloader = dict(
-    batch_size=8,
+    batch_size=4,
     **loader,
     dataset=dict(data_root=data_root, num_views=None, pipeline=train_pipeline),
 )
@@ -55,5 +55,5 @@ param_scheduler = [
     ),
 ]
 train_cfg = dict(max_epochs=max_epochs, val_interval=max_epochs)
-default_hooks = dict(checkpoint=dict(interval=1, max_keep_ckpts=1), logger=dict(interval=10))
-custom_hooks = [dict(type="TranslationPictureHook", interval=200)]
+default_hooks = dict(checkpoint=dict(interval=1, max_keep_ckpts=1), logger=dict(interval=20))
+custom_hooks = [dict(type="TranslationPictureHook", interval=300)]

@@ -59,8 +59,8 @@ class Detector:
         from mmdet3d.registry import MODELS
         from mmengine.registry import init_default_scope
 
-        cfg = _read_config(config)
-        self._dataset = _test_dataset(cfg)
+        cfg = read_config(config)
+        self._dataset = find_test_dataset(cfg)
         init_default_scope(cfg.get("default_scope", "mmdet3d"))
         self.model = MODELS.build(cfg.model)
         meta: dict = {}
@@ -72,7 +72,7 @@ class Detector:
         self.classes = _class_names(meta, cfg, self._dataset)
         self.model.dataset_meta = {"classes": self.classes}
         self.model.cfg = cfg
-        self.device = _device(device)
+        self.device = choose_device(device)
         self.model.to(self.device).eval()
         self._pipeline = _build_pipeline(self._dataset)
 
@@ -199,7 +199,12 @@ def points_in_image(
     return points[(depth > 0) & (pixels > 0).all(axis=1) & (pixels < image_size).all(axis=1)]
 
 
-def _read_config(config: str | os.PathLike | Config) -> Config:
+def read_config(config: str | os.PathLike | Config) -> Config:
+    """A config from its path, its bare name, or as it is.
+
+    Raises:
+        ConfigError: There is none, or it cannot be read.
+    """
     from mmengine.config import Config
 
     if isinstance(config, Config):
@@ -211,7 +216,7 @@ def _read_config(config: str | os.PathLike | Config) -> Config:
         raise ConfigError(f"{path}: cannot be read ({' '.join(str(error).split())})") from error
 
 
-def _test_dataset(cfg: Config) -> dict:
+def find_test_dataset(cfg: Config) -> dict:
     """The test data set's config, out of its wrappers."""
     dataset = cfg.get("test_dataloader", {}).get("dataset")
     while dataset is not None and "pipeline" not in dataset:
@@ -242,7 +247,12 @@ def _class_names(meta: dict, cfg: Config, dataset: dict) -> list[str]:
     raise ConfigError(f"{cfg.filename}: names no classes (test_dataloader.dataset.metainfo)")
 
 
-def _device(name: str) -> torch.device:
+def choose_device(name: str) -> torch.device:
+    """The device of that name.
+
+    Raises:
+        ConfigError: torch knows no such name, or sees no such device.
+    """
     try:
         device = torch.device(name)
     except RuntimeError:

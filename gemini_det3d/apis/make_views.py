@@ -1,0 +1,50 @@
+"""Write views of a synthetic world in Taskonomy's layout."""
+
+from __future__ import annotations
+
+import argparse
+import os
+
+from gemini_det3d.apis.config import ConfigError
+from gemini_det3d.datasets.synthetic.taskonomy_set import WORLDS, ViewSet, make_taskonomy_views
+from gemini_det3d.datasets.synthetic.views import Viewpoint
+
+EPILOG = """\
+Writes a folder per domain (rgb, normal, reshading, depth_euclidean, depth_zbuffer,
+principal_curvature, edge_occlusion, edge_texture), train.txt and val.txt.
+
+The same arguments give the same files, for any number of workers. A run that was interrupted goes
+on where it stopped; other arguments need another folder."""
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Where to, how many, and what is seen."""
+    defaults = ViewSet()
+    add = parser.add_argument
+    add("out", help="folder to write")
+    add("--train", type=int, default=defaults.num_train, help="training views (%(default)s)")
+    add("--val", type=int, default=defaults.num_val, help="validation views (%(default)s)")
+    add("--seed", type=int, default=0, help="decides every view (%(default)s)")
+    add("--world", choices=list(WORLDS), default=defaults.world, help="(%(default)s)")
+    add("--size", type=int, default=defaults.viewpoint.size_px, help="pixels (%(default)s)")
+    add("--workers", type=int, help="processes (one per core)")
+
+
+def run(args: argparse.Namespace) -> int:
+    """Make the views and say what was done.
+
+    Raises:
+        ConfigError: An argument is out of range.
+        FormatError: The folder holds views made with other arguments.
+    """
+    try:
+        views = ViewSet(args.train, args.val, args.seed, args.world,
+                        viewpoint=Viewpoint(size_px=args.size))  # fmt: skip
+        workers = (os.cpu_count() or 1) if args.workers is None else args.workers
+        if workers < 1:
+            raise ValueError(f"--workers {workers} must be 1 or more")
+    except ValueError as error:
+        raise ConfigError(str(error)) from None
+    made, kept = make_taskonomy_views(args.out, views, workers)
+    print(f"{args.out}: {made} views made, {kept} were there already")
+    return 0
