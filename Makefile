@@ -16,8 +16,7 @@ ifneq ($(wildcard ../shared/golden),)
 export GEMINI_SHARED ?= $(abspath ../shared)
 endif
 
-.PHONY: setup demo demo-segmentation test test-slow lint format bench clean
-.PHONY: setup demo demo-translation test test-slow lint format bench clean
+.PHONY: setup demo demo-segmentation demo-translation test test-slow lint format bench clean
 
 setup:
 	@$(PYTHON) tools/setup_env.py --venv $(VENV)
@@ -27,8 +26,9 @@ demo: setup
 
 demo-segmentation: setup
 	@$(BIN)/gemini-det3d demo-segmentation $(ARGS)
+
 demo-translation: setup
-	@$(BIN)/python tools/demo_translation.py
+	@$(BIN)/gemini-det3d demo-translation $(ARGS)
 
 test: setup
 	@$(BIN)/python -m pytest $(ARGS)
