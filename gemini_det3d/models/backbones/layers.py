@@ -6,7 +6,7 @@ Shape shorthand: B images, M modalities, H x W map, C channels. Maps are channel
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 
 import torch
 from mmcv.cnn.bricks import DropPath
@@ -29,6 +29,12 @@ def convolve(layer: Callable[[Tensor], Tensor], features: Tensor) -> Tensor:
 def drop_path(rate: float) -> nn.Module:
     """Stochastic depth, or nothing."""
     return DropPath(rate) if rate > 0 else nn.Identity()
+
+
+def rising_rates(last: float, depths: Sequence[int]) -> Iterator[float]:
+    """Rates of stochastic depth of all blocks, from 0 to the last one's."""
+    count = sum(depths)
+    return (last * index / max(count - 1, 1) for index in range(count))
 
 
 def fuse(

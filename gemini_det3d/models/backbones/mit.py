@@ -10,7 +10,6 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-import torch
 import torch.nn.functional as F
 from mmdet3d.registry import MODELS
 from torch import Tensor, nn
@@ -23,6 +22,7 @@ from gemini_det3d.models.backbones.layers import (
     drop_path,
     fuse,
     modality_norms,
+    rising_rates,
 )
 from gemini_det3d.models.backbones.slot import build_slot, plan_slots
 
@@ -228,7 +228,7 @@ class GeminiMiT(FusionBackbone):
         _check_lengths(self.dims, per_stage)
         _check_divisible(self.dims, num_heads)
         slots = plan_slots(depths, last_k if num_modalities > 1 else 0, fuse_at)
-        rates = iter(torch.linspace(0, drop_path_rate, sum(depths)).tolist())
+        rates = rising_rates(drop_path_rate, depths)
         self.stages = nn.ModuleList()
         for s, dim in enumerate(self.dims):
             before = self.dims[s - 1] if s else in_channels

@@ -23,6 +23,7 @@ from gemini_det3d.models.backbones.layers import (
     drop_path,
     fuse,
     modality_norms,
+    rising_rates,
 )
 from gemini_det3d.models.backbones.slot import build_slot, plan_slots
 from gemini_det3d.models.backbones.windows import WindowAttention
@@ -176,7 +177,7 @@ class GeminiSwin(FusionBackbone):
         embed_dim, depths, num_heads = _architecture(arch, embed_dim, depths, num_heads)
         self.dims = tuple(embed_dim * 2**s for s in range(len(depths)))
         slots = plan_slots(depths, last_k if num_modalities > 1 else 0, fuse_at)
-        rates = iter(torch.linspace(0, drop_path_rate, sum(depths)).tolist())
+        rates = rising_rates(drop_path_rate, depths)
         self.stages = nn.ModuleList()
         for s, dim in enumerate(self.dims):
             embed = PatchMerging(dim // 2) if s else PatchEmbed(in_channels, dim, 4, num_modalities)
