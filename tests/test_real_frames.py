@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 
 import pytest
@@ -35,7 +36,14 @@ def fitted(shared_dir, tmp_path_factory):
         "randomness = dict(seed=0)\n"
     )
     script = mmdet3d_mim() / "tools" / "train.py"
-    run_python(script, config, "--work-dir", folder / "work", cwd=folder, OMP_NUM_THREADS="2")
+    run_python(
+        script,
+        config,
+        "--work-dir",
+        folder / "work",
+        cwd=folder,
+        OMP_NUM_THREADS=os.environ.get("OMP_NUM_THREADS", "2"),
+    )
     return folder
 
 

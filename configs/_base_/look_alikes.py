@@ -75,9 +75,7 @@ val_dataloader = dict(
     batch_size=1,
     num_workers=0,
     sampler=dict(type="DefaultSampler", shuffle=False),
-    dataset=dict(
-        ann_file="kitti_infos_val.pkl", pipeline=test_pipeline, test_mode=True, **dataset
-    ),
+    dataset=dict(ann_file="kitti_infos_val.pkl", pipeline=test_pipeline, test_mode=True, **dataset),
 )
 test_dataloader = val_dataloader
 val_evaluator = dict(

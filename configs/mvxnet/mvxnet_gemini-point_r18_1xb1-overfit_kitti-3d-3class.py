@@ -78,6 +78,8 @@ param_scheduler = [
         by_epoch=False,
     ),
 ]
+# One frame a step: its statistics are not those of the test, so the last epochs use the test's.
+custom_hooks = [dict(type="FreezeNormHook", begin=4)]
 auto_scale_lr = dict(enable=False)
 default_hooks = dict(logger=dict(interval=10))
 log_processor = dict(window_size=10)

@@ -1,0 +1,38 @@
+"""Training on under the statistics that testing uses."""
+
+from __future__ import annotations
+
+from mmengine.hooks import Hook
+from mmengine.registry import HOOKS
+from mmengine.runner import Runner
+from torch.nn.modules.batchnorm import _BatchNorm
+
+
+@HOOKS.register_module(force=True)
+class FreezeNormHook(Hook):
+    """From some epoch on, batch normalisation uses its running statistics in training too.
+
+    With a batch of one or two frames, the statistics of a training step are those of its frames,
+    and testing uses an average that no step has seen. The last epochs under the running ones
+    remove the difference. Weights and biases are trained on.
+
+    Args:
+        begin: First epoch (from 0) with frozen statistics.
+
+    Raises:
+        ValueError: ``begin`` is negative.
+    """
+
+    def __init__(self, begin: int) -> None:
+        if begin < 0:
+            raise ValueError(f"FreezeNormHook: begin={begin} must be 0 or more")
+        self.begin = begin
+
+    def before_train_iter(
+        self, runner: Runner, batch_idx: int, data_batch: object | None = None
+    ) -> None:
+        """The loop puts the whole model into training mode at the start of each epoch."""
+        if runner.epoch >= self.begin:
+            for module in runner.model.modules():
+                if isinstance(module, _BatchNorm):
+                    module.eval()
