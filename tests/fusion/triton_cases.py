@@ -78,6 +78,49 @@ def operator_equals_the_plain_form() -> None:
         assert_close(results[1], results[0], rtol=1e-4, atol=1e-4)
 
 
+def half_precision_is_finite_and_close() -> None:
+    operator = GeminiFusion(16, num_heads=4, linear_init="xavier_uniform").to(DEVICE)
+    for dtype in (torch.float16, torch.bfloat16):
+        low = GeminiFusion.from_released(operator.to_released(), 4, backend="fused").to(dtype)
+        exact = GeminiFusion.from_released(low.to_released(), 4, backend="plain").double()
+        unit = [draw(13, 16).detach().clamp(-1, 1) for _ in "ab"]
+        assert all(f.isfinite().all() for f in low(*((1e4 * s).to(dtype) for s in unit)))
+        streams = [stream.to(dtype) for stream in unit]
+        plain = GeminiFusion.from_released(low.to_released(), 4, backend="plain")
+        wanted = exact(*(stream.double() for stream in streams))
+        errors = [
+            sum((f.double() - w).square().sum() for f, w in zip(form(*streams), wanted))
+            for form in (low, plain)
+        ]
+        assert errors[0] <= 1.5**2 * errors[1]
+
+
+def autocast_lowers_the_products_alone() -> None:
+    operator = GeminiFusion(16, num_heads=4, backend="fused").to(DEVICE)
+    streams = [draw(13, 16) for _ in "ab"]
+    wanted = operator(*streams)
+    with torch.autocast(DEVICE, dtype=torch.bfloat16):
+        fused = operator(*streams)
+    assert all(f.dtype == torch.float32 for f in fused)
+    assert not torch.equal(fused[0], wanted[0])
+    assert_close(fused, wanted, rtol=0.05, atol=0.05)
+    sum(f.sum() for f in fused).backward()
+    assert all(p.grad.dtype == torch.float32 for p in operator.parameters())
+
+
+def nan_stays_in_its_token() -> None:
+    operator = GeminiFusion(16, num_heads=4, backend="fused").to(DEVICE)
+    first, second = draw(13, 16).detach(), draw(13, 16).detach()
+    before = operator(first, second)
+    second[5, 3] = float("nan")
+    is_hit = torch.arange(13, device=DEVICE) == 5
+    for old, new in zip(before, operator(first, second)):
+        assert torch.equal(new.isnan().any(-1), is_hit)
+        assert torch.equal(new[~is_hit], old[~is_hit])
+    kept_first, _ = operator(first, second, ~is_hit)
+    assert torch.equal(kept_first[is_hit], first[is_hit]) and kept_first.isfinite().all()
+
+
 def operators_pass_opcheck() -> None:
     tensors = [draw(2, 5, width) for width in (6, 6, 12)]
     cases = [

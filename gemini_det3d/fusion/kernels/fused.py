@@ -1,7 +1,7 @@
 """The operator for GPUs: library products, and Triton kernels for what lies between them.
 
-16 C^2 multiply-adds per token pair: sum and difference of the streams would not be exact in half
-precision. A dozen launches forwards, none of them with tokens as the batch of an attention.
+14 C^2 multiply-adds per token pair; 16 C^2 in half precision, which cannot hold sum and difference
+of the streams. About twenty launches forwards, none with tokens as the batch of an attention.
 
 Notation as in `functional`, the gate is u = 1 - a as in `block`; N tokens.
 """
@@ -16,6 +16,7 @@ from torch import Tensor
 
 from ..functional import FusionParameters
 from . import triton_kernels
+from .compact import hidden_layer
 
 __all__ = ["fused_fusion", "gate", "plain_gate", "plain_relation", "relation"]
 
@@ -28,8 +29,7 @@ def fused_fusion(
     own = torch.stack((first.reshape(-1, channels), second.reshape(-1, channels)))  # (2, N, C)
     kind = _product_dtype(own)
     x, p = own.to(kind), FusionParameters(*(tensor.to(kind) for tensor in p))
-    pair = torch.cat((x, x.flip(0)), dim=-1)
-    hidden = F.gelu(F.linear(pair, p.relation_in_weight, p.relation_in_bias))
+    hidden = F.gelu(hidden_layer(x, p))
     logits = F.linear(hidden, p.relation_out_weight, p.relation_out_bias)
     difference = relation(x.flatten(0, 1), logits.flatten(0, 1)).view_as(x)
     key_bias = torch.bmm(p.key_noise[:, None], p.key_weight.mT)
