@@ -17,6 +17,7 @@ from .opponents import INFERENCE_ONLY, OPPONENTS, SAME_FUNCTION, exact_form
 
 __all__ = ["compare"]
 
+_LEAST_ROUNDS = 3
 _ERROR_TOKENS = 4096  # accuracy is taken on so many tokens of a site: float64 is slow
 
 
@@ -28,7 +29,13 @@ class Runner(NamedTuple):
 
 
 def compare(
-    case: Case, mode: str, dtype: str, rounds: int, device: str = "cpu", seed: int = 0
+    case: Case,
+    mode: str,
+    dtype: str,
+    rounds: int,
+    seconds: float,
+    device: str = "cpu",
+    seed: int = 0,
 ) -> list[dict]:
     """Time our operator and all opponents of a case, in turns and on the same fresh inputs.
 
@@ -36,21 +43,27 @@ def compare(
         case: What to run.
         mode: "inference" (no gradients) or "training" (forward and backward).
         dtype: "float32" or "bfloat16". In bfloat16 the released form runs in float32 as well.
-        rounds: Timed rounds after one that is not timed.
+        rounds: Timed rounds at most, after one that is not timed.
+        seconds: No further round is begun after so many, once there are three.
         device: Where.
         seed: Of parameters and inputs.
 
     Returns:
         One row per opponent. Times in ms are medians, `_q20` and `_q80` quantiles; `ratio` is
-        other / ours; `err` the largest error of outputs and stream gradients against float64, in
-        units of the largest value (None where another function is computed); `peak_bytes` the
-        most memory allocated at a time, parameters and inputs aside.
+        other / ours; `err` the root mean square error of outputs and, in training, of stream
+        gradients against float64, in units of the root mean square value (None where another
+        function is computed); `peak_bytes` the most memory allocated at a time, parameters and
+        inputs aside.
     """
     torch.manual_seed(seed)
+    torch.compiler.reset()  # or the compiler gives up after a few modules of one class
     runners = _build(case, mode, getattr(torch, dtype), device)
     inputs = _Inputs(case.sites, device)
     times: dict[str, list[float]] = {name: [] for name in runners}
+    started = perf_counter()
     for index in range(rounds + 1):
+        if index > _LEAST_ROUNDS and perf_counter() - started > seconds:
+            break
         inputs.refresh()
         for name in sorted(runners, reverse=bool(index % 2)):
             elapsed = _time(lambda name=name: _run(runners[name], inputs, mode), device)
@@ -147,7 +160,7 @@ def _facts(name: str, runner: Runner, inputs: _Inputs, mode: str, device: str) -
 
 
 def _error(module: nn.Module, tensors: list[Tensor], mode: str) -> float:
-    """Largest error of outputs and stream gradients, in units of the largest value."""
+    """Largest relative root mean square error of outputs and stream gradients."""
     batch, count = tensors[0].shape[:2]
     kept = max(1, min(count, _ERROR_TOKENS // batch))
     tensors = [tensor[:, :kept] for tensor in tensors]
@@ -155,7 +168,7 @@ def _error(module: nn.Module, tensors: list[Tensor], mode: str) -> float:
     num_tensors = 2 if mode == "inference" else 4
     wanted = _call(exact, [tensor.double() for tensor in tensors], mode)[:num_tensors]
     found = _call(module, tensors, mode)[:num_tensors]
-    return max(float((f.double() - w).abs().max() / w.abs().max()) for f, w in zip(found, wanted))
+    return max(float((f.double() - w).norm() / w.norm()) for f, w in zip(found, wanted))
 
 
 def _peak_bytes(call: Callable[[], object], device: str) -> int:

@@ -1,0 +1,75 @@
+"""The fusion benchmark: what a row holds, what counts, what is planned."""
+
+from __future__ import annotations
+
+import argparse
+import json
+
+import pytest
+
+from gemini_det3d.apis import benchmark_fusion
+from gemini_det3d.apis.fusion_bench import Case, Site, compare, shape_grid
+from gemini_det3d.apis.fusion_bench.report import goal_lines
+
+KEYS = {
+    *("shape", "dtype", "mode", "opponent", "ours_ms", "other_ms", "ratio"),
+    *("err_ours", "err_other", "peak_bytes_ours", "peak_bytes_other"),
+}
+TINY = Case("tiny", (Site(2, 7, 16),), ("itself", "released", "products", "cross_attention"))
+
+
+@pytest.fixture
+def run(tmp_path):
+    def call(*arguments: str) -> tuple[list[dict], str]:
+        parser = argparse.ArgumentParser()
+        benchmark_fusion.add_arguments(parser)
+        files = {name: tmp_path / name for name in ("rows.json", "table.md", "plot.png")}
+        options = [
+            f"--{kind}={file}" for kind, file in zip(("json", "markdown", "plot"), files.values())
+        ]
+        assert benchmark_fusion.run(parser.parse_args([*arguments, *options])) == 0
+        assert files["plot.png"].read_bytes().startswith(b"\x89PNG")
+        return json.loads(files["rows.json"].read_text()), files["table.md"].read_text()
+
+    return call
+
+
+@pytest.mark.parametrize("dtype", ["float32", "bfloat16"])
+@pytest.mark.parametrize("mode", ["inference", "training"])
+def test_every_row_has_time_accuracy_and_memory(mode, dtype):
+    rows = compare(TINY, mode, dtype, rounds=2, seconds=9.0)
+    for row in rows:
+        assert set(row) >= KEYS
+        assert row["ratio"] == row["other_ms"] / row["ours_ms"]
+        assert row["ours_ms_q20"] <= row["ours_ms"] <= row["ours_ms_q80"]
+        assert 0 < row["err_ours"] < 0.1 and row["peak_bytes_ours"] > 0
+    opponents = {row["opponent"]: row for row in rows}
+    assert opponents["released"]["err_other"] > 0
+    assert ("products" in opponents) == (mode == "inference")
+    assert ("released_float32" in opponents) == (dtype == "bfloat16")
+
+
+def test_files_hold_rows_table_and_plot(run):
+    rows, table = run("--quick", "--rounds=1", "--only=growth 5000")
+    assert {row["mode"] for row in rows} == {"inference", "training"}
+    assert "| growth 5000x64 | float32 | training | released |" in table
+
+
+def test_plot_without_its_cases_is_refused(run):
+    with pytest.raises(ValueError, match="--plot"):
+        run("--quick", "--only=grid 1x1x32")
+
+
+def test_ratio_of_a_worse_result_does_not_count():
+    row = {"case": "BEV 32400x256", "dtype": "float32", "mode": "inference"}
+    row |= {"opponent": "released", "ratio": 9.0, "err_ours": 1e-7, "err_other": 1e-7}
+    assert goal_lines([row])[-1].endswith("| 9.00 | yes |")
+    assert goal_lines([{**row, "err_ours": 1e-6}])[-1].endswith("| nan | no |")
+
+
+def test_grid_covers_the_range_of_shapes():
+    sites = [case.sites[0] for case in shape_grid(is_quick=False)]
+    assert len(set(sites)) >= 60
+    for axis, low, high in (("channels", 32, 1024), ("tokens", 1, 1_000_000), ("batch", 1, 64)):
+        values = [getattr(site, axis) for site in sites]
+        assert (min(values), max(values)) == (low, high)
