@@ -96,5 +96,7 @@ def _differences(former: object, wanted: object, name: str = "") -> Iterator[str
         for key in dict.fromkeys([*former, *wanted]):
             inner = f"{name}.{key}" if name else str(key)
             yield from _differences(former.get(key), wanted.get(key), inner)
+    elif former is None and wanted is False:
+        return  # a switch that an older record does not know of was off
     elif former != wanted:
         yield f"{name}={former} (asked for {wanted})"

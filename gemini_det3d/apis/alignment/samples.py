@@ -1,0 +1,148 @@
+"""Samples of a config's training pipeline, taken just before they are packed."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from gemini_det3d.apis.config import ConfigError
+
+
+@dataclass(frozen=True)
+class AugmentedSample:
+    """What the model would see of one frame.
+
+    Attributes:
+        name: Of its image or cloud.
+        images: ``(H, W, 3)`` uint8 BGR, one per camera.
+        matrices: ``(3, 4)`` augmented point -> pixel, one per image, from the metadata that the
+            pipeline packs, by the same code as in the model.
+        points: ``(N, C)``.
+        boxes: ``(G, 7)``.
+        names: G class names.
+        labels_2d: ``(L, 4)`` labelled 2D boxes, augmented by the pipeline itself; None where the
+            data set has none.
+    """
+
+    name: str
+    images: list[np.ndarray]
+    matrices: list[np.ndarray]
+    points: np.ndarray
+    boxes: np.ndarray
+    names: list[str]
+    labels_2d: np.ndarray | None
+
+
+class LabelBoxes(np.ndarray):
+    """2D boxes ``(L, 4)`` that both mmcv's transforms (arrays) and mmdet's (boxes) can move."""
+
+    def flip_(self, image_shape: tuple[int, int], direction: str = "horizontal") -> None:
+        """Mirror in place."""
+        if direction in ("horizontal", "diagonal"):
+            self[:, [0, 2]] = image_shape[1] - np.asarray(self)[:, [2, 0]]
+        if direction in ("vertical", "diagonal"):
+            self[:, [1, 3]] = image_shape[0] - np.asarray(self)[:, [3, 1]]
+
+    def translate_(self, distances: Sequence[float]) -> None:
+        """Move in place by (right, down)."""
+        self += np.tile(np.asarray(distances, dtype=self.dtype), 2)
+
+    def rescale_(self, factor: Sequence[float]) -> None:
+        """Scale in place by (width, height)."""
+        self *= np.tile(np.asarray(factor, dtype=self.dtype), 2)
+
+    def clip_(self, image_shape: tuple[int, int]) -> None:
+        """Cut off at the image's edges, in place."""
+        self[:, 0::2] = np.clip(self[:, 0::2], 0, image_shape[1])
+        self[:, 1::2] = np.clip(self[:, 1::2], 0, image_shape[0])
+
+    def is_inside(self, image_shape: tuple[int, int]) -> Any:
+        """Which boxes reach the image, as a tensor."""
+        import torch
+
+        x1, y1, x2, y2 = np.asarray(self).T
+        return torch.from_numpy((x2 > 0) & (y2 > 0) & (x1 < image_shape[1]) & (y1 < image_shape[0]))
+
+
+def augmented_samples(config: Any, number: int, seed: int = 0) -> Iterator[AugmentedSample]:
+    """Run the training pipeline of a config on evenly spread frames.
+
+    Args:
+        config: An mmengine config with a ``train_dataloader`` of 3D boxes, points and images.
+        number: Samples.
+        seed: Of the augmentation.
+
+    Raises:
+        ConfigError: The pipeline loads no points, images or boxes, or does not pack.
+        KeyError: The pipeline packs too little metadata to project; the message names the entry.
+    """
+    dataset, meta_keys = _dataset(config)
+    classes = dataset.metainfo["classes"]
+    for index in np.linspace(0, len(dataset) - 1, min(number, len(dataset))).round().astype(int):
+        random.seed(seed + int(index))
+        np.random.seed(seed + int(index))
+        results = dataset[int(index)]
+        yield _sample(results, meta_keys, classes)
+
+
+def _dataset(config: Any) -> tuple[Any, Sequence[str]]:
+    """The training set with a pipeline that ends before packing, and what it would pack."""
+    from mmdet3d.registry import DATASETS, TRANSFORMS
+    from mmengine.dataset import Compose
+    from mmengine.registry import init_default_scope
+
+    init_default_scope(config.get("default_scope", "mmdet3d"))
+    settings = config.get("train_dataloader", {}).get("dataset")
+    while settings is not None and "pipeline" not in settings:
+        settings = settings.get("dataset")
+    if settings is None:
+        raise ConfigError(f"{config.filename}: has no train_dataloader.dataset.pipeline")
+    steps = [dict(step) for step in settings["pipeline"]]
+    if not steps[-1]["type"].startswith("Pack"):
+        raise ConfigError(f"{config.filename}: the training pipeline does not end with packing")
+    pack = TRANSFORMS.build(steps.pop())
+    transforms: list = []
+    for step in steps:
+        transforms.append(TRANSFORMS.build(step))
+        if step["type"].startswith("LoadAnnotations"):
+            transforms.append(_take_label_boxes)
+    dataset = DATASETS.build({**settings, "pipeline": [], "filter_empty_gt": False})
+    dataset.pipeline = Compose(transforms)
+    return dataset, pack.meta_keys
+
+
+def _take_label_boxes(results: dict) -> dict:
+    """Bring the labelled 2D boxes, so that the pipeline moves them along with the image."""
+    boxes = results.get("ann_info", {}).get("gt_bboxes")
+    is_one_image = not isinstance(results.get("img"), (list, tuple))
+    if boxes is not None and is_one_image:
+        results["gt_bboxes"] = np.array(boxes, dtype=np.float32).reshape(-1, 4).view(LabelBoxes)
+        results["gt_bboxes_labels"] = np.array(results["ann_info"].get("gt_bboxes_labels", ()))
+    return results
+
+
+def _sample(results: dict, meta_keys: Sequence[str], classes: Sequence[str]) -> AugmentedSample:
+    from gemini_det3d.models.metas import view_geometries
+
+    for key in ("points", "img", "gt_bboxes_3d", "gt_labels_3d"):
+        if key not in results:
+            raise ConfigError(f"the training pipeline gives no {key!r}, so nothing can be aligned")
+    images = results["img"]
+    images = list(images) if isinstance(images, (list, tuple)) else [images]
+    meta = {key: results[key] for key in meta_keys if key in results}
+    meta.setdefault("batch_input_shape", images[0].shape[:2])
+    geometries = view_geometries(meta, len(images))
+    labels = results.get("gt_bboxes")
+    return AugmentedSample(
+        name=str(results.get("lidar_path") or results.get("img_path") or results["sample_idx"]),
+        images=[np.clip(image, 0, 255).astype(np.uint8) for image in images],
+        matrices=[geometry.matrix.cpu().numpy() for geometry in geometries],
+        points=results["points"].tensor.cpu().double().numpy(),
+        boxes=results["gt_bboxes_3d"].tensor.cpu().double().numpy()[:, :7],
+        names=[classes[label] for label in np.asarray(results["gt_labels_3d"])],
+        labels_2d=None if labels is None else np.asarray(labels, dtype=np.float64),
+    )

@@ -1,0 +1,147 @@
+"""The alignment check passes good data and fails shifted calibrations, each on its own ground."""
+
+from __future__ import annotations
+
+import math
+import pickle
+
+import numpy as np
+import pytest
+from programs import run_python
+
+from gemini_det3d.apis.alignment import agreement_of, judge
+from gemini_det3d.apis.alignment.samples import LabelBoxes
+from gemini_det3d.formats.boxes import project_box_outlines
+
+# Looks along x: u = 320 - 400 y / x, v = 120 - 400 z / x.
+MATRIX = np.array([[320.0, -400, 0, 0], [120, 0, -400, 0], [1, 0, 0, 0]])
+SIZE = (640, 240)
+
+
+def world(seed=0):
+    """Six cars with points on their sides, ground around them, and their 2D boxes."""
+    rng = np.random.default_rng(seed)
+    boxes, points = [], []
+    for x, y in ((9, -4), (12, 3), (15, -2), (18, 6), (21, 0), (24, -7)):
+        length, width, height = rng.uniform((3.6, 1.5, 1.4), (4.2, 1.8, 1.7))
+        yaw = rng.uniform(-3, 3)
+        local = rng.uniform(-0.5, 0.5, (160, 3))
+        local[np.arange(160), rng.integers(0, 2, 160)] = rng.choice([-0.49, 0.49], 160)  # a side
+        local = local * [length, width, height] + [0, 0, height / 2]
+        turn = np.array([[np.cos(yaw), -np.sin(yaw)], [np.sin(yaw), np.cos(yaw)]])
+        local[:, :2] = local[:, :2] @ turn.T
+        points.append(local + [x, y, -1.5])
+        boxes.append([x, y, -1.5, length, width, height, yaw])
+    ground = np.column_stack([rng.uniform((5, -12), (30, 12), (4000, 2)), np.full(4000, -1.5)])
+    boxes = np.array(boxes)
+    return np.concatenate([*points, ground]), boxes, project_box_outlines(boxes, MATRIX, SIZE)
+
+
+def test_good_data_are_aligned():
+    points, boxes, labels = world()
+    verdict = judge(agreement_of(points, boxes, MATRIX, SIZE, labels))
+    assert verdict.faults == () and verdict.gaps == ()
+    assert verdict.counts["overlap"] == 6 and verdict.medians["overlap"] == pytest.approx(1.0)
+
+
+@pytest.mark.parametrize("shift_px", [(30, 0), (0, 30), (-30, 0)])
+def test_shifted_image_fails_by_the_labelled_boxes(shift_px):
+    points, boxes, labels = world()
+    shift = np.eye(3)
+    shift[:2, 2] = shift_px
+    faults = judge(agreement_of(points, boxes, shift @ MATRIX, SIZE, labels)).faults
+    assert faults and all("3D box that lie" not in fault for fault in faults)
+
+
+def test_mirrored_image_fails():
+    points, boxes, labels = world()
+    mirror = np.array([[-1.0, 0, SIZE[0]], [0, 1, 0], [0, 0, 1]])
+    assert judge(agreement_of(points, boxes, mirror @ MATRIX, SIZE, labels)).faults
+
+
+@pytest.mark.parametrize("shift_m", [(0.6, 0, 0), (0, 0.6, 0)])
+def test_boxes_shifted_against_the_cloud_fail_without_any_label(shift_m):
+    points, boxes, _ = world()
+    verdict = judge(agreement_of(points + shift_m, boxes, MATRIX, SIZE, None))
+    assert any("3D box that lie" in fault for fault in verdict.faults)
+
+
+def test_what_cannot_be_checked_is_said():
+    points, boxes, _ = world()
+    verdict = judge(agreement_of(points, boxes, MATRIX, SIZE, None))
+    assert verdict.faults == () and len(verdict.gaps) == 3
+    assert math.isnan(verdict.medians["overlap"])
+
+
+def test_nothing_to_see_is_no_agreement():
+    assert judge([]).faults
+    points, boxes, labels = world()
+    far = judge(agreement_of(points + [500, 0, 0], boxes, MATRIX, SIZE, labels))
+    assert "no truth box holds enough points" in far.faults[0]
+
+
+def test_label_boxes_move_with_the_image():
+    boxes = np.array([[10.0, 20, 30, 50]]).view(LabelBoxes)
+    boxes.flip_((100, 200))
+    assert boxes.tolist() == [[170, 20, 190, 50]]
+    boxes.translate_([-180, 5])
+    boxes.clip_((100, 200))
+    assert boxes.tolist() == [[0, 25, 10, 55]]
+    assert boxes.is_inside((100, 200)).tolist() == [True]
+    assert (boxes * 2)[:, 2].tolist() == [20]  # as mmcv's Resize does
+    boxes.rescale_((2, 3))
+    assert boxes.tolist() == [[0, 75, 20, 165]]
+
+
+CONFIG = "mvxnet_gemini-point_r18_1xb2-10e_look-alikes-3class"
+
+
+@pytest.fixture(scope="module")
+def scenes(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("scenes")
+    cli = ["-m", "gemini_det3d.cli"]
+    run_python(*cli, "make-scenes", folder, "--preset", "look-alikes", "--train", 4, "--val", 1,
+               "--workers", 1, cwd=folder)  # fmt: skip
+    run_python(*cli, "prepare", "kitti", folder, "--classes", "Car", "Truck", "Tram",
+               "--workers", 1, cwd=folder)  # fmt: skip
+    return folder
+
+
+def check(scenes, name):
+    root = "train_dataloader.dataset.data_root"
+    return run_python(
+        "-c", "import sys; from gemini_det3d.cli import main; print('exit', main(sys.argv[1:]))",
+        "check-alignment", CONFIG, "--samples", 4, "--pictures", 1, "--out", scenes / "pictures",
+        "--cfg-options", f"{root}={scenes}/", f"train_dataloader.dataset.ann_file={name}",
+        cwd=scenes,
+    )  # fmt: skip
+
+
+@pytest.mark.slow
+def test_command_passes_good_calibrations_and_draws(scenes):
+    assert "exit 0" in check(scenes, "kitti_infos_train.pkl")
+    assert len(list((scenes / "pictures").glob("*.png"))) == 1
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    "matrices, row, column, shift",
+    [(("lidar2img",), 0, 2, 25.0), (("lidar2cam",), 0, 3, 0.6)],
+    ids=["projection 25 px off", "LiDAR 60 cm off"],
+)
+def test_command_fails_a_shifted_calibration(scenes, matrices, row, column, shift):
+    with open(scenes / "kitti_infos_train.pkl", "rb") as file:
+        infos = pickle.load(file)  # our own file, written above
+    for info in infos["data_list"]:
+        camera = info["images"]["CAM2"]
+        for name in matrices:
+            matrix = np.array(camera[name])
+            if name == "lidar2img":  # moves pixels: row 0 += shift x depth
+                matrix[row] += shift * matrix[2]
+            else:
+                matrix[row, column] += shift
+            camera[name] = matrix.tolist()
+    with open(scenes / "shifted.pkl", "wb") as file:
+        pickle.dump(infos, file)
+    output = check(scenes, "shifted.pkl")
+    assert "exit 1" in output and "NOT ALIGNED" in output
