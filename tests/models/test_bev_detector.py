@@ -209,7 +209,7 @@ def test_auxiliary_losses_of_the_operator_are_in_the_loss():
 
 
 def test_lidar_only_twin_trains_and_does_not_ask_for_images():
-    model = build("bev_lidar_1xb2-6e_scenes-3class")
+    model = build("bev_lidar-only_1xb2-6e_scenes-3class")
     data = batch((700, 2), (500, 1, NO_LIDAR))
     del data["inputs"]["img"]
     loss, _ = train_step(model, data)
