@@ -1,4 +1,4 @@
-"""Every BEV config as it is shipped: both maps have one grid and the channels that the neck takes."""
+"""Every BEV config as shipped: both maps have one grid and the channels that the neck takes."""
 
 from __future__ import annotations
 
