@@ -1,0 +1,257 @@
+"""prepare sunrgbd: the extraction and the official download give the same, faults are named."""
+
+from __future__ import annotations
+
+import io
+import shutil
+import zipfile
+
+import numpy as np
+import pytest
+from PIL import Image
+from scipy.io import savemat
+
+from gemini_det3d.apis.prepare_sunrgbd import RoomOptions, prepare_sunrgbd
+from gemini_det3d.cli import main
+from gemini_det3d.datasets.synthetic import RoomWorld, make_room_frame, make_rooms
+from gemini_det3d.formats.sunrgbd import SunInfos, read_depth_points
+
+WORLD = RoomWorld(image_width=61, image_height=47)
+
+
+@pytest.fixture(scope="module")
+def extracted(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("rooms")
+    make_rooms(folder, 3, 2, preset=WORLD)
+    return folder
+
+
+@pytest.fixture
+def root(extracted, tmp_path):
+    shutil.copytree(extracted, tmp_path / "set")
+    return tmp_path / "set"
+
+
+def error_lines(root, capsys, *options):
+    code = main(["prepare", "sunrgbd", str(root), "--workers", "1", *options])
+    captured = capsys.readouterr()
+    lines = [line for line in captured.out.splitlines() if line.startswith("error")]
+    return code, lines, captured.err
+
+
+def test_prepare_writes_infos_and_points(root):
+    assert prepare_sunrgbd(RoomOptions(root)) == 0
+    infos = SunInfos(root / "sunrgbd_infos_train.pkl")
+    assert infos.frames == ("000001", "000002", "000003")
+    points = np.fromfile(root / "points" / "000001.bin", np.float32).reshape(-1, 6)
+    original = read_depth_points(root / "sunrgbd_trainval" / "depth" / "000001.mat")
+    assert np.array_equal(points, original)  # fewer than 50,000: all are kept
+    assert len(SunInfos(root / "sunrgbd_infos_val.pkl")) == 2
+
+
+def test_prepare_gives_the_infos_of_mmdet3d_own_converter(root):
+    import pickle
+
+    from gemini_det3d.apis.config import mmdet3d_mim
+
+    script = (
+        "import sys, os, time; time.sleep = lambda s: None\n"
+        f"sys.path.insert(0, {str(mmdet3d_mim())!r})\n"
+        "from tools.dataset_converters.indoor_converter import create_indoor_info_file\n"
+        "from tools.dataset_converters.update_infos_to_v2 import update_pkl_infos\n"
+        "create_indoor_info_file('.', 'sunrgbd', workers=1)\n"
+        "update_pkl_infos('sunrgbd', out_dir='.', pkl_path='./sunrgbd_infos_train.pkl')\n"
+    )
+    from tests.programs import run_python
+
+    prepare_sunrgbd(RoomOptions(root))
+    ours = pickle.loads((root / "sunrgbd_infos_train.pkl").read_bytes())
+    run_python("-c", script, cwd=root)
+    theirs = pickle.loads((root / "sunrgbd_infos_train.pkl").read_bytes())
+    assert ours["metainfo"]["categories"] == theirs["metainfo"]["categories"]
+    assert len(ours["data_list"]) == len(theirs["data_list"])
+    for mine, other in zip(ours["data_list"], theirs["data_list"]):
+        assert mine["lidar_points"] == other["lidar_points"]
+        camera, their_camera = mine["images"]["CAM0"], other["images"]["CAM0"]
+        assert camera["img_path"] == their_camera["img_path"]
+        assert (camera["width"], camera["height"]) == (61, 47)
+        np.testing.assert_allclose(camera["depth2img"], their_camera["depth2img"], rtol=1e-5)
+        assert len(mine["instances"]) == len(other["instances"])
+        for a, b in zip(mine["instances"], other["instances"]):
+            assert a["bbox_label_3d"] == b["bbox_label_3d"]
+            np.testing.assert_allclose(a["bbox_3d"], b["bbox_3d"], atol=1e-6)
+
+
+def test_prepare_again_takes_over_what_did_not_change(root, capsys):
+    prepare_sunrgbd(RoomOptions(root))
+    stamp = (root / "points" / "000001.bin").stat().st_mtime_ns
+    (root / "points" / "000002.bin").unlink()
+    prepare_sunrgbd(RoomOptions(root))
+    assert (root / "points" / "000001.bin").stat().st_mtime_ns == stamp
+    assert (root / "points" / "000002.bin").is_file()
+
+
+def break_colours(path):
+    points = read_depth_points(path)
+    points[:, 3:] = np.random.default_rng(0).random((len(points), 3))
+    savemat(path, {"instance": points})
+
+
+def break_places(path):
+    points = read_depth_points(path)
+    points[:, 0] += 5.0
+    savemat(path, {"instance": points})
+
+
+def break_values(path):
+    points = read_depth_points(path)
+    points[3, 1] = np.nan
+    savemat(path, {"instance": points})
+
+
+FAULTS = {
+    "missing calibration": ("calib/000002.txt", lambda p: p.unlink(), "no such file"),
+    "missing image": ("image/000002.jpg", lambda p: p.unlink(), "no such file"),
+    "cut-off image": (
+        "image/000002.jpg", lambda p: p.write_bytes(p.read_bytes()[:200]), "not a readable image",
+    ),
+    "NaN points": ("depth/000002.mat", break_values, "1 of"),
+    "empty room": (
+        "depth/000002.mat", lambda p: savemat(p, {"instance": np.zeros((0, 6))}), "holds no points",
+    ),
+    "points beside the image": ("depth/000002.mat", break_places, "fall into the image"),
+    "points of another image": ("depth/000002.mat", break_colours, "colours differ"),
+    "broken label": ("label/000002.txt", lambda p: p.write_text("bed 1\n"), "2 columns"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", FAULTS)
+def test_prepare_names_the_bad_file_in_one_line_and_writes_no_infos(root, capsys, name):
+    file, damage, message = FAULTS[name]
+    damage(root / "sunrgbd_trainval" / file)
+    code, lines, error = error_lines(root, capsys)
+    assert code == 1 and len(lines) == 1
+    assert f"sunrgbd_trainval/{file}: " in lines[0] and message in lines[0]
+    assert "--skip-bad" in error
+    assert not (root / "sunrgbd_infos_train.pkl").exists()
+
+
+def test_prepare_skips_bad_frames_when_told_to(root, capsys):
+    (root / "sunrgbd_trainval" / "calib" / "000002.txt").unlink()
+    assert error_lines(root, capsys, "--skip-bad")[0] == 0
+    assert SunInfos(root / "sunrgbd_infos_train.pkl").frames == ("000001", "000003")
+
+
+def test_prepare_check_only_writes_nothing(root, capsys):
+    assert error_lines(root, capsys, "--check-only")[0] == 0
+    assert not (root / "points").exists() and not list(root.glob("*.pkl"))
+
+
+def test_prepare_without_data_says_what_it_wants(tmp_path, capsys):
+    assert main(["prepare", "sunrgbd", str(tmp_path)]) == 2
+    assert "holds neither sunrgbd_trainval/depth nor SUNRGBDMeta3DBB_v2.mat" in (
+        capsys.readouterr().err
+    )
+
+
+def write_official(folder, as_zip, with_2d=True):
+    """The same rooms as the official download stores them; frames 1 to 3 train, 4 and 5 test."""
+    files, entries, flat = {}, [], []
+    for index in range(5):
+        split = ("train", index) if index < 3 else ("val", index - 3)
+        frame = make_room_frame(WORLD, 0, *split)
+        depth = frame.points[:, :3] @ frame.calibration.depth2img[2]
+        pixel = frame.points[:, :3] @ frame.calibration.depth2img.T
+        column, row = np.round(pixel[:, :2] / pixel[:, 2:]).astype(int).T - 1
+        stored = np.zeros((WORLD.image_height, WORLD.image_width), np.uint16)
+        stored[row, column] = np.round(depth * 1000).astype(np.uint16)
+        stored = (stored << 3) | (stored >> 13)
+        sequence = f"SUNRGBD/kv2/room{index}"
+        png = io.BytesIO()
+        Image.fromarray(stored).save(png, format="PNG")
+        files[f"{sequence}/image/{index}.jpg"] = frame.jpeg
+        files[f"{sequence}/depth_bfx/{index}.png"] = png.getvalue()
+        boxes = frame.objects
+        entries.append(
+            dict(
+                sequenceName=sequence,
+                rgbpath=f"/n/fs/sun3d/data/{sequence}/image/{index}.jpg",
+                depthpath=f"/n/fs/sun3d/data/{sequence}/depth_bfx/{index}.png",
+                Rtilt=frame.calibration.tilt,
+                K=frame.calibration.intrinsics,
+                groundtruth3DBB=[
+                    dict(
+                        centroid=box[None, :3],
+                        coeffs=box[None, [4, 3, 5]] / 2,
+                        orientation=np.array([[np.cos(box[6]), np.sin(box[6]), 0.0]]),
+                        classname=name,
+                    )
+                    for name, box in zip(boxes.names.tolist(), boxes.boxes)
+                ],
+            )
+        )
+        rows = np.column_stack([boxes.bbox[:, :2], boxes.bbox[:, 2:] - boxes.bbox[:, :2]])
+        flat.append(dict(groundtruth2DBB=[dict(gtBb2D=r[None], classname="x") for r in rows]))
+    folder.mkdir(parents=True, exist_ok=True)
+    savemat(folder / "SUNRGBDMeta3DBB_v2.mat", {"SUNRGBDMeta": entries})
+    if with_2d:
+        savemat(folder / "SUNRGBDMeta2DBB_v2.mat", {"SUNRGBDMeta2DBB": flat})
+    cells = lambda numbers: np.array(  # noqa: E731
+        [f"/n/fs/sun3d/data/SUNRGBD/kv2/room{n}" for n in numbers], dtype=object
+    )
+    split = folder / "SUNRGBDtoolbox" / "traintestSUNRGBD" / "allsplit.mat"
+    split.parent.mkdir(parents=True)
+    savemat(split, {"alltrain": cells(range(3)), "alltest": cells((3, 4))})
+    if as_zip:
+        with zipfile.ZipFile(folder / "SUNRGBD.zip", "w") as archive:
+            for name, data in files.items():
+                archive.writestr(name, data)
+        return
+    for name, data in files.items():
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        (folder / name).write_bytes(data)
+
+
+@pytest.mark.parametrize(("as_zip", "with_2d"), [(True, True), (False, False)])
+def test_prepare_of_the_official_download_gives_what_the_extraction_gives(
+    root, tmp_path, as_zip, with_2d
+):
+    official = tmp_path / "official"
+    write_official(official, as_zip, with_2d)
+    assert prepare_sunrgbd(RoomOptions(official)) == 0
+    assert prepare_sunrgbd(RoomOptions(root)) == 0
+    for split in ("train", "val"):
+        ours = SunInfos(official / f"sunrgbd_infos_{split}.pkl")
+        theirs = SunInfos(root / f"sunrgbd_infos_{split}.pkl")
+        assert ours.frames == theirs.frames
+        for name in ours.frames:
+            np.testing.assert_allclose(ours.depth2img(name), theirs.depth2img(name), rtol=1e-5)
+            assert ours.objects(name).names.tolist() == theirs.objects(name).names.tolist()
+            np.testing.assert_allclose(ours.objects(name).boxes, theirs.objects(name).boxes,
+                                       atol=1e-5)  # fmt: skip
+            image = f"sunrgbd_trainval/image/{name}.jpg"
+            assert (official / image).read_bytes() == (root / image).read_bytes()
+            points, expected = (
+                np.fromfile(folder / "points" / f"{name}.bin", np.float32).reshape(-1, 6)
+                for folder in (official, root)
+            )
+            # Millimetres along the ray are all that the depth image can keep.
+            np.testing.assert_allclose(points, expected, atol=1.2e-3)
+
+
+@pytest.mark.parametrize(
+    ("damage", "message"),
+    [
+        (lambda f: (f / "SUNRGBD.zip").unlink(), "holds neither SUNRGBD/ nor SUNRGBD.zip"),
+        (lambda f: shutil.rmtree(f / "SUNRGBDtoolbox"), "allsplit.mat"),
+        (lambda f: (f / "SUNRGBDMeta3DBB_v2.mat").write_text("x"), "readable MATLAB file"),
+    ],
+)
+def test_prepare_of_an_official_download_that_lacks_a_part_says_which(
+    tmp_path, capsys, damage, message
+):
+    write_official(tmp_path / "official", as_zip=True)
+    damage(tmp_path / "official")
+    assert main(["prepare", "sunrgbd", str(tmp_path / "official")]) == 2
+    error = capsys.readouterr().err
+    assert message in error and error.count("\n") == 1
