@@ -1,6 +1,7 @@
 # make demo   the whole pass on a synthetic world: scenes, training, test, table, pictures
 # make demo-translation   two translation tasks, three operators, single sources, table and pictures
 # make test   the test suite        make lint   ruff, pyright, import-linter
+# make demo-indoor   the same in rooms: points alone against points and colour
 # make demo-segmentation   the same for segmentation with four modalities
 # make bench  benchmarks            make test-slow   tests that take minutes
 # Each sets up what it needs first (.venv). To keep an installed torch or mmcv, or to choose others:
@@ -16,13 +17,16 @@ ifneq ($(wildcard ../shared/golden),)
 export GEMINI_SHARED ?= $(abspath ../shared)
 endif
 
-.PHONY: setup demo demo-segmentation demo-translation test test-slow lint format bench clean
+.PHONY: setup demo demo-indoor demo-segmentation demo-translation test test-slow lint format bench clean
 
 setup:
 	@$(PYTHON) tools/setup_env.py --venv $(VENV)
 
 demo: setup
 	@$(BIN)/python tools/demo.py
+
+demo-indoor: setup
+	@$(BIN)/gemini-det3d demo-indoor $(ARGS)
 
 demo-segmentation: setup
 	@$(BIN)/gemini-det3d demo-segmentation $(ARGS)

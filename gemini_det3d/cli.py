@@ -31,6 +31,7 @@ COMMANDS = {
     "ablate": ("ablate", "what a trained detector loses without camera or LiDAR, and its gates"),
     "check-alignment": ("check_alignment", "check that augmented points and boxes fit the image"),
     "demo": ("demo", "scenes, training, test, table and pictures, in about ten minutes"),
+    "demo-indoor": ("demo_indoor", "rooms, points alone against points and colour"),
     "demo-translation": ("demo_translation", "two translation tasks, operators against each other"),
 }
 

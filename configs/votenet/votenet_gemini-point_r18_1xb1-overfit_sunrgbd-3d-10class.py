@@ -5,7 +5,7 @@
 _base_ = ["../_base_/votenet_narrow_sunrgbd.py"]
 
 data_root = "data/sunrgbd/"
-image_scale = (365, 265)
+image_scale = (292, 212)
 num_points = 8192
 keep_angle = dict(type="GlobalRotScaleTrans", rot_range=[0, 0], scale_ratio_range=[1.0, 1.0])
 train_pipeline = [
@@ -30,16 +30,16 @@ val_dataloader = dict(
     dataset=dict(data_root=data_root, ann_file="sunrgbd_infos_train.pkl", pipeline=test_pipeline)
 )
 test_dataloader = val_dataloader
-max_epochs = 4
+max_epochs = 10
 train_cfg = dict(max_epochs=max_epochs, val_interval=max_epochs)
-optim_wrapper = dict(optimizer=dict(lr=0.004))
+optim_wrapper = dict(optimizer=dict(lr=0.006))
 param_scheduler = [
     dict(
         type="CosineAnnealingLR",
         begin=0,
         end=max_epochs,
         T_max=max_epochs,
-        eta_min=4e-5,
+        eta_min=6e-5,
         by_epoch=True,
         convert_to_iter_based=True,
     )

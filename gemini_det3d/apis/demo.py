@@ -141,7 +141,15 @@ def script(name: str) -> Path:
     return mmdet3d_mim() / "tools" / f"{name}.py"
 
 
-def follow(command: Sequence[object], log: Path, pattern: str, epochs: int = 1) -> None:
+def follow(
+    command: Sequence[object],
+    log: Path,
+    pattern: str,
+    epochs: int = 1,
+    title: str | None = None,
+    position: int | None = None,
+    **environment: str,
+) -> None:
     """Run a script with its output in a file and its progress on the screen.
 
     Args:
@@ -149,19 +157,23 @@ def follow(command: Sequence[object], log: Path, pattern: str, epochs: int = 1) 
         log: Where all of its output goes.
         pattern: Groups: epoch, iteration, iterations per epoch, loss.
         epochs: How many there will be.
+        title: What the progress display says, for several side by side.
+        position: Line of the display, for several side by side.
+        **environment: Variables for the script.
 
     Raises:
         ConfigError: The script failed; the message holds its last line and names the log.
     """
     last = ""
-    with log.open("w", encoding="utf-8") as file, tqdm(unit="it", leave=True) as bar:
+    bar = tqdm(desc=title, position=position, unit="it", leave=True)
+    with log.open("w", encoding="utf-8") as file, bar:
         process = subprocess.Popen(
             [sys.executable, *map(str, command)],
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             text=True,
             errors="replace",
-            env=dict(os.environ, PYTHONUNBUFFERED="1", PYTHONWARNINGS="ignore"),
+            env={**os.environ, "PYTHONUNBUFFERED": "1", "PYTHONWARNINGS": "ignore", **environment},
         )
         for line in process.stdout:
             file.write(line)

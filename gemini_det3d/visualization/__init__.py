@@ -26,6 +26,7 @@ __all__ = [
     "draw_image_grid",
     "draw_label_panel",
     "draw_points_on_image",
+    "draw_room_panel",
     "draw_surround_panel",
     "fit_range",
     "save_png",

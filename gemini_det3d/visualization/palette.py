@@ -16,6 +16,16 @@ _CLASS_COLORS = {
     "Tram": "#F0E442",
     "Misc": "#FF7B39",
     "DontCare": "#8A949E",
+    "bed": "#E58AC0",
+    "table": "#F5A300",
+    "sofa": "#F0E442",
+    "chair": "#2FD6A3",
+    "toilet": "#8A949E",
+    "desk": "#56B4E9",
+    "dresser": "#4F8CF0",
+    "night_stand": "#FF7B39",
+    "bookshelf": "#F7C56B",
+    "bathtub": "#A9C0D2",
 }
 _OTHER_COLORS = ("#E58AC0", "#F0E442", "#FF7B39", "#4F8CF0", "#2FD6A3", "#F5A300", "#56B4E9")
 

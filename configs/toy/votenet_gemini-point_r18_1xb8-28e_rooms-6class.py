@@ -5,12 +5,6 @@ _base_ = ["../_base_/votenet_narrow_sunrgbd.py"]
 class_names = ("bed", "chair", "table", "desk", "dresser", "night_stand")
 metainfo = dict(classes=class_names)
 model = dict(
-    backbone=dict(
-        num_points=(512, 256, 128, 64),
-        radius=(0.25, 0.4, 0.8, 1.2),
-        num_samples=(16, 16, 8, 8),
-        sa_channels=((16, 16, 32), (32, 32, 64), (64, 64, 64), (64, 64, 64)),
-    ),
     bbox_head=dict(
         num_classes=6,
         bbox_coder=dict(
@@ -51,7 +45,7 @@ val_dataloader = dict(
 test_dataloader = val_dataloader
 
 # schedule: one rise and one fall of the learning rate over the whole run; tested at the end
-max_epochs = 20
+max_epochs = 28
 optim_wrapper = dict(optimizer=dict(lr=0.006))
 param_scheduler = [
     dict(
