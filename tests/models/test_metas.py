@@ -73,3 +73,19 @@ def test_image_geometry_rejects_a_projection_that_cannot_be(meta, broken):
     meta["lidar2img"] = broken
     with pytest.raises(ValueError, match="lidar2img"):
         image_geometry(meta)
+
+
+def test_image_geometry_takes_3_by_3_where_points_are_in_the_cameras_place(meta):
+    """SUN RGB-D's depth2img is 3 x 3; a LiDAR elsewhere needs its place."""
+    depth2img = [[10.0, 40, 0], [0, 30, -10], [0, 1, 0]]
+    meta.update(depth2img=depth2img)
+    geometry = image_geometry(meta, "DEPTH")
+    pixel, depth = project(torch.tensor([[2.0, 5.0, 1.0]]), geometry.matrix)
+    assert pixel[0].tolist() == [44.0, 28.0] and depth.item() == 5
+
+
+def test_image_geometry_moves_pixels_before_the_image_was_augmented(meta):
+    meta.update(scale_factor=(0.5, 2.0), img_shape=(120, 40))
+    moved = image_geometry(meta, pixel_offset=(-0.5, -1.0))
+    pixel = project(torch.tensor([[5.0, 2.0, -1.0]]), moved.matrix)[0][0]
+    assert pixel.tolist() == pytest.approx([(36 - 0.5) * 0.5, (32 - 1) * 2])

@@ -141,3 +141,10 @@ def test_error_in_a_loader_worker_is_still_one_line(cloud):
         next(iter(DataLoader(_OneBadFrame(path), num_workers=1)))
     assert str(error.value).startswith(f"{path}: 3 bytes are no whole number of points")
     assert error.value.path == str(path)
+
+
+def test_a_room_without_points_is_refused_where_points_are_needed(tmp_path):
+    write_points(tmp_path / "000003.bin", np.zeros((0, 4), np.float32))
+    assert len(_load_points(tmp_path / "000003.bin")["points"]) == 0
+    with pytest.raises(FormatError, match=r"000003\.bin: holds 0 points, needs at least 1"):
+        _load_points(tmp_path / "000003.bin", min_points=1)

@@ -1,0 +1,78 @@
+"""The indoor demo's own parts; its steps are tested where they live."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import threading
+
+import pytest
+from mmengine.config import Config
+
+from gemini_det3d.apis import demo_indoor
+from gemini_det3d.apis.config import ConfigError
+
+
+@pytest.fixture
+def args(tmp_path):
+    parser = argparse.ArgumentParser()
+    demo_indoor.add_arguments(parser)
+    return parser.parse_args(["--data", str(tmp_path / "rooms"), "--seed", "5", "--epochs", "3"])
+
+
+def test_indoor_configs_name_the_folders_the_seed_and_the_epochs(args, tmp_path):
+    paths = demo_indoor.write_configs(args, tmp_path)
+    root = f"{(tmp_path / 'rooms').as_posix()}/"
+    configs = {name: Config.fromfile(path) for name, path in paths.items()}
+    for name, config in configs.items():
+        assert config.train_dataloader.dataset.dataset.data_root == root
+        assert config.test_evaluator.txt_dir.startswith(tmp_path.as_posix())
+        assert (config.randomness.seed, config.train_cfg.max_epochs) == (5, 3)
+        assert (config.model.fusion_layer is None) == (name == "points")
+    assert len({config.test_evaluator.txt_dir for config in configs.values()}) == 2
+
+
+def test_indoor_detectors_differ_in_the_image_branch_alone():
+    points, fused = (
+        Config.fromfile(demo_indoor.find_config(name)) for name in demo_indoor.CONFIGS.values()
+    )
+    branch = ("img_backbone", "img_neck", "fusion_layer")
+    for key in fused.model:
+        assert key in branch or fused.model[key] == points.model[key], key
+    for key in ("optim_wrapper", "param_scheduler", "train_cfg", "train_dataloader"):
+        assert points[key] == fused[key]
+
+
+def test_indoor_steps_run_side_by_side_and_share_the_cores(tmp_path):
+    both = threading.Barrier(2, timeout=20)  # passes only when both steps are under way
+    seen = {}
+
+    def step(name, config, position, environment):
+        both.wait()
+        seen[name] = (position, int(environment["OMP_NUM_THREADS"]))
+
+    demo_indoor.side_by_side(step, {"a": tmp_path, "b": tmp_path})
+    assert {name: position for name, (position, _) in seen.items()} == {"a": 0, "b": 1}
+    assert min(threads for _, threads in seen.values()) >= 1
+
+
+def test_indoor_step_that_fails_ends_the_demo(tmp_path):
+    def step(name, config, position, environment):
+        if name == "b":
+            raise ConfigError("train.py failed")
+
+    with pytest.raises(ConfigError, match=r"train\.py failed"):
+        demo_indoor.side_by_side(step, {"a": tmp_path, "b": tmp_path})
+
+
+def test_indoor_table_and_summary_hold_both_detectors(args):
+    keys = [f"{name}_AP_{o}" for name in demo_indoor.CLASSES for o in ("0.25", "0.50")]
+    figures = {
+        name: {**dict.fromkeys(keys, 10.0 + i), "mAP_0.25": 41.5 + i, "mAP_0.50": 17.0 + i}
+        for i, name in enumerate(demo_indoor.CONFIGS)
+    }
+    for markdown in (False, True):
+        text = demo_indoor.table(figures, markdown)
+        assert all(value in text for value in ("41.5", "42.5", "17.0", "18.0", "night_stand"))
+    summary = json.loads(json.dumps(demo_indoor.summarise(args, figures, {"training": 2.0})))
+    assert summary["metrics"]["points"]["mAP_0.25"] == 41.5
