@@ -18,7 +18,7 @@ from .opponents import INFERENCE_ONLY, OPPONENTS, SAME_FUNCTION, exact_form
 __all__ = ["compare"]
 
 _LEAST_ROUNDS = 3
-_ERROR_TOKENS = 4096  # accuracy is taken on so many tokens of a site: float64 is slow
+_ERROR_TOKENS = 1024  # accuracy is taken on so many tokens of a site: float64 is slow
 
 
 class Runner(NamedTuple):
