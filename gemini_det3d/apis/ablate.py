@@ -1,0 +1,222 @@
+"""Does the camera matter? A trained detector with each sensor spoilt or taken away in turn."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import statistics
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+from tqdm import tqdm
+
+from gemini_det3d.apis.ablation import (
+    CONDITIONS,
+    AblationRow,
+    GateRecorder,
+    GateTable,
+    Spoiler,
+    chart,
+    markdown,
+    verdicts,
+)
+from gemini_det3d.apis.check_alignment import read_config
+from gemini_det3d.apis.checkpoint import load_checkpoint_safely, load_parameters
+from gemini_det3d.apis.comparison.table import headline
+from gemini_det3d.apis.config import ConfigError
+
+EPILOG = """\
+Conditions: image real, black, of another frame, absent; LiDAR thinned to a quarter, absent. Absent
+sensors are masked (sensor_mask), not blackened. --out holds ablation.md, ablation.json and pictures
+of the gate over the image and from above (detectors with GeminiFusion).
+"""
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Which detector, on how many frames, and where to."""
+    add = parser.add_argument
+    add("config", help="a config, by path or name")
+    add("checkpoint", type=Path, help="its trained parameters")
+    add("--out", type=Path, default=Path("work_dirs/ablation"), help="folder to write")
+    add("--frames", type=int, help="frames of the test set, evenly spread (all)")
+    add("--pictures", type=int, default=4, help="frames whose gates are drawn (4)")
+    add("--metric", metavar="REGEX", help="keys whose mean is the score (KITTI: 3D moderate)")
+    add("--device", default="cuda" if torch.cuda.is_available() else "cpu")
+    add("--cfg-options", nargs="+", default=[], metavar="KEY=VALUE", help="changes to the config")
+
+
+def run(args: argparse.Namespace) -> int:
+    """Ablate, print table and verdict, write all."""
+    config = read_config(args.config, args.cfg_options)
+    result = ablate(
+        config, args.checkpoint, args.out, args.frames, args.pictures, args.metric, args.device
+    )
+    print(f"\n{markdown(result.rows, result.gates)}\n")
+    print("\n".join(verdicts(result.rows)))
+    print(f"everything is in {args.out}")
+    return 0
+
+
+@dataclass(frozen=True)
+class Ablation:
+    """What an ablation found.
+
+    Attributes:
+        rows: One per condition, the real one first.
+        gates: Rows of :class:`GateTable`; empty without a GeminiFusion.
+    """
+
+    rows: list[AblationRow]
+    gates: list[dict]
+
+
+def ablate(
+    config: Any,
+    checkpoint: Path,
+    out: Path,
+    frames: int | None = None,
+    pictures: int = 4,
+    metric: str | None = None,
+    device: str = "cpu",
+) -> Ablation:
+    """Test a detector under every condition, frame by frame.
+
+    Args:
+        config: An mmengine config.
+        checkpoint: Its parameters; read without running what the file says.
+        out: Folder for `ablation.md`, `ablation.json` and pictures.
+        frames: Frames, evenly spread; None: all.
+        pictures: Frames whose gates are drawn.
+        metric: See :func:`gemini_det3d.apis.comparison.headline`.
+        device: Where to run.
+
+    Returns:
+        Table and gates.
+
+    Raises:
+        FormatError: The checkpoint cannot be read or does not belong to the config.
+        ConfigError: There are fewer than two frames: none to shuffle with.
+    """
+    bench = _Bench(config, checkpoint, device)
+    number = len(bench.dataset) if frames is None else min(frames, len(bench.dataset))
+    if number < 2:
+        raise ConfigError(f"--frames {number}: needs two frames or more, to shuffle images")
+    indices = np.linspace(0, len(bench.dataset) - 1, number).round().astype(int)
+    out.mkdir(parents=True, exist_ok=True)
+    spoil, table = Spoiler(), GateTable()
+    other = bench.dataset[int(indices[-1])]  # every frame gets the image of the one before
+    for place, index in enumerate(tqdm(indices, desc="ablating", unit="frame")):
+        data = bench.dataset[int(index)]
+        with GateRecorder(bench.model) as recorder:
+            bench.test("real", spoil("real", data, other, int(index)))
+            gates = recorder.take()
+        if gates is not None:
+            boxes, names = bench.truth(data)
+            table.add(gates, boxes, names)
+            if place < pictures:
+                image, matrix = _picture(data)
+                chart(out / "pictures" / f"gates_{index:06d}.png", image, matrix, gates, boxes)
+        for condition in CONDITIONS[1:]:
+            bench.test(condition.name, spoil(condition.name, data, other, int(index)))
+        other = data
+    result = Ablation(bench.rows(number, metric), table.rows())
+    _write(out, result, number)
+    return result
+
+
+class _Bench:
+    """Model, data and one evaluator per condition."""
+
+    def __init__(self, config: Any, checkpoint: Path, device: str) -> None:
+        from mmdet3d.registry import DATASETS, MODELS
+        from mmengine.evaluator import Evaluator
+        from mmengine.registry import init_default_scope
+
+        import gemini_det3d.plugin  # noqa: F401
+
+        init_default_scope(config.get("default_scope", "mmdet3d"))
+        self.model: nn.Module = MODELS.build(config.model)
+        load_parameters(self.model, load_checkpoint_safely(checkpoint), checkpoint)
+        self.model.to(torch.device(device)).eval()
+        self.dataset = DATASETS.build(config.test_dataloader.dataset)
+        self._evaluators = {}
+        for condition in CONDITIONS:
+            evaluator = Evaluator(config.test_evaluator)
+            evaluator.dataset_meta = self.dataset.metainfo
+            self._evaluators[condition.name] = evaluator
+        self._changes: dict[str, list[float]] = {c.name: [] for c in CONDITIONS}
+        self._real: Tensor | None = None
+        self._seen: Tensor | None = None
+        head = getattr(self.model, "pts_bbox_head", None) or getattr(self.model, "bbox_head", None)
+        if head is None:
+            raise ConfigError("model: has neither pts_bbox_head nor bbox_head, so no features")
+        head.register_forward_pre_hook(self._remember)
+
+    def test(self, name: str, data: dict) -> None:
+        """Detect in one frame under a condition and hand the result to its evaluator."""
+        from mmengine.dataset import pseudo_collate
+
+        with torch.no_grad():
+            outputs = self.model.test_step(pseudo_collate([data]))
+        self._evaluators[name].process(data_samples=outputs, data_batch=data)
+        if name == "real":
+            self._real = self._seen
+        if self._real is not None and self._seen is not None:
+            change = (self._seen - self._real).norm() / self._real.norm().clamp_min(1e-12)
+            self._changes[name].append(float(change))
+
+    def truth(self, data: dict) -> tuple[np.ndarray, list[str]]:
+        """Boxes ``(G, 7)`` and names of a packed frame; none where the set has no labels."""
+        info = getattr(data["data_samples"], "eval_ann_info", None)
+        if not info:
+            return np.zeros((0, 7)), []
+        labels = np.asarray(info["gt_labels_3d"])
+        boxes = info["gt_bboxes_3d"].tensor.double().numpy()[:, :7]
+        classes = self.dataset.metainfo["classes"]
+        return boxes[labels >= 0], [classes[label] for label in labels[labels >= 0]]
+
+    def rows(self, number: int, metric: str | None) -> list[AblationRow]:
+        """Evaluate every condition."""
+        rows = []
+        for name, evaluator in self._evaluators.items():
+            parts = headline(evaluator.evaluate(number), metric)
+            score, changes = statistics.fmean(parts.values()), self._changes[name]
+            change = statistics.fmean(changes) if changes else float("nan")
+            rows.append(AblationRow(name, score, parts, change))
+        return rows
+
+    def _remember(self, module: nn.Module, args: Sequence[Any]) -> None:
+        features = args[0]
+        while not isinstance(features, Tensor):
+            features = features[0]
+        self._seen = features.detach().float()
+
+
+def _picture(data: dict) -> tuple[np.ndarray | None, np.ndarray | None]:
+    """Image (RGB) and projection of a packed frame with one camera."""
+    from gemini_det3d.models.metas import image_geometry
+
+    image = data["inputs"].get("img")
+    if image is None or image.dim() != 3:
+        return None, None
+    meta = dict(data["data_samples"].metainfo)
+    meta.setdefault("batch_input_shape", tuple(image.shape[-2:]))
+    rgb = image.float().clamp(0, 255).byte().permute(1, 2, 0).numpy()[..., ::-1]
+    return rgb, image_geometry(meta).matrix.cpu().numpy()
+
+
+def _write(out: Path, result: Ablation, number: int) -> None:
+    lines = [markdown(result.rows, result.gates), "", *verdicts(result.rows)]
+    (out / "ablation.md").write_text("\n".join(lines) + "\n", encoding="utf-8")
+    facts = {
+        "frames": number,
+        "rows": [asdict(row) for row in result.rows],
+        "gates": result.gates,
+        "verdicts": verdicts(result.rows),
+    }
+    (out / "ablation.json").write_text(json.dumps(facts, indent=1) + "\n", encoding="utf-8")

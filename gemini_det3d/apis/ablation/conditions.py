@@ -1,0 +1,110 @@
+"""Ways to spoil a packed frame: what the camera or the LiDAR gives is changed or taken away."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor
+
+
+@dataclass(frozen=True)
+class Condition:
+    """One row of the ablation.
+
+    Attributes:
+        name: In tables and keys.
+        sensor: 'camera' or 'lidar', which of them is spoilt; '' for none.
+        meaning: For the reader.
+    """
+
+    name: str
+    sensor: str
+    meaning: str
+
+
+CONDITIONS = (
+    Condition("real", "", "both sensors as they are"),
+    Condition("image black", "camera", "every pixel 0"),
+    Condition("image shuffled", "camera", "the image of another frame"),
+    Condition("image absent", "camera", "the camera is masked as missing"),
+    Condition("LiDAR thinned", "lidar", "a quarter of the points, drawn at random"),
+    Condition("LiDAR absent", "lidar", "the LiDAR is masked as missing and has no points"),
+)
+
+
+class Spoiler:
+    """Makes the conditions of a frame; the frame itself is left as it is.
+
+    Args:
+        seed: Decides which points are kept; the same for the same frame.
+        share: Points kept when the LiDAR is thinned.
+    """
+
+    def __init__(self, seed: int = 0, share: float = 0.25) -> None:
+        self.seed, self.share = seed, share
+        self._ways: dict[str, Callable[[dict, dict, int], None]] = {
+            "real": lambda data, other, index: None,
+            "image black": self._black,
+            "image shuffled": self._shuffled,
+            "image absent": lambda data, other, index: _mask(data, camera=False),
+            "LiDAR thinned": self._thinned,
+            "LiDAR absent": self._without_points,
+        }
+
+    def __call__(self, name: str, data: dict, other: dict, index: int) -> dict:
+        """Spoil one frame.
+
+        Args:
+            name: Of the condition.
+            data: What the pipeline packed: ``inputs`` with ``points`` and ``img``, data sample.
+            other: Another frame, packed.
+            index: Number of the frame.
+
+        Returns:
+            A frame whose changed parts are new.
+        """
+        spoilt = {
+            "inputs": dict(data["inputs"]),
+            "data_samples": copy.deepcopy(data["data_samples"]),
+        }
+        self._ways[name](spoilt, other, index)
+        return spoilt
+
+    def _black(self, data: dict, other: dict, index: int) -> None:
+        if "img" in data["inputs"]:
+            data["inputs"]["img"] = torch.zeros_like(data["inputs"]["img"])
+
+    def _shuffled(self, data: dict, other: dict, index: int) -> None:
+        if "img" in data["inputs"]:
+            data["inputs"]["img"] = fit_image(other["inputs"]["img"], data["inputs"]["img"])
+
+    def _thinned(self, data: dict, other: dict, index: int) -> None:
+        points = data["inputs"]["points"]
+        generator = torch.Generator().manual_seed(self.seed + index)
+        kept = torch.rand(len(points), generator=generator) < self.share
+        data["inputs"]["points"] = points[kept]
+
+    def _without_points(self, data: dict, other: dict, index: int) -> None:
+        data["inputs"]["points"] = data["inputs"]["points"][:0]
+        _mask(data, lidar=False)
+
+
+def fit_image(image: Tensor, wanted: Tensor) -> Tensor:
+    """Cut and pad ``(..., H, W)`` with zeros to the size of another; its top left stays."""
+    if image.shape == wanted.shape:
+        return image
+    fitted = torch.zeros_like(wanted)
+    height, width = (min(image.shape[axis], wanted.shape[axis]) for axis in (-2, -1))
+    fitted[..., :height, :width] = image[..., :height, :width]
+    return fitted
+
+
+def _mask(data: dict, camera: bool = True, lidar: bool = True) -> None:
+    image: Any = data["inputs"].get("img")
+    cameras = len(image) if image is not None and image.dim() == 4 else 1
+    mask = dict(camera=[camera] * cameras, lidar=lidar)
+    data["data_samples"].set_metainfo(dict(sensor_mask=mask))

@@ -1,0 +1,166 @@
+"""How much each stream reads of the other, token by token, gathered by class and by distance.
+
+A gate of GeminiFusion lies between 0 (a token keeps to itself) and 1 (it reads only its twin);
+see `GeminiFusion.gates`. Tokens are points or cells of the bird's-eye view.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from gemini_det3d.fusion import GeminiFusion
+
+DISTANCES_M = (0.0, 10.0, 20.0, 30.0, 50.0, float("inf"))
+BACKGROUND = "background"
+
+
+@dataclass(frozen=True)
+class FrameGates:
+    """Gates of one frame, of the last operator that knows where its tokens are.
+
+    Attributes:
+        positions: ``(N, 3)`` metres, the tokens that both sensors see.
+        camera_reads: ``(N,)`` mean over heads: how much the camera's stream reads of the LiDAR's.
+        lidar_reads: ``(N,)`` the other way round.
+    """
+
+    positions: np.ndarray
+    camera_reads: np.ndarray
+    lidar_reads: np.ndarray
+
+
+class GateRecorder:
+    """Listens to the GeminiFusion operators of a detector during one forward of one frame.
+
+    Args:
+        model: Any detector; without the operator nothing is recorded.
+    """
+
+    def __init__(self, model: nn.Module) -> None:
+        self._model = model
+        self._points: Tensor | None = None
+        self._grid: tuple[int, int] | None = None
+        self._calls: list[tuple[Tensor, Tensor, Tensor | None]] = []
+        self._handles: list = []
+
+    def __enter__(self) -> GateRecorder:
+        from gemini_det3d.models import GeminiDynamicVFE, MapFusionNeck
+
+        for module in self._model.modules():
+            if isinstance(module, GeminiFusion):
+                listener: Any = self._hear_operator
+            elif isinstance(module, GeminiDynamicVFE):
+                listener = self._hear_points
+            elif isinstance(module, MapFusionNeck):
+                listener = self._hear_map
+            else:
+                continue
+            self._handles.append(module.register_forward_pre_hook(listener))
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        for handle in self._handles:
+            handle.remove()
+        self._handles.clear()
+
+    def take(self) -> FrameGates | None:
+        """Gates of the forward just done; None where no operator ran or its tokens are unknown."""
+        calls, self._calls = self._calls, []
+        places = self._positions()
+        for camera, lidar, valid in reversed(calls):
+            if places is not None and camera.numel() == len(places):
+                seen = torch.ones_like(camera).bool() if valid is None else valid
+                seen = seen.reshape(-1).cpu().numpy()
+                values = (t.reshape(-1).cpu().double().numpy()[seen] for t in (camera, lidar))
+                return FrameGates(places[seen], *values)
+        return None
+
+    def _hear_points(self, module: nn.Module, args: tuple) -> None:
+        features, coors = args[:2]
+        self._points, self._grid = features[(coors >= 0).all(dim=1), :3], None
+
+    def _hear_map(self, module: nn.Module, args: tuple) -> None:
+        self._grid = tuple(args[0][0].shape[-2:])
+
+    def _hear_operator(self, module: GeminiFusion, args: tuple) -> None:
+        first, second, valid = (*args, None)[:3]
+        if first.numel():
+            with torch.no_grad():
+                gates = [gate.mean(dim=-1) for gate in module.gates(first, second, valid)]
+            self._calls.append((*gates, None if valid is None else valid.expand(gates[0].shape)))
+
+    def _positions(self) -> np.ndarray | None:
+        if self._grid is not None:
+            limits = self._model.data_preprocessor.voxel_layer.point_cloud_range
+            return cell_centers(self._grid, limits)
+        return None if self._points is None else self._points.cpu().double().numpy()
+
+
+class GateTable:
+    """Sums of gates by class and by distance."""
+
+    def __init__(self) -> None:
+        self._sums: dict[tuple[str, str], np.ndarray] = {}
+
+    def add(self, gates: FrameGates, boxes: np.ndarray, names: Sequence[str]) -> None:
+        """Add a frame.
+
+        Args:
+            gates: Its gates.
+            boxes: ``(G, 7)`` truth.
+            names: G class names.
+        """
+        owner = np.full(len(gates.positions), BACKGROUND, dtype=object)
+        for box, name in zip(boxes, names):
+            owner[in_footprint(gates.positions, box)] = name
+        distance = np.linalg.norm(gates.positions[:, :2], axis=1)
+        for name in np.unique(owner):
+            self._count("class", str(name), gates, owner == name)
+        for low, high in zip(DISTANCES_M, DISTANCES_M[1:]):
+            label = (
+                f"{low:.0f} m and more" if high == float("inf") else f"{low:.0f} to {high:.0f} m"
+            )
+            self._count("distance", label, gates, (distance >= low) & (distance < high))
+
+    def rows(self) -> list[dict]:
+        """``by``, ``of``, ``tokens``, ``camera_reads``, ``lidar_reads`` of every group."""
+        return [
+            {
+                "by": by,
+                "of": name,
+                "tokens": int(count),
+                "camera_reads": camera / count,
+                "lidar_reads": lidar / count,
+            }
+            for (by, name), (count, camera, lidar) in self._sums.items()
+        ]
+
+    def _count(self, by: str, name: str, gates: FrameGates, chosen: np.ndarray) -> None:
+        if chosen.any():
+            sums = (chosen.sum(), gates.camera_reads[chosen].sum(), gates.lidar_reads[chosen].sum())
+            before = self._sums.setdefault((by, name), np.zeros(3))
+            before += sums
+
+
+def cell_centers(grid: tuple[int, int], limits: Sequence[float]) -> np.ndarray:
+    """``(H W, 3)`` centres of the cells of a map, row by row; rows along y, columns along x."""
+    rows, columns = grid
+    x = limits[0] + (np.arange(columns) + 0.5) * (limits[3] - limits[0]) / columns
+    y = limits[1] + (np.arange(rows) + 0.5) * (limits[4] - limits[1]) / rows
+    yy, xx = np.meshgrid(y, x, indexing="ij")
+    return np.column_stack([xx.ravel(), yy.ravel(), np.full(rows * columns, limits[2])])
+
+
+def in_footprint(positions: np.ndarray, box: np.ndarray) -> np.ndarray:
+    """Which positions ``(N, 3)`` stand on the ground of a box ``(7,)``."""
+    offset = positions[:, :2] - box[:2]
+    cos, sin = np.cos(box[6]), np.sin(box[6])
+    along = np.abs(offset[:, 0] * cos + offset[:, 1] * sin)
+    across = np.abs(offset[:, 1] * cos - offset[:, 0] * sin)
+    return (along <= box[3] / 2) & (across <= box[4] / 2)

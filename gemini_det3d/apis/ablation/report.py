@@ -1,0 +1,124 @@
+"""The ablation's table, verdict and pictures."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from gemini_det3d.apis.ablation.gates import FrameGates
+from gemini_det3d.formats.boxes import project_points
+
+# A fall of AP below this many points is called none: a few frames make no finer difference.
+_MATTERS = 2.0
+
+
+@dataclass(frozen=True)
+class AblationRow:
+    """One condition.
+
+    Attributes:
+        name: Of the condition.
+        score: AP, percent.
+        per_part: By class.
+        feature_change: Mean over frames of |f - f_real| / |f_real| of what the head reads.
+    """
+
+    name: str
+    score: float
+    per_part: dict[str, float]
+    feature_change: float
+
+
+def verdicts(rows: Sequence[AblationRow]) -> list[str]:
+    """One line for the camera, one for the LiDAR.
+
+    The camera is judged by the shuffled image: its pixels are as rich as real ones, but say
+    nothing about the scene, so only what the detector reads about the scene is lost.
+    """
+    scores = {row.name: row.score for row in rows}
+    lines = []
+    for sensor, name in (("camera", "image shuffled"), ("LiDAR", "LiDAR absent")):
+        loss = scores["real"] - scores[name]
+        if loss >= _MATTERS:
+            word = "matters"
+        elif loss > -_MATTERS:
+            word = "does not matter"
+        else:
+            word = "harms"
+        change = f"{scores['real']:.2f} -> {scores[name]:.2f} AP, {-loss:+.2f}"
+        lines.append(f"the {sensor} {word}: {name} {change}")
+    return lines
+
+
+def markdown(rows: Sequence[AblationRow], gates: Sequence[dict]) -> str:
+    """Tables of conditions and of gates."""
+    parts = list(dict.fromkeys(part for row in rows for part in row.per_part))
+    shown = parts if len(parts) > 1 else []
+    head = ["condition", "AP", "change", *shown, "features change by"]
+    lines = ["| " + " | ".join(head) + " |", "|---" * len(head) + "|"]
+    for row in rows:
+        cells = [
+            row.name,
+            f"{row.score:.2f}",
+            f"{row.score - rows[0].score:+.2f}",
+            *(f"{row.per_part[part]:.2f}" for part in shown),
+            f"{row.feature_change:.3f}",
+        ]
+        lines.append("| " + " | ".join(cells) + " |")
+    if gates:
+        lines += ["", "| gate by | of | tokens | camera reads LiDAR | LiDAR reads camera |"]
+        lines.append("|---" * 5 + "|")
+    for row in gates:
+        figures = f"{row['camera_reads']:.3f} | {row['lidar_reads']:.3f}"
+        lines.append(f"| {row['by']} | {row['of']} | {row['tokens']} | {figures} |")
+    return "\n".join(lines)
+
+
+def chart(
+    path: Path,
+    image: np.ndarray | None,
+    matrix: np.ndarray | None,
+    gates: FrameGates,
+    boxes: np.ndarray,
+) -> None:
+    """Draw the LiDAR's gate over the image and from above.
+
+    Args:
+        path: PNG to write.
+        image: ``(H, W, 3)`` uint8 RGB, or None without a single image.
+        matrix: ``(3, 4)`` point -> pixel, with the image.
+        gates: Of the frame.
+        boxes: ``(G, 7)`` truth, drawn as outlines from above.
+    """
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(9, 8.5 if image is not None else 6), dpi=110, layout="constrained")
+    FigureCanvasAgg(figure)
+    panels = figure.subplots(2 if image is not None else 1, 1, squeeze=False)[:, 0]
+    style = dict(c=gates.lidar_reads, cmap="viridis", vmin=0, vmax=1, linewidths=0)
+    if image is not None and matrix is not None:
+        pixels, _ = project_points(gates.positions, matrix)
+        panels[0].imshow((image * 0.6).astype(np.uint8))
+        panels[0].scatter(pixels[:, 0], pixels[:, 1], s=5, **style)
+        panels[0].set(xlim=(0, image.shape[1]), ylim=(image.shape[0], 0), xticks=[], yticks=[])
+    above = panels[-1]
+    marks = above.scatter(-gates.positions[:, 1], gates.positions[:, 0], s=6, **style)
+    for box in boxes:
+        corners = _outline(box)
+        above.plot(-corners[:, 1], corners[:, 0], color="#c0392b", linewidth=1)
+    above.set(xlabel="to the right (m)", ylabel="to the front (m)", aspect="equal")
+    figure.colorbar(marks, ax=list(panels), shrink=0.6, label="how much the LiDAR reads the camera")
+    path.parent.mkdir(parents=True, exist_ok=True)
+    figure.savefig(path)
+
+
+def _outline(box: np.ndarray) -> np.ndarray:
+    """``(5, 2)`` closed outline of a box from above."""
+    x, y, _, length, width, _, yaw = box
+    corners = np.array([[1, 1], [1, -1], [-1, -1], [-1, 1], [1, 1]]) * [length / 2, width / 2]
+    turn = np.array([[np.cos(yaw), -np.sin(yaw)], [np.sin(yaw), np.cos(yaw)]])
+    return corners @ turn.T + [x, y]
