@@ -1,0 +1,188 @@
+"""What the ablation changes in a frame, how it gathers gates, and what it concludes."""
+
+from __future__ import annotations
+
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+import torch
+from mmengine.structures import BaseDataElement
+from PIL import Image
+from programs import run_python
+from torch import nn
+
+from gemini_det3d.apis.ablation import (
+    CONDITIONS,
+    AblationRow,
+    GateRecorder,
+    GateTable,
+    Spoiler,
+    chart,
+    markdown,
+    verdicts,
+)
+from gemini_det3d.apis.ablation.gates import FrameGates, cell_centers
+from gemini_det3d.fusion import GeminiFusion, SumFusion
+
+
+def frame(fill=1, size=(6, 10), cameras=None):
+    shape = (3, *size) if cameras is None else (cameras, 3, *size)
+    inputs = dict(points=torch.rand(400, 4), img=torch.full(shape, fill, dtype=torch.uint8))
+    return dict(inputs=inputs, data_samples=BaseDataElement())
+
+
+def spoilt(name, data, other=None):
+    return Spoiler()(name, data, other or frame(9), 3)
+
+
+@pytest.mark.parametrize("condition", [c.name for c in CONDITIONS])
+def test_no_condition_changes_the_frame_itself(condition):
+    data = frame()
+    points, image = data["inputs"]["points"], data["inputs"]["img"].clone()
+    spoilt(condition, data)
+    assert data["inputs"]["points"] is points and torch.equal(data["inputs"]["img"], image)
+    assert not data["data_samples"].metainfo
+
+
+def test_black_image_is_zero_and_shuffled_is_the_other_frames():
+    assert spoilt("image black", frame())["inputs"]["img"].sum() == 0
+    assert (spoilt("image shuffled", frame())["inputs"]["img"] == 9).all()
+
+
+def test_shuffled_image_of_another_size_is_cut_and_padded():
+    image = spoilt("image shuffled", frame(), frame(9, size=(4, 12)))["inputs"]["img"]
+    assert image.shape == (3, 6, 10) and (image[:, :4] == 9).all() and (image[:, 4:] == 0).all()
+
+
+@pytest.mark.parametrize("cameras", [None, 6])
+def test_absent_camera_is_a_mask_and_leaves_the_image(cameras):
+    data = spoilt("image absent", frame(cameras=cameras))
+    mask = data["data_samples"].metainfo["sensor_mask"]
+    assert mask == dict(camera=[False] * (cameras or 1), lidar=True)
+    assert (data["inputs"]["img"] == 1).all()
+
+
+def test_absent_lidar_is_masked_and_has_no_points():
+    data = spoilt("LiDAR absent", frame())
+    assert data["data_samples"].metainfo["sensor_mask"] == dict(camera=[True], lidar=False)
+    assert data["inputs"]["points"].shape == (0, 4)
+
+
+def test_thinned_lidar_keeps_a_quarter_and_the_same_each_time():
+    data = frame()
+    one, two = (spoilt("LiDAR thinned", data)["inputs"]["points"] for _ in range(2))
+    assert 60 < len(one) < 140 and torch.equal(one, two)
+
+
+class Detector(nn.Module):
+    """Tokens through two operators; their places come as they do from a map."""
+
+    def __init__(self, operator):
+        super().__init__()
+        self.first, self.second = operator(8), operator(8)
+        layer = SimpleNamespace(point_cloud_range=[0, -2, 0, 6, 2, 1])
+        self.data_preprocessor = SimpleNamespace(voxel_layer=layer)
+
+    def forward(self, camera, lidar, valid):
+        self.second(*self.first(camera, lidar, valid), valid)
+
+
+def test_recorder_takes_the_gates_of_the_last_operator_where_both_sensors_see():
+    model = Detector(GeminiFusion)
+    valid = torch.rand(1, 15) > 0.4
+    streams = torch.randn(1, 15, 8), torch.randn(1, 15, 8)
+    with GateRecorder(model) as recorder:
+        recorder._grid = (3, 5)
+        model(*streams, valid)
+        found = recorder.take()
+    fused = model.first(*streams, valid)
+    wanted = [g.mean(-1)[valid].detach().numpy() for g in model.second.gates(*fused, valid)]
+    np.testing.assert_allclose(found.camera_reads, wanted[0], rtol=1e-5)
+    np.testing.assert_allclose(found.lidar_reads, wanted[1], rtol=1e-5)
+    assert len(found.positions) == int(valid.sum())
+
+
+def test_recorder_hears_nothing_of_other_operators_and_after_its_end():
+    with GateRecorder(Detector(SumFusion)) as recorder:
+        assert recorder.take() is None
+    model = Detector(GeminiFusion)
+    with GateRecorder(model) as recorder:
+        pass
+    recorder._grid = (3, 5)
+    model(torch.randn(1, 15, 8), torch.randn(1, 15, 8), None)
+    assert recorder.take() is None
+
+
+def test_cells_lie_row_by_row_with_x_along_the_columns():
+    centers = cell_centers((2, 3), [0, -2, -1, 6, 2, 1])
+    assert centers[:, :2].tolist() == [[1, -1], [3, -1], [5, -1], [1, 1], [3, 1], [5, 1]]
+
+
+def test_gates_are_averaged_by_class_and_by_distance():
+    positions = np.array([[5, 0, 0], [5, 0.5, 0], [25, 0, 0], [60, 0, 0.0]])
+    gates = FrameGates(positions, np.array([0.2, 0.4, 0.6, 0.8]), np.array([0.1, 0.3, 0.5, 0.9]))
+    table = GateTable()
+    for _ in range(2):  # means do not depend on how often
+        table.add(gates, np.array([[5, 0, -1, 4, 2, 2, 0.0]]), ["Car"])
+    rows = {row["of"]: row for row in table.rows()}
+    assert rows["Car"]["camera_reads"] == pytest.approx(0.3) and rows["Car"]["tokens"] == 4
+    assert rows["background"]["lidar_reads"] == pytest.approx(0.7)
+    assert rows["0 to 10 m"]["lidar_reads"] == pytest.approx(0.2)
+    assert rows["50 m and more"]["camera_reads"] == pytest.approx(0.8)
+
+
+def rows_of(**scores):
+    names = {"real": 60.0, "image shuffled": 60.0, "LiDAR absent": 0.0, **scores}
+    return [AblationRow(n, s, {"Car": s, "Tram": s}, 0.1) for n, s in names.items()]
+
+
+@pytest.mark.parametrize(
+    "shuffled, word", [(20.0, "matters"), (59.0, "does not matter"), (70.0, "harms")]
+)
+def test_verdict_says_whether_the_camera_matters(shuffled, word):
+    line = verdicts(rows_of(**{"image shuffled": shuffled}))[0]
+    assert line.startswith(f"the camera {word}: ") and f"60.00 -> {shuffled:.2f} AP" in line
+
+
+def test_table_shows_change_against_the_real_condition():
+    gates = [dict(by="class", of="Car", tokens=7, camera_reads=0.25, lidar_reads=0.5)]
+    table = markdown(rows_of(**{"image shuffled": 20.0}), gates)
+    assert "| image shuffled | 20.00 | -40.00 | 20.00 | 20.00 | 0.100 |" in table
+    assert "| class | Car | 7 | 0.250 | 0.500 |" in table
+
+
+@pytest.mark.parametrize("has_image", [True, False])
+def test_chart_is_drawn_with_and_without_an_image(tmp_path, has_image):
+    positions = np.random.default_rng(0).uniform((5, -4, -1), (20, 4, 1), (50, 3))
+    gates = FrameGates(positions, np.full(50, 0.5), np.linspace(0, 1, 50))
+    matrix = np.array([[20.0, -20, 0, 0], [15, 0, -20, 0], [1, 0, 0, 0]])
+    image = np.full((30, 40, 3), 90, np.uint8) if has_image else None
+    chart(tmp_path / "a.png", image, matrix, gates, np.array([[9, 0, -1, 4, 2, 2, 0.3]]))
+    assert np.asarray(Image.open(tmp_path / "a.png").convert("L")).std() > 10
+
+
+@pytest.mark.slow
+def test_command_ablates_a_detector(tmp_path):
+    config = "mvxnet_gemini-point_r18_1xb2-10e_look-alikes-3class"
+    cli = ["-m", "gemini_det3d.cli"]
+    data = tmp_path / "data"
+    run_python(*cli, "make-scenes", data, "--preset", "look-alikes", "--train", 1, "--val", 3,
+               "--workers", 1, cwd=tmp_path)  # fmt: skip
+    run_python(*cli, "prepare", "kitti", data, "--classes", "Car", "Truck", "Tram",
+               "--workers", 1, cwd=tmp_path)  # fmt: skip
+    save = (
+        "import torch, sys; from gemini_det3d.apis.check_alignment import read_config;"
+        "from mmdet3d.registry import MODELS; from mmengine.registry import init_default_scope;"
+        "c = read_config(sys.argv[1], []); init_default_scope('mmdet3d');"
+        "torch.save(MODELS.build(c.model).state_dict(), 'model.pth')"
+    )
+    run_python("-c", save, config, cwd=tmp_path)
+    output = run_python(
+        *cli, "ablate", config, "model.pth", "--out", "out", "--pictures", 1, "--cfg-options",
+        f"test_dataloader.dataset.data_root={data}/",
+        f"test_evaluator.ann_file={data}/kitti_infos_val.pkl", cwd=tmp_path,
+    )  # fmt: skip
+    assert all(f"| {condition.name} |" in output for condition in CONDITIONS)
+    assert "the camera " in output and "| class | background |" in output
+    assert len(list((tmp_path / "out" / "pictures").glob("*.png"))) == 1
