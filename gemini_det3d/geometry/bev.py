@@ -6,13 +6,13 @@ Cells are numbered row by row; rows run along y, columns along x, as in mmdet3d'
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
-from .projection import in_view, project
+from .projection import MIN_DEPTH_M, project
 
 # Shares of the grid's height at which a cell is looked up in the image.
 _SEEN_AT = (0.0, 0.25, 0.5, 0.75, 1.0)
@@ -95,7 +95,7 @@ class BevGrid:
 def cells_in_view(
     grid: BevGrid,
     matrix: Tensor,
-    size: tuple[int, int],
+    shows: Callable[[Tensor], Tensor],
     depth_m: tuple[float, float] = (0.0, float("inf")),
 ) -> Tensor:
     """Which cells a camera sees: some point above the cell's centre, within the grid, is in view.
@@ -103,7 +103,7 @@ def cells_in_view(
     Args:
         grid: The grid.
         matrix: ``(3, 4)``, point -> pixel (times depth); decides the device.
-        size: ``(height, width)`` of the image without padding.
+        shows: Which pixels ``(N, 2)`` the image shows: ``(N,)`` bool.
         depth_m: ``(nearest, farthest)`` depth that counts as seen.
 
     Returns:
@@ -115,6 +115,6 @@ def cells_in_view(
     for share in _SEEN_AT:
         z = torch.full_like(centres[..., :1], low + share * (high - low))
         pixels, depth = project(torch.cat([centres, z], dim=-1).flatten(0, 1), matrix)
-        within = in_view(pixels, depth, *size) & (depth >= depth_m[0]) & (depth < depth_m[1])
-        seen |= within.view(grid.shape)
+        near, far = max(depth_m[0], MIN_DEPTH_M), depth_m[1]
+        seen |= (shows(pixels) & (depth >= near) & (depth < far)).view(grid.shape)
     return seen

@@ -14,6 +14,7 @@ from gemini_det3d.geometry import (
     cells_in_view,
     feature_pixels,
     image_matrix,
+    in_view,
     lift_pixels,
     measured_depth,
     point_to_pixel_matrix,
@@ -151,15 +152,20 @@ def test_lift_is_the_inverse_of_project():
     torch.testing.assert_close(depth, depths.double().repeat_interleave(15))
 
 
+def shows(pixels):
+    """An image of 60 x 80."""
+    return in_view(pixels, torch.ones(len(pixels)), 60, 80)
+
+
 def test_cells_in_view_are_those_in_front_of_the_camera_and_inside_the_image():
     # |y| < 4 x sees 0 <= u < 80; the camera stands at x = 0 and sees z 0 in the middle.
-    seen = cells_in_view(GRID, PROJECTION, (60, 80))
+    seen = cells_in_view(GRID, PROJECTION, shows)
     x, y = GRID.centres().unbind(-1)
     assert torch.equal(seen, (4 * x >= y) & (y > -4 * x))
 
 
 def test_cells_in_view_end_at_the_farthest_depth():
-    seen = cells_in_view(GRID, PROJECTION, (60, 80), (1.0, 3.0))
+    seen = cells_in_view(GRID, PROJECTION, shows, (1.0, 3.0))
     x, y = GRID.centres().unbind(-1)
     assert torch.equal(seen, (4 * x >= y) & (y > -4 * x) & (x >= 1) & (x < 3))
 

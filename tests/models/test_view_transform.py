@@ -160,6 +160,16 @@ def test_features_in_the_empty_corners_of_a_rotated_image_are_not_lifted():
     assert (cells[:, :, 1:4] >= 0).any()
 
 
+def test_cells_behind_the_empty_part_of_a_canvas_are_not_seen():
+    image = image_matrix((0.5, 0.5))  # fills a quarter of the canvas
+    matrix = point_to_pixel_matrix(PROJECTION, torch.eye(4), image)
+    features = torch.randn(1, 3, 3, 5)
+    _, seen = lift()(features, [ImageGeometry(matrix, SIZE, SIZE, image, SIZE)], [0], [None])
+    _, plain = lift()(features, [view()], [0], [None])
+    _, as_if_full = lift()(features, [ImageGeometry(matrix, SIZE, SIZE)], [0], [None])
+    assert torch.equal(seen, plain) and not torch.equal(seen, as_if_full)
+
+
 META = dict(
     sample_idx=3, img_shape=SIZE, ori_shape=(120, 160), batch_input_shape=(64, 96),
     transformation_3d_flow=["HF"],

@@ -114,7 +114,7 @@ class LiftToBEV(nn.Module):
         refined = self.refine(self._splat(context, depth, geometries, rank, len(with_view)))
         for sample, geometry in zip(sample_of, geometries):
             matrix = geometry.matrix.to(bev.device)
-            seen[sample] |= cells_in_view(self.grid, matrix, geometry.size, self._depth_range())
+            seen[sample] |= cells_in_view(self.grid, matrix, geometry.shows, self._depth_range())
         rows = torch.tensor(with_view, device=bev.device)
         return bev.to(refined.dtype).index_copy(0, rows, refined), seen
 
