@@ -2,4 +2,13 @@
 # checkpoint loads unchanged.
 _base_ = ["../_base_/votenet_sunrgbd.py"]
 
-model = dict(data_preprocessor=dict(type="Det3DDataPreprocessor"))
+train_pipeline = _base_.train_pipeline
+train_pipeline = [train_pipeline[0], train_pipeline[2], *train_pipeline[4:]]  # without the image
+train_pipeline[-1]["keys"] = ["points", "gt_bboxes_3d", "gt_labels_3d"]
+test_pipeline = _base_.test_pipeline
+test_pipeline = [test_pipeline[0], *test_pipeline[2:]]
+test_pipeline[1].transforms = test_pipeline[1].transforms[1:]
+test_pipeline[-1]["keys"] = ["points"]
+train_dataloader = dict(dataset=dict(dataset=dict(pipeline=train_pipeline)))
+val_dataloader = dict(dataset=dict(pipeline=test_pipeline))
+test_dataloader = dict(dataset=dict(pipeline=test_pipeline))

@@ -13,6 +13,7 @@ from gemini_det3d.visualization.image_grid import draw_image_grid
 from gemini_det3d.visualization.labeled_boxes import LabeledBoxes
 from gemini_det3d.visualization.palette import class_color
 from gemini_det3d.visualization.panel import draw_detection_panel, draw_surround_panel
+from gemini_det3d.visualization.rooms import draw_room_panel
 from gemini_det3d.visualization.segmentation import class_palette, color_labels, draw_label_panel
 
 __all__ = [
