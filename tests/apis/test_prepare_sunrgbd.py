@@ -154,6 +154,15 @@ def test_prepare_without_data_says_what_it_wants(tmp_path, capsys):
     )
 
 
+def structs(rows):
+    """MATLAB's struct array."""
+    rows = list(rows)
+    array = np.empty((1, len(rows)), dtype=[(key, object) for key in (rows or [{"a": 0}])[0]])
+    for index, row in enumerate(rows):
+        array[0, index] = tuple(row.values())
+    return array
+
+
 def write_official(folder, as_zip, with_2d=True):
     """The same rooms as the official download stores them; frames 1 to 3 train, 4 and 5 test."""
     files, entries, flat = {}, [], []
@@ -179,7 +188,7 @@ def write_official(folder, as_zip, with_2d=True):
                 depthpath=f"/n/fs/sun3d/data/{sequence}/depth_bfx/{index}.png",
                 Rtilt=frame.calibration.tilt,
                 K=frame.calibration.intrinsics,
-                groundtruth3DBB=[
+                groundtruth3DBB=structs(
                     dict(
                         centroid=box[None, :3],
                         coeffs=box[None, [4, 3, 5]] / 2,
@@ -187,15 +196,17 @@ def write_official(folder, as_zip, with_2d=True):
                         classname=name,
                     )
                     for name, box in zip(boxes.names.tolist(), boxes.boxes)
-                ],
+                ),
             )
         )
         rows = np.column_stack([boxes.bbox[:, :2], boxes.bbox[:, 2:] - boxes.bbox[:, :2]])
-        flat.append(dict(groundtruth2DBB=[dict(gtBb2D=r[None], classname="x") for r in rows]))
+        flat.append(
+            dict(groundtruth2DBB=structs(dict(gtBb2D=r[None], classname="x") for r in rows))
+        )
     folder.mkdir(parents=True, exist_ok=True)
-    savemat(folder / "SUNRGBDMeta3DBB_v2.mat", {"SUNRGBDMeta": entries})
+    savemat(folder / "SUNRGBDMeta3DBB_v2.mat", {"SUNRGBDMeta": structs(entries)})
     if with_2d:
-        savemat(folder / "SUNRGBDMeta2DBB_v2.mat", {"SUNRGBDMeta2DBB": flat})
+        savemat(folder / "SUNRGBDMeta2DBB_v2.mat", {"SUNRGBDMeta2DBB": structs(flat)})
     cells = lambda numbers: np.array(  # noqa: E731
         [f"/n/fs/sun3d/data/SUNRGBD/kv2/room{n}" for n in numbers], dtype=object
     )
