@@ -19,8 +19,8 @@ from typing import Any
 from gemini_det3d.apis.config import ConfigError, find_config
 
 CONFIGS = {
-    "points": "votenet_1xb8-28e_rooms-6class",
-    "points + image": "votenet_gemini-point_r18_1xb8-28e_rooms-6class",
+    "points": "votenet_1xb4-30e_rooms-6class",
+    "points + image": "votenet_gemini-point_r18_1xb4-30e_rooms-6class",
 }
 FUSED = "points + image"
 CLASSES = ("bed", "chair", "table", "desk", "dresser", "night_stand")

@@ -32,7 +32,7 @@ test_pipeline = _base_.test_pipeline
 test_pipeline[2].img_scale = image_scale
 test_pipeline[2].transforms[-1].num_points = num_points
 train_dataloader = dict(
-    batch_size=8,
+    batch_size=4,
     num_workers=1,
     persistent_workers=True,
     dataset=dict(
@@ -45,8 +45,8 @@ val_dataloader = dict(
 test_dataloader = val_dataloader
 
 # schedule: one rise and one fall of the learning rate over the whole run; tested at the end
-max_epochs = 28
-optim_wrapper = dict(optimizer=dict(lr=0.006))
+max_epochs = 30
+optim_wrapper = dict(optimizer=dict(lr=0.004))
 param_scheduler = [
     dict(
         type="LinearLR", start_factor=0.1, begin=0, end=1, by_epoch=True, convert_to_iter_based=True
@@ -56,11 +56,11 @@ param_scheduler = [
         begin=1,
         end=max_epochs,
         T_max=max_epochs - 1,
-        eta_min=6e-5,
+        eta_min=4e-5,
         by_epoch=True,
         convert_to_iter_based=True,
     ),
 ]
 train_cfg = dict(max_epochs=max_epochs, val_interval=max_epochs)
-auto_scale_lr = dict(base_batch_size=8)
-default_hooks = dict(logger=dict(interval=5))
+auto_scale_lr = dict(base_batch_size=4)
+default_hooks = dict(logger=dict(interval=10))
