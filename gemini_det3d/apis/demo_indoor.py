@@ -27,6 +27,7 @@ CLASSES = ("bed", "chair", "table", "desk", "dresser", "night_stand")
 NUM_PICTURES = 4
 SHOWN = 0.3  # detections below this score are evaluated, but not drawn
 RANGE_M = (0.0, -3.2, 6.4, 3.2)  # what the pictures show from above: front, left
+_FREEZE_AT = 5 / 6  # share of the epochs after which statistics are frozen, as in the configs
 EPILOG = """\
 Writes summary.json (metrics, seconds, versions, seed), table.md, pictures and the detections as
 text files into --work-dir."""
@@ -109,6 +110,7 @@ def write_configs(args: argparse.Namespace, work_dir: Path) -> dict[str, Path]:
             config = Config.fromfile(paths[name])
             config.train_cfg.max_epochs = args.epochs
             config.param_scheduler[-1].update(end=args.epochs, T_max=max(1, args.epochs - 1))
+            config.custom_hooks[0].begin = int(args.epochs * _FREEZE_AT)
             config.dump(paths[name])
     return paths
 
