@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import io
+import pickle
 import shutil
 import zipfile
 
 import numpy as np
 import pytest
 from PIL import Image
+from programs import run_python
 from scipy.io import savemat
 
+from gemini_det3d.apis.config import mmdet3d_mim
 from gemini_det3d.apis.prepare_sunrgbd import RoomOptions, prepare_sunrgbd
 from gemini_det3d.cli import main
 from gemini_det3d.datasets.synthetic import RoomWorld, make_room_frame, make_rooms
@@ -50,10 +53,6 @@ def test_prepare_writes_infos_and_points(root):
 
 
 def test_prepare_gives_the_infos_of_mmdet3d_own_converter(root):
-    import pickle
-
-    from gemini_det3d.apis.config import mmdet3d_mim
-
     script = (
         "import sys, os, time; time.sleep = lambda s: None\n"
         f"sys.path.insert(0, {str(mmdet3d_mim())!r})\n"
@@ -62,8 +61,6 @@ def test_prepare_gives_the_infos_of_mmdet3d_own_converter(root):
         "create_indoor_info_file('.', 'sunrgbd', workers=1)\n"
         "update_pkl_infos('sunrgbd', out_dir='.', pkl_path='./sunrgbd_infos_train.pkl')\n"
     )
-    from tests.programs import run_python
-
     prepare_sunrgbd(RoomOptions(root))
     ours = pickle.loads((root / "sunrgbd_infos_train.pkl").read_bytes())
     run_python("-c", script, cwd=root)
