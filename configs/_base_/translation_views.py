@@ -37,7 +37,7 @@ val_dataloader = dict(
 test_dataloader = val_dataloader
 
 # schedule: one rise and one fall of the learning rate; tested at the end
-max_epochs = 10
+max_epochs = 8
 optim_wrapper = dict(
     modules=dict(
         generator=dict(optimizer=dict(lr=1e-3)), discriminator=dict(optimizer=dict(lr=2e-4))

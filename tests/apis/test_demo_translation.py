@@ -1,0 +1,104 @@
+"""The translation demo's own parts; its steps are tested where they live."""
+
+from __future__ import annotations
+
+import argparse
+import json
+
+import pytest
+from mmengine.config import Config
+
+from gemini_det3d.apis import demo_translation
+from gemini_det3d.apis.config import ConfigError
+from gemini_det3d.apis.translation_demo import report, runs
+
+
+@pytest.fixture
+def args(tmp_path):
+    parser = argparse.ArgumentParser()
+    demo_translation.add_arguments(parser)
+    return parser.parse_args(["--data", str(tmp_path / "views"), "--seed", "5"])
+
+
+def test_a_task_is_trained_with_each_operator_and_on_each_source_alone(args, tmp_path):
+    found = demo_translation.runs_of(args, tmp_path, "rgb-edge2depth")
+    assert [run.name for run in found] == [*runs.OPERATORS, "only-rgb", "only-edge_occlusion"]
+    configs = [Config.fromfile(run.config) for run in found]
+    assert [c.model.generator.num_sources for c in configs] == [2, 2, 2, 1, 1]
+    assert [c.model.generator.operator.type for c in configs[:3]] == list(runs.OPERATORS)
+    for config, run in zip(configs, found):
+        for loader in (config.train_dataloader, config.val_dataloader, config.test_dataloader):
+            assert tuple(loader.dataset.sources) == run.sources
+            assert loader.dataset.target == "depth_euclidean"
+            assert loader.dataset.data_root == f"{(tmp_path / 'views').as_posix()}/"
+        assert config.randomness.seed == 5
+
+
+def test_all_runs_of_a_task_are_trained_alike_but_for_what_is_compared(args, tmp_path):
+    found = demo_translation.runs_of(args, tmp_path, "shade-texture2rgb")
+    configs = [Config.fromfile(run.config) for run in found]
+    for config in configs[1:]:
+        assert config.train_cfg == configs[0].train_cfg
+        assert config.optim_wrapper == configs[0].optim_wrapper
+        assert config.model.generator.dims == configs[0].model.generator.dims
+
+
+def test_a_folder_of_other_options_is_refused(args, tmp_path):
+    demo_translation.runs_of(args, tmp_path, "rgb-edge2depth")
+    args.seed = 6
+    with pytest.raises(ConfigError, match="other options"):
+        demo_translation.runs_of(args, tmp_path, "rgb-edge2depth")
+
+
+def finished(args, tmp_path, values):
+    found = demo_translation.runs_of(args, tmp_path, "rgb-edge2depth")
+    return found, {run.folder.name: dict(MAE=v, MSE=v * v, **{"KID_filter-bank": v / 100})
+                   for run, v in zip(found, values)}  # fmt: skip
+
+
+def test_table_has_a_row_per_training_and_says_what_kid_is_of(args, tmp_path):
+    text = report.table(*finished(args, tmp_path, [0.1, 0.2, 0.3, 0.4, 0.5]))
+    rows = text.splitlines()[2:7]
+    assert rows[0] == "| RGB + Edge -> Depth | rgb + edge | Gemini | 0.1000 | 0.0100 | 0.100 |"
+    assert rows[4] == "| RGB + Edge -> Depth | edge | none | 0.5000 | 0.2500 | 0.500 |"
+    assert "filter-bank" in text
+
+
+def test_metrics_are_those_of_the_last_validation(tmp_path):
+    for name, lines in (
+        ("20260101_000000", [{"loss": 1.0}, {"translation/MAE": 0.5, "step": 1}]),
+        ("20260102_000000", [{"translation/MAE": 0.4}, {"translation/MAE": 0.3}, {"loss": 2}]),
+        ("20260103_000000", [{"loss": 1.0}]),
+    ):
+        folder = tmp_path / name / "vis_data"
+        folder.mkdir(parents=True)
+        (folder / "scalars.json").write_text("".join(json.dumps(line) + "\n" for line in lines))
+    assert runs._last_metrics(tmp_path) == {"MAE": 0.3}
+
+
+def test_training_without_a_validation_is_an_error(tmp_path):
+    with pytest.raises(ConfigError, match="without a validation"):
+        runs._last_metrics(tmp_path)
+
+
+def test_a_finished_training_is_left_alone(args, tmp_path, monkeypatch):
+    found, _ = finished(args, tmp_path, [0.1] * 5)
+    monkeypatch.setattr(runs, "_follow", lambda *a: pytest.fail("trained again"))
+    for run in found:
+        (run.folder / "metrics.json").write_text('{"MAE": 0.25}')
+    metrics = demo_translation.train_all(found, jobs=2)
+    assert metrics == {run.folder.name: {"MAE": 0.25} for run in found}
+
+
+def test_a_training_that_fails_is_one_line_with_its_log(args, tmp_path, monkeypatch):
+    found, _ = finished(args, tmp_path, [0.1] * 5)
+    script = tmp_path / "train.py"
+    script.write_text("raise SystemExit('no such data')\n")
+    monkeypatch.setattr(runs, "script", lambda name: script)
+    with pytest.raises(ConfigError, match=r"train\.py failed: no such data .*train\.log"):
+        demo_translation.train_all(found[:1], jobs=1)
+
+
+def test_summary_can_be_read_back(args):
+    text = json.dumps(report.summarise(args, {"a": {"MAE": 1.0}}, {"training": 2.0}))
+    assert json.loads(text)["views"] == {"train": args.train, "val": args.val}
