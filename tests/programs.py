@@ -16,7 +16,7 @@ def run_python(*command: object, cwd: Path, **environment: str) -> str:
         cwd=cwd,
         capture_output=True,
         text=True,
-        timeout=1800,
+        timeout=3600,
         env={**os.environ, **quiet, **environment},
     )
     output = done.stdout + done.stderr
