@@ -187,6 +187,14 @@ def test_multiply_adds_are_14_c_squared_per_pair(make, is_paired):
     assert counted == (16 if is_paired else 14) * dim**2 * tokens
 
 
+@pytest.mark.parametrize("num_tokens", [17, 101, 997, 2003])
+def test_default_form_needs_no_more_multiply_adds(make, num_tokens):
+    operator = GeminiFusion(64)
+    streams = [make(num_tokens, 64, dtype=torch.float32) for _ in range(2)]
+    with torch.no_grad():
+        assert count_multiply_adds(lambda: operator(*streams)) <= 14 * 64**2 * num_tokens
+
+
 @pytest.mark.parametrize("with_parameters", [True, False])
 @pytest.mark.parametrize("with_tape", [True, False])
 @pytest.mark.parametrize("is_paired", [True, False])
@@ -231,9 +239,10 @@ def test_backward_keeps_a_fraction_of_what_the_plain_form_keeps(make, with_recom
     assert count_saved_bytes(fast, streams) <= share * count_saved_bytes(plain, streams)
 
 
-@pytest.mark.parametrize("num_tokens", [33, 700, 4999])
-def test_permuting_tokens_permutes_outputs_bitwise(make, num_tokens):
-    operator = GeminiFusion(64, backend="blockwise", block_tokens=1024)
+@pytest.mark.parametrize("backend", ["auto", "compact", "blockwise"])
+@pytest.mark.parametrize("num_tokens", [2, 7, 13, 33, 257, 700, 4999])
+def test_permuting_tokens_permutes_outputs_bitwise(make, num_tokens, backend):
+    operator = GeminiFusion(64, backend=backend)
     first, second = (make(num_tokens, 64, dtype=torch.float32) for _ in range(2))
     before = operator(first, second)
     order = torch.randperm(num_tokens, generator=torch.Generator().manual_seed(1))
