@@ -96,10 +96,11 @@ model = dict(
         ),
         diff_rad_by_sin=True,
         bbox_coder=dict(type="DeltaXYZWLHRBBoxCoder"),
+        # gamma 2 and alpha 0.25 all but silence three classes at a third each, where they start
         loss_cls=dict(
-            type="mmdet.FocalLoss", use_sigmoid=True, gamma=2.0, alpha=0.25, loss_weight=1.0
+            type="mmdet.FocalLoss", use_sigmoid=True, gamma=1.0, alpha=0.5, loss_weight=2.0
         ),
-        loss_bbox=dict(type="mmdet.SmoothL1Loss", beta=1.0 / 9.0, loss_weight=2.0),
+        loss_bbox=dict(type="mmdet.SmoothL1Loss", beta=1.0 / 9.0, loss_weight=1.0),
         loss_dir=dict(type="mmdet.CrossEntropyLoss", use_sigmoid=False, loss_weight=0.2),
     ),
     train_cfg=dict(

@@ -6,6 +6,7 @@ python -m gemini_det3d.apis.comparison.measure CONFIG OUT.json [--cfg-options KE
 from __future__ import annotations
 
 import argparse
+import copy
 import json
 import statistics
 import time
@@ -69,7 +70,8 @@ def measure(config: Any) -> dict[str, float | None]:
 
 def _train_step(model: Any, batch: dict) -> None:
     model.train()
-    data = model.data_preprocessor(batch, training=True)
+    # heads of mmdet3d replace the truth's boxes by tensors, so each step gets its own
+    data = model.data_preprocessor(copy.deepcopy(batch), training=True)
     loss, _ = model.parse_losses(model(**data, mode="loss"))
     loss.backward()
     model.zero_grad(set_to_none=True)
