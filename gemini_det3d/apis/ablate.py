@@ -137,8 +137,6 @@ class _Bench:
         from mmengine.evaluator import Evaluator
         from mmengine.registry import init_default_scope
 
-        import gemini_det3d.plugin  # noqa: F401
-
         init_default_scope(config.get("default_scope", "mmdet3d"))
         self.model: nn.Module = MODELS.build(config.model)
         load_parameters(self.model, load_checkpoint_safely(checkpoint), checkpoint)
