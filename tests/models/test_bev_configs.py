@@ -60,3 +60,14 @@ def test_both_maps_of_the_config_cover_the_same_ground(detector):
     low, high = np.split(np.array(layer.point_cloud_range), 2)
     assert np.allclose(low[:2], grid.point_cloud_range[:2])
     assert np.allclose(high[:2], grid.point_cloud_range[3:5])
+
+
+def test_frame_without_lidar_is_left_out_of_its_map_whatever_the_voxels(detector):
+    name, model = detector
+    _, points, voxels, _ = inputs(model, 6 if "nus" in name else 1)
+    two = model.data_preprocessor.voxelize([points[0].flip(0)[:200], points[0]], None)
+    with torch.no_grad():
+        alone = model.lidar_map(voxels, torch.tensor([True]))
+        both = model.lidar_map(two, torch.tensor([False, True]))
+    assert not both[0].any()
+    torch.testing.assert_close(both[1], alone[0], rtol=1e-4, atol=1e-5)
