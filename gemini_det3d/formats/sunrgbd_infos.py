@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import pickle
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -153,10 +153,13 @@ class SunInfos:
             if label in self._names:
                 names.append(self._names[label])
                 boxes.append(box)
-        return RoomObjects(names, np.array(boxes, dtype=np.float64).reshape(-1, 7))
+        values = np.array(boxes, dtype=np.float64).reshape(-1, 7)
+        return RoomObjects(np.array(names, dtype=np.str_), values)
 
 
-def _instances(objects: RoomObjects):
+def _instances(objects: RoomObjects) -> Iterator[dict]:
+    if objects.bbox is None:
+        raise ValueError("info files hold 2D boxes, and these objects have none")
     for index, name in enumerate(objects.names.tolist()):
         if name not in SUNRGBD_CLASSES:
             continue

@@ -74,8 +74,12 @@ class RoomObjects:
         Args:
             index: Boolean mask or indices.
         """
-        rows = (self.names, self.boxes, self.scores, self.bbox)
-        return RoomObjects(*(None if value is None else value[index] for value in rows))
+        return RoomObjects(
+            self.names[index],
+            self.boxes[index],
+            None if self.scores is None else self.scores[index],
+            None if self.bbox is None else self.bbox[index],
+        )
 
     @property
     def bottom_boxes(self) -> np.ndarray:
@@ -157,7 +161,7 @@ def write_results(path: str | os.PathLike, objects: RoomObjects) -> None:
     _write_rows(path, objects.names, np.column_stack([objects.boxes, scores]))
 
 
-def _read_rows(path: str | os.PathLike, columns: int) -> tuple[list[str], np.ndarray]:
+def _read_rows(path: str | os.PathLike, columns: int) -> tuple[np.ndarray, np.ndarray]:
     names, rows = [], []
     for number, line in read_lines(path):
         words = line.split()
@@ -165,7 +169,7 @@ def _read_rows(path: str | os.PathLike, columns: int) -> tuple[list[str], np.nda
             raise FormatError(path, f"line {number}: {len(words)} columns, expected {columns}")
         names.append(words[0])
         rows.append(parse_numbers(path, words[1:], f"line {number}"))
-    return names, np.array(rows).reshape(-1, columns - 1)
+    return np.array(names, dtype=np.str_), np.array(rows).reshape(-1, columns - 1)
 
 
 def _write_rows(path: str | os.PathLike, names: np.ndarray, numbers: np.ndarray) -> None:

@@ -258,7 +258,7 @@ def _objects(path: Path, entry: Any, place: str, entry_2d: Any) -> RoomObjects:
             rows = [_numbers(path, b, "gtBb2D", place, (4,)) for b in flat]
             corner = np.array(rows).reshape(-1, 4)
             bbox = np.column_stack([corner[:, :2], corner[:, :2] + corner[:, 2:]])
-    return RoomObjects(names, np.array(boxes).reshape(-1, 7), bbox=bbox)
+    return RoomObjects(np.array(names, dtype=np.str_), np.array(boxes).reshape(-1, 7), bbox=bbox)
 
 
 def _or_fault(read: Any, *arguments: Any) -> Any:

@@ -9,8 +9,6 @@ Shapes: B frames, N points, M centres, K members of a ball, C channels. Indices 
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
 import numpy as np
 import torch
 from torch import Tensor
@@ -230,5 +228,5 @@ def _arrays(points: Tensor) -> np.ndarray:
     return _array(points, np.float32)
 
 
-def _array(points: Tensor, dtype: Callable) -> np.ndarray:
+def _array(points: Tensor, dtype: type[np.floating]) -> np.ndarray:
     return np.ascontiguousarray(points.detach().numpy(), dtype=dtype)
