@@ -41,7 +41,7 @@ setup(
     include_package_data=False,
     cmdclass={"build_py": BuildWithConfigs},
     # mmcv, mmdet, mmdet3d, mmengine and spconv are the host's: `gemini-det3d doctor` checks them.
-    install_requires=["torch>=2.1", "numpy<2", "matplotlib", "tqdm"],
+    install_requires=["torch>=2.1", "numpy<2", "matplotlib", "tqdm", "safetensors"],
     extras_require={
         "mmdet3d": ["mmengine>=0.10.7", "mmcv==2.1.0", "mmdet==3.3.0", "mmdet3d==1.4.0"],
         "spconv": ["spconv==2.3.8"],

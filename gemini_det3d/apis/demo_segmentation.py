@@ -14,7 +14,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from gemini_det3d.apis.config import find_config
+from gemini_det3d.apis.config import ConfigError, find_config
 
 CONFIG = "segformer_gemini-pixel_mit-toy_1xb4-8e_scenes-25class"
 ALL = ("rgb", "depth", "event", "lidar")
@@ -83,7 +83,9 @@ def write_configs(args: argparse.Namespace, work_dir: Path) -> dict[str, Path]:
     base = with_data_root(base, f"{args.data.resolve().as_posix()}/")
     base.randomness = {"seed": args.seed}
     base.train_cfg.val_interval = 10**6  # tested afterwards
-    if args.epochs:
+    if args.epochs is not None:
+        if args.epochs < 2:
+            raise ConfigError(f"--epochs {args.epochs}: must be 2 or more, one of them to rise")
         base.train_cfg.max_epochs = args.epochs
         base.param_scheduler[-1].update(end=args.epochs, T_max=args.epochs - 1)
     paths = {}

@@ -1,0 +1,73 @@
+from __future__ import annotations
+
+import pytest
+from mmdet3d.registry import MODELS
+from mmengine.config import Config
+from mmengine.registry import init_default_scope
+
+import gemini_det3d.plugin  # noqa: F401
+from gemini_det3d.apis.config import ConfigError, find_config
+from gemini_det3d.apis.demo_segmentation import CONFIG, VARIANTS
+from gemini_det3d.apis.seg_config import with_data_root, with_modalities, with_training_step
+from gemini_det3d.apis.sensor_failures import (
+    evaluate_failures,
+    failure_cases,
+    failure_table,
+    summarise_failures,
+)
+from gemini_det3d.datasets.synthetic.generate_seg import make_seg_scenes
+from gemini_det3d.datasets.synthetic.presets import KittiWorld
+from gemini_det3d.datasets.synthetic.seg_frames import SegWorld
+
+
+@pytest.fixture
+def config():
+    return Config.fromfile(find_config(CONFIG))
+
+
+@pytest.mark.parametrize("count", [1, 2, 3, 4])
+def test_protocol_has_every_subset_once(count):
+    names = ["rgb", "depth", "event", "lidar"][:count]
+    groups = [case.group for case in failure_cases(names)]
+    assert groups.count("EMM") == 2**count - 2
+    assert [groups.count(name) for name in ("clean", "RMM", "NM")] == [1, int(count > 1), 3]
+    missing = [tuple(case.step["missing"]) for case in failure_cases(names) if case.group == "EMM"]
+    assert len(set(missing)) == len(missing)
+
+
+def test_model_is_tested_under_every_case(config, tmp_path):
+    rig = KittiWorld(image_width=64, image_height=32, supersample=1)
+    make_seg_scenes(tmp_path, 1, 3, 0, "deliver", SegWorld(rig))
+    config = with_modalities(with_data_root(config, f"{tmp_path}/"), ["rgb", "depth"])
+    config.test_dataloader.update(num_workers=0, persistent_workers=False)
+    init_default_scope("mmdet3d")
+    model = MODELS.build(config.model)
+    cases = failure_cases(config.model.modalities)
+    found = evaluate_failures(model, config, cases)
+    without_depth = found["without depth"]
+    assert without_depth["ensemble"].mean_iou == without_depth["rgb"].mean_iou
+    assert found["all sensors"]["rgb"].mean_iou != without_depth["rgb"].mean_iou
+    table = failure_table({"a": found}, cases)
+    assert table.count("\n") == 1 + len(cases) + 4
+    summary = summarise_failures(found, cases)
+    assert summary["EMM"] == pytest.approx(
+        (found["without rgb"]["ensemble"].mean_iou + without_depth["ensemble"].mean_iou) / 2
+    )
+    assert {"NM low", "NM mid", "NM high"} <= set(summary)
+
+
+def test_variants_change_model_and_data_alike(config):
+    for modalities, _ in VARIANTS.values():
+        changed = with_modalities(config, modalities)
+        assert list(changed.model.data_preprocessor.modalities) == list(modalities)
+        assert changed.train_dataloader.dataset.modalities == list(modalities)
+    assert len(config.model.modalities) == 4
+    with pytest.raises(ConfigError, match="sonar"):
+        with_modalities(config, ["sonar"])
+
+
+def test_training_step_comes_before_packing(config):
+    changed = with_training_step(config, dict(type="SegModalityDropout"))
+    steps = [step["type"] for step in changed.train_dataloader.dataset.pipeline]
+    assert steps[-2:] == ["SegModalityDropout", "PackSegInputs"]
+    assert "SegModalityDropout" not in str(config.train_dataloader)
