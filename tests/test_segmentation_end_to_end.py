@@ -6,7 +6,6 @@ import json
 from pathlib import Path
 
 import pytest
-
 from programs import run_python
 
 ROOT = Path(__file__).resolve().parent.parent

@@ -75,7 +75,7 @@ def build_encoders(arch: str, device: str = "cpu", is_training: bool = False) ->
 
     import torch
 
-    import gemini_det3d.plugin  # noqa: F401
+    import gemini_det3d.models  # noqa: F401
     from gemini_det3d.models.backbones import GeminiMiT
 
     torch.manual_seed(0)

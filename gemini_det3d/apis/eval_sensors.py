@@ -69,7 +69,6 @@ def load_segmentor(config, checkpoint: Path):
     from mmdet3d.registry import MODELS
     from mmengine.registry import init_default_scope
 
-    import gemini_det3d.plugin  # noqa: F401
     from gemini_det3d.apis.checkpoint import load_checkpoint_safely, load_parameters
 
     init_default_scope("mmdet3d")

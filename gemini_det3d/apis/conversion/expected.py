@@ -30,7 +30,7 @@ def expected_shapes(state: Mapping[str, Tensor], layout: str) -> dict[str, torch
         return config_shapes(DETECTOR_CONFIG)
     from mmdet3d.registry import MODELS
 
-    import gemini_det3d.plugin  # noqa: F401
+    import gemini_det3d.models  # noqa: F401
 
     is_whole = any(name.startswith("backbone.") for name in state)
     start = "backbone." if is_whole else ""
@@ -64,7 +64,7 @@ def config_shapes(config: str) -> dict[str, torch.Size]:
     from mmengine.config import Config
     from mmengine.registry import init_default_scope
 
-    import gemini_det3d.plugin  # noqa: F401
+    import gemini_det3d.models  # noqa: F401
 
     loaded = Config.fromfile(find_config(config))
     init_default_scope("mmdet3d")
