@@ -45,6 +45,6 @@ def run(args: argparse.Namespace) -> int:
             raise ValueError(f"--workers {workers} must be 1 or more")
     except ValueError as error:
         raise ConfigError(str(error)) from None
-    made, kept = make_taskonomy_views(args.out, views, workers)
-    print(f"{args.out}: {made} views made, {kept} were there already")
+    made = make_taskonomy_views(args.out, views, workers)
+    print(f"{made.folder}: {made.num_made} views made, {made.num_kept} were there already")
     return 0

@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import json
-import multiprocessing
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
 import numpy as np
-from tqdm import tqdm
 
+from gemini_det3d.datasets.synthetic.resumable import Made, record_parameters, run_jobs
+from gemini_det3d.datasets.synthetic.rooms import sample_room
 from gemini_det3d.datasets.synthetic.scene import Scene
 from gemini_det3d.datasets.synthetic.street import sample_street
 from gemini_det3d.datasets.synthetic.views import (
@@ -19,15 +18,29 @@ from gemini_det3d.datasets.synthetic.views import (
     render_view,
     sample_camera,
 )
-from gemini_det3d.formats import FormatError
 from gemini_det3d.formats.taskonomy import domain_path, write_png
 
-WORLDS: dict[str, Callable[[np.random.Generator], Scene]] = {"street": sample_street}
-"""What can be seen: each draws a scene around the world's origin, x to the front."""
 _SPLITS = ("train", "val")
-_RECORD = "views.json"
 # Raised when the same parameters give other files than before.
 _VERSION = 1
+
+
+@dataclass(frozen=True)
+class World:
+    """What is seen.
+
+    Attributes:
+        sample: Draws a scene around the world's origin, where the camera stands.
+        facing_deg: Where its front is, from +x towards +y.
+        down_deg: How far cameras look down on average.
+    """
+
+    sample: Callable[[np.random.Generator], Scene]
+    facing_deg: float = 0.0
+    down_deg: float = 0.0
+
+
+WORLDS = {"street": World(sample_street), "room": World(sample_room, 90.0, 14.0)}
 
 
 @dataclass(frozen=True)
@@ -59,7 +72,31 @@ class ViewSet:
             raise ValueError(f"no world {self.world!r}; there are {', '.join(WORLDS)}")
 
 
-def make_taskonomy_views(out: str | Path, views: ViewSet, workers: int = 1) -> tuple[int, int]:
+@dataclass(frozen=True)
+class SceneJob:
+    """One scene and its views; made anew in every process.
+
+    Attributes:
+        folder: Root of the data set.
+        views: The set that it belongs to.
+        split: ``train`` or ``val``.
+        index: Number of the scene in its split.
+        stems: Of its views.
+    """
+
+    folder: Path
+    views: ViewSet
+    split: str
+    index: int
+    stems: tuple[str, ...]
+
+    def is_finished(self) -> bool:
+        """Whether all files are there."""
+        return all(domain_path(self.folder, stem, domain).is_file()
+                   for stem in self.stems for domain in VIEW_DOMAINS)  # fmt: skip
+
+
+def make_taskonomy_views(out: str | Path, views: ViewSet, workers: int = 1) -> Made:
     """Write views in Taskonomy's layout, with ``train.txt`` and ``val.txt``.
 
     The files are the same, byte for byte, for any number of workers. Scenes that a former run
@@ -71,83 +108,42 @@ def make_taskonomy_views(out: str | Path, views: ViewSet, workers: int = 1) -> t
         workers: Processes.
 
     Returns:
-        Views written, and views that were there already.
+        What was done, in views.
 
     Raises:
         ValueError: ``workers`` is below 1.
-        FormatError: ``out`` holds views made with other parameters.
+        FormatError: ``out`` holds views made with other parameters; the message names them.
     """
     if workers < 1:
         raise ValueError(f"workers={workers} must be 1 or more")
     folder = Path(out)
-    _record(folder, {"version": _VERSION, **asdict(views)})
+    record_parameters(folder, {"version": _VERSION, **asdict(views)}, holds="rgb")
     jobs = [job for split in _SPLITS for job in _jobs(folder, views, split)]
-    todo = [job for job in jobs if not all(path.is_file() for path in _paths(job))]
-    with tqdm(total=sum(_count(job) for job in todo), desc="making views", unit="view") as bar:
-        for job in _finished(todo, workers):
-            bar.update(_count(job))
+    open_jobs = [job for job in jobs if not job.is_finished()]
+    run_jobs(open_jobs, _make, workers, "making views")
     for split in _SPLITS:
-        stems = [stem for job in jobs if job[2] == split for stem in _stems(job)]
+        stems = [stem for job in jobs if job.split == split for stem in job.stems]
         (folder / f"{split}.txt").write_text("".join(f"{s}\n" for s in stems), encoding="utf-8")
-    made = sum(_count(job) for job in todo)
-    return made, views.num_train + views.num_val - made
+    made = sum(len(job.stems) for job in open_jobs)
+    return Made(folder, num_made=made, num_kept=views.num_train + views.num_val - made)
 
 
-_Job = tuple[Path, ViewSet, str, int]
+def _jobs(folder: Path, views: ViewSet, split: str) -> list[SceneJob]:
+    """Scenes of the two splits are numbered through, so no stem stands for two views."""
+    per = views.views_per_scene
+    scenes_of_train = -(-views.num_train // per)
+    first, count = (0, views.num_train) if split == "train" else (scenes_of_train, views.num_val)
+    stems = [f"point_{first + view // per}_view_{view % per}" for view in range(count)]
+    return [SceneJob(folder, views, split, start // per, tuple(stems[start : start + per]))
+            for start in range(0, count, per)]  # fmt: skip
 
 
-def _jobs(folder: Path, views: ViewSet, split: str) -> list[_Job]:
-    """One per scene."""
-    count = views.num_train if split == "train" else views.num_val
-    return [(folder, views, split, scene) for scene in range(-(-count // views.views_per_scene))]
-
-
-def _stems(job: _Job) -> list[str]:
-    _, views, split, scene = job
-    per, count = views.views_per_scene, views.num_train if split == "train" else views.num_val
-    # Scenes of the two splits are numbered through, so no stem stands for two views.
-    first = 0 if split == "train" else -(-views.num_train // per)
-    return [f"point_{first + scene}_view_{v}" for v in range(min(per, count - scene * per))]
-
-
-def _count(job: _Job) -> int:
-    return len(_stems(job))
-
-
-def _paths(job: _Job) -> list[Path]:
-    return [domain_path(job[0], stem, domain) for stem in _stems(job) for domain in VIEW_DOMAINS]
-
-
-def _make(job: _Job) -> _Job:
-    folder, views, split, number = job
-    sequence = np.random.SeedSequence([views.seed, _SPLITS.index(split), number])
+def _make(job: SceneJob) -> None:
+    views, world = job.views, WORLDS[job.views.world]
+    sequence = np.random.SeedSequence([views.seed, _SPLITS.index(job.split), job.index])
     scene_rng, *view_rngs = map(np.random.default_rng, sequence.spawn(1 + views.views_per_scene))
-    scene = WORLDS[views.world](scene_rng)
-    for stem, rng in zip(_stems(job), view_rngs):
-        images = render_view(scene, sample_camera(rng, views.viewpoint), rng)
-        for domain, image in images.items():
-            write_png(domain_path(folder, stem, domain), image)
-    return job
-
-
-def _finished(jobs: list[_Job], workers: int):
-    """Make, in this process or several; each job as it is done."""
-    if workers == 1 or len(jobs) < 2:
-        yield from map(_make, jobs)
-        return
-    yield _make(jobs[0])  # fills the cache of compiled kernels before the others start
-    with multiprocessing.get_context("spawn").Pool(min(workers, len(jobs) - 1)) as pool:
-        yield from pool.imap_unordered(_make, jobs[1:], chunksize=4)
-
-
-def _record(folder: Path, parameters: dict) -> None:
-    """Write down what decides the files, or compare with what a former run wrote down."""
-    path = folder / _RECORD
-    text = json.dumps(parameters, indent=1) + "\n"
-    if not path.exists():
-        if (folder / "rgb").exists():
-            raise FormatError(folder, f"holds a folder rgb but no {_RECORD}; not overwritten")
-        folder.mkdir(parents=True, exist_ok=True)
-        path.write_text(text, encoding="utf-8")
-    elif path.read_text(encoding="utf-8") != text:
-        raise FormatError(path, "was made with other parameters; use another folder")
+    scene = world.sample(scene_rng)
+    for stem, rng in zip(job.stems, view_rngs):
+        camera = sample_camera(rng, views.viewpoint, world.facing_deg, world.down_deg)
+        for domain, image in render_view(scene, camera, rng).items():
+            write_png(domain_path(job.folder, stem, domain), image)

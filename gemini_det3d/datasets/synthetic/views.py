@@ -25,7 +25,7 @@ _STRONGEST_STEP = 0.25
 
 @dataclass(frozen=True)
 class Viewpoint:
-    """Where the camera stands and looks: a person's view along the street.
+    """Where the camera stands and looks: a person's view.
 
     Attributes:
         size_px: Pixels of both sides.
@@ -52,18 +52,22 @@ class Viewpoint:
                              f"{self.field_deg} 5 to 150")  # fmt: skip
 
 
-def sample_camera(rng: np.random.Generator, view: Viewpoint) -> Camera:
+def sample_camera(
+    rng: np.random.Generator, view: Viewpoint, facing_deg: float = 0.0, down_deg: float = 0.0
+) -> Camera:
     """Draw a camera over the world's origin.
 
     Args:
         rng: Decides height and directions.
         view: What to draw from.
+        facing_deg: Where turns to either side are counted from, from +x towards +y.
+        down_deg: Where turns up and down are counted from.
 
     Returns:
         The camera.
     """
-    yaw = np.radians(rng.uniform(-view.yaw_deg, view.yaw_deg))
-    pitch = np.radians(rng.uniform(-view.pitch_deg, view.pitch_deg))
+    yaw = np.radians(facing_deg + rng.uniform(-view.yaw_deg, view.yaw_deg))
+    pitch = np.radians(down_deg + rng.uniform(-view.pitch_deg, view.pitch_deg))
     front = np.array([np.cos(yaw) * np.cos(pitch), np.sin(yaw) * np.cos(pitch), -np.sin(pitch)])
     right = np.array([np.sin(yaw), -np.cos(yaw), 0.0])
     down = np.cross(front, right)

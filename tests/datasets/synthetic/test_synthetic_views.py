@@ -18,7 +18,7 @@ from gemini_det3d.datasets.synthetic.views import (
     texture_edges,
 )
 from gemini_det3d.formats import FormatError
-from gemini_det3d.formats.taskonomy import domain_path, read_domain, read_list
+from gemini_det3d.formats.taskonomy import decode_depth, domain_path, read_domain, read_list
 
 STRAIGHT = Viewpoint(size_px=64, yaw_deg=0, pitch_deg=0, height_m=(1.5, 1.5), noise=0.0)
 
@@ -125,7 +125,8 @@ SMALL = ViewSet(3, 2, seed=5, viewpoint=Viewpoint(size_px=16, supersample=1))
 @pytest.fixture(scope="module")
 def tree(tmp_path_factory):
     folder = tmp_path_factory.mktemp("views")
-    assert make_taskonomy_views(folder, SMALL) == (5, 0)
+    made = make_taskonomy_views(folder, SMALL)
+    assert (made.num_made, made.num_kept) == (5, 0)
     return folder
 
 
@@ -147,12 +148,21 @@ def test_a_second_run_keeps_what_is_there_and_mends_what_is_not(tree):
     path = domain_path(tree, read_list(tree / "val.txt")[1], "normal")
     before = path.read_bytes()
     path.unlink()
-    assert make_taskonomy_views(tree, SMALL) == (2, 3)  # the scene's two views
+    made = make_taskonomy_views(tree, SMALL)
+    assert (made.num_made, made.num_kept) == (2, 3)  # the scene's two views
     assert path.read_bytes() == before
 
 
+def test_rooms_are_views_too(tmp_path):
+    viewpoint = Viewpoint(size_px=16, supersample=1)
+    make_taskonomy_views(tmp_path, ViewSet(2, 0, world="room", viewpoint=viewpoint))
+    path = domain_path(tmp_path, "point_0_view_0", "depth_zbuffer")
+    nearest = decode_depth(read_domain(path, "depth_zbuffer")[-1, :, 0])
+    assert nearest.max() < 6  # the floor in front of the camera, not the sky
+
+
 def test_other_parameters_need_another_folder(tree):
-    with pytest.raises(FormatError, match="other parameters"):
+    with pytest.raises(FormatError, match=r"seed=5 \(asked for 6\)"):
         make_taskonomy_views(tree, ViewSet(3, 2, seed=6))
 
 
