@@ -30,7 +30,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add("--tasks", nargs="+", choices=list(TASKS), default=list(TASKS), help="(all)")
     add("--operators", nargs="+", default=list(OPERATORS), metavar="TYPE",
         help=f"registered operators ({' '.join(OPERATORS)})")  # fmt: skip
-    add("--train", type=int, default=320, help="training views (%(default)s)")
+    add("--train", type=int, default=280, help="training views (%(default)s)")
     add("--val", type=int, default=100, help="test views, of other scenes (%(default)s)")
     add("--epochs", type=int, help="the config's")
     add("--seed", type=int, default=0)
