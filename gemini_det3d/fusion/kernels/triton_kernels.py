@@ -5,6 +5,8 @@ Arithmetic in float32 whatever is stored. Importing this module needs Triton.
 Shape shorthand: R rows, N tokens, C channels, h heads, d = C / h.
 """
 
+# Kernels are launched by subscription, which pyright knows only where Triton is installed.
+# pyright: reportIndexIssue=false
 from __future__ import annotations
 
 import torch
