@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import pickle
 import shutil
 
 import numpy as np
@@ -15,6 +16,7 @@ from programs import run_python
 import gemini_det3d.plugin  # noqa: F401
 from gemini_det3d.apis.config import find_config, mmdet3d_mim
 from gemini_det3d.apis.eval_sunrgbd import evaluate_room_files
+from gemini_det3d.formats import FormatError
 from gemini_det3d.formats.kitti_sensors import read_image, read_points
 from gemini_det3d.formats.sunrgbd import SunInfos, read_results
 from gemini_det3d.geometry import project, sample_maps
@@ -95,6 +97,19 @@ def test_real_points_find_their_colours_after_augmentation(root, seed):
     aligned = difference(-0.5)
     assert aligned < 0.01
     assert difference(1.5) > 2 * aligned  # two pixels beside
+
+
+def test_room_without_furniture_and_room_without_points_load_or_are_named(root, tmp_path):
+    copied = tmp_path / "set"
+    shutil.copytree(root, copied)
+    infos = pickle.loads((copied / "sunrgbd_infos_train.pkl").read_bytes())
+    infos["data_list"][0]["instances"] = []
+    (copied / "sunrgbd_infos_train.pkl").write_bytes(pickle.dumps(infos))
+    annotations = dict(type="LoadAnnotations3D")
+    assert len(loaded(copied, annotations)["gt_bboxes_3d"]) == 0
+    (copied / "points" / "000017.bin").write_bytes(b"")
+    with pytest.raises(FormatError, match=r"000017\.bin: holds 0 points"):
+        loaded(copied, annotations)
 
 
 @pytest.fixture(scope="module")

@@ -139,6 +139,12 @@ def test_prepare_skips_bad_frames_when_told_to(root, capsys):
     assert SunInfos(root / "sunrgbd_infos_train.pkl").frames == ("000001", "000003")
 
 
+def test_prepare_keeps_a_room_without_furniture(root):
+    (root / "sunrgbd_trainval" / "label" / "000002.txt").write_text("")
+    assert prepare_sunrgbd(RoomOptions(root)) == 0
+    assert len(SunInfos(root / "sunrgbd_infos_train.pkl").objects("000002")) == 0
+
+
 def test_prepare_check_only_writes_nothing(root, capsys):
     assert error_lines(root, capsys, "--check-only")[0] == 0
     assert not (root / "points").exists() and not list(root.glob("*.pkl"))
