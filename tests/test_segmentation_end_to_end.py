@@ -36,3 +36,14 @@ def test_scenes_train_test_and_sensors(tmp_path):
     output = run_python(*cli, "eval-sensors", *arguments, cwd=ROOT)
     assert "without depth, event, lidar" in output
     assert set(json.loads(out.read_text())["mean"]) >= {"clean", "EMM", "RMM", "NM"}
+
+
+@pytest.mark.slow
+def test_demo_ends_with_tables_and_pictures(tmp_path):
+    folders = ("--data", tmp_path / "scenes", "--work-dir", tmp_path / "work")
+    sizes = ("--train", 8, "--val", 5, "--epochs", 2)
+    output = run_python("-m", "gemini_det3d.cli", "demo-segmentation", *folders, *sizes, cwd=ROOT)
+    assert "| all four, dropout | ensemble |" in output
+    summary = json.loads((tmp_path / "work" / "summary.json").read_text())
+    assert set(summary["metrics"]["all four"]) >= {"clean", "EMM", "RMM", "NM"}
+    assert (tmp_path / "work" / "pictures.png").stat().st_size > 10_000

@@ -1,4 +1,8 @@
 # The segmentor and how it is trained and tested; data set and schedule come from other files.
+# Encoders start from ImageNet files, converted once, for example
+#   gemini-det3d convert-checkpoint mit_b3.pth checkpoints/mit_b3_imagenet.pth --modalities 2
+# (--modalities: as many as the model has). Memory: backbone.with_checkpoint=True recomputes
+# activations in the backward, autocast_dtype="bfloat16" computes in half the width.
 _base_ = ["plugin.py"]
 
 default_scope = "mmdet3d"

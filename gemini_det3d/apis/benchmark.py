@@ -9,7 +9,7 @@ BENCHMARKS = {
     "fusion": ("benchmark_fusion", "the operator against its released form and its rivals"),
     "segmentation": (
         "benchmark_segmentation",
-        "a whole two-stream encoder with and without fusion",
+        "a whole two-stream segmentor with and without fusion",
     ),
     "kitti-eval": ("benchmark_kitti_eval", "KITTI evaluation of 3,769 frames"),
 }

@@ -1,4 +1,4 @@
-"""What fusion costs inside a whole two-stream encoder, side by side in one run."""
+"""What fusion costs inside a whole two-stream segmentor, side by side in one run."""
 
 from __future__ import annotations
 
@@ -21,31 +21,33 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--batch", type=int, default=1)
     parser.add_argument("--rounds", type=int, default=7, help="timed rounds of each (7)")
     parser.add_argument("--quick", action="store_true", help="three rounds")
+    parser.add_argument("--encoder-only", action="store_true", help="without the head")
     parser.add_argument("--train", action="store_true", help="forward and backward")
     parser.add_argument("--device", default="cpu", help="(cpu)")
     parser.add_argument("--json", type=Path, help="write the figures here")
 
 
 def run(args: argparse.Namespace) -> int:
-    """Measure, print the table; 1 if fusion costs more than it may."""
+    """Measure and print the table."""
     import torch
 
     from gemini_det3d.evaluation.functional.segmentation import format_table
 
-    encoders = build_encoders(args.arch, args.device, is_training=args.train)
+    models = build_models(args.arch, args.device, args.train, with_head=not args.encoder_only)
     images = [torch.rand(args.batch, 3, *args.size, device=args.device) for _ in range(2)]
-    steps = {name: _step(model, images, args.train) for name, model in encoders.items()}
+    steps = {name: _step(model, images, args.train) for name, model in models.items()}
     rounds = 3 if args.quick else args.rounds
     seconds = time_in_turn(steps, rounds, args.device)
     base = seconds["no fusion"]
     rows = [
-        [name, 1000 * value, value / base, _millions(encoders[name])]
+        [name, 1000 * value, value / base, _millions(models[name])]
         for name, value in seconds.items()
     ]
     height, width = args.size
+    part = "encoder" if args.encoder_only else "segmentor"
     kind = "forward and backward" if args.train else "forward"
     print(
-        f"two-stream MiT-{args.arch.upper()} encoder, {height} x {width}, batch {args.batch}, "
+        f"two-stream MiT-{args.arch.upper()} {part}, {height} x {width}, batch {args.batch}, "
         f"{kind}, median of {rounds} rounds, {torch.get_num_threads()} threads, {args.device}"
     )
     print(format_table(rows, ["slots", "ms", "x no fusion", "parameters, M"]))
@@ -57,33 +59,41 @@ def run(args: argparse.Namespace) -> int:
     )
     if args.json:
         args.json.write_text(json.dumps(seconds, indent=1) + "\n", encoding="utf-8")
-    return int(ratio > GOAL)
+    return 0
 
 
-def build_encoders(arch: str, device: str = "cpu", is_training: bool = False) -> dict:
-    """The same encoder with our operator, with its released form, and without fusion.
+def build_models(
+    arch: str, device: str = "cpu", is_training: bool = False, with_head: bool = True
+) -> dict:
+    """The same model with our operator, with its released form, and without fusion.
 
     Args:
         arch: As `GeminiMiT`.
         device: Where to.
         is_training: Whether in training.
+        with_head: The whole segmentor (40 classes), or its encoder.
 
     Returns:
-        Encoders by name; all share the values of their common parameters.
+        Models by name; all share the values of their common parameters.
     """
     import copy
 
     import torch
+    from mmdet3d.registry import MODELS
 
     import gemini_det3d.models  # noqa: F401
-    from gemini_det3d.models.backbones import GeminiMiT
+
+    def build(last_k: int | None):
+        backbone = dict(type="GeminiMiT", arch=arch, last_k=last_k)
+        head = dict(type="SegFormerMLPHead", num_classes=40)
+        whole = MODELS.build(dict(type="FusionSegmentor", backbone=backbone, decode_head=head))
+        return (whole if with_head else whole.backbone).to(device).train(is_training)
 
     torch.manual_seed(0)
-    ours = GeminiMiT(arch).to(device).train(is_training)
-    without = GeminiMiT(arch, last_k=0).to(device).train(is_training)
+    ours, without = build(None), build(0)
     without.load_state_dict(ours.state_dict(), strict=False)
     released = copy.deepcopy(ours)
-    for stage in released.stages:
+    for stage in (released.backbone if with_head else released).stages:
         for block in stage.blocks:
             block.attn.operator = _released_form(block.attn.operator)
     return {"no fusion": without, "GeminiFusion": ours, "released form": released}
@@ -135,13 +145,18 @@ def _released_form(operator):
 def _step(model, images, is_training: bool) -> Callable[[], object]:
     import torch
 
+    def answer() -> list:
+        if hasattr(model, "stages"):
+            return [features for stream in model(images) for features in stream]
+        return list(model(dict(zip(model.modalities, images))).values())
+
     def forward() -> object:
         with torch.no_grad():
-            return model(images)
+            return answer()
 
     def train() -> object:
         model.zero_grad()
-        loss = sum(m.mean() for maps in model(images) for m in maps)
+        loss = sum(features.mean() for features in answer())
         loss.backward()
         return loss
 
