@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 from PIL import Image
@@ -50,6 +52,10 @@ def trained(views, config):
     return views / "work"
 
 
+def last_checkpoint(folder):
+    return Path((folder / "last_checkpoint").read_text().strip())
+
+
 def test_translator_trains_by_mmdet3d_own_script_and_is_measured(trained):
     log = (trained / "train.log").read_text()
     assert "generator.lr" in log and "discriminator.lr" in log
@@ -78,7 +84,7 @@ def test_translator_resumes_both_optimizers_where_it_stopped(views, config, trai
 def test_translator_is_tested_by_mmdet3d_own_script(views, config, trained):
     script = mmdet3d_mim() / "tools" / "test.py"
     log = run_python(
-        script, config, trained / "epoch_1.pth", "--work-dir", views / "test",
+        script, config, last_checkpoint(trained), "--work-dir", views / "test",
         "--cfg-options", "test_evaluator.stretch_images=True", cwd=views,
     )  # fmt: skip
     assert "translation/FID_filter-bank_stretched:" in log
@@ -101,7 +107,7 @@ def test_translator_trains_in_two_processes_without_cuda(views, config):
 def test_checkpoint_of_two_processes_translates(views, config):
     stem = read_list(views / "val.txt")[0]
     inputs = [domain_path(views, stem, domain) for domain in ("rgb", "edge_occlusion")]
-    checkpoint = views / "two" / "epoch_1.pth"
+    checkpoint = last_checkpoint(views / "two")
     run_python("-m", "gemini_det3d.cli", "translate", config, checkpoint, *inputs,
                "--out", views / "out", cwd=views)  # fmt: skip
     assert np.asarray(Image.open(views / "out" / f"{stem}.png")).shape == (64, 64, 3)
