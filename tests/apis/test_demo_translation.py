@@ -5,12 +5,17 @@ from __future__ import annotations
 import argparse
 import json
 
+import numpy as np
 import pytest
+import torch
 from mmengine.config import Config
+from PIL import Image
 
 from gemini_det3d.apis import demo_translation
 from gemini_det3d.apis.config import ConfigError
 from gemini_det3d.apis.translation_demo import report, runs
+from gemini_det3d.apis.translator import Translator
+from gemini_det3d.cli import main
 
 
 @pytest.fixture
@@ -102,3 +107,27 @@ def test_a_training_that_fails_is_one_line_with_its_log(args, tmp_path, monkeypa
 def test_summary_can_be_read_back(args):
     text = json.dumps(report.summarise(args, {"a": {"MAE": 1.0}}, {"training": 2.0}))
     assert json.loads(text)["views"] == {"train": args.train, "val": args.val}
+
+
+def test_demo_ends_with_table_grid_and_summary(tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr(demo_translation.os, "cpu_count", lambda: 1)
+    monkeypatch.setattr(runs, "_follow", lambda *a: pytest.fail("trained again"))
+    options = ["--data", str(tmp_path / "views"), "--work-dir", str(tmp_path / "work")]
+    options += ["--tasks", "rgb-edge2depth", "--operators", "GeminiFusion"]
+    options += ["--train", "1", "--val", "2", "--jobs", "1"]
+    parser = argparse.ArgumentParser()
+    demo_translation.add_arguments(parser)
+    parsed = parser.parse_args(options)
+    for run in demo_translation.runs_of(parsed, tmp_path / "work", "rgb-edge2depth"):
+        checkpoint = run.folder / "epoch_8.pth"  # as a finished training leaves it
+        torch.save({"state_dict": Translator(run.config).model.state_dict()}, checkpoint)
+        (run.folder / "last_checkpoint").write_text(str(checkpoint))
+        metrics = dict(MAE=0.5, MSE=0.25, **{"KID_filter-bank": 0.01})
+        (run.folder / "metrics.json").write_text(json.dumps(metrics))
+    assert main(["demo-translation", *options]) == 0
+    work = tmp_path / "work"
+    assert "| rgb + edge | Gemini | 0.5000 | 0.2500 | 1.000 |" in (work / "table.md").read_text()
+    assert len(json.loads((work / "summary.json").read_text())["metrics"]) == 3
+    grid = np.asarray(Image.open(work / "rgb-edge2depth.png"))
+    assert grid.shape == (28 + 2 * 132 + 4, 6 * 132 + 4, 3)
+    assert "RGB + Edge -> Depth" in capsys.readouterr().out
