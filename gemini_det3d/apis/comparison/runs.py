@@ -165,7 +165,8 @@ def execute(run: Run, scripts: Scripts, children: _Children, progress: Progress)
     """
     run.folder.mkdir(parents=True, exist_ok=True)
     train_dir, test_dir = run.folder / "train", run.folder / "test"
-    options = {"randomness.seed": run.seed, "train_cfg.val_interval": _NEVER}
+    never = {f"train_cfg.{name}": _NEVER for name in ("val_interval", "val_begin")}
+    options = {"randomness.seed": run.seed, **never}
     arguments = run.variant.arguments(options)
     started = time.perf_counter()
 
