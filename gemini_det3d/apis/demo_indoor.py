@@ -26,7 +26,6 @@ FUSED = "points + image"
 CLASSES = ("bed", "chair", "table", "desk", "dresser", "night_stand")
 NUM_PICTURES = 4
 SHOWN = 0.3  # detections below this score are evaluated, but not drawn
-RANGE_M = (0.0, -3.2, 6.4, 3.2)  # what the pictures show from above: front, left
 _FREEZE_AT = 5 / 6  # share of the epochs after which statistics are frozen, as in the configs
 EPILOG = """\
 Writes summary.json (metrics, seconds, versions, seed), table.md, pictures and the detections as
@@ -212,7 +211,6 @@ def draw(data: Path, work_dir: Path) -> None:
             infos.depth2img(frame),
             found.select(shown >= SHOWN),
             infos.objects(frame),
-            range_m=RANGE_M,
         )
         save_png(work_dir / "pictures" / f"{frame}.png", panel)
 

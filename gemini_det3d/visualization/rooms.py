@@ -17,6 +17,8 @@ _TO_DEPTH = np.array([[0.0, -1.0, 0.0], [1.0, 0.0, 0.0], [0.0, 0.0, 1.0]])
 # Pixels counted from 1, as SUN RGB-D's matrices have them, -> from 0.
 _FROM_ZERO = np.array([[1.0, 0.0, -1.0], [0.0, 1.0, -1.0], [0.0, 0.0, 1.0]])
 _WIDTH_PX = 900
+# Front and left of the camera, metres: what a room shows from above.
+_ROOM_M: Range = (0.0, -3.2, 6.4, 3.2)
 
 
 def draw_room_panel(
@@ -25,7 +27,7 @@ def draw_room_panel(
     depth2img: np.ndarray,
     detections: RoomObjects,
     truth: RoomObjects | None = None,
-    range_m: Range | None = None,
+    range_m: Range | None = _ROOM_M,
     width_px: int = _WIDTH_PX,
 ) -> np.ndarray:
     """Draw detections (and truth) on the image and from above.
@@ -36,7 +38,8 @@ def draw_room_panel(
         depth2img: ``(3, 3)``, depth frame -> pixel (counted from 1) times depth.
         detections: Boxes in class colours.
         truth: Boxes drawn white and dashed, or None.
-        range_m: ``(front_min, left_min, front_max, left_max)`` seen from above; None fits it.
+        range_m: ``(front_min, left_min, front_max, left_max)`` seen from above; None fits
+            it to the boxes, at a street's scale.
         width_px: Width of the picture.
 
     Returns:
