@@ -1,6 +1,6 @@
-# MVX-Net + GeminiFusion, very narrow, where only the camera tells the classes apart. Pillars in place
-# of voxels: an untrained sparse encoder hides the colours that the points carry, and a schedule this
-# short would be spent on digging them out.
+# MVX-Net + GeminiFusion, very narrow, where only the camera tells the classes apart. Pillars in
+# place of voxels: an untrained sparse encoder hides the colours that the points carry, and a
+# schedule this short would be spent on digging them out.
 _base_ = ["../_base_/look_alikes.py"]
 
 voxel_size = [0.16, 0.16, 4]
