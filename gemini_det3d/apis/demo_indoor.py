@@ -38,7 +38,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--work-dir", type=Path, default=Path("work_dirs/demo_indoor"))
     parser.add_argument("--train", type=int, default=200, help="training rooms")
     parser.add_argument("--val", type=int, default=50, help="test rooms, of other seeds")
-    parser.add_argument("--epochs", type=int, help="of each training, instead of the configs'")
+    parser.add_argument("--epochs", type=int, default=24, help="of each training")
     parser.add_argument("--seed", type=int, default=0)
 
 
