@@ -137,10 +137,11 @@ class FusionSegmentor(BaseModel):
             images = [torch.where(e.view(-1, 1, 1, 1), x, 0) for e, x in zip(exists, images)]
         with self._precision(images[0]):
             maps = self.backbone(images, exists)
-            streams = [self.decode_head(stream) for stream in maps]
+            there = self.backbone.streams_exist(exists)
+            alive = [None] * len(maps) if there is None else there
+            streams = [self._classify(stream, e) for stream, e in zip(maps, alive)]
         streams = [x.float() if size is None else enlarge(x.float(), size, resize) for x in streams]
         found = dict(zip(self.stream_names, streams))
-        there = self.backbone.streams_exist(exists)
         return {**found, ENSEMBLE: self._blend(streams, there)}
 
     def loss(
@@ -202,6 +203,19 @@ class FusionSegmentor(BaseModel):
                 maps[stream] = logits.argmax(dim=1)
             sample.pred_sem_seg = PixelData(**maps)
         return list(samples)
+
+    def _classify(self, maps: Sequence[Tensor], exists: Tensor | None) -> Tensor:
+        """The head on the images that exist, zeros for the others.
+
+        A dead stream is the same everywhere; in the head's batch norm it would bend the others'
+        statistics, and the gradient that it gets back grows a thousandfold in every LayerNorm.
+        """
+        if exists is None or bool(exists.all()):
+            return self.decode_head(maps)
+        found = self.decode_head([x[exists] for x in maps]) if bool(exists.any()) else None
+        shape = (len(exists), self.decode_head.num_classes, *maps[0].shape[-2:])
+        logits = maps[0].new_zeros(shape, dtype=maps[0].dtype if found is None else found.dtype)
+        return logits if found is None else logits.masked_scatter(exists.view(-1, 1, 1, 1), found)
 
     def _blend(self, streams: Sequence[Tensor], there: Sequence[Tensor] | None) -> Tensor:
         if self.ensemble is None:

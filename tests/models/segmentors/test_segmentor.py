@@ -112,6 +112,21 @@ def test_a_missing_sensor_is_not_blamed():
     assert losses["loss_depth"] == 0 and losses["loss_rgb"] > 0
 
 
+@pytest.mark.parametrize("dead", ["rgb", "depth"])
+def test_a_missing_sensor_leaves_no_trace_in_training(dead):
+    masks = [dict(rgb=True, depth=True), {"rgb": True, "depth": True, dead: False}]
+    grads = []
+    for filling in (0.0, 1000.0):
+        model = make().train()
+        data = prepared(model, True, masks=masks)
+        data["inputs"][dead][1] = filling
+        sum(model(**data, mode="loss").values()).backward()
+        grads.append([p.grad for p in model.parameters()])
+    for first, second in zip(*grads):
+        assert first.isfinite().all() and first.abs().max() < 100
+        torch.testing.assert_close(first, second)
+
+
 def test_sensor_mask_without_a_modality_is_an_error():
     model = make().eval()
     with pytest.raises(KeyError, match="sensor_mask lacks"):
