@@ -243,6 +243,8 @@ class GeminiMiT(FusionBackbone):
             hub = ModalityHub(dim, num_modalities - 1)
             self.stages.append(MiTStage(embed, hub, blocks, dim))
         self.apply(init_mit_layer)
+        for stage in self.stages:  # black areas must not be exactly 0: a LayerNorm of zeros
+            nn.init.normal_(stage.embed.proj.bias, std=0.1)  # multiplies gradients by a thousand
 
 
 def init_mit_layer(module: nn.Module) -> None:
