@@ -67,6 +67,21 @@ class GeminiTranslator(BaseModel):
         self.adversarial = MODELS.build(dict(adversarial_loss or {"type": "AdversarialLoss"}))
         self.l1_weight = l1_weight
 
+    def state_dict(self, *args: Any, **kwargs: Any) -> Any:
+        """As of any module, without a trace of how it was trained.
+
+        mmengine wraps generator and discriminator apart for several processes, and reads names
+        without the wrappers; so they are left out of the names here.
+        """
+        state = super().state_dict(*args, **kwargs)
+        wrapped = [name for name, part in self.named_children() if is_model_wrapper(part)]
+        for key in list(state) if wrapped else ():
+            value = state.pop(key)  # all of them, so that their order stays
+            for name in wrapped:
+                key = key.replace(f"{name}.module.", f"{name}.", 1)
+            state[key] = value
+        return state
+
     def train_step(
         self, data: Mapping[str, Any], optim_wrapper: OptimWrapperDict
     ) -> dict[str, Tensor]:

@@ -8,6 +8,8 @@ from math import log
 import pytest
 import torch
 from mmengine.optim import build_optim_wrapper
+from mmengine.registry import MODEL_WRAPPERS
+from mmengine.runner.checkpoint import load_state_dict
 
 from gemini_det3d.models.losses import AdversarialLoss
 from gemini_det3d.models.translators.translator import stack_targets
@@ -197,3 +199,25 @@ def test_adversarial_loss_is_what_hand_gives(kind, logit, real, fake):
     assert loss(logits, False).item() == pytest.approx(fake)
     with pytest.raises(ValueError, match="hinge"):
         AdversarialLoss("hinge")
+
+
+@MODEL_WRAPPERS.register_module(force=True)
+class Wrapper(torch.nn.Module):
+    """Stands in for mmengine's wrapper of a part, which needs several processes."""
+
+    def __init__(self, module):
+        super().__init__()
+        self.module = module
+
+
+def test_checkpoint_of_wrapped_parts_has_the_names_of_the_plain_model(make):
+    plain, wrapped = make(), make()
+    names = list(plain.state_dict())
+    wrapped.generator = Wrapper(wrapped.generator)
+    wrapped.discriminator = Wrapper(wrapped.discriminator)
+    state = wrapped.state_dict()
+    assert list(state) == names
+    changed = {name: value + 1 for name, value in state.items()}
+    load_state_dict(wrapped, changed, strict=True)
+    plain.load_state_dict(wrapped.state_dict())
+    torch.testing.assert_close(dict(plain.state_dict()), changed)
