@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import mmdet3d  # noqa: F401  # its scope
 import pytest
 import torch
 from mmengine.model import BaseModel
@@ -41,6 +42,7 @@ def _train(tmp_path, begin):
         train_cfg=dict(by_epoch=True, max_epochs=3),
         optim_wrapper=dict(optimizer=dict(type="SGD", lr=0.1)),
         custom_hooks=[dict(type="FreezeNormHook", begin=begin)],
+        default_scope="mmdet3d",
         log_level="ERROR",
         experiment_name=f"freeze_{begin}",
     ).train()
