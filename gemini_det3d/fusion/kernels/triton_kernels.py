@@ -7,6 +7,9 @@ Shape shorthand: R rows, N tokens, C channels, h heads, d = C / h.
 
 # Kernels are launched by subscription, which pyright knows only where Triton is installed.
 # pyright: reportIndexIssue=false
+# Triton compiles these functions; what their arguments are at run time, Python cannot see.
+# pyright: reportArgumentType=false
+
 from __future__ import annotations
 
 import torch
