@@ -1,9 +1,9 @@
-# make demo   the whole pass on a synthetic world: scenes, training, test, table, pictures
-# make demo-translation   two translation tasks, three operators, single sources, table and pictures
-# make test   the test suite        make lint   ruff, pyright, import-linter
-# make demo-indoor   the same in rooms: points alone against points and colour
+# make demo                the whole pass on a synthetic world: scenes, training, test, table, pictures
+# make demo-indoor         the same in rooms: points alone against points and colour
 # make demo-segmentation   the same for segmentation with four modalities
-# make bench  benchmarks            make test-slow   tests that take minutes
+# make demo-translation    the same for two translation tasks: operators and single sources
+# make test                the test suite        make test-slow   tests that take minutes
+# make bench               benchmarks            make lint        ruff, pyright, import-linter
 # Each sets up what it needs first (.venv). To keep an installed torch or mmcv, or to choose others:
 #   make demo TORCH=keep MMCV=keep            use what `python3` has already
 #   make demo TORCH="torch==2.4.1 --index-url https://..."
