@@ -3,18 +3,17 @@
 from __future__ import annotations
 
 import argparse
-import json
-import math
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any
 
 from tqdm import tqdm
 
 from gemini_det3d.apis.config import ConfigError
+from gemini_det3d.apis.file_evaluation import FileEvaluation, without_nan
 from gemini_det3d.evaluation.functional import (
     KITTI_CLASSES,
-    KittiResult,
     check_options,
     evaluate_kitti,
 )
@@ -33,46 +32,18 @@ places and gives each box one); --sampling devkit prints its figures all the sam
 
 
 @dataclass(frozen=True)
-class FileEvaluation:
-    """An evaluation of result files.
+class KittiEvaluation(FileEvaluation):
+    """An evaluation of KITTI result files; `result` is a KittiResult."""
 
-    Attributes:
-        result: The figures.
-        missing: Frames without a result file, counted as empty.
-        left_out: Result files of frames that were not asked for.
-    """
-
-    result: KittiResult
-    missing: tuple[str, ...]
-    left_out: tuple[str, ...]
-
-    def report(self, markdown: bool = False) -> str:
-        """Table, reasons for zeros, and what was missing."""
-        notes = self.result.explain()
-        if self.missing:
-            notes.append(
-                f"{len(self.missing)} of {self.result.num_frames} frames have no result file and "
-                f"count as empty (first: {self.missing[0]})"
-            )
-        if self.left_out:
-            notes.append(f"{len(self.left_out)} result files of other frames left out")
-        bullet = "- " if markdown else ""
-        lines = [self.result.table(markdown), "", *(bullet + note for note in notes)]
-        return "\n".join(lines).rstrip()
-
-    def as_json(self) -> str:
-        """Everything as JSON; what could not be measured is null."""
-        content = {
-            "num_frames": self.result.num_frames,
+    def content(self) -> dict[str, Any]:
+        """Figures, KITTI's own sampling, and how many boxes were counted and why."""
+        return {
             "classes": self.result.classes,
-            "figures": _without_nan(self.result.as_dict()),
-            "devkit_figures": _without_nan(self.result.as_dict(devkit=True)),
+            **super().content(),
+            "devkit_figures": without_nan(self.result.as_dict(devkit=True)),
             "census": [asdict(census) for census in self.result.census],
             "reasons": self.result.explain(),
-            "frames_without_results": self.missing,
-            "results_left_out": self.left_out,
         }
-        return json.dumps(content, indent=2, allow_nan=False) + "\n"
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -145,7 +116,7 @@ def evaluate_files(
     min_overlaps: dict[str, OverlapSpec] | None = None,
     sampling: str = SAMPLINGS[0],
     progress: bool = True,
-) -> FileEvaluation:
+) -> KittiEvaluation:
     """Evaluate a folder of result files.
 
     Args:
@@ -181,7 +152,7 @@ def evaluate_files(
             else Objects.empty(with_score=True)
         )
     chosen = set(wanted)
-    return FileEvaluation(
+    return KittiEvaluation(
         result=evaluate_kitti(
             truth, detections, classes, min_overlaps=min_overlaps, sampling=sampling
         ),
@@ -273,7 +244,3 @@ def _known(names: Sequence[str], known: set[str], source: str | Path, complaint:
         if name not in known:
             raise FormatError(source, f"{complaint} {name}")
     return set(full)
-
-
-def _without_nan(figures: dict[str, float]) -> dict[str, float | None]:
-    return {key: None if math.isnan(value) else value for key, value in figures.items()}

@@ -3,19 +3,18 @@
 from __future__ import annotations
 
 import argparse
-import json
-import math
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any
 
 from tqdm import tqdm
 
 from gemini_det3d.apis.config import ConfigError
 from gemini_det3d.apis.eval_kitti import find_results
+from gemini_det3d.apis.file_evaluation import FileEvaluation
 from gemini_det3d.evaluation.functional.indoor import (
     DEFAULT_THRESHOLDS,
-    IndoorResult,
     check_indoor_options,
     evaluate_indoor,
 )
@@ -38,47 +37,18 @@ counts as a frame without detections; a file without a frame is an error.
 
 
 @dataclass(frozen=True)
-class RoomEvaluation:
-    """An evaluation of result files.
+class RoomEvaluation(FileEvaluation):
+    """An evaluation of boxes in rooms; `result` is an IndoorResult."""
 
-    Attributes:
-        result: The figures.
-        missing: Frames without a result file, counted as empty.
-        left_out: Result files of frames that were not asked for.
-    """
-
-    result: IndoorResult
-    missing: tuple[str, ...]
-    left_out: tuple[str, ...]
-
-    def report(self, markdown: bool = False) -> str:
-        """Table, reasons for zeros, and what was missing."""
-        notes = self.result.explain()
-        if self.missing:
-            notes.append(
-                f"{len(self.missing)} of {self.result.num_frames} frames have no result file and "
-                f"count as empty (first: {self.missing[0]})"
-            )
-        if self.left_out:
-            notes.append(f"{len(self.left_out)} result files of other frames left out")
-        bullet = "- " if markdown else ""
-        lines = [self.result.table(markdown), "", *(bullet + note for note in notes)]
-        return "\n".join(lines).rstrip()
-
-    def as_json(self) -> str:
-        """Everything as JSON; what could not be measured is null."""
-        figures = self.result.as_dict()
-        content = {
-            "num_frames": self.result.num_frames,
-            "figures": {k: None if math.isnan(v) else v for k, v in figures.items()},
+    def content(self) -> dict[str, Any]:
+        """Figures, and how many boxes of each class there were."""
+        return {
+            **super().content(),
             "counts": {
                 score.name: {k: asdict(score)[k] for k in ("num_truth", "num_detections")}
                 for score in self.result.scores
             },
-            "frames_without_results": self.missing,
-            "results_left_out": self.left_out,
         }
-        return json.dumps(content, indent=2, allow_nan=False) + "\n"
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
