@@ -11,12 +11,12 @@ from __future__ import annotations
 import argparse
 import json
 import os
-from collections.abc import Callable, Mapping
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from gemini_det3d.apis.config import ConfigError, find_config
+from gemini_det3d.apis.side_by_side import side_by_side
 
 CONFIGS = {
     "points": "votenet_1xb4-30e_rooms-6class",
@@ -112,21 +112,6 @@ def write_configs(args: argparse.Namespace, work_dir: Path) -> dict[str, Path]:
             config.custom_hooks[0].begin = int(args.epochs * _FREEZE_AT)
             config.dump(paths[name])
     return paths
-
-
-def side_by_side(
-    step: Callable[[str, Path, int, dict[str, str]], None], configs: Mapping[str, Path]
-) -> None:
-    """One process for each detector, all at once, with their share of the cores."""
-    share = max(1, (os.cpu_count() or 1) // len(configs))
-    environment = {"OMP_NUM_THREADS": str(share), "NUMBA_NUM_THREADS": str(share)}
-    with ThreadPoolExecutor(len(configs)) as pool:
-        running = [
-            pool.submit(step, name, path, position, environment)
-            for position, (name, path) in enumerate(configs.items())
-        ]
-    for one in running:
-        one.result()
 
 
 def train(name: str, config: Path, position: int, environment: dict[str, str]) -> None:

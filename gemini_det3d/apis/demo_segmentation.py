@@ -1,8 +1,9 @@
 """The segmentation pass on a synthetic four-modality world: scenes, trainings, tests, pictures.
 
 Four models are compared: RGB alone, RGB and depth, all four modalities, and all four trained with
-sensors that fail. Training is mmdet3d's own script. Each step that is done is left alone when the
-demo is started again, and training goes on where it was cut off.
+sensors that fail. Training is mmdet3d's own script; as many models train and are tested at a time
+as there are cores. Each step that is done is left alone when the demo is started again, and
+training goes on where it was cut off.
 """
 
 from __future__ import annotations
@@ -11,10 +12,13 @@ import argparse
 import json
 import os
 from collections.abc import Mapping
+from concurrent.futures import ProcessPoolExecutor
+from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
 
 from gemini_det3d.apis.config import ConfigError, find_config
+from gemini_det3d.apis.side_by_side import side_by_side
 
 CONFIG = "segformer_gemini-pixel_mit-toy_1xb4-8e_scenes-25class"
 ALL = ("rgb", "depth", "event", "lidar")
@@ -51,8 +55,7 @@ def run(args: argparse.Namespace) -> int:
     seconds: dict[str, float] = {}
     timed(seconds, "scenes", lambda: make_scenes(args))
     configs = write_configs(args, work_dir)
-    for name, path in configs.items():
-        timed(seconds, f"training {name}", lambda p=path: train(p))
+    timed(seconds, "training", lambda: side_by_side(train, longest_first(configs)))
     scores: dict[str, Any] = {}
     timed(seconds, "tests", lambda: scores.update(test(configs, args.seed)))
     timed(seconds, "pictures", lambda: draw(configs, work_dir))
@@ -100,7 +103,12 @@ def write_configs(args: argparse.Namespace, work_dir: Path) -> dict[str, Path]:
     return paths
 
 
-def train(config: Path) -> None:
+def longest_first(configs: Mapping[str, Path]) -> dict[str, Path]:
+    """The same, most modalities first, so that no core is left alone at the end."""
+    return dict(sorted(configs.items(), key=lambda item: -len(VARIANTS[item[0]][0])))
+
+
+def train(name: str, config: Path, position: int, environment: dict[str, str]) -> None:
     """mmdet3d's tools/train.py, going on where an earlier run of it was cut off."""
     from mmengine.config import Config
 
@@ -111,36 +119,55 @@ def train(config: Path) -> None:
         config.parent / "train.log",
         TRAINING,
         epochs=Config.fromfile(config).train_cfg.max_epochs,
+        title=name,
+        position=position,
+        **environment,
     )
 
 
 def test(configs: Mapping[str, Path], seed: int) -> dict[str, Any]:
     """Tables of all models, and of the four-modality ones under failing sensors."""
-    from gemini_det3d.apis.sensor_failures import (
-        evaluate_failures,
-        evaluate_model,
-        failure_cases,
-        failure_table,
-        summarise_failures,
-    )
+    from gemini_det3d.apis.sensor_failures import failure_cases, failure_table, summarise_failures
     from gemini_det3d.evaluation.functional.segmentation import format_table
 
-    rows, failures, summary = [], {}, {}
     cases = failure_cases(ALL, seed)
-    for name, path in configs.items():
-        config, model = _load(path)
-        if VARIANTS[name][0] == ALL:
-            failures[name] = evaluate_failures(model, config, cases)
-            clean = failures[name][cases[0].name]
-            summary[name] = summarise_failures(failures[name], cases)
-        else:
-            clean = evaluate_model(model, config)
-            summary[name] = {"clean": clean["ensemble"].mean_iou}
-        for stream, found in clean.items():
-            values = (found.pixel_accuracy, found.mean_accuracy, found.mean_iou)
+    jobs = min(os.cpu_count() or 1, len(configs))
+    with ProcessPoolExecutor(jobs, mp_context=get_context("spawn")) as pool:
+        order = longest_first(configs)
+        running = {name: pool.submit(test_one, name, order[name], seed, jobs) for name in order}
+        found = {name: running[name].result() for name in configs}
+    rows, failures, summary = [], {}, {}
+    for name, by_case in found.items():
+        clean = by_case[cases[0].name]
+        summary[name] = {"clean": clean["ensemble"].mean_iou}
+        if len(by_case) > 1:
+            failures[name], summary[name] = by_case, summarise_failures(by_case, cases)
+        for stream, scores in clean.items():
+            values = (scores.pixel_accuracy, scores.mean_accuracy, scores.mean_iou)
             rows.append([name, stream, *values])
     table = format_table(rows, ["modalities", "stream", "pAcc", "mAcc", "mIoU"])
     return {"tables": [table, failure_table(failures, cases)], "mIoU": summary}
+
+
+def test_one(name: str, path: Path, seed: int, jobs: int) -> dict[str, dict]:
+    """Scores of one model by failure case and stream; of one without all modalities, unfailing.
+
+    Args:
+        name: Of ``VARIANTS``.
+        path: Its config.
+        seed: Of the failures.
+        jobs: Processes that share the cores.
+    """
+    import torch
+
+    from gemini_det3d.apis.sensor_failures import evaluate_failures, evaluate_model, failure_cases
+
+    torch.set_num_threads(max(1, (os.cpu_count() or 1) // jobs))
+    config, model = _load(path)
+    cases = failure_cases(ALL, seed)
+    if VARIANTS[name][0] == ALL:
+        return evaluate_failures(model, config, cases)
+    return {cases[0].name: evaluate_model(model, config)}
 
 
 def draw(configs: Mapping[str, Path], work_dir: Path) -> None:

@@ -4,13 +4,11 @@ from __future__ import annotations
 
 import argparse
 import json
-import threading
 
 import pytest
 from mmengine.config import Config
 
 from gemini_det3d.apis import demo_indoor
-from gemini_det3d.apis.config import ConfigError
 
 
 @pytest.fixture
@@ -45,28 +43,6 @@ def test_indoor_detectors_differ_in_the_image_branch_alone():
     steps = [step for step in fused.train_pipeline if step.type not in of_image]
     assert [s.type for s in points.train_pipeline] == [s.type for s in steps]
     assert points.train_pipeline[:-1] == steps[:-1]
-
-
-def test_indoor_steps_run_side_by_side_and_share_the_cores(tmp_path):
-    both = threading.Barrier(2, timeout=20)  # passes only when both steps are under way
-    seen = {}
-
-    def step(name, config, position, environment):
-        both.wait()
-        seen[name] = (position, int(environment["OMP_NUM_THREADS"]))
-
-    demo_indoor.side_by_side(step, {"a": tmp_path, "b": tmp_path})
-    assert {name: position for name, (position, _) in seen.items()} == {"a": 0, "b": 1}
-    assert min(threads for _, threads in seen.values()) >= 1
-
-
-def test_indoor_step_that_fails_ends_the_demo(tmp_path):
-    def step(name, config, position, environment):
-        if name == "b":
-            raise ConfigError("train.py failed")
-
-    with pytest.raises(ConfigError, match=r"train\.py failed"):
-        demo_indoor.side_by_side(step, {"a": tmp_path, "b": tmp_path})
 
 
 def test_indoor_table_and_summary_hold_both_detectors(args):
