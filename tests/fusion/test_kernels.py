@@ -187,7 +187,7 @@ def test_multiply_adds_are_14_c_squared_per_pair(make, is_paired):
     assert counted == (16 if is_paired else 14) * dim**2 * tokens
 
 
-@pytest.mark.parametrize("num_tokens", [17, 101, 997, 2003])
+@pytest.mark.parametrize("num_tokens", [1, 2, 7, 17, 101, 997, 2003])
 def test_default_form_needs_no_more_multiply_adds(make, num_tokens):
     operator = GeminiFusion(64)
     streams = [make(num_tokens, 64, dtype=torch.float32) for _ in range(2)]

@@ -2,11 +2,10 @@
 
 With few tokens time goes into starting operations and into reading the weights, not into
 arithmetic. Here every weight is read once and autograd records about forty steps; they can be
-traced and compiled. 14 C^2 multiply-adds per token pair; 16 C^2 in half precision, and with so few
-tokens that rearranging the weights would cost more than it saves.
+traced and compiled. 14 C^2 multiply-adds per token pair, 16 C^2 in half precision.
 
-On a CPU every token is rounded alike, wherever it stands: tokens are padded where a product of
-few rows or the remainder of a vector loop would round otherwise.
+On a CPU every token is rounded alike, wherever it stands: tokens are padded where the remainder of
+a vector loop would round otherwise.
 
 Notation as in `functional`; the gate is u = 1 - a as in `block`, N tokens.
 """
@@ -25,7 +24,6 @@ from ..functional import FusionParameters
 __all__ = ["compact_fusion", "hidden_layer"]
 
 _HALVES = (torch.float16, torch.bfloat16)
-_FEW_TOKENS = 16  # a CPU's products round all rows alike from here on
 _EVEN = 128  # elements: whole vectors for up to four threads
 
 
@@ -35,9 +33,6 @@ def compact_fusion(
     """Fuse two streams (..., C); arguments as in `functional.gemini_fusion`."""
     p, channels = parameters, first.shape[-1]
     own = torch.stack((first.reshape(-1, channels), second.reshape(-1, channels)))  # (2, N, C)
-    num_tokens = own.shape[1]
-    if own.device.type == "cpu" and 1 < num_tokens < _FEW_TOKENS:
-        own = F.pad(own, (0, 0, 0, _FEW_TOKENS - num_tokens))
     other = own.flip(0)
     query_bias, _, value_bias = p.in_bias.view(2, 3, 1, channels).unbind(1)
     query = torch.baddbmm(query_bias, own, p.query_weight.mT)
@@ -49,7 +44,7 @@ def compact_fusion(
     gate = _gate(query.view(heads), key.view(heads)).to(value_own.dtype)
     read = torch.lerp(value_other, value_own, gate).view(2, -1, channels)
     fused = own + torch.baddbmm(p.out_bias[:, None], read, p.out_weight.mT)
-    fused_first, fused_second = (stream[:num_tokens].view(first.shape) for stream in fused)
+    fused_first, fused_second = fused.view(2, *first.shape)
     return fused_first, fused_second
 
 
@@ -67,7 +62,7 @@ def hidden_layer(streams: Tensor, p: FusionParameters) -> Tensor:
     cannot hold those, so there from the pairs themselves, 4 C^2.
     """
     is_half = streams.dtype in _HALVES or torch.is_autocast_enabled(streams.device.type)
-    if is_half or streams.shape[1] <= _FEW_TOKENS:
+    if is_half:
         pairs = torch.cat((streams, streams.flip(0)), dim=-1)
         return F.linear(pairs, p.relation_in_weight, p.relation_in_bias)
     near, far = p.relation_in_weight.chunk(2, dim=1)

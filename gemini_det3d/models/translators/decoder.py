@@ -76,6 +76,9 @@ class PixelShuffleDecoder(nn.Module):
             for s in levels
         )
         self.to_image = PixelShuffleUp(dims[0], out_channels)
+        # grey at first: a pixel that starts where tanh is flat would stay there, as would all of
+        # its place in the 2 x 2 pattern
+        nn.init.trunc_normal_(self.to_image.proj.weight, std=0.02)
 
     def forward(self, features: Sequence[Sequence[Tensor]]) -> list[Tensor]:
         """Decode.
