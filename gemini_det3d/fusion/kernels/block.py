@@ -43,8 +43,10 @@ def forward_block(
     _read(w)
     if out is not None:
         for i in (0, 1):
-            torch.add(streams[i], constants.out_bias[i], out=out[i])
-            accumulate(out[i], w.read[i].t(), constants.out_weight[i].t(), constants.dtype)
+            # the stream last: it is rounded once then, as a sum of three would not be
+            projected = w.projected[i].copy_(constants.out_bias[i])
+            accumulate(projected, w.read[i].t(), constants.out_weight[i].t(), constants.dtype)
+            torch.add(streams[i], projected, out=out[i])
 
 
 def replay_block(streams: Sequence[Tensor], constants: Constants, w: Workspace) -> None:

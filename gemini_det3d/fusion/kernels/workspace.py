@@ -53,6 +53,7 @@ class Workspace:
         product: (2, C, M), query times key; `all_product` (2, C, P).
         gate: (2, h, M), weight 1 - a on the own value; `all_gate` (2, h, P).
         read: two (C, M), what the attention reads.
+        projected: (2, M, C), the projected read, over `difference`; the last step of a forward.
         towards_key, towards_split: (2, C, M) and (2, M, C), over `read`, for the backward alone.
     """
 
@@ -72,6 +73,7 @@ class Workspace:
         self.difference, self.split, self.phi = (
             rows[name][:, :m] for name in ("difference", "split", "phi")
         )
+        self.projected = self.difference
         is_paired = constants.is_paired
         self.pair = rows["difference"].view(p, 2 * c)[:m] if is_paired else self.difference
         self.split_pairs = rows["split"].view(p, 2 * c)[:m]
