@@ -31,6 +31,9 @@ class GeminiFusion(FusionOperator):
         linear_init: How the output projections and the discriminator start: "trunc_normal"
             (std 0.02, as in the released segmentors) or "xavier_uniform" (as the released KITTI
             detector, where mmengine re-initialises every linear layer).
+        noise_std: How widely the learned noise starts. 1.0 as released, for tokens of about that
+            size; where tokens start smaller (narrow or untrained encoders), so much noise hides
+            them for the first epochs.
         backend: How to compute; all forms compute the same function. "plain": the definition as
             autograd sees it. "compact": fewest operations, for few tokens and for devices without
             a form of their own. "blockwise": block by block in the caches of a CPU, with a
@@ -52,18 +55,20 @@ class GeminiFusion(FusionOperator):
         with_noise: bool = True,
         with_relation: bool = True,
         linear_init: str = "trunc_normal",
+        noise_std: float = 1.0,
         backend: str = "auto",
         with_recompute: bool = False,
         block_tokens: int = 0,
     ) -> None:
         super().__init__(dim)
-        _check_arguments(dim, num_heads, linear_init, block_tokens)
+        _check_arguments(dim, num_heads, linear_init, noise_std, block_tokens)
         check_backend(backend, is_complete=with_noise and with_relation)
         self.num_heads = num_heads
         self.backend = backend
         self.with_recompute = with_recompute
         self.block_tokens = block_tokens
         self.linear_init = linear_init
+        self.noise_std = noise_std
         self.query_weight = nn.Parameter(torch.empty(2, dim, dim))
         self.key_weight = nn.Parameter(torch.empty(2, dim, dim))
         self.value_weight = nn.Parameter(torch.empty(2, dim, dim))
@@ -121,8 +126,8 @@ class GeminiFusion(FusionOperator):
             self.relation_in_bias.zero_()
             self.relation_out_bias.zero_()
         if self.key_noise is not None:
-            self.key_noise.normal_()
-            self.value_noise.normal_()
+            self.key_noise.normal_(std=self.noise_std)
+            self.value_noise.normal_(std=self.noise_std)
 
     def _init_linear(self, weight: Tensor) -> None:
         if self.linear_init == "trunc_normal":
@@ -161,12 +166,16 @@ class GeminiFusion(FusionOperator):
         )
 
 
-def _check_arguments(dim: int, num_heads: int, linear_init: str, block_tokens: int) -> None:
+def _check_arguments(
+    dim: int, num_heads: int, linear_init: str, noise_std: float, block_tokens: int
+) -> None:
     check_heads(dim, num_heads, "GeminiFusion")
     if linear_init not in _LINEAR_INITS:
         raise ValueError(
             f"GeminiFusion: linear_init must be one of {_LINEAR_INITS}, got {linear_init!r}"
         )
+    if not noise_std >= 0:
+        raise ValueError(f"GeminiFusion: noise_std must be 0 or more, got {noise_std!r}")
     if not isinstance(block_tokens, int) or block_tokens < 0:
         raise ValueError(f"GeminiFusion: block_tokens must be 0 or more, got {block_tokens!r}")
 

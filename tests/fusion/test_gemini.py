@@ -198,6 +198,12 @@ def test_xavier_option_widens_the_linear_layers():
     assert abs(float(operator.relation_in_weight.detach().std()) * 384**0.5 - 1) < 0.05
 
 
+def test_noise_starts_as_wide_as_asked_for():
+    operator = GeminiFusion(256, noise_std=0.02)
+    for noise in (operator.key_noise, operator.value_noise):
+        assert abs(float(noise.detach().std()) / 0.02 - 1) < 0.1
+
+
 @pytest.mark.parametrize(
     ("arguments", "key"),
     [
@@ -206,6 +212,7 @@ def test_xavier_option_widens_the_linear_layers():
         ({"dim": 15, "num_heads": 8}, "num_heads"),
         ({"dim": 16, "num_heads": 0}, "num_heads"),
         ({"dim": 16, "linear_init": "zeros"}, "linear_init"),
+        ({"dim": 16, "noise_std": -0.1}, "noise_std"),
     ],
 )
 def test_wrong_argument_is_named_when_built(arguments, key):
