@@ -45,6 +45,7 @@ def test_config_is_found_by_its_bare_name(path):
     "name, millions",
     [
         ("mit-b3_3xb2-300e_nyudv2", 74.55),
+        ("mit-b4_3xb2-300e_nyudv2", 102.25),
         ("mit-b5_3xb2-300e_nyudv2", 137.21),
         ("swin-t_3xb2-300e_nyudv2", 51.95),
         ("swin-s_3xb2-300e_nyudv2", 92.80),

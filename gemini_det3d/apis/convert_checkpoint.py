@@ -38,7 +38,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--to-released",
         metavar="LAYOUT",
         help="the other way: 'released MiT segmentor', 'released DeLiVER segmentor', "
-        "'released Swin segmentor'",
+        "'released Swin segmentor', 'released KITTI detector'",
     )
     parser.add_argument("--verbose", action="store_true", help="list every parameter")
 
@@ -103,8 +103,12 @@ def _resized(name: str, tensor: Tensor, window: int) -> Tensor:
 
 
 def _to_released(state: dict[str, Tensor], args: argparse.Namespace) -> dict[str, Tensor]:
+    from gemini_det3d.apis.conversion import DETECTOR
     from gemini_det3d.models.checkpoints import to_released_segmentor
+    from gemini_det3d.models.released import to_released_detector
 
+    if args.to_released == DETECTOR:
+        return to_released_detector(state)
     try:
         return to_released_segmentor(state, args.to_released)
     except ValueError as error:

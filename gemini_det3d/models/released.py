@@ -11,7 +11,9 @@ from collections.abc import Mapping
 
 from torch import Tensor
 
-from gemini_det3d.fusion import convert_released_state_dict, find_released_blocks
+from gemini_det3d.fusion import convert_released_state_dict, find_released_blocks, to_released
+
+_OPERATOR_MARK = "operator.query_weight"
 
 
 def convert_released_detector(state_dict: Mapping[str, Tensor]) -> dict[str, Tensor]:
@@ -31,4 +33,26 @@ def convert_released_detector(state_dict: Mapping[str, Tensor]) -> dict[str, Ten
     for prefix in prefixes:
         if f"{prefix}alpha" in converted:
             converted[f"{prefix}blend.alpha"] = converted.pop(f"{prefix}alpha")
+    return converted
+
+
+def to_released_detector(state_dict: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """The inverse of :func:`convert_released_detector`.
+
+    Args:
+        state_dict: Our detector, voxel encoder or fusion layer, with GeminiFusion or no fusion.
+
+    Returns:
+        A new dict with the released names.
+    """
+    marked = [name for name in state_dict if name.endswith(_OPERATOR_MARK)]
+    prefixes = [name.removesuffix(_OPERATOR_MARK) for name in marked]
+    converted = dict(state_dict)
+    for prefix in prefixes:
+        operator = f"{prefix}operator."
+        names = [name for name in converted if name.startswith(operator)]
+        block = {name.removeprefix(operator): converted.pop(name) for name in names}
+        converted.update(to_released(block, prefix))
+        if f"{prefix}blend.alpha" in converted:
+            converted[f"{prefix}alpha"] = converted.pop(f"{prefix}blend.alpha")
     return converted

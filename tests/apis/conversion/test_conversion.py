@@ -15,6 +15,7 @@ from gemini_det3d.cli import main
 from gemini_det3d.formats import FormatError
 from gemini_det3d.models.backbones import GeminiMiT, GeminiSwin
 from gemini_det3d.models.checkpoints import from_released_segmentor, to_released_segmentor
+from gemini_det3d.models.released import convert_released_detector, to_released_detector
 
 SEGMENTORS = (
     "segmentation_mit_b3_nyudv2",
@@ -52,6 +53,20 @@ def test_released_detector_maps_one_to_one(key_lists):
     assert report.fatal == []
     assert report.suspicious == []
     assert set(report.mapped) == set(key_lists["detection_mvxnet_kitti"])
+    back = to_released_detector(report.state)
+    assert {n: list(t.shape) for n, t in back.items()} == key_lists["detection_mvxnet_kitti"]
+
+
+def test_command_writes_a_released_detector(key_lists, tmp_path):
+    shapes = key_lists["detection_mvxnet_kitti"]
+    fusion = {n: torch.rand(shape) for n, shape in shapes.items() if "voxel_encoder" in n}
+    torch.save(convert_released_detector(fusion), tmp_path / "ours.pth")
+    target = tmp_path / "released.pth"
+    command = ["convert-checkpoint", str(tmp_path / "ours.pth"), str(target)]
+    assert main([*command, "--to-released", "released KITTI detector"]) == 0
+    back = read_state(target)
+    assert back.keys() == fusion.keys()
+    assert all(torch.equal(back[name], tensor) for name, tensor in fusion.items())
 
 
 def golden(shared_dir, name, prefix=""):
