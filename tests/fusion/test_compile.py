@@ -93,6 +93,12 @@ def test_custom_operator_itself_can_be_exported(operator, streams):
     assert_close(program.module()(*inputs), operator(*inputs))
 
 
+needs_onnx = pytest.mark.skipif(
+    find_spec("onnxruntime") is None or find_spec("onnxscript") is None,
+    reason="onnxruntime or onnxscript is not installed",
+)
+
+
 class OnMaps(torch.nn.Module):
     """The operator on maps (B, C, H, W)."""
 
@@ -105,24 +111,47 @@ class OnMaps(torch.nn.Module):
         return tuple(stream.permute(0, 3, 1, 2) for stream in fused)
 
 
-@pytest.mark.skipif(
-    find_spec("onnxruntime") is None or find_spec("onnxscript") is None,
-    reason="onnxruntime or onnxscript is not installed",
-)
+@needs_onnx
 @pytest.mark.parametrize(
     ("is_map", "backend"), [(False, "auto"), (False, "blockwise"), (True, "auto")]
 )
 def test_onnx_gives_the_same_numbers(operator, make, tmp_path, is_map, backend):
-    import onnxruntime
-
     operator.backend = backend
     shape = (2, DIM, 3, 5) if is_map else (2, 7, DIM)
     inputs = tuple(make(*shape, dtype=torch.float32) for _ in range(2))
     module = OnMaps(operator) if is_map else operator
-    path = tmp_path / "fusion.onnx"
-    torch.onnx.export(module.eval(), inputs, path, dynamo=True, verbose=False)
+    run = export_onnx(module, inputs, tmp_path)
+    check_onnx(run, module, inputs)
+
+
+@needs_onnx
+@pytest.mark.parametrize("is_map", [False, True])
+def test_onnx_takes_any_number_of_images_and_tokens(operator, make, tmp_path, is_map):
+    batch = torch.export.Dim("batch")
+    if is_map:
+        module, axes = OnMaps(operator), {0: batch, 2: torch.export.Dim("height")}
+        shapes = [(2, DIM, 3, 5), (1, DIM, 4, 5), (3, DIM, 11, 5)]
+    else:
+        module, axes = operator, {0: batch, 1: torch.export.Dim("tokens")}
+        shapes = [(2, 7, DIM), (1, 2, DIM), (3, 300, DIM)]
+    cases = [tuple(make(*shape, dtype=torch.float32) for _ in range(2)) for shape in shapes]
+    run = export_onnx(module, cases[0], tmp_path, (axes, axes))
+    for inputs in cases:
+        check_onnx(run, module, inputs)
+
+
+def export_onnx(module, inputs, folder, axes=None):
+    """The module as onnxruntime runs it: arrays in, arrays out."""
+    import onnxruntime
+
+    path = folder / "fusion.onnx"
+    torch.onnx.export(module.eval(), inputs, path, dynamo=True, verbose=False, dynamic_shapes=axes)
     session = onnxruntime.InferenceSession(path, providers=["CPUExecutionProvider"])
     names = [node.name for node in session.get_inputs()]
-    found = session.run(None, {name: t.numpy() for name, t in zip(names, inputs)})
+    return lambda arrays: session.run(None, dict(zip(names, arrays)))
+
+
+def check_onnx(run, module, inputs):
+    found = run([tensor.numpy() for tensor in inputs])
     for array, wanted in zip(found, module(*inputs)):
         assert_close(torch.from_numpy(array), wanted.detach(), rtol=0, atol=1e-5)
