@@ -8,6 +8,7 @@ import os
 from gemini_det3d.apis.config import ConfigError
 from gemini_det3d.datasets.synthetic.taskonomy_set import WORLDS, ViewSet, make_taskonomy_views
 from gemini_det3d.datasets.synthetic.views import Viewpoint
+from gemini_det3d.datasets.synthetic.weather import WEATHERS
 
 EPILOG = """\
 Writes a folder per domain (rgb, normal, reshading, depth_euclidean, depth_zbuffer,
@@ -26,6 +27,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add("--val", type=int, default=defaults.num_val, help="validation views (%(default)s)")
     add("--seed", type=int, default=0, help="decides every view (%(default)s)")
     add("--world", choices=list(WORLDS), default=defaults.world, help="(%(default)s)")
+    add("--weathers", nargs="+", choices=list(WEATHERS), default=[],
+        help="scenes come in these in turn (daylight)")  # fmt: skip
     add("--size", type=int, default=defaults.viewpoint.size_px, help="pixels (%(default)s)")
     add("--workers", type=int, help="processes (one per core)")
 
@@ -38,8 +41,10 @@ def run(args: argparse.Namespace) -> int:
         FormatError: The folder holds views made with other arguments.
     """
     try:
-        views = ViewSet(args.train, args.val, args.seed, args.world,
-                        viewpoint=Viewpoint(size_px=args.size))  # fmt: skip
+        views = ViewSet(
+            args.train, args.val, args.seed, args.world,
+            viewpoint=Viewpoint(size_px=args.size), weathers=tuple(args.weathers),
+        )  # fmt: skip
         workers = (os.cpu_count() or 1) if args.workers is None else args.workers
         if workers < 1:
             raise ValueError(f"--workers {workers} must be 1 or more")

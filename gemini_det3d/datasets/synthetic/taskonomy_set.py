@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
@@ -18,6 +18,7 @@ from gemini_det3d.datasets.synthetic.views import (
     render_view,
     sample_camera,
 )
+from gemini_det3d.datasets.synthetic.weather import WEATHERS, under_weather
 from gemini_det3d.formats.taskonomy import domain_path, write_png
 
 _SPLITS = ("train", "val")
@@ -54,6 +55,7 @@ class ViewSet:
         world: One of ``WORLDS``.
         views_per_scene: Views of each scene.
         viewpoint: The cameras.
+        weathers: Scenes come in these in turn, of ``WEATHERS``; none: in daylight, as drawn.
     """
 
     num_train: int = 1000
@@ -62,6 +64,7 @@ class ViewSet:
     world: str = "street"
     views_per_scene: int = 2
     viewpoint: Viewpoint = field(default_factory=Viewpoint)
+    weathers: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         """Refuse sets that cannot be."""
@@ -70,6 +73,9 @@ class ViewSet:
                 raise ValueError(f"{name}={getattr(self, name)} must be {least} or more")
         if self.world not in WORLDS:
             raise ValueError(f"no world {self.world!r}; there are {', '.join(WORLDS)}")
+        for name in self.weathers:
+            if name not in WEATHERS:
+                raise ValueError(f"no weather {name!r}; there are {', '.join(WEATHERS)}")
 
 
 @dataclass(frozen=True)
@@ -141,9 +147,14 @@ def _jobs(folder: Path, views: ViewSet, split: str) -> list[SceneJob]:
 def _make(job: SceneJob) -> None:
     views, world = job.views, WORLDS[job.views.world]
     sequence = np.random.SeedSequence([views.seed, _SPLITS.index(job.split), job.index])
-    scene_rng, *view_rngs = map(np.random.default_rng, sequence.spawn(1 + views.views_per_scene))
-    scene = world.sample(scene_rng)
+    seeds = sequence.spawn(2 + views.views_per_scene)
+    scene_rng, *view_rngs, weather_rng = map(np.random.default_rng, seeds)
+    scene, viewpoint = world.sample(scene_rng), views.viewpoint
+    if views.weathers:
+        weather = WEATHERS[views.weathers[job.index % len(views.weathers)]]
+        scene = under_weather(scene, weather, weather_rng)
+        viewpoint = replace(viewpoint, noise=weather.noise)
     for stem, rng in zip(job.stems, view_rngs):
-        camera = sample_camera(rng, views.viewpoint, world.facing_deg, world.down_deg)
+        camera = sample_camera(rng, viewpoint, world.facing_deg, world.down_deg)
         for domain, image in render_view(scene, camera, rng).items():
             write_png(domain_path(job.folder, stem, domain), image)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
+from functools import partial
 from typing import Any
 
 import torch.nn.functional as F
@@ -193,6 +194,11 @@ class GeminiMiT(FusionBackbone):
         mlp_ratio: Hidden channels of the feed-forward, in C.
         drop_path_rate: Stochastic depth of the last block; rises linearly from 0.
         in_channels: Of every modality.
+        linear_std: How widely the linear layers start. 0.02 as released, for 64 channels and more;
+            in narrow encoders nothing would pass at first.
+        norm_std: How widely scales and biases of the norms start around 1 and 0. 0 as released,
+            where all norms come from one trained norm; without training before, the modalities
+            have nothing else that tells them apart in the weights they share.
         with_checkpoint: See `FusionBackbone`.
         init_cfg: See `FusionBackbone`.
 
@@ -216,6 +222,8 @@ class GeminiMiT(FusionBackbone):
         mlp_ratio: float = 4,
         drop_path_rate: float = 0.0,
         in_channels: int = 3,
+        linear_std: float = 0.02,
+        norm_std: float = 0.0,
         with_checkpoint: bool = False,
         init_cfg: dict | None = None,
     ) -> None:
@@ -242,15 +250,16 @@ class GeminiMiT(FusionBackbone):
             )  # fmt: skip
             hub = ModalityHub(dim, num_modalities - 1)
             self.stages.append(MiTStage(embed, hub, blocks, dim))
-        self.apply(init_mit_layer)
+        self.apply(partial(init_mit_layer, linear_std=linear_std))
+        spread_norms(self, norm_std)
         for stage in self.stages:  # black areas must not be exactly 0: a LayerNorm of zeros
             nn.init.normal_(stage.embed.proj.bias, std=0.1)  # multiplies gradients by a thousand
 
 
-def init_mit_layer(module: nn.Module) -> None:
+def init_mit_layer(module: nn.Module, linear_std: float = 0.02) -> None:
     """Start values of the released encoder: narrow linear layers, He's for convolutions."""
     if isinstance(module, nn.Linear):
-        nn.init.trunc_normal_(module.weight, std=0.02)
+        nn.init.trunc_normal_(module.weight, std=linear_std)
         if module.bias is not None:
             nn.init.zeros_(module.bias)
     elif isinstance(module, nn.Conv2d):
@@ -258,6 +267,14 @@ def init_mit_layer(module: nn.Module) -> None:
         nn.init.normal_(module.weight, std=math.sqrt(2.0 / (fan_out // module.groups)))
         if module.bias is not None:
             nn.init.zeros_(module.bias)
+
+
+def spread_norms(module: nn.Module, std: float) -> None:
+    """Draw scales and biases of all LayerNorms around 1 and 0; with 0 they are left alone."""
+    norms = (m for m in module.modules() if isinstance(m, nn.LayerNorm))
+    for norm in norms if std > 0 else ():
+        nn.init.normal_(norm.weight, mean=1.0, std=std)
+        nn.init.normal_(norm.bias, std=std)
 
 
 def _architecture(arch, dims, depths) -> tuple[tuple[int, ...], tuple[int, ...]]:

@@ -16,6 +16,7 @@ from mmengine.model import BaseModule
 from torch import Tensor, nn
 
 from gemini_det3d.models.backbones import GeminiMiT
+from gemini_det3d.models.backbones.mit import spread_norms
 from gemini_det3d.models.translators.decoder import PixelShuffleDecoder
 
 _NARROW, _WIDE = (32, 64, 128, 256, 512), (64, 128, 256, 512, 1024)
@@ -75,6 +76,8 @@ class MiTGenerator(BaseModule):
         num_heads: Heads of the self-attention of each stage.
         sr_ratios: How much smaller the keys' map is, each stage.
         mlp_ratio: Hidden channels of the feed-forward, in C.
+        linear_std: As in `GeminiMiT`, of the encoder.
+        norm_std: As there, of encoder and decoder.
         with_checkpoint: Keep only the inputs of each block for the backward.
         init_cfg: As in mmengine.
 
@@ -94,6 +97,8 @@ class MiTGenerator(BaseModule):
         num_heads: Sequence[int] = (1, 2, 4, 8, 16),
         sr_ratios: Sequence[int] = (16, 8, 4, 2, 1),
         mlp_ratio: float = 4,
+        linear_std: float = 0.02,
+        norm_std: float = 0.0,
         with_checkpoint: bool = False,
         init_cfg: dict | None = None,
     ) -> None:
@@ -104,13 +109,14 @@ class MiTGenerator(BaseModule):
             num_modalities=num_sources, operator=operator, fuse_at=fuse_at, last_k=last_k,
             dims=dims, depths=depths, num_heads=num_heads, sr_ratios=sr_ratios,
             patch_sizes=(3,) * len(dims), strides=(2,) * len(dims), mlp_ratio=mlp_ratio,
-            with_checkpoint=with_checkpoint,
+            linear_std=linear_std, norm_std=norm_std, with_checkpoint=with_checkpoint,
         )  # fmt: skip
         self.num_streams = self.encoder.num_streams
         self.decoder = PixelShuffleDecoder(
             dims, depths, num_heads, sr_ratios, mlp_ratio, self.num_streams,
             with_checkpoint=with_checkpoint,
         )  # fmt: skip
+        spread_norms(self.decoder, norm_std)
         self.alpha = nn.Parameter(torch.ones(self.num_streams)) if self.num_streams > 1 else None
 
     def forward(self, sources: Tensor) -> tuple[Tensor, Tensor]:

@@ -161,13 +161,36 @@ def test_rooms_are_views_too(tmp_path):
     assert nearest.max() < 6  # the floor in front of the camera, not the sky
 
 
+def test_weathers_come_in_turn_and_change_the_light_alone(tree, tmp_path):
+    viewpoint = Viewpoint(size_px=16, supersample=1)
+    weathers = ViewSet(3, 2, seed=5, viewpoint=viewpoint, weathers=("sun", "night"))
+    make_taskonomy_views(tmp_path, weathers)
+    by_day, by_night = read_list(tree / "train.txt")[:2], read_list(tree / "train.txt")[2:]
+    for stem in (*by_day, *by_night):
+        for domain in ("depth_zbuffer", "normal", "edge_occlusion"):
+            paths = [domain_path(root, stem, domain) for root in (tree, tmp_path)]
+            assert paths[0].read_bytes() == paths[1].read_bytes()
+    brightness = {
+        stem: [read_domain(domain_path(r, stem, "rgb"), "rgb").mean() for r in (tree, tmp_path)]
+        for stem in (*by_day, *by_night)
+    }
+    assert all(night < 0.4 * day for day, night in (brightness[stem] for stem in by_night))
+    assert all(sun > 0.6 * day for day, sun in (brightness[stem] for stem in by_day))
+
+
 def test_other_parameters_need_another_folder(tree):
     with pytest.raises(FormatError, match=r"seed=5 \(asked for 6\)"):
         make_taskonomy_views(tree, ViewSet(3, 2, seed=6))
 
 
 @pytest.mark.parametrize(
-    "options", [dict(num_train=-1), dict(views_per_scene=0), dict(world="sea")]
+    "options",
+    [
+        dict(num_train=-1),
+        dict(views_per_scene=0),
+        dict(world="sea"),
+        dict(weathers=("sun", "sea")),
+    ],
 )
 def test_sets_that_cannot_be_are_refused(options):
     with pytest.raises(ValueError, match=next(iter(options)) + "|sea"):

@@ -15,13 +15,13 @@ from gemini_det3d.models.losses import AdversarialLoss
 from gemini_det3d.models.translators.translator import stack_targets
 
 
-def optimizers(model, generator_lr, discriminator_lr):
-    """Plain gradient descent: with a rate of 1 the step is the gradient."""
+def optimizers(model, generator_lr, discriminator_lr, kind="SGD"):
+    """By default plain gradient descent: with a rate of 1 the step is the gradient."""
     parts = {"generator": generator_lr, "discriminator": discriminator_lr}
     config = dict(
         type="OptimWrapper",
         constructor="ModuleOptimWrapperConstructor",
-        optimizer=dict(type="SGD", lr=0.0),
+        optimizer=dict(type=kind, lr=0.0),
         modules={name: dict(optimizer=dict(lr=lr)) for name, lr in parts.items()},
     )
     return build_optim_wrapper(model, config)
@@ -136,7 +136,7 @@ def test_losses_of_the_operator_join_those_of_the_generator(make, make_batch):
 
 def test_training_brings_the_images_closer(make, make_batch):
     model = make()
-    wrappers = optimizers(model, 0.005, 0.001)
+    wrappers = optimizers(model, 0.02, 0.001, "Adam")
     logs = [model.train_step(make_batch(), wrappers)["loss_g_l1"].item() for _ in range(15)]
     assert logs[-1] < 0.9 * logs[0]
 
