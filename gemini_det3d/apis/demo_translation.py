@@ -17,7 +17,6 @@ from gemini_det3d.apis.demo import timed
 from gemini_det3d.apis.translation_demo.report import draw_grid, summarise, table
 from gemini_det3d.apis.translation_demo.runs import OPERATORS, TASKS, Progress, Run, train
 
-WEATHERS = ("sun", "fog", "night")  # in fog and at night the colours say little of the depth
 EPILOG = """\
 Writes table.md, summary.json (metrics, seconds, versions, seed), a grid of pictures for each task,
 and the folder of each training into --work-dir."""
@@ -64,8 +63,7 @@ def make_views(args: argparse.Namespace) -> None:
     """Write the views; those that exist are kept."""
     from gemini_det3d.datasets.synthetic import Viewpoint, ViewSet, make_taskonomy_views
 
-    viewpoint = Viewpoint(size_px=96)
-    views = ViewSet(args.train, args.val, args.seed, viewpoint=viewpoint, weathers=WEATHERS)
+    views = ViewSet(args.train, args.val, args.seed, viewpoint=Viewpoint(size_px=96))
     make_taskonomy_views(args.data, views, workers=os.cpu_count() or 1)
 
 

@@ -16,7 +16,7 @@ from gemini_det3d.apis.compare import compare
 from gemini_det3d.apis.comparison import Swap, build_rows, headline, make_variants
 from gemini_det3d.apis.comparison.measure import peak_memory_mb
 from gemini_det3d.apis.comparison.runs import Scripts
-from gemini_det3d.apis.comparison.table import markdown
+from gemini_det3d.apis.comparison.table import markdown, short_names
 from gemini_det3d.apis.config import ConfigError
 
 KEY = "model.operator.type"
@@ -179,3 +179,11 @@ def test_unmeasured_variant_is_said_to_be():
 def test_peak_memory_sees_what_a_step_takes_and_gives_back():
     held = peak_memory_mb(lambda: torch.ones(64 * 2**18).sum().item(), torch.device("cpu"))
     assert held is None or 50 < held < 120  # 64 MB of float32
+
+
+def test_chart_names_what_tells_variants_apart():
+    names = ["mvxnet_lidar-only_1xb2-10e_look-alikes-3class", "mvxnet-SumFusion", "mvxnet-Other"]
+    short = short_names(names)
+    assert short[1:] == ["SumFusion", "Other"]
+    assert short[0].replace("\n", "") == names[0]
+    assert max(map(len, short[0].splitlines())) <= 30

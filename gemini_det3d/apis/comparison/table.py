@@ -7,6 +7,7 @@ import json
 import math
 import re
 import statistics
+import textwrap
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -190,14 +191,23 @@ def draw_chart(path: Path, rows: Sequence[Row]) -> None:
         axes.plot(row.scores, [place] * len(row.scores), "o", color="#1f3b4d", markersize=4)
         label = f" {row.mean:.1f}" if row.scores else " failed"
         axes.text(max([means[place] + spreads[place], *row.scores]), place, label, va="center")
-    axes.set_yticks(places, [row.name for row in rows])
+    axes.set_yticks(places, short_names([row.name for row in rows]))
     axes.invert_yaxis()
     axes.margins(x=0.12)
     axes.set_xlim(left=0)
-    axes.set_xlabel("AP, percent (bar: mean over seeds; whisker: standard deviation; dot: a seed)")
+    axes.set_xlabel("AP in percent: mean, standard deviation, seeds")
     for side in ("top", "right"):
         axes.spines[side].set_visible(False)
     figure.savefig(path)
+
+
+def short_names(names: Sequence[str]) -> list[str]:
+    """What tells variants apart: of several variants of one config the value, else the name."""
+    bases = [name.rpartition("-")[0] for name in names]
+    return [
+        name.rpartition("-")[2] if base and bases.count(base) > 1 else textwrap.fill(name, 30)
+        for name, base in zip(names, bases)
+    ]
 
 
 def _number(value: float | None, digits: int) -> str:
