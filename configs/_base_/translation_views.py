@@ -53,7 +53,7 @@ val_dataloader = dict(
 test_dataloader = val_dataloader
 
 # schedule: one rise and one fall of the learning rate; tested at the end
-max_epochs = 8
+max_epochs = 12
 optim_wrapper = dict(
     optimizer=dict(fused=True),  # one call for all parameters: a tenth of so small a step
     modules=dict(

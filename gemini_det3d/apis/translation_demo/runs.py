@@ -41,13 +41,13 @@ class Task:
 TASKS = {
     "rgb-edge2depth": Task(
         "RGB + Edge -> Depth",
-        "translator_gemini_mit-toy_1xb4-8e_views-rgb-edge2depth",
+        "translator_gemini_mit-toy_1xb4-12e_views-rgb-edge2depth",
         ("rgb", "edge_occlusion"),
         "depth_euclidean",
     ),
     "shade-texture2rgb": Task(
         "Shade + Texture -> RGB",
-        "translator_gemini_mit-toy_1xb4-8e_views-shade-texture2rgb",
+        "translator_gemini_mit-toy_1xb4-12e_views-shade-texture2rgb",
         ("reshading", "edge_texture"),
         "rgb",
     ),
