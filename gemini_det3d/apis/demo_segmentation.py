@@ -20,7 +20,7 @@ from typing import Any
 from gemini_det3d.apis.config import ConfigError, find_config
 from gemini_det3d.apis.side_by_side import side_by_side
 
-CONFIG = "segformer_gemini-pixel_mit-toy_1xb4-8e_scenes-25class"
+CONFIG = "segformer_gemini-pixel_mit-toy_1xb4-12e_scenes-25class"
 ALL = ("rgb", "depth", "event", "lidar")
 VARIANTS = {
     "RGB": (("rgb",), False),

@@ -11,6 +11,9 @@ model = dict(
         num_heads=(1, 2, 4, 4),
         operator=dict(type="GeminiFusion", num_heads=4),
         drop_path_rate=0.0,
+        # narrow and trained from nothing: the released start is for wide, pretrained encoders
+        linear_std=0.1,
+        norm_std=0.3,
     ),
     decode_head=dict(embed_dim=64, dropout=0.0),
     loss=dict(_delete_=True, type="PixelCrossEntropy"),
@@ -40,7 +43,7 @@ val_dataloader = dict(
 test_dataloader = val_dataloader
 
 # schedule: one rise and one fall of the learning rate over the whole run; tested at the end
-max_epochs = 8
+max_epochs = 12
 optim_wrapper = dict(
     type="OptimWrapper",
     optimizer=dict(type="AdamW", lr=2e-3, weight_decay=0.01),
