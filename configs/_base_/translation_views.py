@@ -58,7 +58,7 @@ optim_wrapper = dict(
     optimizer=dict(fused=True),  # one call for all parameters: a tenth of so small a step
     modules=dict(
         generator=dict(optimizer=dict(lr=1e-3)), discriminator=dict(optimizer=dict(lr=2e-4))
-    )
+    ),
 )
 param_scheduler = [
     dict(type="LinearLR", start_factor=0.1, end=1, convert_to_iter_based=True),
