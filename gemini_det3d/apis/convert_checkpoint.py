@@ -107,9 +107,9 @@ def _to_released(state: dict[str, Tensor], args: argparse.Namespace) -> dict[str
     from gemini_det3d.models.checkpoints import to_released_segmentor
     from gemini_det3d.models.released import to_released_detector
 
-    if args.to_released == DETECTOR:
-        return to_released_detector(state)
     try:
+        if args.to_released == DETECTOR:
+            return to_released_detector(state)
         return to_released_segmentor(state, args.to_released)
     except ValueError as error:
         raise FormatError(args.source, str(error)) from None

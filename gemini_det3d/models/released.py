@@ -44,6 +44,10 @@ def to_released_detector(state_dict: Mapping[str, Tensor]) -> dict[str, Tensor]:
 
     Returns:
         A new dict with the released names.
+
+    Raises:
+        ValueError: A parameter of the fusion has no released counterpart, or lacks (another
+            operator, or GeminiFusion without noise or discriminator); the message names it.
     """
     marked = [name for name in state_dict if name.endswith(_OPERATOR_MARK)]
     prefixes = [name.removesuffix(_OPERATOR_MARK) for name in marked]
@@ -52,7 +56,13 @@ def to_released_detector(state_dict: Mapping[str, Tensor]) -> dict[str, Tensor]:
         operator = f"{prefix}operator."
         names = [name for name in converted if name.startswith(operator)]
         block = {name.removeprefix(operator): converted.pop(name) for name in names}
-        converted.update(to_released(block, prefix))
+        try:
+            converted.update(to_released(block, prefix))
+        except KeyError as error:
+            raise ValueError(f"{operator}{error.args[0]} is missing") from None
         if f"{prefix}blend.alpha" in converted:
             converted[f"{prefix}alpha"] = converted.pop(f"{prefix}blend.alpha")
+    strange = next((name for name in converted if ".operator." in f".{name}"), None)
+    if strange is not None:
+        raise ValueError(f"{strange} has no counterpart in the released detector")
     return converted

@@ -270,7 +270,13 @@ def init_mit_layer(module: nn.Module, linear_std: float = 0.02) -> None:
 
 
 def spread_norms(module: nn.Module, std: float) -> None:
-    """Draw scales and biases of all LayerNorms around 1 and 0; with 0 they are left alone."""
+    """Draw scales and biases of all LayerNorms around 1 and 0; with 0 they are left alone.
+
+    Raises:
+        ValueError: ``std`` is negative.
+    """
+    if not std >= 0:
+        raise ValueError(f"norm_std must be 0 or more, got {std!r}")
     norms = (m for m in module.modules() if isinstance(m, nn.LayerNorm))
     for norm in norms if std > 0 else ():
         nn.init.normal_(norm.weight, mean=1.0, std=std)

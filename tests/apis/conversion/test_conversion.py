@@ -69,6 +69,14 @@ def test_command_writes_a_released_detector(key_lists, tmp_path):
     assert all(torch.equal(back[name], tensor) for name, tensor in fusion.items())
 
 
+@pytest.mark.parametrize(
+    "name", ["fusion_layer.operator.to_first.weight", "fusion_layer.operator.query_weight"]
+)
+def test_detector_with_another_fusion_is_refused_by_name(name):
+    with pytest.raises(ValueError, match=r"fusion_layer\.operator\.\w+"):
+        to_released_detector({name: torch.zeros(2, 4, 4)})
+
+
 def golden(shared_dir, name, prefix=""):
     with np.load(shared_dir / "golden" / f"{name}.npz") as arrays:
         return {

@@ -41,6 +41,11 @@ def test_generator_spreads_the_norms_of_encoder_and_decoder():
     assert all((n.bias != 0).any() for n in norms(generator))
 
 
+def test_negative_width_is_refused():
+    with pytest.raises(ValueError, match="norm_std must be 0 or more"):
+        GeminiMiT("b0", norm_std=-0.1)
+
+
 def test_generator_starts_grey():
     torch.manual_seed(0)
     images, ensemble = MiTGenerator(**SMALL)(torch.randn(1, 2, 3, 32, 32))
