@@ -40,11 +40,33 @@ class CrossAttentionFusion(FusionOperator):
 
     def fuse(self, first: Tensor, second: Tensor, valid: Tensor | None) -> tuple[Tensor, Tensor]:
         """Attend both ways between checked streams; see `FusionOperator.forward`."""
-        sets = tuple(_token_sets(hide(stream, valid)) for stream in (first, second))
-        mask = None if valid is None else _key_mask(valid)
-        fused = (self._one_way(sets[i], sets[1 - i], mask, i) for i in (0, 1))
+        sets = tuple(_token_sets(stream) for stream in (first, second))
+        if valid is None:
+            fused = self._both_ways(sets, None)
+        else:
+            fused = self._among_valid(sets, valid.reshape(sets[0].shape[:2]))
         fused_first, fused_second = (tokens.view(first.shape) for tokens in fused)
-        return keep_own(valid, fused_first, first), keep_own(valid, fused_second, second)
+        return fused_first, fused_second
+
+    def _among_valid(self, sets: tuple[Tensor, ...], valid: Tensor) -> tuple[Tensor, ...]:
+        """Fuse the valid tokens (B, N) of sets (B, N, C); the others are taken out before.
+
+        With a share p of valid tokens the attention costs p^2 of that among all.
+        """
+        longest = int(valid.sum(1).max()) if valid.numel() else 0
+        order = valid.byte().argsort(dim=1, descending=True, stable=True)[:, : max(longest, 1)]
+        kept = valid.gather(1, order)
+        where = order[..., None].expand(*order.shape, self.dim)
+        packed = tuple(hide(tokens.gather(1, where), kept) for tokens in sets)
+        fused = self._both_ways(packed, None if bool(kept.all()) else _key_mask(kept))
+        return tuple(
+            own.scatter(1, where, keep_own(kept, new, own.gather(1, where)))
+            for own, new in zip(sets, fused)
+        )
+
+    def _both_ways(self, sets: tuple[Tensor, ...], mask: Tensor | None) -> tuple[Tensor, ...]:
+        """Both directions between sets (B, N, C) under the mask of the keys."""
+        return tuple(self._one_way(sets[i], sets[1 - i], mask, i) for i in (0, 1))
 
     def _one_way(self, own: Tensor, other: Tensor, mask: Tensor | None, i: int) -> Tensor:
         """Direction `i`: (B, N, C) reads (B, N, C); the mask (B, 1, 1, N) hides keys."""
@@ -69,11 +91,9 @@ def _token_sets(stream: Tensor) -> Tensor:
 
 
 def _key_mask(valid: Tensor) -> Tensor:
-    """Keys that may be read, (B, 1, 1, N) of bool.
+    """Keys that may be read, (B, 1, 1, N) of bool, of a mask (B, N).
 
     A set without any valid token reads the zeros that hide it: a softmax over nothing is NaN and
     would reach the gradients.
     """
-    batch = valid.shape[0] if valid.dim() > 1 else 1
-    sets = valid.reshape(batch, 1, 1, valid.numel() // max(batch, 1))
-    return sets | ~sets.any(-1, keepdim=True)
+    return (valid | ~valid.any(-1, keepdim=True))[:, None, None]

@@ -6,6 +6,7 @@ import pytest
 import torch
 import torch.nn.functional as F
 from torch.testing import assert_close
+from torch.utils.flop_counter import FlopCounterMode
 
 from gemini_det3d.fusion import (
     ChannelExchangeFusion,
@@ -114,6 +115,30 @@ def test_cross_attention_reads_within_one_token_set_only(make):
     maps[1][1, 2, 4] += 1
     is_changed = (operator(*maps)[0] != before).any(-1)
     assert is_changed[1].all() and not is_changed[0].any()
+
+
+def test_cross_attention_with_a_mask_is_that_of_the_valid_tokens_alone(make):
+    operator = CrossAttentionFusion(6, num_heads=2).double()
+    first, second = make(3, 7, 6), make(3, 7, 6)
+    valid = torch.tensor([[0, 1, 0, 1, 1, 0, 0], [0] * 7, [1] * 7], dtype=torch.bool)
+    fused = operator(first, second, valid)
+    for number, kept in enumerate(valid):
+        alone = operator(first[number : number + 1, kept], second[number : number + 1, kept])
+        for stream, own, wanted in zip(fused, (first, second), alone):
+            assert_close(stream[number, kept], wanted[0])
+            assert torch.equal(stream[number, ~kept], own[number, ~kept])
+
+
+def test_cross_attention_computes_nothing_for_tokens_that_are_not_valid(make):
+    operator = CrossAttentionFusion(6, num_heads=2).double()
+    first, second = make(2, 200, 6), make(2, 200, 6)
+    valid = torch.zeros(2, 200, dtype=torch.bool)
+    valid[0, 30:40] = valid[1, 100:105] = True
+    with FlopCounterMode(display=False) as masked:
+        operator(first, second, valid)
+    with FlopCounterMode(display=False) as short:
+        operator(first[:, :10], second[:, :10])
+    assert masked.get_total_flops() == short.get_total_flops() > 0
 
 
 def test_token_exchange_takes_the_weighted_twin_where_the_score_is_low(make):
