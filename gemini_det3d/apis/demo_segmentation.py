@@ -1,9 +1,9 @@
 """The segmentation pass on a synthetic four-modality world: scenes, trainings, tests, pictures.
 
-Four models are compared: RGB alone, RGB and depth, all four modalities, and all four trained with
-sensors that fail. Training is mmdet3d's own script; as many models train and are tested at a time
-as there are cores. Each step that is done is left alone when the demo is started again, and
-training goes on where it was cut off.
+Compared are RGB alone, RGB and depth, and all four modalities; then the last one trained further in
+two ways, for as long: with sensors that fail, and as before. Training is mmdet3d's own script; as
+many models train and are tested at a time as there are cores. Each step that is done is left alone
+when the demo is started again, and training goes on where it was cut off.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ import json
 import os
 from collections.abc import Mapping
 from concurrent.futures import ProcessPoolExecutor
+from dataclasses import dataclass
 from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
@@ -22,14 +23,35 @@ from gemini_det3d.apis.side_by_side import side_by_side
 
 CONFIG = "segformer_gemini-pixel_mit-toy_1xb4-12e_scenes-25class"
 ALL = ("rgb", "depth", "event", "lidar")
-VARIANTS = {
-    "RGB": (("rgb",), False),
-    "RGB+depth": (("rgb", "depth"), False),
-    "all four": (ALL, False),
-    "all four, dropout": (ALL, True),
+DROPOUT = {
+    "type": "SegModalityDropout",
+    "prob": {"rgb": 0.2, "depth": 0.15, "event": 0.1, "lidar": 0.1},
+    "noise_prob": 0.2,
 }
-"""Name -> modalities, whether trained with failing sensors."""
-DROPOUT = {"type": "SegModalityDropout", "prob": 0.25, "noise_prob": 0.35}
+
+
+@dataclass(frozen=True)
+class Variant:
+    """One model of the tables.
+
+    Attributes:
+        modalities: What it reads.
+        after: The variant that it starts from; such a one trains half as long. None: from nothing.
+        has_dropout: Whether it trains with failing sensors.
+    """
+
+    modalities: tuple[str, ...]
+    after: str | None = None
+    has_dropout: bool = False
+
+
+VARIANTS = {
+    "RGB": Variant(("rgb",)),
+    "RGB+depth": Variant(("rgb", "depth")),
+    "all four": Variant(ALL),
+    "all four, longer": Variant(ALL, after="all four"),
+    "all four, dropout": Variant(ALL, after="all four", has_dropout=True),
+}
 NUM_PICTURES = 5
 EPILOG = """\
 Writes table.md, summary.json (scores, seconds, versions, seed) and pictures into --work-dir."""
@@ -55,7 +77,7 @@ def run(args: argparse.Namespace) -> int:
     seconds: dict[str, float] = {}
     timed(seconds, "scenes", lambda: make_scenes(args))
     configs = write_configs(args, work_dir)
-    timed(seconds, "training", lambda: side_by_side(train, longest_first(configs)))
+    timed(seconds, "training", lambda: train_all(configs))
     scores: dict[str, Any] = {}
     timed(seconds, "tests", lambda: scores.update(test(configs, args.seed)))
     timed(seconds, "pictures", lambda: draw(configs, work_dir))
@@ -86,16 +108,19 @@ def write_configs(args: argparse.Namespace, work_dir: Path) -> dict[str, Path]:
     base = with_data_root(base, f"{args.data.resolve().as_posix()}/")
     base.randomness = {"seed": args.seed}
     base.train_cfg.val_interval = 10**6  # tested afterwards
-    if args.epochs is not None:
-        if args.epochs < 2:
-            raise ConfigError(f"--epochs {args.epochs}: must be 2 or more, one of them to rise")
-        base.train_cfg.max_epochs = args.epochs
-        base.param_scheduler[-1].update(end=args.epochs, T_max=args.epochs - 1)
-    paths = {}
-    for name, (modalities, has_dropout) in VARIANTS.items():
-        config = with_modalities(base, modalities)
-        if has_dropout:
+    epochs = base.train_cfg.max_epochs if args.epochs is None else args.epochs
+    if epochs < 2:
+        raise ConfigError(f"--epochs {epochs}: must be 2 or more, one of them to rise")
+    paths: dict[str, Path] = {}
+    for name, variant in VARIANTS.items():
+        config = with_modalities(base, variant.modalities)
+        if variant.has_dropout:
             config = with_training_step(config, DROPOUT)
+        set_epochs(config, epochs if variant.after is None else max(2, epochs // 2))
+        if variant.after is not None:
+            # not load_from: resuming, which the script is told to try, would overrule it
+            start = paths[variant.after].parent / "train" / f"epoch_{epochs}.pth"
+            config.model.init_cfg = {"type": "Pretrained", "checkpoint": str(start)}
         folder = work_dir / name.replace(" ", "_").replace(",", "").replace("+", "_")
         folder.mkdir(exist_ok=True)
         paths[name] = folder / "config.py"
@@ -103,9 +128,25 @@ def write_configs(args: argparse.Namespace, work_dir: Path) -> dict[str, Path]:
     return paths
 
 
+def set_epochs(config: Any, epochs: int) -> None:
+    """Let a config's training and the fall of its learning rate end after so many epochs."""
+    config.train_cfg.max_epochs = epochs
+    config.param_scheduler[-1].update(end=epochs, T_max=epochs - 1)
+
+
+def train_all(configs: Mapping[str, Path]) -> None:
+    """Train those that start from nothing, then those that start from one of them."""
+    order = longest_first(configs)
+    for is_first in (True, False):
+        side_by_side(
+            train,
+            {name: path for name, path in order.items() if is_first == (not VARIANTS[name].after)},
+        )
+
+
 def longest_first(configs: Mapping[str, Path]) -> dict[str, Path]:
     """The same, most modalities first, so that no core is left alone at the end."""
-    return dict(sorted(configs.items(), key=lambda item: -len(VARIANTS[item[0]][0])))
+    return dict(sorted(configs.items(), key=lambda item: -len(VARIANTS[item[0]].modalities)))
 
 
 def train(name: str, config: Path, position: int, environment: dict[str, str]) -> None:
@@ -165,7 +206,7 @@ def test_one(name: str, path: Path, seed: int, jobs: int) -> dict[str, dict]:
     torch.set_num_threads(max(1, (os.cpu_count() or 1) // jobs))
     config, model = _load(path)
     cases = failure_cases(ALL, seed)
-    if VARIANTS[name][0] == ALL:
+    if VARIANTS[name].modalities == ALL:
         return evaluate_failures(model, config, cases)
     return {cases[0].name: evaluate_model(model, config)}
 

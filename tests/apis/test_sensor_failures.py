@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import argparse
+
 import pytest
 from mmdet3d.registry import MODELS
 from mmengine.config import Config
@@ -7,7 +9,7 @@ from mmengine.registry import init_default_scope
 
 import gemini_det3d.plugin  # noqa: F401
 from gemini_det3d.apis.config import ConfigError, find_config
-from gemini_det3d.apis.demo_segmentation import CONFIG, VARIANTS
+from gemini_det3d.apis.demo_segmentation import CONFIG, VARIANTS, write_configs
 from gemini_det3d.apis.seg_config import with_data_root, with_modalities, with_training_step
 from gemini_det3d.apis.sensor_failures import (
     evaluate_failures,
@@ -57,10 +59,10 @@ def test_model_is_tested_under_every_case(config, tmp_path):
 
 
 def test_variants_change_model_and_data_alike(config):
-    for modalities, _ in VARIANTS.values():
-        changed = with_modalities(config, modalities)
-        assert list(changed.model.data_preprocessor.modalities) == list(modalities)
-        assert changed.train_dataloader.dataset.modalities == list(modalities)
+    for variant in VARIANTS.values():
+        changed = with_modalities(config, variant.modalities)
+        assert list(changed.model.data_preprocessor.modalities) == list(variant.modalities)
+        assert changed.train_dataloader.dataset.modalities == list(variant.modalities)
     assert len(config.model.modalities) == 4
     with pytest.raises(ConfigError, match="sonar"):
         with_modalities(config, ["sonar"])
@@ -71,3 +73,15 @@ def test_training_step_comes_before_packing(config):
     steps = [step["type"] for step in changed.train_dataloader.dataset.pipeline]
     assert steps[-2:] == ["SegModalityDropout", "PackSegInputs"]
     assert "SegModalityDropout" not in str(config.train_dataloader)
+
+
+def test_both_continuations_start_from_one_model_and_differ_in_the_failing_sensors_alone(tmp_path):
+    args = argparse.Namespace(config=CONFIG, data=tmp_path / "data", seed=0, epochs=6)
+    found = {name: Config.fromfile(path) for name, path in write_configs(args, tmp_path).items()}
+    longer, dropout = found["all four, longer"], found["all four, dropout"]
+    start = str(tmp_path / "all_four" / "train" / "epoch_6.pth")
+    assert longer.model.init_cfg.checkpoint == dropout.model.init_cfg.checkpoint == start
+    assert [c.train_cfg.max_epochs for c in found.values()] == [6, 6, 6, 3, 3]
+    step = dropout.train_dataloader.dataset.pipeline.pop(-2)
+    assert step["type"] == "SegModalityDropout"
+    assert dropout.to_dict() == longer.to_dict()
