@@ -21,6 +21,7 @@ COMMANDS = {
     "test": ("launch", "run mmdet3d's own tools/test.py with a config of this plug-in"),
     "infer": ("infer", "detect objects in an image and a point cloud, without info files"),
     "translate": ("translate", "translate a pair of images, or two folders, into pictures"),
+    "draw": ("draw", "pictures of what a trained detector finds in its test set, and the truth"),
     "eval-kitti": ("eval_kitti", "KITTI's AP from result files and labels"),
     "eval-sunrgbd": ("eval_sunrgbd", "AP at 0.25 and 0.5 of boxes in rooms, from result files"),
     "benchmark": ("benchmark", "measure the operator and the evaluation on this machine"),

@@ -36,7 +36,8 @@ class Variant:
 
     Attributes:
         modalities: What it reads.
-        after: The variant that it starts from; such a one trains half as long. None: from nothing.
+        after: The variant that it starts from, to train three quarters as long again. None: from
+            nothing.
         has_dropout: Whether it trains with failing sensors.
     """
 
@@ -116,7 +117,7 @@ def write_configs(args: argparse.Namespace, work_dir: Path) -> dict[str, Path]:
         config = with_modalities(base, variant.modalities)
         if variant.has_dropout:
             config = with_training_step(config, DROPOUT)
-        set_epochs(config, epochs if variant.after is None else max(2, epochs // 2))
+        set_epochs(config, epochs if variant.after is None else max(2, 3 * epochs // 4))
         if variant.after is not None:
             # not load_from: resuming, which the script is told to try, would overrule it
             start = paths[variant.after].parent / "train" / f"epoch_{epochs}.pth"
@@ -205,6 +206,8 @@ def test_one(name: str, path: Path, seed: int, jobs: int) -> dict[str, dict]:
 
     torch.set_num_threads(max(1, (os.cpu_count() or 1) // jobs))
     config, model = _load(path)
+    # loaders of a spawned process would spawn theirs, seconds each
+    config.test_dataloader.update(num_workers=0, persistent_workers=False)
     cases = failure_cases(ALL, seed)
     if VARIANTS[name].modalities == ALL:
         return evaluate_failures(model, config, cases)

@@ -76,12 +76,12 @@ def test_training_step_comes_before_packing(config):
 
 
 def test_both_continuations_start_from_one_model_and_differ_in_the_failing_sensors_alone(tmp_path):
-    args = argparse.Namespace(config=CONFIG, data=tmp_path / "data", seed=0, epochs=6)
+    args = argparse.Namespace(config=CONFIG, data=tmp_path / "data", seed=0, epochs=8)
     found = {name: Config.fromfile(path) for name, path in write_configs(args, tmp_path).items()}
     longer, dropout = found["all four, longer"], found["all four, dropout"]
-    start = str(tmp_path / "all_four" / "train" / "epoch_6.pth")
+    start = str(tmp_path / "all_four" / "train" / "epoch_8.pth")
     assert longer.model.init_cfg.checkpoint == dropout.model.init_cfg.checkpoint == start
-    assert [c.train_cfg.max_epochs for c in found.values()] == [6, 6, 6, 3, 3]
+    assert [c.train_cfg.max_epochs for c in found.values()] == [8, 8, 8, 6, 6]
     step = dropout.train_dataloader.dataset.pipeline.pop(-2)
     assert step["type"] == "SegModalityDropout"
     assert dropout.to_dict() == longer.to_dict()

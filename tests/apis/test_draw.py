@@ -1,0 +1,80 @@
+"""Pictures of detections on one image or several, and what cannot be drawn."""
+
+from __future__ import annotations
+
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+import torch
+from mmdet3d.structures import DepthInstance3DBoxes, Det3DDataSample, LiDARInstance3DBoxes
+
+from gemini_det3d.apis.config import ConfigError
+from gemini_det3d.apis.draw import panel
+from gemini_det3d.cli import main
+
+SIZE = (96, 160)
+# straight ahead (+x) is the middle of the image
+MATRIX = np.array([[80.0, -100, 0, 0], [48, 0, -100, 0], [1, 0, 0, 0], [0, 0, 0, 1]])
+BOX = [[10.0, 0, -1, 4, 2, 1.5, 0.3]]
+
+
+def packed(cameras=None, truth=None):
+    shape = (3, *SIZE) if cameras is None else (cameras, 3, *SIZE)
+    meta = dict(
+        lidar2img=MATRIX, ori_shape=SIZE, img_shape=SIZE, scale_factor=(1.0, 1.0), flip=False,
+        transformation_3d_flow=[],
+    )  # fmt: skip
+    if cameras is not None:
+        meta.update(lidar2img=[MATRIX] * cameras, img_aug_matrix=[np.eye(4)] * cameras)
+    sample = Det3DDataSample(metainfo=meta)
+    if truth is not None:
+        sample.eval_ann_info = dict(
+            gt_bboxes_3d=LiDARInstance3DBoxes(truth), gt_labels_3d=np.array([1] * len(truth))
+        )
+    image = torch.full(shape, 100, dtype=torch.uint8)
+    return dict(inputs=dict(points=torch.rand(50, 4) * 20, img=image), data_samples=sample)
+
+
+def found(score=0.9, kind=LiDARInstance3DBoxes):
+    return SimpleNamespace(
+        bboxes_3d=kind(BOX), labels_3d=torch.tensor([0]), scores_3d=torch.tensor([score])
+    )
+
+
+def draw(data, result=None, score=0.3):
+    return panel(data, result or found(), ("Car", "Bus"), score)
+
+
+@pytest.mark.parametrize("cameras", [None, 3, 6])
+def test_every_camera_shows_the_detection(cameras):
+    picture = draw(packed(cameras))
+    without = draw(packed(cameras), found(score=0.1))
+    assert picture.dtype == np.uint8 and picture.shape[2] == 3
+    changed = (picture != without).any(-1)
+    columns = 3 if cameras else 1
+    each = picture.shape[1] // columns
+    above = int(each * SIZE[0] / SIZE[1]) * (2 if cameras == 6 else 1)
+    for column in range(columns):
+        assert changed[:above, column * each : (column + 1) * each].any()
+
+
+def test_truth_is_drawn_where_there_is_one():
+    assert (draw(packed(truth=BOX)) != draw(packed())).any()
+
+
+def test_boxes_of_another_frame_and_missing_images_are_refused():
+    with pytest.raises(ConfigError, match="LiDAR frame, got DepthInstance3DBoxes"):
+        draw(packed(), found(kind=DepthInstance3DBoxes))
+    data = packed()
+    del data["inputs"]["img"]
+    with pytest.raises(ConfigError, match="no image"):
+        draw(data)
+
+
+def test_command_names_what_is_wrong(capsys):
+    assert main(["draw", "nothing-like-this", "none.pth"]) == 2
+    assert "nothing-like-this" in capsys.readouterr().err
+    config = "bev_gemini-map_r18_1xb2-10e_look-alikes-3class"
+    assert main(["draw", config, "none.pth", "--frames", "0"]) == 2
+    assert "--frames 0" in capsys.readouterr().err
