@@ -6,7 +6,13 @@ from .blend import StreamBlend, blend_streams
 from .exchange import ChannelExchangeFusion, TokenExchangeFusion
 from .functional import FusionParameters, gemini_fusion, gemini_gates
 from .gemini import GeminiFusion
-from .released import convert_released_state_dict, find_released_blocks, from_released, to_released
+from .released import (
+    convert_released_state_dict,
+    find_blocks,
+    find_released_blocks,
+    from_released,
+    to_released,
+)
 from .rivals import ConcatFusion, SumFusion
 
 __all__ = [
@@ -21,6 +27,7 @@ __all__ = [
     "TokenExchangeFusion",
     "blend_streams",
     "convert_released_state_dict",
+    "find_blocks",
     "find_released_blocks",
     "from_released",
     "gemini_fusion",

@@ -15,6 +15,7 @@ from torch import Tensor
 __all__ = [
     "RELEASED_NAMES",
     "convert_released_state_dict",
+    "find_blocks",
     "find_released_blocks",
     "from_released",
     "to_released",
@@ -97,6 +98,13 @@ def find_released_blocks(state_dict: Mapping[str, Tensor]) -> list[str]:
     """Prefixes of all released fusion blocks of a checkpoint, in its order."""
     mark = RELEASED_NAMES[0]
     return [name[: -len(mark)] for name in state_dict if name.endswith(mark)]
+
+
+def find_blocks(state_dict: Mapping[str, Tensor]) -> list[str]:
+    """Prefixes (`...operator.`) of all our fusion blocks in a model's state dict, in its order."""
+    mark = "query_weight"
+    named = (name[: -len(mark)] for name in state_dict if name.endswith(f"operator.{mark}"))
+    return list(named)
 
 
 def convert_released_state_dict(

@@ -11,9 +11,12 @@ from collections.abc import Mapping
 
 from torch import Tensor
 
-from gemini_det3d.fusion import convert_released_state_dict, find_released_blocks, to_released
-
-_OPERATOR_MARK = "operator.query_weight"
+from gemini_det3d.fusion import (
+    convert_released_state_dict,
+    find_blocks,
+    find_released_blocks,
+    to_released,
+)
 
 
 def convert_released_detector(state_dict: Mapping[str, Tensor]) -> dict[str, Tensor]:
@@ -49,11 +52,9 @@ def to_released_detector(state_dict: Mapping[str, Tensor]) -> dict[str, Tensor]:
         ValueError: A parameter of the fusion has no released counterpart, or lacks (another
             operator, or GeminiFusion without noise or discriminator); the message names it.
     """
-    marked = [name for name in state_dict if name.endswith(_OPERATOR_MARK)]
-    prefixes = [name.removesuffix(_OPERATOR_MARK) for name in marked]
     converted = dict(state_dict)
-    for prefix in prefixes:
-        operator = f"{prefix}operator."
+    for operator in find_blocks(state_dict):
+        prefix = operator.removesuffix("operator.")
         names = [name for name in converted if name.startswith(operator)]
         block = {name.removeprefix(operator): converted.pop(name) for name in names}
         try:

@@ -9,12 +9,9 @@ from dataclasses import dataclass, field
 import torch
 from torch import Tensor
 
-from gemini_det3d.fusion import find_released_blocks
+from gemini_det3d.fusion import find_blocks, find_released_blocks
 from gemini_det3d.fusion.released import RELEASED_NAMES, from_released, to_released
 from gemini_det3d.models.checkpoints.names import LAYOUTS, Layout, find_layout, match
-
-# Our operator's parameters; where all of one prefix are there, it is a GeminiFusion.
-_OPERATOR_MARK = "operator.query_weight"
 
 
 @dataclass
@@ -100,7 +97,7 @@ def to_released_segmentor(state: Mapping[str, Tensor], layout: str) -> dict[str,
         names = [known.name for known in LAYOUTS if known.fusion]
         raise ValueError(f"layout must be one of {names}, got {layout!r}")
     pairs = [(ours, theirs) for theirs, ours in found.pairs()]
-    slots = [n[: -len("query_weight")] for n in state if n.endswith(_OPERATOR_MARK)]
+    slots = find_blocks(state)
     fusion = ("backbone." + found.fusion[1], found.prefix + found.fusion[0])
     released = {}
     for slot in slots:
