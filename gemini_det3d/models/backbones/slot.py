@@ -49,7 +49,10 @@ def plan_slots(
 
 
 def build_slot(
-    operator: Mapping[str, Any] | None, dim: int, is_wanted: bool
+    operator: Mapping[str, Any] | None,
+    dim: int,
+    is_wanted: bool,
+    gemini_options: Mapping[str, Any] | None = None,
 ) -> FusionOperator | None:
     """The operator of one block, or None where the block does not fuse.
 
@@ -58,6 +61,8 @@ def build_slot(
             segmentors (8 heads, truncated normal initialisation).
         dim: Channels of the block.
         is_wanted: Whether the block fuses.
+        gemini_options: Further arguments where the operator is GeminiFusion and says nothing else;
+            another operator does not get them.
 
     Returns:
         The operator.
@@ -70,5 +75,5 @@ def build_slot(
         return None
     operator = dict(operator or {"type": "GeminiFusion", "num_heads": _RELEASED_HEADS})
     if operator.get("type") == "GeminiFusion":
-        operator.setdefault("linear_init", "trunc_normal")
+        operator = {"linear_init": "trunc_normal", **(gemini_options or {}), **operator}
     return build_operator(operator, dim)
