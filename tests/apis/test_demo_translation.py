@@ -55,6 +55,12 @@ def test_a_folder_of_other_options_is_refused(args, tmp_path):
         demo_translation.runs_of(args, tmp_path, "rgb-edge2depth")
 
 
+def test_a_demo_that_was_cut_off_goes_on_though_the_training_left_its_own_config(args, tmp_path):
+    for run in demo_translation.runs_of(args, tmp_path, "rgb-edge2depth"):
+        Config.fromfile(run.config).dump(run.folder / run.config.name)  # as mmengine's runner does
+    assert len(demo_translation.runs_of(args, tmp_path, "rgb-edge2depth")) == 5
+
+
 def finished(args, tmp_path, values):
     found = demo_translation.runs_of(args, tmp_path, "rgb-edge2depth")
     return found, {run.folder.name: dict(MAE=v, MSE=v * v, **{"KID_filter-bank": v / 100})

@@ -83,8 +83,8 @@ class Run:
 
     @property
     def config(self) -> Path:
-        """The written config."""
-        return self.folder / "config.py"
+        """The written config; beside the folder, where the training leaves a copy of its own."""
+        return self.folder.parent / f"{self.folder.name}.py"
 
     def prepare(self, folder: Path) -> None:
         """Write the config, or see that the one that is there says the same.
