@@ -14,7 +14,6 @@ model = dict(
         # narrow and trained from nothing: the released start is for wide, pretrained encoders
         linear_std=0.15,
         norm_std=0.5,
-        gemini_options=dict(linear_init="xavier_uniform", noise_std=0.02),
     ),
     # a map of 8 x 8 patches, as the protocol's
     discriminator=dict(
@@ -59,7 +58,9 @@ optim_wrapper = dict(
     optimizer=dict(fused=True),  # one call for all parameters: a tenth of so small a step
     modules=dict(
         # few steps need large ones; the norm is that of 100 x L1
-        generator=dict(optimizer=dict(lr=4e-3, betas=(0.9, 0.999)), clip_grad=dict(max_norm=100.0)),
+        generator=dict(
+            optimizer=dict(lr=4e-3, betas=(0.9, 0.999)), clip_grad=dict(max_norm=100.0)
+        ),
         discriminator=dict(optimizer=dict(lr=2e-4)),
     ),
 )

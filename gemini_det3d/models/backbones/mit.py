@@ -199,9 +199,6 @@ class GeminiMiT(FusionBackbone):
         norm_std: How widely scales and biases of the norms start around 1 and 0. 0 as released,
             where all norms come from one trained norm; without training before, the modalities
             have nothing else that tells them apart in the weights they share.
-        gemini_options: Of the operators that are GeminiFusion, see `build_slot`. Narrow encoders
-            that are trained from nothing need ``dict(linear_init="xavier_uniform",
-            noise_std=0.02)``: as released the operator hardly speaks at first.
         with_checkpoint: See `FusionBackbone`.
         init_cfg: See `FusionBackbone`.
 
@@ -227,7 +224,6 @@ class GeminiMiT(FusionBackbone):
         in_channels: int = 3,
         linear_std: float = 0.02,
         norm_std: float = 0.0,
-        gemini_options: Mapping[str, Any] | None = None,
         with_checkpoint: bool = False,
         init_cfg: dict | None = None,
     ) -> None:
@@ -248,7 +244,7 @@ class GeminiMiT(FusionBackbone):
             blocks = nn.ModuleList(
                 MiTBlock(
                     dim, num_heads[s], sr_ratios[s], mlp_ratio, next(rates), self.num_streams,
-                    build_slot(operator, dim, is_wanted, gemini_options),
+                    build_slot(operator, dim, is_wanted),
                 )
                 for is_wanted in slots[s]
             )  # fmt: skip

@@ -49,10 +49,7 @@ def plan_slots(
 
 
 def build_slot(
-    operator: Mapping[str, Any] | None,
-    dim: int,
-    is_wanted: bool,
-    gemini_options: Mapping[str, Any] | None = None,
+    operator: Mapping[str, Any] | None, dim: int, is_wanted: bool
 ) -> FusionOperator | None:
     """The operator of one block, or None where the block does not fuse.
 
@@ -61,8 +58,6 @@ def build_slot(
             segmentors (8 heads, truncated normal initialisation).
         dim: Channels of the block.
         is_wanted: Whether the block fuses.
-        gemini_options: Further arguments where the operator is GeminiFusion and says nothing else;
-            another operator does not get them.
 
     Returns:
         The operator.
@@ -75,5 +70,5 @@ def build_slot(
         return None
     operator = dict(operator or {"type": "GeminiFusion", "num_heads": _RELEASED_HEADS})
     if operator.get("type") == "GeminiFusion":
-        operator = {"linear_init": "trunc_normal", **(gemini_options or {}), **operator}
+        operator.setdefault("linear_init", "trunc_normal")
     return build_operator(operator, dim)

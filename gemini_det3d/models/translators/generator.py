@@ -78,7 +78,6 @@ class MiTGenerator(BaseModule):
         mlp_ratio: Hidden channels of the feed-forward, in C.
         linear_std: As in `GeminiMiT`, of the encoder.
         norm_std: As there, of encoder and decoder.
-        gemini_options: As there.
         with_checkpoint: Keep only the inputs of each block for the backward.
         init_cfg: As in mmengine.
 
@@ -100,7 +99,6 @@ class MiTGenerator(BaseModule):
         mlp_ratio: float = 4,
         linear_std: float = 0.02,
         norm_std: float = 0.0,
-        gemini_options: Mapping[str, Any] | None = None,
         with_checkpoint: bool = False,
         init_cfg: dict | None = None,
     ) -> None:
@@ -111,8 +109,7 @@ class MiTGenerator(BaseModule):
             num_modalities=num_sources, operator=operator, fuse_at=fuse_at, last_k=last_k,
             dims=dims, depths=depths, num_heads=num_heads, sr_ratios=sr_ratios,
             patch_sizes=(3,) * len(dims), strides=(2,) * len(dims), mlp_ratio=mlp_ratio,
-            linear_std=linear_std, norm_std=norm_std, gemini_options=gemini_options,
-            with_checkpoint=with_checkpoint,
+            linear_std=linear_std, norm_std=norm_std, with_checkpoint=with_checkpoint,
         )  # fmt: skip
         self.num_streams = self.encoder.num_streams
         self.decoder = PixelShuffleDecoder(

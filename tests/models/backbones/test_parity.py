@@ -61,13 +61,3 @@ def test_encoder_matches_the_released_one(golden, build):
         for stage, features_at in enumerate(maps):
             wanted = data[f"feat{stream}_{stage}"]
             torch.testing.assert_close(features_at, wanted, rtol=0, atol=ABSOLUTE)
-
-
-@pytest.mark.parametrize("name, noise", [("GeminiFusion", 0.02), ("ConcatFusion", None)])
-def test_options_of_gemini_reach_no_other_operator(name, noise):
-    options = dict(linear_init="xavier_uniform", noise_std=0.02)
-    slot = build_slot(dict(type=name, num_heads=2), 8, True, options)
-    assert type(slot).__name__ == name and getattr(slot, "noise_std", None) == noise
-    own = build_slot(dict(type="GeminiFusion", num_heads=2, noise_std=0.5), 8, True, options)
-    assert own.noise_std == 0.5 and own.linear_init == "xavier_uniform"
-    assert build_slot(None, 8, True).linear_init == "trunc_normal"
