@@ -58,9 +58,7 @@ optim_wrapper = dict(
     optimizer=dict(fused=True),  # one call for all parameters: a tenth of so small a step
     modules=dict(
         # few steps need large ones; the norm is that of 100 x L1
-        generator=dict(
-            optimizer=dict(lr=4e-3, betas=(0.9, 0.999)), clip_grad=dict(max_norm=100.0)
-        ),
+        generator=dict(optimizer=dict(lr=4e-3, betas=(0.9, 0.999)), clip_grad=dict(max_norm=100.0)),
         discriminator=dict(optimizer=dict(lr=2e-4)),
     ),
 )
