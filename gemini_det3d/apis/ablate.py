@@ -25,10 +25,9 @@ from gemini_det3d.apis.ablation import (
     markdown,
     verdicts,
 )
-from gemini_det3d.apis.check_alignment import read_config
-from gemini_det3d.apis.checkpoint import load_checkpoint_safely, load_parameters
 from gemini_det3d.apis.comparison.table import headline
-from gemini_det3d.apis.config import ConfigError
+from gemini_det3d.apis.config import ConfigError, read_changed_config
+from gemini_det3d.apis.packed_frames import load_for_test, truth_of, views_of
 
 EPILOG = """\
 Conditions: image real, black, of another frame, absent; LiDAR thinned to a quarter, absent. Absent
@@ -52,7 +51,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Ablate, print table and verdict, write all."""
-    config = read_config(args.config, args.cfg_options)
+    config = read_changed_config(args.config, args.cfg_options)
     result = ablate(
         config, args.checkpoint, args.out, args.frames, args.pictures, args.metric, args.device
     )
@@ -133,15 +132,9 @@ class _Bench:
     """Model, data and one evaluator per condition."""
 
     def __init__(self, config: Any, checkpoint: Path, device: str) -> None:
-        from mmdet3d.registry import DATASETS, MODELS
         from mmengine.evaluator import Evaluator
-        from mmengine.registry import init_default_scope
 
-        init_default_scope(config.get("default_scope", "mmdet3d"))
-        self.model: nn.Module = MODELS.build(config.model)
-        load_parameters(self.model, load_checkpoint_safely(checkpoint), checkpoint)
-        self.model.to(torch.device(device)).eval()
-        self.dataset = DATASETS.build(config.test_dataloader.dataset)
+        self.model, self.dataset = load_for_test(config, checkpoint, device)
         self._evaluators = {}
         for condition in CONDITIONS:
             evaluator = Evaluator(config.test_evaluator)
@@ -170,13 +163,7 @@ class _Bench:
 
     def truth(self, data: dict) -> tuple[np.ndarray, list[str]]:
         """Boxes ``(G, 7)`` and names of a packed frame; none where the set has no labels."""
-        info = getattr(data["data_samples"], "eval_ann_info", None)
-        if not info:
-            return np.zeros((0, 7)), []
-        labels = np.asarray(info["gt_labels_3d"])
-        boxes = info["gt_bboxes_3d"].tensor.double().numpy()[:, :7]
-        classes = self.dataset.metainfo["classes"]
-        return boxes[labels >= 0], [classes[label] for label in labels[labels >= 0]]
+        return truth_of(data, self.dataset.metainfo["classes"]) or (np.zeros((0, 7)), [])
 
     def rows(self, number: int, metric: str | None) -> list[AblationRow]:
         """Evaluate every condition."""
@@ -197,15 +184,8 @@ class _Bench:
 
 def _picture(data: dict) -> tuple[np.ndarray | None, np.ndarray | None]:
     """Image (RGB) and projection of a packed frame with one camera."""
-    from gemini_det3d.models.metas import image_geometry
-
-    image = data["inputs"].get("img")
-    if image is None or image.dim() != 3:
-        return None, None
-    meta = dict(data["data_samples"].metainfo)
-    meta.setdefault("batch_input_shape", tuple(image.shape[-2:]))
-    rgb = image.float().clamp(0, 255).byte().permute(1, 2, 0).numpy()[..., ::-1]
-    return rgb, image_geometry(meta).matrix.cpu().numpy()
+    images, matrices = views_of(data)
+    return (images[0], matrices[0]) if len(images) == 1 else (None, None)
 
 
 def _write(out: Path, result: Ablation, number: int) -> None:

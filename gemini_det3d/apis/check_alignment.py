@@ -18,7 +18,7 @@ from gemini_det3d.apis.alignment import (
     judge,
 )
 from gemini_det3d.apis.alignment.agreement import LIMITS
-from gemini_det3d.apis.config import ConfigError, find_config
+from gemini_det3d.apis.config import ConfigError, read_changed_config
 
 EPILOG = """\
 Every sample goes through the config's own training pipeline, augmentation included, and is
@@ -43,7 +43,7 @@ def run(args: argparse.Namespace) -> int:
     """Check, draw, and print the verdict."""
     if args.samples < 1:
         raise ConfigError(f"--samples {args.samples}: must be 1 or more")
-    config = read_config(args.config, args.cfg_options)
+    config = read_changed_config(args.config, args.cfg_options)
     verdict = check_alignment(config, args.samples, args.pictures, args.out, args.seed)
     for name, (sign, limit, meaning) in LIMITS.items():
         if not math.isnan(verdict.medians[name]):
@@ -101,15 +101,3 @@ def draw(sample: AugmentedSample, out: Path) -> None:
         points = draw_points_on_image(rgb, sample.points, matrix, scale=scale)
         suffix = f"_camera{number}" if len(sample.images) > 1 else ""
         save_png(out / f"{Path(sample.name).stem}{suffix}.png", np.concatenate([boxes, points]))
-
-
-def read_config(name: str, options: list[str]) -> Any:
-    """A config with ``KEY=VALUE`` changes, as mmdet3d's tools take them."""
-    from mmengine.config import Config, DictAction
-
-    config = Config.fromfile(find_config(name))
-    parser = argparse.ArgumentParser()
-    parser.add_argument("--cfg-options", nargs="+", action=DictAction, default={})
-    changes = parser.parse_args(["--cfg-options", *options] if options else []).cfg_options
-    config.merge_from_dict(changes)
-    return config

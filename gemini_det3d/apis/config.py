@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import gemini_det3d
 
@@ -39,6 +40,20 @@ def find_config(name: str) -> Path:
         return matches[0]
     names = ", ".join(p.stem for p in ours)
     raise ConfigError(f"no config {name!r}; this plug-in has: {names}")
+
+
+def read_changed_config(name: str, options: list[str]) -> Any:
+    """A config with ``KEY=VALUE`` changes, as mmdet3d's tools take them."""
+    import argparse
+
+    from mmengine.config import Config, DictAction
+
+    config = Config.fromfile(find_config(name))
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--cfg-options", nargs="+", action=DictAction, default={})
+    changes = parser.parse_args(["--cfg-options", *options] if options else []).cfg_options
+    config.merge_from_dict(changes)
+    return config
 
 
 def mmdet3d_mim() -> Path:

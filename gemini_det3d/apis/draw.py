@@ -9,12 +9,10 @@ from typing import Any
 
 import numpy as np
 import torch
-from torch import Tensor, nn
 from tqdm import tqdm
 
-from gemini_det3d.apis.check_alignment import read_config
-from gemini_det3d.apis.checkpoint import load_checkpoint_safely, load_parameters
-from gemini_det3d.apis.config import ConfigError
+from gemini_det3d.apis.config import ConfigError, read_changed_config
+from gemini_det3d.apis.packed_frames import load_for_test, truth_of, views_of
 from gemini_det3d.visualization import (
     LabeledBoxes,
     draw_detection_panel,
@@ -44,7 +42,7 @@ def run(args: argparse.Namespace) -> int:
     """Detect and draw."""
     if args.frames < 1:
         raise ConfigError(f"--frames {args.frames}: must be 1 or more")
-    config = read_config(args.config, args.cfg_options)
+    config = read_changed_config(args.config, args.cfg_options)
     count = draw(config, args.checkpoint, args.out, args.frames, args.score, args.device)
     print(f"{count} pictures: {args.out}")
     return 0
@@ -75,15 +73,9 @@ def draw(
         FormatError: The checkpoint cannot be read or does not belong to the config.
         ConfigError: The frames have no image, or boxes in another frame than the LiDAR's.
     """
-    from mmdet3d.registry import DATASETS, MODELS
     from mmengine.dataset import pseudo_collate
-    from mmengine.registry import init_default_scope
 
-    init_default_scope(config.get("default_scope", "mmdet3d"))
-    model: nn.Module = MODELS.build(config.model)
-    load_parameters(model, load_checkpoint_safely(checkpoint), checkpoint)
-    model.to(torch.device(device)).eval()
-    dataset = DATASETS.build(config.test_dataloader.dataset)
+    model, dataset = load_for_test(config, checkpoint, device)
     numbers = np.linspace(0, len(dataset) - 1, min(frames, len(dataset))).round().astype(int)
     for number in tqdm(numbers, desc="drawing", unit="frame"):
         data = dataset[int(number)]
@@ -109,46 +101,24 @@ def panel(data: dict, found: Any, classes: Sequence[str], score: float) -> np.nd
     Raises:
         ConfigError: See `draw`.
     """
-    images, matrices = _views(data)
+    images, matrices = views_of(data)
+    if not images:
+        raise ConfigError("test_dataloader.dataset.pipeline: packs no image to draw on")
     points = data["inputs"]["points"].numpy()
-    detections = _boxes(found.bboxes_3d, found.labels_3d, classes, found.scores_3d).above(score)
-    truth = _truth(data["data_samples"], classes)
+    detections = _detections(found, classes).above(score)
+    labelled = truth_of(data, classes)
+    truth = None if labelled is None else LabeledBoxes(*labelled)
     if len(images) == 1:
         return draw_detection_panel(images[0], points, matrices[0], detections, truth)
     return draw_surround_panel(images, points, matrices, detections, truth)
 
 
-def _views(data: dict) -> tuple[list[np.ndarray], list[np.ndarray]]:
-    """Images (RGB) of a packed frame and the projections onto them."""
-    from gemini_det3d.models.metas import view_geometries
-
-    pixels: Tensor | None = data["inputs"].get("img")
-    if pixels is None:
-        raise ConfigError("test_dataloader.dataset.pipeline: packs no image to draw on")
-    pixels = pixels[None] if pixels.dim() == 3 else pixels
-    meta = dict(data["data_samples"].metainfo)
-    meta.setdefault("batch_input_shape", tuple(pixels.shape[-2:]))
-    images = pixels.float().clamp(0, 255).byte().permute(0, 2, 3, 1).numpy()[..., ::-1]
-    matrices = [each.matrix.cpu().numpy() for each in view_geometries(meta, len(pixels))]
-    return [np.ascontiguousarray(image) for image in images], matrices
-
-
-def _truth(sample: Any, classes: Sequence[str]) -> LabeledBoxes | None:
-    """Labelled boxes of the classes; None where the set has no labels."""
-    info = getattr(sample, "eval_ann_info", None)
-    if not info:
-        return None
-    labels = torch.as_tensor(np.asarray(info["gt_labels_3d"]))
-    return _boxes(info["gt_bboxes_3d"][labels >= 0], labels[labels >= 0], classes)
-
-
-def _boxes(
-    boxes: Any, labels: Tensor, classes: Sequence[str], scores: Tensor | None = None
-) -> LabeledBoxes:
+def _detections(found: Any, classes: Sequence[str]) -> LabeledBoxes:
     from mmdet3d.structures import LiDARInstance3DBoxes
 
+    boxes = found.bboxes_3d
     if not isinstance(boxes, LiDARInstance3DBoxes):
         raise ConfigError(f"draw: needs boxes in the LiDAR frame, got {type(boxes).__name__}")
+    names = [classes[label] for label in found.labels_3d.tolist()]
     array = boxes.tensor.detach().cpu().double().numpy()[:, :7]
-    names = [classes[label] for label in labels.tolist()]
-    return LabeledBoxes(array, names, None if scores is None else scores.cpu().numpy())
+    return LabeledBoxes(array, names, found.scores_3d.cpu().numpy())

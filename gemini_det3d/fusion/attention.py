@@ -53,15 +53,16 @@ class CrossAttentionFusion(FusionOperator):
 
         With a share p of valid tokens the attention costs p^2 of that among all.
         """
-        longest = int(valid.sum(1).max()) if valid.numel() else 0
+        counts = valid.sum(dim=1).tolist()
+        longest = max(counts, default=0)
         order = valid.byte().argsort(dim=1, descending=True, stable=True)[:, : max(longest, 1)]
-        kept = valid.gather(1, order)
         where = order[..., None].expand(*order.shape, self.dim)
+        kept = valid.gather(1, order)
         packed = tuple(hide(tokens.gather(1, where), kept) for tokens in sets)
-        fused = self._both_ways(packed, None if bool(kept.all()) else _key_mask(kept))
+        is_full = longest > 0 and min(counts) == longest
+        fused = self._both_ways(packed, None if is_full else _key_mask(kept))
         return tuple(
-            own.scatter(1, where, keep_own(kept, new, own.gather(1, where)))
-            for own, new in zip(sets, fused)
+            keep_own(valid, own.scatter(1, where, new), own) for own, new in zip(sets, fused)
         )
 
     def _both_ways(self, sets: tuple[Tensor, ...], mask: Tensor | None) -> tuple[Tensor, ...]:

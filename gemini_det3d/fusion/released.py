@@ -103,8 +103,7 @@ def find_released_blocks(state_dict: Mapping[str, Tensor]) -> list[str]:
 def find_blocks(state_dict: Mapping[str, Tensor]) -> list[str]:
     """Prefixes (`...operator.`) of all our fusion blocks in a model's state dict, in its order."""
     mark = "query_weight"
-    named = (name[: -len(mark)] for name in state_dict if name.endswith(f"operator.{mark}"))
-    return list(named)
+    return [name[: -len(mark)] for name in state_dict if name.endswith(f"operator.{mark}")]
 
 
 def convert_released_state_dict(

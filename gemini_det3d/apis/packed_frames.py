@@ -1,0 +1,81 @@
+"""A trained detector, its test set, and what a packed frame of it shows."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from torch import Tensor, nn
+
+from gemini_det3d.apis.checkpoint import load_checkpoint_safely, load_parameters
+from gemini_det3d.apis.detector import choose_device
+
+
+def load_for_test(config: Any, checkpoint: Path, device: str) -> tuple[nn.Module, Any]:
+    """Build a detector in evaluation mode with its parameters, and its test set.
+
+    Args:
+        config: An mmengine config.
+        checkpoint: Its parameters; read without running what the file says.
+        device: Where to run.
+
+    Returns:
+        The detector and the data set.
+
+    Raises:
+        FormatError: The checkpoint cannot be read or does not belong to the config.
+        ConfigError: The device is not there.
+    """
+    from mmdet3d.registry import DATASETS, MODELS
+    from mmengine.registry import init_default_scope
+
+    init_default_scope(config.get("default_scope", "mmdet3d"))
+    where = choose_device(device)
+    model: nn.Module = MODELS.build(config.model)
+    load_parameters(model, load_checkpoint_safely(checkpoint), checkpoint)
+    return model.to(where).eval(), DATASETS.build(config.test_dataloader.dataset)
+
+
+def views_of(data: dict) -> tuple[list[np.ndarray], list[np.ndarray]]:
+    """Images of a packed frame, one per camera, and the projections onto them.
+
+    Args:
+        data: ``inputs`` and ``data_samples``.
+
+    Returns:
+        ``(H, W, 3)`` uint8 RGB and ``(3, 4)``, points to pixels; none where the frame has none.
+
+    Raises:
+        KeyError: The metadata do not say how to project; the message names the entry.
+    """
+    from gemini_det3d.models.metas import view_geometries
+
+    pixels: Tensor | None = data["inputs"].get("img")
+    if pixels is None:
+        return [], []
+    pixels = pixels[None] if pixels.dim() == 3 else pixels
+    meta = dict(data["data_samples"].metainfo)
+    meta.setdefault("batch_input_shape", tuple(pixels.shape[-2:]))
+    images = pixels.float().clamp(0, 255).byte().permute(0, 2, 3, 1).numpy()[..., ::-1]
+    matrices = [each.matrix.cpu().numpy() for each in view_geometries(meta, len(pixels))]
+    return [np.ascontiguousarray(image) for image in images], matrices
+
+
+def truth_of(data: dict, classes: Sequence[str]) -> tuple[np.ndarray, list[str]] | None:
+    """Labelled boxes of a packed frame that are of the classes.
+
+    Args:
+        data: ``inputs`` and ``data_samples``.
+        classes: Names of the labels.
+
+    Returns:
+        Boxes ``(G, 7)`` and their names; None where the set has no labels.
+    """
+    info = getattr(data["data_samples"], "eval_ann_info", None)
+    if not info:
+        return None
+    labels = np.asarray(info["gt_labels_3d"])
+    boxes = info["gt_bboxes_3d"].tensor.double().numpy()[:, :7]
+    return boxes[labels >= 0], [classes[label] for label in labels[labels >= 0]]
