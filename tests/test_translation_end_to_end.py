@@ -13,7 +13,7 @@ from gemini_det3d.apis.config import find_config, mmdet3d_mim
 from gemini_det3d.datasets.synthetic import Viewpoint, ViewSet, make_taskonomy_views
 from gemini_det3d.formats.taskonomy import domain_path, read_list
 
-CONFIG = "translator_gemini_mit-toy_1xb4-12e_views-rgb-edge2depth"
+CONFIG = "translator_gemini_mit-toy_views-rgb-edge2depth"
 
 
 @pytest.fixture(scope="session")

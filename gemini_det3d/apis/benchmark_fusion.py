@@ -17,8 +17,12 @@ _SECONDS, _QUICK_SECONDS = 6.0, 0.5  # a case and mode: no further round once th
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Arguments of ``benchmark fusion``."""
     parser.add_argument("--quick", action="store_true", help="fewer shapes and rounds")
-    parser.add_argument("--rounds", type=int, help=f"most timed rounds a case (default {_ROUNDS})")
+    parser.add_argument("--rounds", type=int, help=f"timed rounds a case (default {_ROUNDS})")
     parser.add_argument("--only", metavar="TEXT", help="cases whose name holds the text")
+    parser.add_argument(
+        "--breakdown", action="store_true",
+        help="where our time goes, by kind of step, in place of the opponents (CPU)",
+    )  # fmt: skip
     parser.add_argument("--device", default="cpu", help="cpu or cuda")
     parser.add_argument("--seed", type=int, default=0, help="of parameters and inputs")
     parser.add_argument("--json", metavar="FILE", help="write the rows as JSON")
@@ -31,6 +35,8 @@ def run(args: argparse.Namespace) -> int:
     os.environ.setdefault("KINETO_LOG_LEVEL", "99")  # the memory profiler talks on its own
     from .fusion_bench.report import goal_lines, machine_line, plot_growth, table_lines
 
+    if args.breakdown:
+        return _break_down(args)
     planned = (case.name for case, *_ in _plan(args.quick, args.only))
     if args.plot and not any(name.startswith("growth") for name in planned):
         raise ValueError(f"--plot: draws the growth cases, of which --only={args.only} leaves none")
@@ -49,6 +55,25 @@ def run(args: argparse.Namespace) -> int:
     return 0
 
 
+def _break_down(args: argparse.Namespace) -> int:
+    from .fusion_bench.breakdown import break_down, breakdown_lines
+    from .fusion_bench.report import machine_line
+
+    if args.plot or args.device != "cpu":
+        raise ValueError("--breakdown: is measured on the cpu and has no --plot")
+    plan = [(f"{case.name}, {dtype}, {mode}", case, mode, dtype)
+            for case, mode, dtype in _checked_plan(args.quick, args.only)]  # fmt: skip
+    found = {name: break_down(*what, args.seed) for name, *what in plan}
+    tables = [line for item in found.items() for line in ("", *breakdown_lines(*item))]
+    text = "\n".join([f"{machine_line(args.device)}, seed {args.seed}", *tables, ""])
+    print(text)
+    if args.markdown:
+        Path(args.markdown).write_text(text)
+    if args.json:
+        Path(args.json).write_text(json.dumps(found, indent=2) + "\n")
+    return 0
+
+
 def measure(
     is_quick: bool = False,
     rounds: int | None = None,
@@ -60,7 +85,8 @@ def measure(
 
     Args:
         is_quick: Fewer shapes and rounds: under two minutes on two cores.
-        rounds: Timed rounds a case at most; None: 15, or 3 in a hurry. Long cases take fewer.
+        rounds: Timed rounds a case; None: 15, or 3 in a hurry. Long cases take fewer, short ones
+            more.
         only: Measure only cases whose name holds this text.
         device: "cpu" or "cuda".
         seed: Of parameters and inputs.
@@ -78,14 +104,19 @@ def measure(
     rounds = rounds if rounds is not None else _QUICK_ROUNDS if is_quick else _ROUNDS
     if rounds < 1:
         raise ValueError(f"--rounds: must be 1 or more, got {rounds}")
-    plan = _plan(is_quick, only)
-    if not plan:
-        raise ValueError(f"--only: no case holds {only!r}")
+    plan = _checked_plan(is_quick, only)
     rows = []
     seconds = _QUICK_SECONDS if is_quick else _SECONDS
     for case, mode, dtype in tqdm(plan, unit="case"):
         rows += compare(case, mode, dtype, rounds, seconds, device, seed)
     return rows
+
+
+def _checked_plan(is_quick: bool, only: str | None) -> list[tuple[Case, str, str]]:
+    plan = _plan(is_quick, only)
+    if not plan:
+        raise ValueError(f"--only: no case holds {only!r}")
+    return plan
 
 
 def _plan(is_quick: bool, only: str | None) -> list[tuple[Case, str, str]]:

@@ -9,6 +9,7 @@ import pytest
 
 from gemini_det3d.apis import benchmark_fusion
 from gemini_det3d.apis.fusion_bench import Case, Site, compare, shape_grid
+from gemini_det3d.apis.fusion_bench.breakdown import KINDS, break_down, breakdown_lines
 from gemini_det3d.apis.fusion_bench.report import goal_lines
 
 KEYS = {
@@ -53,6 +54,30 @@ def test_files_hold_rows_table_and_plot(run):
     rows, table = run("--quick", "--rounds=1", "--only=growth 4000")
     assert {row["mode"] for row in rows} == {"inference", "training"}
     assert "| growth 4000x64 | float32 | training | released |" in table
+
+
+@pytest.mark.parametrize("mode", ["inference", "training"])
+@pytest.mark.parametrize("tokens", [7, 600])  # two forms of the operator
+def test_breakdown_knows_every_step_and_adds_up_to_the_time(mode, tokens):
+    spent = break_down(Case("one", (Site(2, tokens, 16),), ()), mode, "float32")
+    *kinds, rest = spent.values()
+    assert all(ms > 0 for kind, ms in spent.items() if kind in KINDS)
+    assert sum(kinds) < sum(spent.values()) and rest > 0
+    assert breakdown_lines("one", spent)[-1] == f"| all | {sum(spent.values()):.1f} | |"
+
+
+def test_breakdown_is_written(tmp_path, capsys):
+    parser = argparse.ArgumentParser()
+    benchmark_fusion.add_arguments(parser)
+    table, figures = tmp_path / "t.md", tmp_path / "t.json"
+    arguments = ["--breakdown", "--only=grid 1x7x32", f"--markdown={table}", f"--json={figures}"]
+    assert benchmark_fusion.run(parser.parse_args(arguments)) == 0
+    assert set(json.loads(figures.read_text())) == {
+        "grid 1x7x32, float32, inference", "grid 1x7x32, float32, training"
+    }  # fmt: skip
+    assert table.read_text() in capsys.readouterr().out
+    with pytest.raises(ValueError, match="--plot"):
+        benchmark_fusion.run(parser.parse_args([*arguments, "--plot=x.png"]))
 
 
 def test_plot_without_its_cases_is_refused(run):

@@ -18,7 +18,7 @@ from gemini_det3d.formats.taskonomy import write_png
 @pytest.fixture(scope="module")
 def config(tmp_path_factory):
     """The toy config of RGB + Edge -> Depth."""
-    name = "translator_gemini_mit-toy_1xb4-12e_views-rgb-edge2depth"
+    name = "translator_gemini_mit-toy_views-rgb-edge2depth"
     path = tmp_path_factory.mktemp("config") / "config.py"
     path.write_text(f"_base_ = [{find_config(name).as_posix()!r}]\n")
     return path

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable
 from statistics import median, quantiles
 from time import perf_counter
@@ -15,9 +16,10 @@ from gemini_det3d.fusion import GeminiFusion
 from .cases import Case, Site
 from .opponents import INFERENCE_ONLY, OPPONENTS, SAME_FUNCTION, exact_form
 
-__all__ = ["compare"]
+__all__ = ["Inputs", "Runner", "compare", "draw_operators", "lower", "run_sites"]
 
 _LEAST_ROUNDS = 3
+_LEAST_SECONDS = 0.25  # few rounds of a short case say little: the clock and the caches are in them
 _ERROR_TOKENS = 1024  # accuracy is taken on so many tokens of a site: float64 is slow
 
 
@@ -43,7 +45,8 @@ def compare(
         case: What to run.
         mode: "inference" (no gradients) or "training" (forward and backward).
         dtype: "float32" or "bfloat16". In bfloat16 the released form runs in float32 as well.
-        rounds: Timed rounds at most, after one that is not timed.
+        rounds: Timed rounds, after one that is not timed; a short case takes more of them, until a
+            quarter of a second is spent.
         seconds: No further round is begun after so many, once there are three.
         device: Where.
         seed: Of parameters and inputs.
@@ -58,15 +61,17 @@ def compare(
     torch.manual_seed(seed)
     torch.compiler.reset()  # or the compiler gives up after a few modules of one class
     runners = _build(case, mode, getattr(torch, dtype), device)
-    inputs = _Inputs(case.sites, device)
+    inputs = Inputs(case.sites, device)
     times: dict[str, list[float]] = {name: [] for name in runners}
     started = perf_counter()
-    for index in range(rounds + 1):
-        if index > _LEAST_ROUNDS and perf_counter() - started > seconds:
+    for index in itertools.count():
+        spent = perf_counter() - started
+        is_enough = index > rounds and spent > _LEAST_SECONDS
+        if is_enough or (index > _LEAST_ROUNDS and spent > seconds):
             break
         inputs.refresh()
         for name in sorted(runners, reverse=bool(index % 2)):
-            elapsed = _time(lambda name=name: _run(runners[name], inputs, mode), device)
+            elapsed = _time(lambda name=name: run_sites(runners[name], inputs, mode), device)
             if index:
                 times[name].append(1e3 * elapsed)
     facts = {name: _facts(name, runners[name], inputs, mode, device) for name in runners}
@@ -79,12 +84,9 @@ def compare(
 
 
 def _build(case: Case, mode: str, dtype: torch.dtype, device: str) -> dict[str, Runner]:
-    exact = [GeminiFusion(site.channels).to(device) for site in case.sites]
-    for operator in exact:
-        for bias in (operator.in_bias, operator.out_bias):
-            nn.init.normal_(bias, std=0.1)
-    ours = [GeminiFusion.from_released(o.to_released(), o.num_heads).to(dtype) for o in exact]
-    runners = {"ours": Runner(ours, dtype)}
+    exact = draw_operators(case.sites, device)
+    runners = {"ours": lower(exact, dtype)}
+    ours = runners["ours"].modules
     for name in case.opponents:
         if mode == "inference" or name not in INFERENCE_ONLY:
             runners[name] = Runner([OPPONENTS[name](operator) for operator in ours], dtype)
@@ -94,10 +96,25 @@ def _build(case: Case, mode: str, dtype: torch.dtype, device: str) -> dict[str, 
     return runners
 
 
-class _Inputs:
+def draw_operators(sites: tuple[Site, ...], device: str = "cpu") -> list[GeminiFusion]:
+    """An operator per site, with biases that are not zero."""
+    operators = [GeminiFusion(site.channels).to(device) for site in sites]
+    for operator in operators:
+        for bias in (operator.in_bias, operator.out_bias):
+            nn.init.normal_(bias, std=0.1)
+    return operators
+
+
+def lower(operators: list[GeminiFusion], dtype: torch.dtype) -> Runner:
+    """Copies of the operators in the given dtype."""
+    copies = [GeminiFusion.from_released(o.to_released(), o.num_heads) for o in operators]
+    return Runner([operator.to(dtype) for operator in copies], dtype)
+
+
+class Inputs:
     """Streams and the gradients of what becomes of them; sites of one shape share them."""
 
-    def __init__(self, sites: tuple[Site, ...], device: str) -> None:
+    def __init__(self, sites: tuple[Site, ...], device: str = "cpu") -> None:
         self.sites = sites
         shapes = dict.fromkeys(sites)
         self.exact = {s: [torch.empty(*s, device=device) for _ in range(4)] for s in shapes}
@@ -118,7 +135,8 @@ class _Inputs:
         return [self.lowered[site, dtype] for site in self.sites]
 
 
-def _run(runner: Runner, inputs: _Inputs, mode: str) -> None:
+def run_sites(runner: Runner, inputs: Inputs, mode: str) -> None:
+    """Call all modules, one after another; in training with their backward."""
     for module, tensors in zip(runner.modules, inputs.get(runner.dtype)):
         _call(module, tensors, mode)
 
@@ -149,20 +167,23 @@ def _wait(device: str) -> None:
         torch.cuda.synchronize()
 
 
-def _facts(name: str, runner: Runner, inputs: _Inputs, mode: str, device: str) -> dict:
+def _facts(name: str, runner: Runner, inputs: Inputs, mode: str, device: str) -> dict:
     error = None
     if name == "ours" or name.split("_float32")[0] in SAME_FUNCTION:
         error = max(
             _error(module, tensors, mode)
             for module, tensors in zip(runner.modules, inputs.get(runner.dtype))
         )
-    return {"err": error, "peak_bytes": _peak_bytes(lambda: _run(runner, inputs, mode), device)}
+    return {
+        "err": error,
+        "peak_bytes": _peak_bytes(lambda: run_sites(runner, inputs, mode), device),
+    }
 
 
 def _error(module: nn.Module, tensors: list[Tensor], mode: str) -> float:
     """Largest relative root mean square error of outputs and stream gradients."""
-    batch, count = tensors[0].shape[:2]
-    kept = max(1, min(count, _ERROR_TOKENS // batch))
+    batch, num_tokens = tensors[0].shape[:2]
+    kept = max(1, min(num_tokens, _ERROR_TOKENS // batch))
     tensors = [tensor[:, :kept] for tensor in tensors]
     exact = exact_form(module)
     num_tensors = 2 if mode == "inference" else 4

@@ -17,7 +17,8 @@ from tqdm import tqdm
 from gemini_det3d.apis.config import ConfigError, find_config
 from gemini_det3d.apis.demo import TRAINING, script
 
-OPERATORS = ("GeminiFusion", "TokenExchangeFusion", "ConcatFusion")
+_OPERATOR_OF_CONFIG = "GeminiFusion"
+OPERATORS = (_OPERATOR_OF_CONFIG, "TokenExchangeFusion", "ConcatFusion")
 _RESULT = "metrics.json"
 
 
@@ -41,13 +42,13 @@ class Task:
 TASKS = {
     "rgb-edge2depth": Task(
         "RGB + Edge -> Depth",
-        "translator_gemini_mit-toy_1xb4-12e_views-rgb-edge2depth",
+        "translator_gemini_mit-toy_views-rgb-edge2depth",
         ("rgb", "edge_occlusion"),
         "depth_euclidean",
     ),
     "shade-texture2rgb": Task(
         "Shade + Texture -> RGB",
-        "translator_gemini_mit-toy_1xb4-12e_views-shade-texture2rgb",
+        "translator_gemini_mit-toy_views-shade-texture2rgb",
         ("reshading", "edge_texture"),
         "rgb",
     ),
@@ -150,7 +151,7 @@ def config_text(run: Run) -> str:
     ]
     if run.operator is None:
         lines.append("model = dict(generator=dict(num_sources=1))")
-    else:
+    elif run.operator != _OPERATOR_OF_CONFIG:
         operator = f"dict(_delete_=True, type={run.operator!r}, num_heads=4)"
         lines.append(f"model = dict(generator=dict(operator={operator}))")
     if run.epochs is not None:

@@ -11,7 +11,8 @@ import torch
 from mmengine.model import BaseModule
 from torch import Tensor, nn
 
-from gemini_det3d.models.backbones.layers import ModalityHub, run_block
+from gemini_det3d.fusion import FusionOperator
+from gemini_det3d.models.backbones.layers import ModalityHub, fuse, run_block
 
 
 class FusionStage(nn.Module):
@@ -23,6 +24,7 @@ class FusionStage(nn.Module):
         hub: Merges the extra modalities.
         blocks: Each is called as ``block(streams, valid)`` and returns the streams.
         norms: One per stream; applied to what the stage hands out.
+        operator: Fuses what the norms made of the streams; None: no fusion there.
         carries_norm: Whether the next stage reads the normed map (MiT) or the bare one (Swin).
     """
 
@@ -30,6 +32,7 @@ class FusionStage(nn.Module):
     hub: ModalityHub
     blocks: nn.ModuleList
     norms: nn.ModuleList
+    operator: FusionOperator | None
     carries_norm: bool
 
 
@@ -115,7 +118,7 @@ class FusionBackbone(BaseModule):
             streams = [*streams, merged]
         for block in stage.blocks:
             streams = run_block(block, streams, valid, self.with_checkpoint)
-        outs = [norm(x) for norm, x in zip(stage.norms, streams)]
+        outs = fuse(stage.operator, [norm(x) for norm, x in zip(stage.norms, streams)], valid)
         carried = outs if stage.carries_norm else streams
         if len(extras) > 1:
             return [carried[0], *(x + carried[1] for x in extras)], outs

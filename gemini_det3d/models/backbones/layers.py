@@ -21,6 +21,13 @@ def modality_norms(num_modalities: int, dim: int, eps: float = 1e-6) -> nn.Modul
     return nn.ModuleList(nn.LayerNorm(dim, eps=eps) for _ in range(num_modalities))
 
 
+def norm_each(norms: nn.ModuleList, x: Tensor, num_streams: int) -> Tensor:
+    """Norm streams that lie one after another, ``(S B, ..., C)``, each by its own."""
+    if num_streams == 1:
+        return norms[0](x)
+    return torch.cat([norm(stream) for norm, stream in zip(norms, x.chunk(num_streams))])
+
+
 def convolve(layer: Callable[[Tensor], Tensor], features: Tensor) -> Tensor:
     """Apply a convolution ``(B, C, H, W)`` -> ``(B, D, h, w)`` to a channel-last map."""
     return layer(features.permute(0, 3, 1, 2)).permute(0, 2, 3, 1)

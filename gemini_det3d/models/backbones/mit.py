@@ -11,6 +11,7 @@ from collections.abc import Mapping, Sequence
 from functools import partial
 from typing import Any
 
+import torch
 import torch.nn.functional as F
 from mmdet3d.registry import MODELS
 from torch import Tensor, nn
@@ -23,6 +24,7 @@ from gemini_det3d.models.backbones.layers import (
     drop_path,
     fuse,
     modality_norms,
+    norm_each,
     rising_rates,
 )
 from gemini_det3d.models.backbones.slot import build_slot, plan_slots
@@ -88,15 +90,17 @@ class MiTAttention(nn.Module):
         self.norm = modality_norms(num_streams, dim) if sr_ratio > 1 else None
         self.operator = operator
 
-    def forward(self, streams: Sequence[Tensor], valid: Tensor | None = None) -> list[Tensor]:
-        """Streams of ``(B, H, W, C)`` and ``(B,)`` of bool, or None -> the same shapes."""
-        read = [self._attend(x, stream) for stream, x in enumerate(streams)]
-        return [self.proj(x) for x in fuse(self.operator, read, valid)]
+    def forward(self, x: Tensor, num_streams: int, valid: Tensor | None = None) -> Tensor:
+        """Streams one after another, ``(S B, H, W, C)``, and ``(B,)`` of bool -> the same shape."""
+        read = self._attend(x, num_streams)
+        if self.operator is not None and num_streams > 1:
+            read = torch.cat(fuse(self.operator, read.chunk(num_streams), valid))
+        return self.proj(read)
 
-    def _attend(self, x: Tensor, stream: int) -> Tensor:
+    def _attend(self, x: Tensor, num_streams: int) -> Tensor:
         short = x
         if self.sr is not None:
-            short = self.norm[stream](convolve(self.sr, x))
+            short = norm_each(self.norm, convolve(self.sr, x), num_streams)
         key, value = self.kv(short).chunk(2, dim=-1)
         heads = (
             t.flatten(1, 2).unflatten(-1, (self.num_heads, -1)).transpose(1, 2)
@@ -152,19 +156,28 @@ class MiTBlock(nn.Module):
 
     def forward(self, streams: Sequence[Tensor], valid: Tensor | None = None) -> list[Tensor]:
         """Streams of ``(B, H, W, C)`` and ``(B,)`` of bool, or None -> the same shapes."""
-        read = self.attn([norm(x) for norm, x in zip(self.norm1, streams)], valid)
-        streams = [x + self.drop_path(y) for x, y in zip(streams, read)]
-        return [x + self.drop_path(self.mlp(norm(x))) for norm, x in zip(self.norm2, streams)]
+        count = len(streams)
+        x = torch.cat(list(streams)) if count > 1 else streams[0]  # as one batch: half the calls
+        x = x + self.drop_path(self.attn(norm_each(self.norm1, x, count), count, valid))
+        x = x + self.drop_path(self.mlp(norm_each(self.norm2, x, count)))
+        return list(x.chunk(count))
 
 
 class MiTStage(FusionStage):
-    """A patch embedding, the hub, and blocks; see `FusionStage`."""
+    """A patch embedding, the hub, blocks and what follows them; see `FusionStage`."""
 
     carries_norm = True
 
-    def __init__(self, embed: nn.Module, hub: ModalityHub, blocks: nn.ModuleList, dim: int) -> None:
+    def __init__(
+        self,
+        embed: nn.Module,
+        hub: ModalityHub,
+        blocks: nn.ModuleList,
+        dim: int,
+        operator: FusionOperator | None = None,
+    ) -> None:
         super().__init__()
-        self.embed, self.hub, self.blocks = embed, hub, blocks
+        self.embed, self.hub, self.blocks, self.operator = embed, hub, blocks, operator
         self.norms = modality_norms(len(blocks[0].norm1), dim)
 
 
@@ -184,7 +197,7 @@ class GeminiMiT(FusionBackbone):
         num_modalities: M; see `FusionBackbone`.
         operator: Config of the operator in each slot; None: GeminiFusion with 8 heads.
         last_k: Only the last k slots fuse; 0: none, None: all (paper, Table 8).
-        fuse_at: Slots in "every_block" or at "stage_ends".
+        fuse_at: Slots in "every_block", at "stage_ends" or at "stage_outputs"; see `plan_slots`.
         dims: Channels of each stage.
         depths: Blocks of each stage.
         num_heads: Heads of the self-attention of each stage.
@@ -246,10 +259,11 @@ class GeminiMiT(FusionBackbone):
                     dim, num_heads[s], sr_ratios[s], mlp_ratio, next(rates), self.num_streams,
                     build_slot(operator, dim, is_wanted),
                 )
-                for is_wanted in slots[s]
+                for is_wanted in slots[s][:-1]
             )  # fmt: skip
             hub = ModalityHub(dim, num_modalities - 1)
-            self.stages.append(MiTStage(embed, hub, blocks, dim))
+            behind = build_slot(operator, dim, slots[s][-1])
+            self.stages.append(MiTStage(embed, hub, blocks, dim, behind))
         self.apply(partial(init_mit_layer, linear_std=linear_std))
         spread_norms(self, norm_std)
         for stage in self.stages:  # black areas must not be exactly 0: a LayerNorm of zeros

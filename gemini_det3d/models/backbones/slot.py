@@ -1,7 +1,8 @@
-"""The fusion slot: where a block of a two-stream encoder lets its streams read each other.
+"""The fusion slot: where a two-stream encoder lets its streams read each other.
 
-Any registered operator fits (`operator=dict(type=...)`). Which blocks have one is told by
-`last_k`, counted from the end of the encoder as in Table 8 of the paper, or by `fuse_at`.
+Any registered operator fits (`operator=dict(type=...)`). Where the slots are is told by `fuse_at`,
+and by `last_k` how many of them fuse, counted from the end of the encoder as in Table 8 of the
+paper.
 """
 
 from __future__ import annotations
@@ -12,52 +13,56 @@ from typing import Any
 from gemini_det3d.fusion import FusionOperator
 from gemini_det3d.models.operators import build_operator
 
-FUSE_AT = ("every_block", "stage_ends")
+FUSE_AT = ("every_block", "stage_ends", "stage_outputs")
 _RELEASED_HEADS = 8
 
 
 def plan_slots(
     depths: Sequence[int], last_k: int | None = None, fuse_at: str = "every_block"
 ) -> list[list[bool]]:
-    """Which blocks fuse.
+    """Where a slot fuses.
 
     Args:
         depths: Blocks of each stage.
         last_k: Keep only the last k slots of the encoder; 0: none, None: all.
-        fuse_at: "every_block", or "stage_ends": the last block of each stage only.
+        fuse_at: "every_block"; "stage_ends": the last block of each stage only; "stage_outputs":
+            behind the blocks, on the normed maps that a stage hands out.
 
     Returns:
-        One list of flags per stage.
+        One list of flags per stage: of its blocks, then of its output.
 
     Raises:
         ValueError: An argument is out of range; the message names it.
     """
     if fuse_at not in FUSE_AT:
         raise ValueError(f"fuse_at must be one of {FUSE_AT}, got {fuse_at!r}")
-    plan = [
-        [fuse_at == "every_block" or block == depth - 1 for block in range(depth)]
-        for depth in depths
-    ]
-    slots = [(stage, block) for stage, row in enumerate(plan) for block, on in enumerate(row) if on]
+    plan = [_flags(depth, fuse_at) for depth in depths]
+    slots = [(stage, place) for stage, row in enumerate(plan) for place, on in enumerate(row) if on]
     if last_k is None:
         return plan
     if not isinstance(last_k, int) or not 0 <= last_k <= len(slots):
         raise ValueError(f"last_k must be 0 to {len(slots)}, the number of slots, got {last_k!r}")
-    for stage, block in slots[: len(slots) - last_k]:
-        plan[stage][block] = False
+    for stage, place in slots[: len(slots) - last_k]:
+        plan[stage][place] = False
     return plan
+
+
+def _flags(depth: int, fuse_at: str) -> list[bool]:
+    flags = [fuse_at == "every_block"] * depth + [fuse_at == "stage_outputs"]
+    flags[depth - 1] |= fuse_at == "stage_ends"
+    return flags
 
 
 def build_slot(
     operator: Mapping[str, Any] | None, dim: int, is_wanted: bool
 ) -> FusionOperator | None:
-    """The operator of one block, or None where the block does not fuse.
+    """The operator of one slot, or None where it does not fuse.
 
     Args:
         operator: Config with a registered ``type``; None: GeminiFusion as in the released
             segmentors (8 heads, truncated normal initialisation).
-        dim: Channels of the block.
-        is_wanted: Whether the block fuses.
+        dim: Channels of the streams there.
+        is_wanted: Whether the slot fuses.
 
     Returns:
         The operator.

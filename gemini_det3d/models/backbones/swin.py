@@ -121,15 +121,21 @@ class SwinBlock(nn.Module):
 
 
 class SwinStage(FusionStage):
-    """Patches or merged patches, the hub, and blocks; see `FusionStage`."""
+    """Patches or merged patches, the hub, blocks and what follows them; see `FusionStage`."""
 
     carries_norm = False
 
     def __init__(
-        self, embed: nn.Module, hub: ModalityHub, blocks: nn.ModuleList, norms: nn.ModuleList
+        self,
+        embed: nn.Module,
+        hub: ModalityHub,
+        blocks: nn.ModuleList,
+        norms: nn.ModuleList,
+        operator: FusionOperator | None = None,
     ) -> None:
         super().__init__()
         self.embed, self.hub, self.blocks, self.norms = embed, hub, blocks, norms
+        self.operator = operator
 
 
 @MODELS.register_module(force=True)
@@ -145,7 +151,7 @@ class GeminiSwin(FusionBackbone):
         num_modalities: M; see `FusionBackbone`.
         operator: Config of the operator in each slot; None: GeminiFusion with 8 heads.
         last_k: Only the last k slots fuse; 0: none, None: all.
-        fuse_at: Slots in "every_block" or at "stage_ends".
+        fuse_at: Slots in "every_block", at "stage_ends" or at "stage_outputs"; see `plan_slots`.
         mlp_ratio: Hidden channels of the feed-forward, in C.
         drop_path_rate: Stochastic depth of the last block; rises linearly from 0.
         in_channels: Of every modality.
@@ -186,11 +192,12 @@ class GeminiSwin(FusionBackbone):
                     dim, num_heads[s], window_size, (i % 2) * (window_size // 2), mlp_ratio,
                     next(rates), build_slot(operator, dim, is_wanted),
                 )
-                for i, is_wanted in enumerate(slots[s])
+                for i, is_wanted in enumerate(slots[s][:-1])
             )  # fmt: skip
             norms = modality_norms(self.num_streams, dim)
             hub = ModalityHub(dim, num_modalities - 1)
-            self.stages.append(SwinStage(embed, hub, blocks, norms))
+            behind = build_slot(operator, dim, slots[s][-1])
+            self.stages.append(SwinStage(embed, hub, blocks, norms, behind))
         self.apply(_init_layer)
 
 

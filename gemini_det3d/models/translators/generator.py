@@ -69,7 +69,8 @@ class MiTGenerator(BaseModule):
         arch: "b0", "b1" (= "tiny"), "b2" (= "small"); None: ``dims`` and ``depths`` tell the size.
         num_sources: S.
         operator: Config of the fusion operator; None: GeminiFusion with 8 heads.
-        fuse_at: "stage_ends": the last block of each encoder stage; "every_block".
+        fuse_at: "stage_ends": in the last block of each encoder stage; "stage_outputs": behind it,
+            on what the stage hands out; "every_block".
         last_k: Only the last k slots fuse; None: all.
         dims: Channels of each stage, multiples of 4.
         depths: Blocks of each stage.

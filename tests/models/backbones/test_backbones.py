@@ -56,15 +56,33 @@ def test_last_k_zero_leaves_the_streams_alone(kind):
 
 
 def test_plan_counts_the_last_k_from_the_end():
-    assert plan_slots([2, 3], 2) == [[False, False], [False, True, True]]
-    assert plan_slots([2, 3], None, "stage_ends") == [[False, True], [False, False, True]]
+    no, yes = False, True  # a flag for each block, then one for what the stage hands out
+    assert plan_slots([2, 3], 2) == [[no, no, no], [no, yes, yes, no]]
+    assert plan_slots([2, 3], None, "stage_ends") == [[no, yes, no], [no, no, yes, no]]
+    assert plan_slots([2, 3], 1, "stage_outputs") == [[no, no, no], [no, no, no, yes]]
     with pytest.raises(ValueError, match="last_k must be 0 to 5"):
         plan_slots([2, 3], 6)
 
 
 @both
-def test_a_missing_modality_is_not_read_even_if_it_is_nan(kind):
-    model, inputs = encoder(kind), images(2)
+def test_behind_a_stage_the_operator_reads_and_hands_out_normed_maps(kind):
+    seen = []
+    model, inputs = encoder(kind, fuse_at="stage_outputs"), images(2)
+    last = model.stages[-1]
+    last.operator.register_forward_hook(lambda _, read, fused: seen.append((read[:2], fused)))
+    found = [stream[-1].permute(0, 2, 3, 1) for stream in model(inputs)]
+    assert not any("blocks" in n and "operator" in n for n, _ in model.named_parameters())
+    (read, fused), norms = seen[0], last.norms
+    for x, norm, given, out in zip(read, norms, fused, found):
+        plain = (x - norm.bias) / norm.weight
+        torch.testing.assert_close(plain.mean(-1), torch.zeros(plain.shape[:-1]), atol=1e-5, rtol=0)
+        torch.testing.assert_close(out, given)
+
+
+@both
+@pytest.mark.parametrize("fuse_at", ["every_block", "stage_outputs"])
+def test_a_missing_modality_is_not_read_even_if_it_is_nan(kind, fuse_at):
+    model, inputs = encoder(kind, fuse_at=fuse_at), images(2)
     exists = [torch.tensor([True, True, True]), torch.tensor([True, False, True])]
     whole = model(inputs)[0][-1]
     broken = [inputs[0], inputs[1].clone()]

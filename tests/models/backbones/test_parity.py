@@ -22,9 +22,9 @@ def test_mit_attention_matches_the_released_one(golden):
     start = "backbone.stages.0.blocks.0.attn."
     attention = MiTAttention(32, heads, sr, 2, build_slot(None, 32, True)).double()
     attention.load_state_dict({n[len(start) :]: t for n, t in state.items() if start in n})
-    out = attention([x.unflatten(1, (height, width)) for x in data.inputs()])
-    for stream in (0, 1):
-        torch.testing.assert_close(out[stream].flatten(1, 2), data[f"y{stream}"])
+    streams = torch.cat([x.unflatten(1, (height, width)) for x in data.inputs()])
+    for stream, out in enumerate(attention(streams, 2).chunk(2)):
+        torch.testing.assert_close(out.flatten(1, 2), data[f"y{stream}"])
 
 
 def mit_segmentor(data):

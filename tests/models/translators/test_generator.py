@@ -72,8 +72,10 @@ def test_without_fusion_a_stream_knows_nothing_of_the_other(make):
         assert same is not reads
 
 
-@pytest.mark.parametrize(("fuse_at", "count"), [("stage_ends", 2), ("every_block", 3)])
-def test_fusion_is_in_the_encoder_at_stage_ends_or_every_block(make, fuse_at, count):
+@pytest.mark.parametrize(
+    ("fuse_at", "count"), [("stage_ends", 2), ("stage_outputs", 2), ("every_block", 3)]
+)
+def test_fusion_is_in_the_encoder_where_the_config_says(make, fuse_at, count):
     generator = make("MiTGenerator", fuse_at=fuse_at)
     slots = [n for n, m in generator.named_modules() if isinstance(m, FusionOperator)]
     assert len(slots) == count and all(n.startswith("encoder.") for n in slots)
