@@ -3,20 +3,15 @@
 from __future__ import annotations
 
 import argparse
-import contextlib
 import json
-import pickle
-from collections import OrderedDict
 
 import numpy as np
 import pytest
 import torch
 from PIL import Image
 
-from gemini_det3d.apis.checkpoint import load_checkpoint_safely, load_parameters
 from gemini_det3d.apis.config import ConfigError, config_root
 from gemini_det3d.apis.infer import add_arguments, find_frames, run
-from gemini_det3d.formats.calibration_json import read_any_calibration
 from gemini_det3d.formats.errors import FormatError
 from gemini_det3d.formats.kitti import (
     Calibration,
@@ -33,201 +28,6 @@ CALIBRATION = Calibration(
     tr_velo_to_cam=[[0, -1.0, 0, 0], [0, 0, -1, -0.08], [1, 0, 0, -0.27]],
 )
 CLASSES = ["Pedestrian", "Cyclist", "Car"]
-
-
-# --- checkpoints -----------------------------------------------------------------------------
-
-
-class _Evil:
-    def __init__(self, function, *arguments):
-        self.call = (function, arguments)
-
-    def __reduce__(self):
-        return self.call
-
-
-def _state():
-    return OrderedDict(weight=torch.arange(6.0).reshape(2, 3), bias=torch.ones(2))
-
-
-@pytest.mark.parametrize("place", ["state_dict", "meta", "message_hub", "top", "dropped"])
-def test_checkpoint_that_calls_a_function_never_runs_it(tmp_path, place):
-    import os
-
-    mark = tmp_path / "was_run"
-    evil = _Evil(os.system, f"touch {mark}")
-    checkpoint = {"state_dict": {**_state()}, "meta": {}, "message_hub": {}}
-    if place == "top":
-        checkpoint = evil
-    elif place == "dropped":  # as the argument of a name that is bound to a stand-in
-        checkpoint["meta"]["x"] = _Evil(np.dtype, evil)
-    else:
-        checkpoint[place]["x"] = evil
-    path = tmp_path / "evil.pth"
-    torch.save(checkpoint, path)
-    with pytest.raises(FormatError) as error:
-        load_checkpoint_safely(path)
-    assert str(error.value).startswith(f"{path}: names ") and "system" in str(error.value)
-    assert "\n" not in str(error.value)
-    assert not mark.exists()
-    with contextlib.suppress(TypeError):  # numpy does not like what the attack returns
-        torch.load(path, weights_only=False)  # the attack is real
-    assert mark.exists()
-
-
-def test_plain_pickle_in_place_of_a_checkpoint_never_runs(tmp_path):
-    import os
-
-    mark, path = tmp_path / "was_run", tmp_path / "evil.pth"
-    path.write_bytes(pickle.dumps(_Evil(os.system, f"touch {mark}")))
-    with pytest.raises(FormatError, match="evil.pth: "):
-        load_checkpoint_safely(path)
-    assert not mark.exists()
-
-
-def test_checkpoint_of_openmmlab_is_loaded_without_its_log_histories(tmp_path):
-    logging = pytest.importorskip("mmengine.logging")
-    optim = pytest.importorskip("mmengine.optim")
-    history = logging.HistoryBuffer([1.0, 2.0], [1, 1])
-    meta = {"epoch": 7, "dataset_meta": {"classes": CLASSES}, "best": np.float64(0.5), "cfg": "x=1"}
-    hub = {"log_scalars": {"train/loss": history}, "runtime_info": {"iter": 3, "v": np.arange(3)}}
-    optimizer = torch.optim.SGD([torch.nn.Parameter(torch.ones(2))], lr=0.1)
-    scheduler = optim.OneCycleLR(optimizer, eta_max=0.1, total_steps=7)
-    training = {"optimizer": optimizer.state_dict(), "param_schedulers": [scheduler.state_dict()]}
-    path = tmp_path / "epoch_7.pth"
-    torch.save({"state_dict": _state(), "meta": meta, "message_hub": hub, **training}, path)
-    with pytest.raises(pickle.UnpicklingError):
-        torch.load(path, weights_only=True)  # why this is needed
-    loaded = load_checkpoint_safely(path)
-    assert list(loaded["state_dict"]) == ["weight", "bias"]
-    assert torch.equal(loaded["state_dict"]["weight"], _state()["weight"])
-    assert loaded["meta"] == {"epoch": 7, "dataset_meta": {"classes": CLASSES}, "cfg": "x=1"}
-    assert loaded["message_hub"] == {"log_scalars": {}, "runtime_info": {"iter": 3}}
-    assert loaded["optimizer"]["param_groups"][0]["initial_lr"] == scheduler.base_values[0]
-    assert loaded["param_schedulers"][0]["total_steps"] == 7
-
-
-def test_function_of_openmmlab_is_swallowed_and_not_called(tmp_path):
-    utils = pytest.importorskip("mmengine.utils")
-    mark, path = tmp_path / "was_made", tmp_path / "c.pth"
-    evil = _Evil(utils.mkdir_or_exist, str(mark))
-    torch.save({"state_dict": _state(), "meta": {"x": evil, "epoch": 3}}, path)
-    assert load_checkpoint_safely(path)["meta"] == {"epoch": 3}
-    assert not mark.exists()
-    torch.load(path, weights_only=False)  # the attack is real
-    assert mark.exists()
-    torch.save({"state_dict": {"weight": evil}}, path)
-    with pytest.raises(FormatError, match="holds no state_dict"):
-        load_checkpoint_safely(path)
-
-
-def test_loading_leaves_no_name_admitted_behind(tmp_path):
-    path = tmp_path / "c.pth"
-    torch.save({"state_dict": _state(), "meta": {"best": np.float64(0.5)}}, path)
-    before = set(torch.serialization.get_safe_globals())
-    load_checkpoint_safely(path)
-    assert set(torch.serialization.get_safe_globals()) == before
-
-
-def test_module_versions_survive_loading(tmp_path):
-    model = torch.nn.Sequential(torch.nn.BatchNorm1d(3))
-    torch.save({"state_dict": model.state_dict()}, tmp_path / "c.pth")
-    state = load_checkpoint_safely(tmp_path / "c.pth")["state_dict"]
-    assert state._metadata["0"]["version"] == 2
-
-
-def test_bare_state_dict_is_a_checkpoint(tmp_path):
-    torch.save(_state(), tmp_path / "c.pth")
-    loaded = load_checkpoint_safely(tmp_path / "c.pth")
-    assert list(loaded["state_dict"]) == ["weight", "bias"] and loaded["meta"] == {}
-
-
-@pytest.mark.parametrize(
-    ("content", "fault"),
-    [
-        (None, "no such file"),
-        (b"", "is not a readable checkpoint"),
-        (b"not a checkpoint", "is not a readable checkpoint"),
-        ({}, "holds no state_dict, but nothing"),
-        ({"epoch": 3}, "holds no state_dict, but epoch"),
-        ([1], "holds a list, not the dict of a checkpoint"),
-        ({"state_dict": {"weight": 3}}, "state_dict: 'weight' is a int, not a tensor"),
-    ],
-)
-def test_file_that_is_no_checkpoint_is_one_line(tmp_path, content, fault):
-    path = tmp_path / "c.pth"
-    if isinstance(content, bytes):
-        path.write_bytes(content)
-    elif content is not None:
-        torch.save(content, path)
-    with pytest.raises(FormatError) as error:
-        load_checkpoint_safely(path)
-    assert str(error.value).startswith(f"{path}: {fault}")
-    assert "\n" not in str(error.value)
-
-
-def test_checkpoint_that_is_cut_off_is_one_line(tmp_path):
-    path = tmp_path / "c.pth"
-    torch.save({"state_dict": _state()}, path)
-    for share in (0.3, 0.7, 0.95):
-        data = path.read_bytes()
-        (tmp_path / "cut.pth").write_bytes(data[: int(share * len(data))])
-        with pytest.raises(FormatError, match="cut.pth: is not a readable checkpoint"):
-            load_checkpoint_safely(tmp_path / "cut.pth")
-
-
-def test_parameters_of_another_model_are_refused():
-    model = torch.nn.Linear(3, 2)
-    with pytest.raises(FormatError, match=r"c.pth: 1 parameters \(bias\) of the config's model"):
-        load_parameters(model, {"state_dict": {"weight": torch.ones(2, 3)}}, "c.pth")
-    other = {"state_dict": {"weight": torch.ones(5, 3), "bias": torch.ones(2)}}
-    with pytest.raises(FormatError, match=r"c.pth: 1 parameters \(weight\) have other shapes"):
-        load_parameters(model, other, "c.pth")
-
-
-def test_parameters_of_a_wrapped_model_are_taken_and_strange_ones_named():
-    model = torch.nn.Linear(3, 2)
-    state = {f"module.{name}": value for name, value in _state().items()}
-    state["module.extra"] = torch.zeros(1)
-    assert load_parameters(model, {"state_dict": state}, "c.pth") == ["extra"]
-    assert torch.equal(model.weight, _state()["weight"])
-
-
-# --- calibration in JSON ---------------------------------------------------------------------
-
-
-def test_intrinsics_and_extrinsics_give_the_same_calibration(tmp_path):
-    write_calibration(tmp_path / "c.txt", CALIBRATION)
-    matrices = {"cam2img": CALIBRATION.p2.tolist(), "lidar2cam": CALIBRATION.lidar2cam.tolist()}
-    (tmp_path / "c.json").write_text(json.dumps(matrices))
-    first, second = (read_any_calibration(tmp_path / f"c.{end}") for end in ("txt", "json"))
-    np.testing.assert_array_equal(first.lidar2img, second.lidar2img)
-    matrices["cam2img"] = [[200, 0, 198], [0, 200, 65], [0, 0, 1]]
-    (tmp_path / "c.json").write_text(json.dumps(matrices))
-    third = read_any_calibration(tmp_path / "c.json")
-    np.testing.assert_array_equal(third.p2[:, 3], 0)
-
-
-@pytest.mark.parametrize(
-    ("change", "fault"),
-    [
-        ({"cam2img": None}, "cam2img is"),
-        ({"lidar2cam": [[1, 2], [3, 4]]}, "lidar2cam is 2 x 2, expected 3 x 4 or 4 x 4"),
-        ({"cam2img": np.ones((3, 3)).tolist()}, "cam2img is singular"),
-        ({"cam2img": "K"}, "cam2img is no matrix"),
-    ],
-)
-def test_bad_json_calibration_is_one_line(tmp_path, change, fault):
-    data = {"cam2img": np.eye(3).tolist(), "lidar2cam": np.eye(4).tolist(), **change}
-    path = tmp_path / "c.json"
-    path.write_text(json.dumps(data))
-    with pytest.raises(FormatError) as error:
-        read_any_calibration(path)
-    assert str(error.value).startswith(f"{path}: {fault}")
-    for text, expected in (("{", "is no JSON"), ("[]", "has no cam2img")):
-        path.write_text(text)
-        with pytest.raises(FormatError, match=expected):
-            read_any_calibration(path)
 
 
 # --- frames ----------------------------------------------------------------------------------

@@ -1,0 +1,52 @@
+"""Calibration as JSON and as KITTI's text: the same matrices, faults in one line."""
+
+from __future__ import annotations
+
+import json
+
+import numpy as np
+import pytest
+
+from gemini_det3d.formats.calibration_json import read_any_calibration
+from gemini_det3d.formats.errors import FormatError
+from gemini_det3d.formats.kitti import Calibration, write_calibration
+
+CALIBRATION = Calibration(
+    p2=[[200.0, 0, 198, 9], [0, 200, 65, 0.2], [0, 0, 1, 0.003]],
+    r0_rect=np.eye(3),
+    tr_velo_to_cam=[[0, -1.0, 0, 0], [0, 0, -1, -0.08], [1, 0, 0, -0.27]],
+)
+
+
+def test_intrinsics_and_extrinsics_give_the_same_calibration(tmp_path):
+    write_calibration(tmp_path / "c.txt", CALIBRATION)
+    matrices = {"cam2img": CALIBRATION.p2.tolist(), "lidar2cam": CALIBRATION.lidar2cam.tolist()}
+    (tmp_path / "c.json").write_text(json.dumps(matrices))
+    first, second = (read_any_calibration(tmp_path / f"c.{end}") for end in ("txt", "json"))
+    np.testing.assert_array_equal(first.lidar2img, second.lidar2img)
+    matrices["cam2img"] = [[200, 0, 198], [0, 200, 65], [0, 0, 1]]
+    (tmp_path / "c.json").write_text(json.dumps(matrices))
+    third = read_any_calibration(tmp_path / "c.json")
+    np.testing.assert_array_equal(third.p2[:, 3], 0)
+
+
+@pytest.mark.parametrize(
+    ("change", "fault"),
+    [
+        ({"cam2img": None}, "cam2img is"),
+        ({"lidar2cam": [[1, 2], [3, 4]]}, "lidar2cam is 2 x 2, expected 3 x 4 or 4 x 4"),
+        ({"cam2img": np.ones((3, 3)).tolist()}, "cam2img is singular"),
+        ({"cam2img": "K"}, "cam2img is no matrix"),
+    ],
+)
+def test_bad_json_calibration_is_one_line(tmp_path, change, fault):
+    data = {"cam2img": np.eye(3).tolist(), "lidar2cam": np.eye(4).tolist(), **change}
+    path = tmp_path / "c.json"
+    path.write_text(json.dumps(data))
+    with pytest.raises(FormatError) as error:
+        read_any_calibration(path)
+    assert str(error.value).startswith(f"{path}: {fault}")
+    for text, expected in (("{", "is no JSON"), ("[]", "has no cam2img")):
+        path.write_text(text)
+        with pytest.raises(FormatError, match=expected):
+            read_any_calibration(path)
