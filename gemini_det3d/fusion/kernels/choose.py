@@ -22,7 +22,7 @@ _HALVES = (torch.float16, torch.bfloat16)
 _HAS_CUSTOM_OPERATORS = hasattr(torch.library, "custom_op")  # PyTorch 2.4 and later
 _HAS_TRITON = find_spec("triton") is not None
 _FEW_TOKENS = 256  # N, or the elements N C below, up to which `compact` was measured to win
-_FEW_ELEMENTS, _FEW_ELEMENTS_TRAINING = 1 << 15, 1 << 14
+_FEW_ELEMENTS, _FEW_ELEMENTS_TRAINING = 1 << 15, 1 << 16
 
 
 def _multiplies_fast_on_cpu(dtype: torch.dtype) -> bool:
