@@ -24,6 +24,7 @@ from ..functional import FusionParameters
 __all__ = ["compact_fusion", "hidden_layer"]
 
 _HALVES = (torch.float16, torch.bfloat16)
+_CACHED_WEIGHTS = 1 << 17  # half a mebibyte in float32
 _EVEN = 128  # elements: whole vectors for up to four threads
 
 
@@ -65,11 +66,31 @@ def hidden_layer(streams: Tensor, p: FusionParameters) -> Tensor:
     if is_half:
         pairs = torch.cat((streams, streams.flip(0)), dim=-1)
         return F.linear(pairs, p.relation_in_weight, p.relation_in_bias)
-    near, far = p.relation_in_weight.chunk(2, dim=1)
     half = 0.5 * streams
-    of_sum = F.linear(half[0] + half[1], near + far, p.relation_in_bias)
-    of_difference = F.linear(half[0] - half[1], near - far)
+    of_sum, of_difference = _split_layer(half[0] + half[1], half[0] - half[1], p)
     return torch.stack((of_sum + of_difference, of_sum - of_difference))
+
+
+def _split_layer(
+    half_sum: Tensor, half_difference: Tensor, p: FusionParameters
+) -> tuple[Tensor, Tensor]:
+    """(A + B) s / 2 and (A - B) d / 2 of the first layer [A | B], each (N, C).
+
+    Without gradients in so many rows at a time that their sums stay in the caches: with few tokens
+    writing and reading A + B and A - B as a whole takes longer than all products.
+    """
+    is_traced = torch.is_grad_enabled() or torch.compiler.is_compiling()
+    channels = half_sum.shape[-1]
+    rows = channels if is_traced else -(-_CACHED_WEIGHTS // channels)
+    parts = []
+    for weight, bias in zip(p.relation_in_weight.split(rows), p.relation_in_bias.split(rows)):
+        near, far = weight.chunk(2, dim=1)
+        of_sum = F.linear(half_sum, near + far, bias)
+        parts.append((of_sum, F.linear(half_difference, near - far)))
+    if len(parts) == 1:
+        return parts[0]
+    of_sums, of_differences = zip(*parts)
+    return torch.cat(of_sums, dim=-1), torch.cat(of_differences, dim=-1)
 
 
 def _gate(query: Tensor, key: Tensor) -> Tensor:
