@@ -32,7 +32,7 @@ def config(views):
     path.write_text(
         f"_base_ = [{find_config(CONFIG).as_posix()!r}]\n"
         f"root = dict(data_root={views.as_posix() + '/'!r})\n"
-        "train_dataloader = dict(dataset=root)\n"
+        "train_dataloader = dict(batch_size=4, dataset=root)\n"
         "val_dataloader = dict(dataset=root)\n"
         "test_dataloader = val_dataloader\n"
         "param_scheduler = []\n"
