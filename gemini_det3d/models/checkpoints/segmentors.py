@@ -101,8 +101,11 @@ def to_released_segmentor(state: Mapping[str, Tensor], layout: str) -> dict[str,
     fusion = ("backbone." + found.fusion[1], found.prefix + found.fusion[0])
     released = {}
     for slot in slots:
+        place = match(fusion[0], slot)
+        if place is None:  # for example behind a stage: fuse_at="stage_outputs"
+            raise ValueError(f"{slot}* has no counterpart in the layout {layout!r}")
         block = {n[len(slot) :]: t for n, t in state.items() if n.startswith(slot)}
-        released.update(to_released(block, _fill(fusion[1], match(fusion[0], slot) or {})))
+        released.update(to_released(block, _fill(fusion[1], place)))
     for name, tensor in state.items():
         if any(name.startswith(slot) for slot in slots):
             continue

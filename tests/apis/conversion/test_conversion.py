@@ -13,8 +13,10 @@ from gemini_det3d.apis.conversion import convert_state, read_state, write_state
 from gemini_det3d.apis.convert_checkpoint import resize_position_table
 from gemini_det3d.cli import main
 from gemini_det3d.formats import FormatError
+from gemini_det3d.fusion import GeminiFusion
 from gemini_det3d.models.backbones import GeminiMiT, GeminiSwin
 from gemini_det3d.models.checkpoints import from_released_segmentor, to_released_segmentor
+from gemini_det3d.models.checkpoints.names import LAYOUTS
 from gemini_det3d.models.released import convert_released_detector, to_released_detector
 
 SEGMENTORS = (
@@ -244,3 +246,10 @@ def test_position_table_keeps_its_corners_about():
     assert resize_position_table(table, 7) is table
     rows = resized[:, 0].view(23, 23)
     assert (rows.diff(dim=0) > 0).all() and rows.diff(dim=1).abs().max() < 1e-6
+
+
+def test_fusion_behind_a_stage_has_no_released_name():
+    operator = GeminiFusion(8).state_dict()
+    state = {f"backbone.stages.0.operator.{name}": value for name, value in operator.items()}
+    with pytest.raises(ValueError, match=r"backbone.stages.0.operator.\* has no counterpart"):
+        to_released_segmentor(state, next(known.name for known in LAYOUTS if known.fusion))
