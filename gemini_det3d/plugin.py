@@ -8,6 +8,7 @@ import gemini_det3d.datasets.taskonomy
 import gemini_det3d.datasets.transforms
 import gemini_det3d.engine.freeze_norm
 import gemini_det3d.engine.module_optimizers
+import gemini_det3d.engine.pretrained_streams
 import gemini_det3d.engine.sample_pictures
 import gemini_det3d.engine.staged
 import gemini_det3d.evaluation.extractors

@@ -13,7 +13,7 @@ model = dict(
         # narrow and trained from nothing: the released start is for wide, pretrained encoders
         linear_std=0.15,
         norm_std=0.5,
-        operator=dict(num_heads=4, linear_init="xavier_uniform", noise_std=0.02),
+        operator=dict(num_heads=4),
         # on normed maps: what untrained attention reads is nearly the same in all pixels
         fuse_at="stage_outputs",
     ),

@@ -1,5 +1,6 @@
 """Translation on the synthetic world: operators and single sources, trained alike, in one table.
 
+All trainings of a task start from the same streams, which learned on both sources without fusion.
 Every training is mmdet3d's own ``tools/train.py`` with one of this plug-in's configs; as many run
 at once as there are cores. Started again, the demo goes on where it was cut off.
 """
@@ -13,6 +14,7 @@ from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
+from gemini_det3d.apis.config import ConfigError
 from gemini_det3d.apis.demo import timed
 from gemini_det3d.apis.translation_demo.report import draw_grid, summarise, table
 from gemini_det3d.apis.translation_demo.runs import OPERATORS, TASKS, Progress, Run, train
@@ -32,19 +34,35 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help=f"registered operators ({' '.join(OPERATORS)})")  # fmt: skip
     add("--train", type=int, default=280, help="training views (%(default)s)")
     add("--val", type=int, default=100, help="test views, of other scenes (%(default)s)")
-    add("--epochs", type=int, help="the config's")
+    add(
+        "--start-epochs",
+        type=int,
+        default=10,
+        help="of the training without fusion that the others of its task start from (%(default)s)",
+    )
+    add("--epochs", type=int, default=4, help="of each of the others (%(default)s)")
     add("--seed", type=int, default=0)
     add("--jobs", type=int, default=os.cpu_count() or 1, help="trainings at once (%(default)s)")
 
 
 def run(args: argparse.Namespace) -> int:
-    """Run all steps and print the table."""
+    """Run all steps and print the table.
+
+    Raises:
+        ConfigError: An argument is out of range.
+    """
+    for option in ("train", "val", "start_epochs", "epochs", "jobs"):
+        if getattr(args, option) < 1:
+            name = option.replace("_", "-")
+            raise ConfigError(f"--{name} {getattr(args, option)}: must be 1 or more")
     work_dir: Path = args.work_dir.resolve()
     work_dir.mkdir(parents=True, exist_ok=True)
     seconds: dict[str, float] = {}
     timed(seconds, "views", lambda: make_views(args))
-    runs = [run for task in args.tasks for run in runs_of(args, work_dir, task)]
+    starts = {task: start_of(args, work_dir, task) for task in args.tasks}
+    runs = [run for start in starts.values() for run in runs_of(args, work_dir, start)]
     metrics: dict[str, dict] = {}
+    timed(seconds, "start", lambda: train_all([*starts.values()], args.jobs, "streams"))
     timed(seconds, "training", lambda: metrics.update(train_all(runs, args.jobs)))
     timed(seconds, "pictures", lambda: [
         draw_grid([r for r in runs if r.task == task], args.data, work_dir / f"{task}.png")
@@ -67,10 +85,17 @@ def make_views(args: argparse.Namespace) -> None:
     make_taskonomy_views(args.data, views, workers=os.cpu_count() or 1)
 
 
-def runs_of(args: argparse.Namespace, work_dir: Path, task: str) -> list[Run]:
+def start_of(args: argparse.Namespace, work_dir: Path, task: str) -> Run:
+    """The training that the others of a task start from: both sources, no fusion."""
+    start = Run(task, TASKS[task].sources, None, args.data.resolve(), args.seed, args.start_epochs)
+    start.prepare(work_dir / f"{task}_{start.name}")
+    return start
+
+
+def runs_of(args: argparse.Namespace, work_dir: Path, start: Run) -> list[Run]:
     """The trainings of a task: each operator on both sources, then each source alone."""
-    given = dict(task=task, data=args.data.resolve(), seed=args.seed, epochs=args.epochs)
-    sources = TASKS[task].sources
+    task, sources = start.task, start.sources
+    given = dict(task=task, data=start.data, seed=start.seed, epochs=args.epochs, start=start)
     both = [Run(sources=sources, operator=operator, **given) for operator in args.operators]
     alone = [Run(sources=(source,), operator=None, **given) for source in sources]
     for each in (*both, *alone):
@@ -78,12 +103,13 @@ def runs_of(args: argparse.Namespace, work_dir: Path, task: str) -> list[Run]:
     return [*both, *alone]
 
 
-def train_all(runs: Sequence[Run], jobs: int) -> dict[str, dict]:
+def train_all(runs: Sequence[Run], jobs: int, title: str = "training") -> dict[str, dict]:
     """Train those that are not finished, several at once.
 
     Args:
         runs: Prepared trainings.
         jobs: How many at once; with more than one each computes on one thread.
+        title: What the progress bar says.
 
     Returns:
         Metrics by folder name.
@@ -91,7 +117,7 @@ def train_all(runs: Sequence[Run], jobs: int) -> dict[str, dict]:
     Raises:
         ConfigError: A training failed; the message names its log.
     """
-    with Progress(runs) as progress, ThreadPoolExecutor(jobs) as pool:
+    with Progress(runs, title) as progress, ThreadPoolExecutor(jobs) as pool:
         # Those on both sources take longest: started first, they leave no core alone at the end.
         order = sorted(runs, key=lambda each: -len(each.sources))
         threads = max(1, (os.cpu_count() or 1) // jobs)

@@ -25,8 +25,12 @@ def args(tmp_path):
     return parser.parse_args(["--data", str(tmp_path / "views"), "--seed", "5"])
 
 
+def runs_of(args, tmp_path, task="rgb-edge2depth"):
+    return demo_translation.runs_of(args, tmp_path, demo_translation.start_of(args, tmp_path, task))
+
+
 def test_a_task_is_trained_with_each_operator_and_on_each_source_alone(args, tmp_path):
-    found = demo_translation.runs_of(args, tmp_path, "rgb-edge2depth")
+    found = runs_of(args, tmp_path)
     assert [run.name for run in found] == [*runs.OPERATORS, "only-rgb", "only-edge_occlusion"]
     configs = [Config.fromfile(run.config) for run in found]
     assert [c.model.generator.num_sources for c in configs] == [2, 2, 2, 1, 1]
@@ -40,7 +44,7 @@ def test_a_task_is_trained_with_each_operator_and_on_each_source_alone(args, tmp
 
 
 def test_all_runs_of_a_task_are_trained_alike_but_for_what_is_compared(args, tmp_path):
-    found = demo_translation.runs_of(args, tmp_path, "shade-texture2rgb")
+    found = runs_of(args, tmp_path, "shade-texture2rgb")
     configs = [Config.fromfile(run.config) for run in found]
     for config in configs[1:]:
         assert config.train_cfg == configs[0].train_cfg
@@ -48,21 +52,40 @@ def test_all_runs_of_a_task_are_trained_alike_but_for_what_is_compared(args, tmp
         assert config.model.generator.dims == configs[0].model.generator.dims
 
 
+def test_streams_learn_apart_and_all_trainings_start_from_them(args, tmp_path):
+    found = runs_of(args, tmp_path)
+    start = Config.fromfile(found[0].start.config)
+    assert start.model.generator.last_k == 0 and start.train_cfg.max_epochs == args.start_epochs
+    assert tuple(start.train_dataloader.dataset.sources) == ("rgb", "edge_occlusion")
+    assert start.train_cfg.val_interval > start.train_cfg.max_epochs  # nobody reads its metrics
+    configs = [Config.fromfile(run.config) for run in found]
+    assert {c.model.init_cfg.checkpoint for c in configs} == {str(found[0].start.checkpoint())}
+    assert [c.model.init_cfg.streams for c in configs] == [[0, 1], [0, 1], [0, 1], [0], [1]]
+    assert {c.train_cfg.max_epochs for c in configs} == {args.epochs}
+
+
+@pytest.mark.parametrize("option", ["--train", "--val", "--epochs", "--start-epochs", "--jobs"])
+def test_a_number_below_one_is_one_line_that_names_it(option, tmp_path, capsys):
+    options = ["--data", str(tmp_path / "views"), "--work-dir", str(tmp_path / "work"), option, "0"]
+    assert main(["demo-translation", *options]) != 0
+    assert f"{option} 0: must be 1 or more" in capsys.readouterr().err
+
+
 def test_a_folder_of_other_options_is_refused(args, tmp_path):
-    demo_translation.runs_of(args, tmp_path, "rgb-edge2depth")
+    runs_of(args, tmp_path)
     args.seed = 6
     with pytest.raises(ConfigError, match="other options"):
-        demo_translation.runs_of(args, tmp_path, "rgb-edge2depth")
+        runs_of(args, tmp_path)
 
 
 def test_a_demo_that_was_cut_off_goes_on_though_the_training_left_its_own_config(args, tmp_path):
-    for run in demo_translation.runs_of(args, tmp_path, "rgb-edge2depth"):
+    for run in runs_of(args, tmp_path):
         Config.fromfile(run.config).dump(run.folder / run.config.name)  # as mmengine's runner does
-    assert len(demo_translation.runs_of(args, tmp_path, "rgb-edge2depth")) == 5
+    assert len(runs_of(args, tmp_path)) == 5
 
 
 def finished(args, tmp_path, values):
-    found = demo_translation.runs_of(args, tmp_path, "rgb-edge2depth")
+    found = runs_of(args, tmp_path)
     return found, {run.folder.name: dict(MAE=v, MSE=v * v, **{"KID_filter-bank": v / 100})
                    for run, v in zip(found, values)}  # fmt: skip
 
@@ -124,10 +147,11 @@ def test_demo_ends_with_table_grid_and_summary(tmp_path, monkeypatch, capsys):
     parser = argparse.ArgumentParser()
     demo_translation.add_arguments(parser)
     parsed = parser.parse_args(options)
-    for run in demo_translation.runs_of(parsed, tmp_path / "work", "rgb-edge2depth"):
-        checkpoint = run.folder / "epoch_8.pth"  # as a finished training leaves it
-        torch.save({"state_dict": Translator(run.config).model.state_dict()}, checkpoint)
-        (run.folder / "last_checkpoint").write_text(str(checkpoint))
+    (tmp_path / "work").mkdir()
+    for run in runs_of(parsed, tmp_path / "work"):
+        (run.start.folder / "metrics.json").write_text("{}")
+        state = Translator(run.config).model.state_dict()
+        torch.save({"state_dict": state}, run.checkpoint())  # as a finished training leaves it
         metrics = dict(MAE=0.5, MSE=0.25, **{"KID_filter-bank": 0.01})
         (run.folder / "metrics.json").write_text(json.dumps(metrics))
     assert main(["demo-translation", *options]) == 0

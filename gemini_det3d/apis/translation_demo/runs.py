@@ -1,4 +1,8 @@
-"""One training of the demo: its config, its process, its metrics."""
+"""One training of the demo: its config, its process, its metrics.
+
+The protocol's encoders start from ImageNet's weights. Here the streams of a task first learn by
+themselves, both sources and no fusion; every training that is compared starts from that.
+"""
 
 from __future__ import annotations
 
@@ -20,6 +24,15 @@ from gemini_det3d.apis.demo import TRAINING, script
 _OPERATOR_OF_CONFIG = "GeminiFusion"
 OPERATORS = (_OPERATOR_OF_CONFIG, "TokenExchangeFusion", "ConcatFusion")
 _RESULT = "metrics.json"
+# Of the generator, after the common start: half of the config's.
+_LEARNING_RATE = 2e-3
+_SCHEDULE = """\
+train_cfg = dict(max_epochs={epochs}, val_interval={val_interval})
+param_scheduler = [
+    dict(type="LinearLR", start_factor=0.1, by_epoch=False, end=40),
+    dict(type="CosineAnnealingLR", end={epochs}, T_max={epochs}, eta_min=1e-5,
+         convert_to_iter_based=True),
+]"""
 
 
 @dataclass(frozen=True)
@@ -62,10 +75,11 @@ class Run:
     Attributes:
         task: One of ``TASKS``.
         sources: Domains in: all of the task's, or one.
-        operator: Registered name; None with one source.
+        operator: Registered name; None: no fusion.
         data: Folder of the views.
         seed: Of the training.
-        epochs: None: as in the config.
+        epochs: How long it trains.
+        start: Where it starts from; None: from nothing, and it is not tested.
         folder: Where it goes; set by `prepare`.
     """
 
@@ -74,12 +88,15 @@ class Run:
     operator: str | None
     data: Path
     seed: int
-    epochs: int | None
+    epochs: int
+    start: Run | None = None
     folder: Path = Path()
 
     @property
     def name(self) -> str:
         """For folders and headings."""
+        if self.start is None:
+            return "start"
         return self.operator or f"only-{self.sources[0]}"
 
     @property
@@ -106,22 +123,19 @@ class Run:
         return json.loads(path.read_text(encoding="utf-8")) if path.is_file() else None
 
     def checkpoint(self) -> Path:
-        """The last one."""
-        return Path((self.folder / "last_checkpoint").read_text(encoding="utf-8").strip())
+        """The last one, which need not be there yet."""
+        return self.folder / f"epoch_{self.epochs}.pth"
 
 
 class Progress:
     """One bar for all trainings, in epochs."""
 
-    def __init__(self, runs: Sequence[Run]) -> None:
-        from mmengine.config import Config
-
-        self.epochs = {id(run): Config.fromfile(run.config).train_cfg.max_epochs for run in runs}
+    def __init__(self, runs: Sequence[Run], title: str) -> None:
         self._lock = threading.Lock()
-        self._done = dict.fromkeys(self.epochs, 0.0)
+        self._done: dict[Path, float] = {}
         form = "{l_bar}{bar}| {n:.1f}/{total} [{elapsed}{postfix}]"
-        total = sum(self.epochs.values())
-        self._bar = tqdm(total=total, unit="epoch", desc="training", bar_format=form)
+        total = sum(run.epochs for run in runs)
+        self._bar = tqdm(total=total, unit="epoch", desc=title, bar_format=form)
 
     def __enter__(self) -> Progress:
         return self
@@ -132,7 +146,7 @@ class Progress:
     def show(self, run: Run, epochs: float, note: str = "") -> None:
         """Say how far a training is."""
         with self._lock:
-            self._done[id(run)] = epochs
+            self._done[run.folder] = epochs
             self._bar.n = sum(self._done.values())
             if note:
                 self._bar.set_postfix_str(f"{run.folder.name}: {note}", refresh=False)
@@ -149,16 +163,22 @@ def config_text(run: Run) -> str:
         "test_dataloader = val_dataloader",
         f"randomness = dict(seed={run.seed})",
     ]
-    if run.operator is None:
-        lines.append("model = dict(generator=dict(num_sources=1))")
+    generator, init = "", None
+    if len(run.sources) == 1:
+        generator = "num_sources=1"
+    elif run.operator is None:
+        generator = "last_k=0"
     elif run.operator != _OPERATOR_OF_CONFIG:
-        operator = f"dict(_delete_=True, type={run.operator!r}, num_heads=4)"
-        lines.append(f"model = dict(generator=dict(operator={operator}))")
-    if run.epochs is not None:
-        lines += [
-            f"train_cfg = dict(max_epochs={run.epochs}, val_interval={run.epochs})",
-            "param_scheduler = []",
-        ]
+        generator = f"operator=dict(_delete_=True, type={run.operator!r}, num_heads=4)"
+    if run.start is not None:
+        streams = [run.start.sources.index(source) for source in run.sources]
+        checkpoint = run.start.checkpoint().as_posix()
+        init = dict(type="PretrainedStreams", checkpoint=checkpoint, streams=streams)
+        rate = f"generator=dict(optimizer=dict(lr={_LEARNING_RATE}))"
+        lines.append(f"optim_wrapper = dict(modules=dict({rate}))")
+    lines.append(f"model = dict(generator=dict({generator}), init_cfg={init!r})")
+    val_interval = run.epochs + (run.start is None)
+    lines.append(_SCHEDULE.format(epochs=run.epochs, val_interval=val_interval))
     return "\n".join(lines) + "\n"
 
 
@@ -171,19 +191,18 @@ def train(run: Run, progress: Progress, threads: int = 1) -> dict:
         threads: For torch.
 
     Returns:
-        The metrics of its last validation.
+        The metrics of its last validation; none of a start.
 
     Raises:
         ConfigError: It failed; the message holds its last line and names the log.
     """
-    epochs = progress.epochs[id(run)]
     if run.metrics() is None:
         command = [script("train"), run.config, "--work-dir", run.folder, "--resume", "auto"]
         log = run.folder / "train.log"
         _follow(command, log, threads, lambda done, loss: progress.show(run, done, f"loss {loss}"))
-        found = _last_metrics(run.folder)
+        found = _last_metrics(run.folder) if run.start else {}
         (run.folder / _RESULT).write_text(json.dumps(found) + "\n", encoding="utf-8")
-    progress.show(run, epochs)
+    progress.show(run, run.epochs)
     return run.metrics() or {}
 
 
