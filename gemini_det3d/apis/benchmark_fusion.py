@@ -23,6 +23,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--breakdown", action="store_true",
         help="where our time goes, by kind of step, in place of the opponents (CPU)",
     )  # fmt: skip
+    parser.add_argument(
+        "--keep-memory", action="store_true",
+        help="freed memory stays with the process: no first touches of pages (CPU, glibc)",
+    )  # fmt: skip
     parser.add_argument("--device", default="cpu", help="cpu or cuda")
     parser.add_argument("--seed", type=int, default=0, help="of parameters and inputs")
     parser.add_argument("--json", metavar="FILE", help="write the rows as JSON")
@@ -33,6 +37,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     """Measure, print the table and the goals, write JSON, Markdown and plot where asked for."""
     os.environ.setdefault("KINETO_LOG_LEVEL", "99")  # the memory profiler talks on its own
+    from .fusion_bench.memory import keep_memory
     from .fusion_bench.report import goal_lines, machine_line, plot_growth, table_lines
 
     if args.breakdown:
@@ -40,10 +45,13 @@ def run(args: argparse.Namespace) -> int:
     planned = (case.name for case, *_ in _plan(args.quick, args.only))
     if args.plot and not any(name.startswith("growth") for name in planned):
         raise ValueError(f"--plot: draws the growth cases, of which --only={args.only} leaves none")
+    if args.keep_memory:
+        keep_memory()
     started = perf_counter()
     rows = measure(args.quick, args.rounds, args.only, args.device, args.seed)
     minutes = (perf_counter() - started) / 60
     place = f"{machine_line(args.device)}, seed {args.seed}, {minutes:.1f} min"
+    place += ", freed memory kept" if args.keep_memory else ""
     text = "\n".join([place, "", *goal_lines(rows), "", *table_lines(rows), ""])
     print(text)
     if args.markdown:

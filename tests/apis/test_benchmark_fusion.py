@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import argparse
 import json
+import platform
+import subprocess
+import sys
 
 import pytest
 
 from gemini_det3d.apis import benchmark_fusion
-from gemini_det3d.apis.fusion_bench import Case, Site, compare, shape_grid
+from gemini_det3d.apis.fusion_bench import Case, Site, compare, memory, shape_grid
 from gemini_det3d.apis.fusion_bench.breakdown import KINDS, break_down, breakdown_lines
 from gemini_det3d.apis.fusion_bench.report import goal_lines
 
@@ -98,3 +101,34 @@ def test_grid_covers_the_range_of_shapes():
     for axis, low, high in (("channels", 32, 1024), ("tokens", 1, 1_000_000), ("batch", 1, 64)):
         values = [getattr(site, axis) for site in sites]
         assert (min(values), max(values)) == (low, high)
+
+
+FAULTS = """
+import resource, sys, torch
+from gemini_det3d.apis.fusion_bench.memory import keep_memory
+if sys.argv[1] == "keep":
+    keep_memory()
+def fill():
+    torch.empty(16 << 20).fill_(1.0)  # 64 MiB
+for _ in range(12):  # freed blocks lie apart at first
+    fill()
+before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
+for _ in range(4):
+    fill()
+print(resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before)
+"""
+
+
+@pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="needs glibc")
+def test_kept_memory_is_not_touched_for_the_first_time_again():
+    faults = {
+        way: int(subprocess.check_output([sys.executable, "-c", FAULTS, way], text=True))
+        for way in ("keep", "return")
+    }
+    assert faults["keep"] < 200 < faults["return"]
+
+
+def test_keep_memory_without_glibc_is_one_line(monkeypatch):
+    monkeypatch.setattr(memory.ctypes, "CDLL", lambda name: object())
+    with pytest.raises(ValueError, match="--keep-memory: the C library has no mallopt"):
+        memory.keep_memory()

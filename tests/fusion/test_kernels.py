@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import copy
+
 import pytest
 import torch
 from reference import random_released, reference_fusion
@@ -9,6 +11,7 @@ from torch.testing import assert_close
 from torch.utils.flop_counter import FlopCounterMode
 
 from gemini_det3d.fusion import GeminiFusion
+from gemini_det3d.fusion.functional import gemini_fusion
 from gemini_det3d.fusion.kernels.blockwise import Setting, blockwise_backward, blockwise_forward
 from gemini_det3d.fusion.kernels.library import fuse, fuse_backward
 
@@ -193,6 +196,24 @@ def test_default_form_needs_no_more_multiply_adds(make, num_tokens):
     streams = [make(num_tokens, 64, dtype=torch.float32) for _ in range(2)]
     with torch.no_grad():
         assert count_multiply_adds(lambda: operator(*streams)) <= 14 * 64**2 * num_tokens
+
+
+@pytest.mark.parametrize(("num_tokens", "per_pair"), [(1, 16), (7, 16), (8, 14), (300, 14)])
+def test_a_handful_of_wide_tokens_is_read_in_pairs_and_differs_by_rounding_only(
+    make, num_tokens, per_pair
+):
+    operator = GeminiFusion(512)
+    streams = [make(num_tokens, 512, dtype=torch.float32) for _ in range(2)]
+    fused = []
+    with torch.no_grad():
+        counted = count_multiply_adds(lambda: fused.extend(operator(*streams)))
+    assert counted == per_pair * 512**2 * num_tokens
+    exact = copy.deepcopy(operator).double()
+    wanted = gemini_fusion(
+        *(stream.double() for stream in streams), exact.fusion_parameters(), exact.num_heads
+    )
+    for found, want in zip(fused, wanted):
+        assert_close(found.double(), want, atol=2e-6, rtol=1e-5)
 
 
 @pytest.mark.parametrize("with_parameters", [True, False])

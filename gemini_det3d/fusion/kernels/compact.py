@@ -2,7 +2,8 @@
 
 With few tokens time goes into starting operations and into reading the weights, not into
 arithmetic. Here every weight is read once and autograd records about forty steps; they can be
-traced and compiled. 14 C^2 multiply-adds per token pair, 16 C^2 in half precision.
+traced and compiled. 14 C^2 multiply-adds per token pair, 16 C^2 in half precision and for a handful
+of tokens with wide weights.
 
 On a CPU every token is rounded alike, wherever it stands: tokens are padded where the remainder of
 a vector loop would round otherwise.
@@ -24,7 +25,8 @@ from ..functional import FusionParameters
 __all__ = ["compact_fusion", "hidden_layer"]
 
 _HALVES = (torch.float16, torch.bfloat16)
-_CACHED_WEIGHTS = 1 << 17  # half a mebibyte in float32
+# Tokens below and channels from which adding up weights costs more than it saves.
+_HANDFUL, _WIDE = 8, 512
 _EVEN = 128  # elements: whole vectors for up to four threads
 
 
@@ -59,38 +61,21 @@ def _negated_key_difference(own: Tensor, p: FusionParameters) -> Tensor:
 def hidden_layer(streams: Tensor, p: FusionParameters) -> Tensor:
     """The discriminator before its GELU, both directions: (2, N, C) from both streams (2, N, C).
 
-    From sum and difference of the streams (see `constants`), 2 C^2 multiply-adds; half precision
-    cannot hold those, so there from the pairs themselves, 4 C^2.
+    From sum and difference of the streams (see `constants`), 2 C^2 multiply-adds. From the pairs
+    themselves, 4 C^2, in half precision, which cannot hold sums and differences, and without
+    gradients for a handful of tokens, where adding up wide weights takes longer than all products.
     """
+    num_tokens, channels = streams.shape[1:]
     is_half = streams.dtype in _HALVES or torch.is_autocast_enabled(streams.device.type)
-    if is_half:
+    is_traced = torch.is_grad_enabled() or torch.compiler.is_compiling()
+    if is_half or (not is_traced and num_tokens < _HANDFUL and channels >= _WIDE):
         pairs = torch.cat((streams, streams.flip(0)), dim=-1)
         return F.linear(pairs, p.relation_in_weight, p.relation_in_bias)
+    near, far = p.relation_in_weight.chunk(2, dim=1)
     half = 0.5 * streams
-    of_sum, of_difference = _split_layer(half[0] + half[1], half[0] - half[1], p)
+    of_sum = F.linear(half[0] + half[1], near + far, p.relation_in_bias)
+    of_difference = F.linear(half[0] - half[1], near - far)
     return torch.stack((of_sum + of_difference, of_sum - of_difference))
-
-
-def _split_layer(
-    half_sum: Tensor, half_difference: Tensor, p: FusionParameters
-) -> tuple[Tensor, Tensor]:
-    """(A + B) s / 2 and (A - B) d / 2 of the first layer [A | B], each (N, C).
-
-    Without gradients in so many rows at a time that their sums stay in the caches: with few tokens
-    writing and reading A + B and A - B as a whole takes longer than all products.
-    """
-    is_traced = torch.is_grad_enabled() or torch.compiler.is_compiling()
-    channels = half_sum.shape[-1]
-    rows = channels if is_traced else -(-_CACHED_WEIGHTS // channels)
-    parts = []
-    for weight, bias in zip(p.relation_in_weight.split(rows), p.relation_in_bias.split(rows)):
-        near, far = weight.chunk(2, dim=1)
-        of_sum = F.linear(half_sum, near + far, bias)
-        parts.append((of_sum, F.linear(half_difference, near - far)))
-    if len(parts) == 1:
-        return parts[0]
-    of_sums, of_differences = zip(*parts)
-    return torch.cat(of_sums, dim=-1), torch.cat(of_differences, dim=-1)
 
 
 def _gate(query: Tensor, key: Tensor) -> Tensor:
