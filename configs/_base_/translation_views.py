@@ -10,7 +10,7 @@ model = dict(
         num_heads=(2, 3, 4, 4),
         sr_ratios=(8, 4, 2, 1),
         mlp_ratio=2,
-        # narrow and trained from nothing: the released start is for wide, pretrained encoders
+        # narrow and trained from nothing: MiT's own start is for wide, pretrained encoders
         linear_std=0.15,
         norm_std=0.5,
         operator=dict(num_heads=4),

@@ -40,13 +40,15 @@ def run(args: argparse.Namespace) -> int:
     from .fusion_bench.memory import keep_memory
     from .fusion_bench.report import goal_lines, machine_line, plot_growth, table_lines
 
+    if args.keep_memory:
+        if args.device != "cpu":
+            raise ValueError("--keep-memory: is of the CPU's memory")
+        keep_memory()
     if args.breakdown:
         return _break_down(args)
     planned = (case.name for case, *_ in _plan(args.quick, args.only))
     if args.plot and not any(name.startswith("growth") for name in planned):
         raise ValueError(f"--plot: draws the growth cases, of which --only={args.only} leaves none")
-    if args.keep_memory:
-        keep_memory()
     started = perf_counter()
     rows = measure(args.quick, args.rounds, args.only, args.device, args.seed)
     minutes = (perf_counter() - started) / 60

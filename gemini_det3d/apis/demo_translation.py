@@ -34,12 +34,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help=f"registered operators ({' '.join(OPERATORS)})")  # fmt: skip
     add("--train", type=int, default=280, help="training views (%(default)s)")
     add("--val", type=int, default=100, help="test views, of other scenes (%(default)s)")
-    add(
-        "--start-epochs",
-        type=int,
-        default=10,
-        help="of the training without fusion that the others of its task start from (%(default)s)",
-    )
+    add("--start-epochs", type=int, default=10,
+        help="of the training without fusion that the others of its task start from (%(default)s)"
+        )  # fmt: skip
     add("--epochs", type=int, default=4, help="of each of the others (%(default)s)")
     add("--seed", type=int, default=0)
     add("--jobs", type=int, default=os.cpu_count() or 1, help="trainings at once (%(default)s)")

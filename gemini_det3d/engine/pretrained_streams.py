@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from pickle import UnpicklingError
 
+import torch
 from mmengine.logging import print_log
 from mmengine.registry import WEIGHT_INITIALIZERS
-from mmengine.runner import CheckpointLoader
 from torch import Tensor, nn
 
+from gemini_det3d.engine.safe_globals import admit_openmmlab_checkpoints
 from gemini_det3d.fusion import FusionOperator
 from gemini_det3d.models.checkpoints import take_streams
 
@@ -19,10 +21,11 @@ class PretrainedStreams:
 
     ``init_cfg = dict(type='PretrainedStreams', checkpoint='both.pth', streams=[1])`` starts a model
     of the second source alone from one of two sources. Unlike mmengine's ``Pretrained`` it refuses
-    a file that leaves a parameter out, but for those of fusion operators.
+    a file that leaves a parameter out, but for those of fusion operators, and with any version of
+    torch it runs no code of the file.
 
     Args:
-        checkpoint: File or URL, as mmengine takes them.
+        checkpoint: A .pth file.
         streams: Whose norms to take, in the order of the model's streams.
     """
 
@@ -37,12 +40,17 @@ class PretrainedStreams:
 
         Raises:
             FileNotFoundError: There is no such file.
-            ValueError: It has no such stream, or lacks a parameter in the module's shape.
+            ValueError: It holds more than tensors and plain data, has no such stream, or lacks a
+                parameter in the module's shape.
         """
-        loaded = CheckpointLoader.load_checkpoint(self.checkpoint, map_location="cpu")
-        state = loaded.get("state_dict", loaded)
+        admit_openmmlab_checkpoints()
         try:
-            state = take_streams(state, self.streams)
+            loaded = torch.load(self.checkpoint, map_location="cpu", weights_only=True)
+        except UnpicklingError as error:
+            first_line = str(error).partition("\n")[0]
+            raise ValueError(f"{self.checkpoint}: cannot be read safely: {first_line}") from None
+        try:
+            state = take_streams(loaded.get("state_dict", loaded), self.streams)
             chosen = _matching(module, state)
         except ValueError as error:
             raise ValueError(f"{self.checkpoint}: {error}") from None

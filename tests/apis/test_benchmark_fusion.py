@@ -128,6 +128,11 @@ def test_kept_memory_is_not_touched_for_the_first_time_again():
     assert faults["keep"] < 200 < faults["return"]
 
 
+def test_keep_memory_on_a_gpu_is_refused(run):
+    with pytest.raises(ValueError, match="--keep-memory: is of the CPU"):
+        run("--quick", "--only=growth 4000", "--keep-memory", "--device=cuda")
+
+
 def test_keep_memory_without_glibc_is_one_line(monkeypatch):
     monkeypatch.setattr(memory.ctypes, "CDLL", lambda name: object())
     with pytest.raises(ValueError, match="--keep-memory: the C library has no mallopt"):

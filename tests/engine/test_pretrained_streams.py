@@ -109,3 +109,20 @@ def test_streams_that_are_not_there_are_refused(both, streams):
 def test_a_missing_file_is_named(tmp_path):
     with pytest.raises(FileNotFoundError, match=r"both\.pth"):
         start(generator(1), tmp_path)
+
+
+class Trap:
+    """Leaves a file behind when it is unpickled with code allowed."""
+
+    def __init__(self, path):
+        self.path = path
+
+    def __reduce__(self):
+        return (open, (str(self.path), "w"))
+
+
+def test_a_file_that_would_run_code_is_refused_and_runs_none(tmp_path):
+    torch.save({"state_dict": {}, "meta": Trap(tmp_path / "ran")}, tmp_path / "both.pth")
+    with pytest.raises(ValueError, match=r"both\.pth: cannot be read safely"):
+        start(generator(1), tmp_path)
+    assert not (tmp_path / "ran").exists()

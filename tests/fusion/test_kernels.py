@@ -214,6 +214,11 @@ def test_a_handful_of_wide_tokens_is_read_in_pairs_and_differs_by_rounding_only(
     )
     for found, want in zip(fused, wanted):
         assert_close(found.double(), want, atol=2e-6, rtol=1e-5)
+    order = torch.arange(num_tokens).flip(0)
+    with torch.no_grad():
+        turned = operator(*(stream[order] for stream in streams))
+    for found, back in zip(fused, turned):
+        assert torch.equal(found[order], back)
 
 
 @pytest.mark.parametrize("with_parameters", [True, False])
