@@ -8,6 +8,7 @@ import os
 from pathlib import Path
 from time import perf_counter
 
+from .config import ConfigError
 from .fusion_bench.cases import Case, growth_cases, headline_cases, shape_grid
 
 _ROUNDS, _QUICK_ROUNDS = 15, 3
@@ -42,13 +43,15 @@ def run(args: argparse.Namespace) -> int:
 
     if args.keep_memory:
         if args.device != "cpu":
-            raise ValueError("--keep-memory: is of the CPU's memory")
+            raise ConfigError("--keep-memory: is of the CPU's memory")
         keep_memory()
     if args.breakdown:
         return _break_down(args)
     planned = (case.name for case, *_ in _plan(args.quick, args.only))
     if args.plot and not any(name.startswith("growth") for name in planned):
-        raise ValueError(f"--plot: draws the growth cases, of which --only={args.only} leaves none")
+        raise ConfigError(
+            f"--plot: draws the growth cases, of which --only={args.only} leaves none"
+        )
     started = perf_counter()
     rows = measure(args.quick, args.rounds, args.only, args.device, args.seed)
     minutes = (perf_counter() - started) / 60
@@ -70,7 +73,7 @@ def _break_down(args: argparse.Namespace) -> int:
     from .fusion_bench.report import machine_line
 
     if args.plot or args.device != "cpu":
-        raise ValueError("--breakdown: is measured on the cpu and has no --plot")
+        raise ConfigError("--breakdown: is measured on the cpu and has no --plot")
     plan = [(f"{case.name}, {dtype}, {mode}", case, mode, dtype)
             for case, mode, dtype in _checked_plan(args.quick, args.only)]  # fmt: skip
     found = {name: break_down(*what, args.seed) for name, *what in plan}
@@ -105,7 +108,7 @@ def measure(
         Rows as `compare` gives them.
 
     Raises:
-        ValueError: No case is left, or rounds is below one.
+        ConfigError: No case is left, or rounds is below one.
     """
     from tqdm import tqdm
 
@@ -113,7 +116,7 @@ def measure(
 
     rounds = rounds if rounds is not None else _QUICK_ROUNDS if is_quick else _ROUNDS
     if rounds < 1:
-        raise ValueError(f"--rounds: must be 1 or more, got {rounds}")
+        raise ConfigError(f"--rounds: must be 1 or more, got {rounds}")
     plan = _checked_plan(is_quick, only)
     rows = []
     seconds = _QUICK_SECONDS if is_quick else _SECONDS
@@ -125,7 +128,7 @@ def measure(
 def _checked_plan(is_quick: bool, only: str | None) -> list[tuple[Case, str, str]]:
     plan = _plan(is_quick, only)
     if not plan:
-        raise ValueError(f"--only: no case holds {only!r}")
+        raise ConfigError(f"--only: no case holds {only!r}")
     return plan
 
 

@@ -14,6 +14,7 @@ from gemini_det3d.apis import benchmark_fusion
 from gemini_det3d.apis.fusion_bench import Case, Site, compare, memory, shape_grid
 from gemini_det3d.apis.fusion_bench.breakdown import KINDS, break_down, breakdown_lines
 from gemini_det3d.apis.fusion_bench.report import goal_lines
+from gemini_det3d.cli import main
 
 KEYS = {
     *("shape", "dtype", "mode", "opponent", "ours_ms", "other_ms", "ratio"),
@@ -131,6 +132,14 @@ def test_kept_memory_is_not_touched_for_the_first_time_again():
 def test_keep_memory_on_a_gpu_is_refused(run):
     with pytest.raises(ValueError, match="--keep-memory: is of the CPU"):
         run("--quick", "--only=growth 4000", "--keep-memory", "--device=cuda")
+
+
+def test_a_wrong_option_is_one_line(capsys):
+    options = ["--quick", "--only=growth 4000", "--keep-memory", "--device=cuda"]
+    assert main(["benchmark", "fusion", *options]) == 2
+    assert capsys.readouterr().err.splitlines() == [
+        "gemini-det3d benchmark: --keep-memory: is of the CPU's memory"
+    ]
 
 
 def test_keep_memory_without_glibc_is_one_line(monkeypatch):

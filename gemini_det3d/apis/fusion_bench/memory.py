@@ -10,6 +10,8 @@ from __future__ import annotations
 
 import ctypes
 
+from gemini_det3d.apis.config import ConfigError
+
 __all__ = ["keep_memory"]
 
 _TRIM_THRESHOLD, _MMAP_MAX = -1, -4
@@ -19,9 +21,9 @@ def keep_memory() -> None:
     """Let malloc keep what is freed, for the rest of the process.
 
     Raises:
-        ValueError: The C library is not glibc.
+        ConfigError: The C library is not glibc.
     """
     mallopt = getattr(ctypes.CDLL(None), "mallopt", None)
     # no block from mmap, which is returned when freed; never trim the heap
     if mallopt is None or not (mallopt(_MMAP_MAX, 0) and mallopt(_TRIM_THRESHOLD, -1)):
-        raise ValueError("--keep-memory: the C library has no mallopt; glibc has")
+        raise ConfigError("--keep-memory: the C library has no mallopt; glibc has")
