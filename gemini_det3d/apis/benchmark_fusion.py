@@ -25,8 +25,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="where our time goes, by kind of step, in place of the opponents (CPU)",
     )  # fmt: skip
     parser.add_argument(
-        "--keep-memory", action="store_true",
-        help="freed memory stays with the process: no first touches of pages (CPU, glibc)",
+        "--release-memory", action="store_true",
+        help="let freed memory go back to the system, so that calls pay for new pages (CPU)",
     )  # fmt: skip
     parser.add_argument("--device", default="cpu", help="cpu or cuda")
     parser.add_argument("--seed", type=int, default=0, help="of parameters and inputs")
@@ -41,10 +41,9 @@ def run(args: argparse.Namespace) -> int:
     from .fusion_bench.memory import keep_memory
     from .fusion_bench.report import goal_lines, machine_line, plot_growth, table_lines
 
-    if args.keep_memory:
-        if args.device != "cpu":
-            raise ConfigError("--keep-memory: is of the CPU's memory")
-        keep_memory()
+    if args.release_memory and args.device != "cpu":
+        raise ConfigError("--release-memory: is of the CPU's memory")
+    is_kept = args.device == "cpu" and not args.release_memory and keep_memory()
     if args.breakdown:
         return _break_down(args)
     planned = (case.name for case, *_ in _plan(args.quick, args.only))
@@ -56,7 +55,7 @@ def run(args: argparse.Namespace) -> int:
     rows = measure(args.quick, args.rounds, args.only, args.device, args.seed)
     minutes = (perf_counter() - started) / 60
     place = f"{machine_line(args.device)}, seed {args.seed}, {minutes:.1f} min"
-    place += ", freed memory kept" if args.keep_memory else ""
+    place += ", freed memory kept" if is_kept else ""
     text = "\n".join([place, "", *goal_lines(rows), "", *table_lines(rows), ""])
     print(text)
     if args.markdown:

@@ -36,9 +36,10 @@ class GeminiFusion(FusionOperator):
             them for the first epochs.
         backend: How to compute; all forms compute the same function. "plain": the definition as
             autograd sees it. "compact": fewest operations, for few tokens and for devices without
-            a form of their own. "blockwise": block by block in the caches of a CPU, with a
-            backward of its own. "fused": Triton kernels between the products, for CUDA.
-            "auto": what is best for each call.
+            a form of their own. "traced": for `torch.compile`, which fuses its steps, on a CPU.
+            "blockwise": block by block in the caches of a CPU, with a backward of its own.
+            "fused": Triton kernels between the products, for CUDA. "auto": what is best for each
+            call.
         with_recompute: "blockwise" keeps nothing but its inputs for the backward and repeats the
             forward there: a quarter of the memory for about a tenth more time.
         block_tokens: "blockwise" computes so many tokens at a time, which bounds its scratch

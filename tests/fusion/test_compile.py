@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 from importlib.util import find_spec
+from shutil import which
 
 import pytest
 import torch
+from counting import count_saved_bytes
 from reference import random_released
 from torch.testing import assert_close
 
 from gemini_det3d.fusion import GeminiFusion
 
 DIM, HEADS = 16, 4
-BACKENDS = ("auto", "plain", "compact", "blockwise")
+BACKENDS = ("auto", "plain", "compact", "traced", "blockwise")
 
 
 @pytest.fixture
@@ -34,14 +36,26 @@ def _fresh_compiler():
 
 
 class CountGraphs:
-    """A compiler that only counts and runs what it is given."""
+    """A compiler that only counts and runs what it is given, and remembers what it calls."""
 
     def __init__(self) -> None:
         self.graphs = 0
+        self.called: list[str] = []
 
     def __call__(self, module, inputs):
         self.graphs += 1
+        for graph in module.modules():
+            self.called += [
+                str(node.target) for node in getattr(graph, "graph", module.graph).nodes
+            ]
         return module.forward
+
+    @property
+    def form(self) -> str:
+        """Which form the compiler was given, by what only this form calls."""
+        if any("gemini_det3d.fuse" in name for name in self.called):
+            return "blockwise"
+        return "compact" if any("bmm" in name for name in self.called) else "traced"
 
 
 @pytest.mark.parametrize("backend", BACKENDS)
@@ -62,7 +76,64 @@ def test_any_number_of_tokens_needs_two_graphs_at_most(operator, streams):
     assert counter.graphs <= 2
 
 
-@pytest.mark.parametrize("backend", ["compact", "blockwise"])
+@pytest.mark.parametrize(
+    ("tokens", "training", "form"),
+    [
+        (7, False, "compact"),
+        (256, True, "compact"),
+        (257, False, "traced"),
+        (300_000, False, "blockwise"),
+        (300_000, True, "traced"),
+    ],
+)
+def test_compiler_gets_the_form_that_suits_the_tokens(operator, streams, tokens, training, form):
+    compiler = CountGraphs()
+    compiled = torch.compile(operator, backend=compiler, fullgraph=True)
+    with torch.set_grad_enabled(training):
+        compiled(*streams(tokens))
+    assert compiler.form == form
+
+
+@pytest.mark.parametrize("bound", [{"block_tokens": 64}, {"with_recompute": True}])
+def test_compiler_gets_blocks_where_memory_is_bounded(operator, streams, bound):
+    for name, value in bound.items():
+        setattr(operator, name, value)
+    compiler = CountGraphs()
+    torch.compile(operator, backend=compiler, fullgraph=True)(*streams(300))
+    assert compiler.form == "blockwise"
+
+
+def test_compiled_training_in_half_precision_keeps_no_full_precision(operator, streams):
+    compiler = CountGraphs()
+    half = operator.bfloat16()
+    torch.compile(half, backend=compiler, fullgraph=True)(*(s.bfloat16() for s in streams(300)))
+    assert compiler.form == "blockwise"
+
+
+def test_compiled_backward_keeps_a_fraction_of_what_the_plain_form_keeps(streams):
+    inputs = streams(3000, grad=True)
+    plain, operator = GeminiFusion(DIM, HEADS, backend="plain"), GeminiFusion(DIM, HEADS)
+    compiled = torch.compile(operator, backend="aot_eager_decomp_partition", fullgraph=True)
+    assert count_saved_bytes(compiled, inputs) <= 0.45 * count_saved_bytes(plain, inputs)
+
+
+@pytest.mark.skipif(which("g++") is None, reason="no C++ compiler for TorchInductor")
+@pytest.mark.parametrize("tokens", [7, 300])
+def test_compiled_code_gives_the_same_values_and_gradients(operator, streams, tokens):
+    valid = torch.arange(tokens) != 3
+    compiled = torch.compile(operator, fullgraph=True)
+    inputs = streams(tokens, grad=True)
+    tensors = [*inputs, *operator.parameters()]
+    wanted, found = operator(*inputs, valid), compiled(*inputs, valid)
+    assert_close(found, wanted, rtol=1e-4, atol=1e-5)
+    gradients = [
+        torch.autograd.grad(sum(f.square().sum() for f in fused), tensors)
+        for fused in (found, wanted)
+    ]
+    assert_close(*gradients, rtol=1e-4, atol=1e-4)
+
+
+@pytest.mark.parametrize("backend", ["auto", "compact", "traced", "blockwise"])
 def test_compiled_training_gives_the_same_gradients(operator, streams, backend):
     operator.backend = backend
     compiled = torch.compile(operator, backend="aot_eager", fullgraph=True)

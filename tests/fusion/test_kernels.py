@@ -6,9 +6,9 @@ import copy
 
 import pytest
 import torch
+from counting import count_multiply_adds, count_saved_bytes
 from reference import random_released, reference_fusion
 from torch.testing import assert_close
-from torch.utils.flop_counter import FlopCounterMode
 
 from gemini_det3d.fusion import GeminiFusion
 from gemini_det3d.fusion.functional import gemini_fusion
@@ -49,10 +49,11 @@ def test_fast_form_equals_the_plain_form(operators, make, mask, with_recompute):
     assert_close(run(fast, streams, cotangents, MASKS[mask]), wanted)
 
 
+@pytest.mark.parametrize("backend", ["compact", "traced"])
 @pytest.mark.parametrize("mask", MASKS)
-def test_compact_form_equals_the_plain_form(operators, make, mask):
+def test_other_forms_equal_the_plain_form(operators, make, mask, backend):
     plain, other = operators
-    other.backend = "compact"
+    other.backend = backend
     streams = [make(TOKENS, DIM, grad=True) for _ in range(2)]
     cotangents = [make(TOKENS, DIM) for _ in range(2)]
     wanted = run(plain, streams, cotangents, MASKS[mask])
@@ -81,7 +82,7 @@ def test_both_discriminator_forms_are_exact(operators, make, is_paired, with_tap
     assert_close([*fused, *towards, *gradients], wanted)
 
 
-@pytest.mark.parametrize("backend", ["compact", "blockwise"])
+@pytest.mark.parametrize("backend", ["compact", "traced", "blockwise"])
 @pytest.mark.parametrize("shape", [(0,), (1,), (0, 5), (3, 0), (2, 3, 5), ()])
 def test_fast_forms_take_any_leading_shape(operators, make, shape, backend):
     operators[1].backend = backend
@@ -171,13 +172,6 @@ def test_backward_allocates_no_gradient_of_the_tape(make):
     assert not any(shape and shape[0] >= TOKENS for shape in shapes)
 
 
-def count_multiply_adds(call) -> float:
-    counter = FlopCounterMode(display=False)
-    with counter:
-        call()
-    return counter.get_total_flops() / 2
-
-
 @pytest.mark.parametrize("is_paired", [False, True])
 def test_multiply_adds_are_14_c_squared_per_pair(make, is_paired):
     dim, tokens = 24, 101
@@ -243,20 +237,6 @@ def test_registered_flop_formulas_are_what_runs(make, is_paired, with_tape, with
     assert told == count_multiply_adds(lambda: blockwise_backward(*arguments))
 
 
-def count_saved_bytes(operator, streams) -> int:
-    """Bytes autograd keeps for the backward, every storage once."""
-    storages, alive = {}, []
-
-    def pack(tensor):
-        alive.append(tensor)  # a freed storage may come back under the same address
-        storages[tensor.untyped_storage().data_ptr()] = tensor.untyped_storage().nbytes()
-        return tensor
-
-    with torch.autograd.graph.saved_tensors_hooks(pack, lambda tensor: tensor):
-        operator(*streams)
-    return sum(storages.values())
-
-
 @pytest.mark.parametrize(("with_recompute", "share"), [(False, 0.45), (True, 0.15)])
 def test_backward_keeps_a_fraction_of_what_the_plain_form_keeps(make, with_recompute, share):
     streams = [make(3000, 64, dtype=torch.float32, grad=True) for _ in range(2)]
@@ -276,7 +256,7 @@ def test_permuting_tokens_permutes_outputs_bitwise(make, num_tokens, backend):
         assert torch.equal(old[order], new)
 
 
-@pytest.mark.parametrize("backend", ["plain", "compact", "blockwise"])
+@pytest.mark.parametrize("backend", ["plain", "compact", "traced", "blockwise"])
 def test_nan_in_k_tokens_changes_exactly_these_outputs(make, backend):
     operator = GeminiFusion(16, backend=backend, block_tokens=32)
     first, second = make(TOKENS, 16, dtype=torch.float32), make(TOKENS, 16, dtype=torch.float32)
@@ -292,7 +272,7 @@ def test_nan_in_k_tokens_changes_exactly_these_outputs(make, backend):
     assert torch.equal(kept_second.isnan(), second.isnan())
 
 
-@pytest.mark.parametrize("backend", ["plain", "compact", "blockwise"])
+@pytest.mark.parametrize("backend", ["plain", "compact", "traced", "blockwise"])
 @pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])
 def test_half_precision_stays_finite_up_to_ten_thousand(make, backend, dtype):
     operator = GeminiFusion(64, backend=backend, linear_init="xavier_uniform").to(dtype)

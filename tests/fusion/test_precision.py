@@ -106,6 +106,7 @@ def run_lowered_products(operator: GeminiFusion, streams: list[Tensor]):
 
 FORMS = {
     "compact": run_backend("compact"),
+    "traced": run_backend("traced"),
     "blockwise": run_backend("blockwise"),
     "products in the streams' dtype": run_lowered_products,
 }

@@ -10,20 +10,17 @@ from __future__ import annotations
 
 import ctypes
 
-from gemini_det3d.apis.config import ConfigError
-
 __all__ = ["keep_memory"]
 
 _TRIM_THRESHOLD, _MMAP_MAX = -1, -4
 
 
-def keep_memory() -> None:
+def keep_memory() -> bool:
     """Let malloc keep what is freed, for the rest of the process.
 
-    Raises:
-        ConfigError: The C library is not glibc.
+    Returns:
+        Whether it will: only glibc can be asked to.
     """
     mallopt = getattr(ctypes.CDLL(None), "mallopt", None)
     # no block from mmap, which is returned when freed; never trim the heap
-    if mallopt is None or not (mallopt(_MMAP_MAX, 0) and mallopt(_TRIM_THRESHOLD, -1)):
-        raise ConfigError("--keep-memory: the C library has no mallopt; glibc has")
+    return bool(mallopt is not None and mallopt(_MMAP_MAX, 0) and mallopt(_TRIM_THRESHOLD, -1))

@@ -10,19 +10,22 @@ from importlib.util import find_spec
 
 import torch
 from torch import Tensor
+from torch.fx.experimental.symbolic_shapes import statically_known_true
 
 from ..base import hide, keep_own
 from ..functional import FusionParameters, gemini_fusion
 from .compact import compact_fusion
+from .traced import traced_fusion
 
 __all__ = ["BACKENDS", "check_backend", "run_backend"]
 
-BACKENDS = ("auto", "plain", "compact", "blockwise", "fused")
+BACKENDS = ("auto", "plain", "compact", "traced", "blockwise", "fused")
 _HALVES = (torch.float16, torch.bfloat16)
 _HAS_CUSTOM_OPERATORS = hasattr(torch.library, "custom_op")  # PyTorch 2.4 and later
 _HAS_TRITON = find_spec("triton") is not None
 _FEW_TOKENS = 256  # N, or the elements N C below, up to which `compact` was measured to win
 _FEW_ELEMENTS, _FEW_ELEMENTS_TRAINING = 1 << 15, 1 << 16
+_MANY_ELEMENTS = 1 << 22  # N C from which whole streams leave the caches: `blockwise` wins again
 
 
 def _multiplies_fast_on_cpu(dtype: torch.dtype) -> bool:
@@ -46,7 +49,7 @@ def check_backend(backend: str, is_complete: bool) -> None:
     """
     if backend not in BACKENDS:
         raise ValueError(f"GeminiFusion: backend must be one of {BACKENDS}, got {backend!r}")
-    if backend in ("compact", "blockwise", "fused") and not is_complete:
+    if backend not in ("auto", "plain") and not is_complete:
         raise ValueError(
             f"GeminiFusion: backend={backend!r} needs with_noise=True and with_relation=True"
         )
@@ -89,8 +92,8 @@ def run_backend(
         backend = _choose(first, second, parameters, is_bounded=any(options))
     if backend == "blockwise":
         return _blockwise(first, second, parameters, num_heads, valid, *options)
-    if backend in ("compact", "fused"):
-        fuse = compact_fusion if backend == "compact" else _load_fused()
+    if backend in ("compact", "traced", "fused"):
+        fuse = _load(backend)
         seen = hide(first, valid), hide(second, valid)
         fused_first, fused_second = fuse(*seen, parameters, num_heads)
         return keep_own(valid, fused_first, first), keep_own(valid, fused_second, second)
@@ -111,22 +114,39 @@ def _choose(first: Tensor, second: Tensor, parameters: FusionParameters, is_boun
     if first.device.type != "cpu":
         is_fused = first.device.type == "cuda" and _HAS_TRITON and first.dtype != torch.float64
         return "fused" if is_fused else "compact"
-    if is_bounded or torch.compiler.is_compiling():
+    if is_bounded:
         return "blockwise"
     needs_backward = _needs_backward(first, second, *parameters)
+    if torch.compiler.is_compiling():
+        return _choose_compiled(first, needs_backward)
     few_elements = _FEW_ELEMENTS_TRAINING if needs_backward else _FEW_ELEMENTS
     is_small = first.numel() <= max(few_elements, _FEW_TOKENS * first.shape[-1])
     return "compact" if is_small else "blockwise"
+
+
+def _choose_compiled(first: Tensor, needs_backward: bool) -> str:
+    """The form a compiler sees, by the sizes it knows: to ask for others would be a graph more."""
+    product_dtype = _product_dtype(first)
+    if product_dtype in _HALVES or (needs_backward and product_dtype != first.dtype):
+        return "blockwise"  # which can multiply in half precision, and keep nothing
+    num_tokens = first.numel() // first.shape[-1]
+    if statically_known_true(num_tokens <= _FEW_TOKENS):
+        return "compact"
+    is_many = statically_known_true(first.numel() > _MANY_ELEMENTS)
+    return "blockwise" if is_many and not needs_backward else "traced"
 
 
 def _needs_backward(*tensors: Tensor) -> bool:
     return torch.is_grad_enabled() and any(tensor.requires_grad for tensor in tensors)
 
 
-def _load_fused() -> Callable[..., tuple[Tensor, Tensor]]:
-    from .fused import fused_fusion  # imports Triton
+def _load(backend: str) -> Callable[..., tuple[Tensor, Tensor]]:
+    """Of the forms that take streams all of whose tokens are valid."""
+    if backend == "fused":
+        from .fused import fused_fusion  # imports Triton
 
-    return fused_fusion
+        return fused_fusion
+    return compact_fusion if backend == "compact" else traced_fusion
 
 
 def _leaves_torch() -> bool:

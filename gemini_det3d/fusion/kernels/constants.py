@@ -115,10 +115,7 @@ def prepare_constants(
     if is_paired:
         relation_in = torch.stack((p.relation_in_weight, torch.cat((far, near), dim=1)))
     else:
-        relation_in = near.new_empty(2, channels, channels)
-        torch.add(near, far, out=relation_in[0])
-        torch.sub(near, far, out=relation_in[1])
-        relation_in.mul_(0.5)
+        relation_in = _half_sums(near, far)
     return Constants(
         query_weight=p.query_weight.to(product_dtype),
         value_weight=p.value_weight.flatten(0, 1).to(product_dtype),
@@ -134,6 +131,16 @@ def prepare_constants(
         relation_out_bias=p.relation_out_bias,
         num_heads=num_heads,
     )
+
+
+def _half_sums(near: Tensor, far: Tensor) -> Tensor:
+    """(A + B)/2 and (A - B)/2 as (2, C, C); without autograd in one buffer, each sum in place."""
+    if torch.is_grad_enabled() or torch.compiler.is_compiling():
+        return 0.5 * torch.stack((near + far, near - far))
+    sums = near.new_empty(2, *near.shape)
+    torch.add(near, far, out=sums[0])
+    torch.sub(near, far, out=sums[1])
+    return sums.mul_(0.5)
 
 
 def start_gradients(constants: Constants) -> Gradients:
