@@ -24,7 +24,7 @@ _HALVES = (torch.float16, torch.bfloat16)
 _HAS_CUSTOM_OPERATORS = hasattr(torch.library, "custom_op")  # PyTorch 2.4 and later
 _HAS_TRITON = find_spec("triton") is not None
 _FEW_TOKENS = 256  # N, or the elements N C below, up to which `compact` was measured to win
-_FEW_ELEMENTS, _FEW_ELEMENTS_TRAINING = 1 << 15, 1 << 16
+_FEW_ELEMENTS = 1 << 16
 _MANY_ELEMENTS = 1 << 22  # N C from which whole streams leave the caches: `blockwise` wins again
 
 
@@ -116,11 +116,9 @@ def _choose(first: Tensor, second: Tensor, parameters: FusionParameters, is_boun
         return "fused" if is_fused else "compact"
     if is_bounded:
         return "blockwise"
-    needs_backward = _needs_backward(first, second, *parameters)
     if torch.compiler.is_compiling():
-        return _choose_compiled(first, needs_backward)
-    few_elements = _FEW_ELEMENTS_TRAINING if needs_backward else _FEW_ELEMENTS
-    is_small = first.numel() <= max(few_elements, _FEW_TOKENS * first.shape[-1])
+        return _choose_compiled(first, _needs_backward(first, second, *parameters))
+    is_small = first.numel() <= max(_FEW_ELEMENTS, _FEW_TOKENS * first.shape[-1])
     return "compact" if is_small else "blockwise"
 
 
