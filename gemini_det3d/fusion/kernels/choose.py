@@ -9,19 +9,20 @@ from collections.abc import Callable
 from importlib.util import find_spec
 
 import torch
+import torch.utils.checkpoint
 from torch import Tensor
-from torch.fx.experimental.symbolic_shapes import statically_known_true
 
 from ..base import hide, keep_own
 from ..functional import FusionParameters, gemini_fusion
 from .compact import compact_fusion
-from .traced import traced_fusion
+from .torch_versions import autocast_dtype, is_compiling, is_exporting, statically_known_true
 
 __all__ = ["BACKENDS", "check_backend", "run_backend"]
 
 BACKENDS = ("auto", "plain", "compact", "traced", "blockwise", "fused")
 _HALVES = (torch.float16, torch.bfloat16)
 _HAS_CUSTOM_OPERATORS = hasattr(torch.library, "custom_op")  # PyTorch 2.4 and later
+_HAS_SELECTIVE_CHECKPOINTS = hasattr(torch.utils.checkpoint, "CheckpointPolicy")  # 2.5 and later
 _HAS_TRITON = find_spec("triton") is not None
 _FEW_TOKENS = 256  # N, or the elements N C below, up to which `compact` was measured to win
 _FEW_ELEMENTS = 1 << 16
@@ -56,6 +57,10 @@ def check_backend(backend: str, is_complete: bool) -> None:
     if backend in ("blockwise", "fused") and not _HAS_CUSTOM_OPERATORS:
         raise ValueError(
             f"GeminiFusion: backend={backend!r} needs PyTorch 2.4, this is {torch.__version__}"
+        )
+    if backend == "traced" and not _HAS_SELECTIVE_CHECKPOINTS:
+        raise ValueError(
+            f"GeminiFusion: backend='traced' needs PyTorch 2.5, this is {torch.__version__}"
         )
     if backend == "fused" and not _HAS_TRITON:
         raise ValueError("GeminiFusion: backend='fused' needs Triton: pip install triton")
@@ -106,8 +111,8 @@ def _choose(first: Tensor, second: Tensor, parameters: FusionParameters, is_boun
     Programs that leave this process (`torch.export`, ONNX, TorchScript) are made from the plain
     form: they run where this package is not installed.
     """
-    is_exporting = torch.compiler.is_exporting() or _leaves_torch()
-    if is_exporting or any(tensor is None for tensor in parameters):
+    leaves = is_exporting() or _leaves_torch()
+    if leaves or any(tensor is None for tensor in parameters):
         return "plain"
     if not _HAS_CUSTOM_OPERATORS:
         return "compact"
@@ -116,7 +121,7 @@ def _choose(first: Tensor, second: Tensor, parameters: FusionParameters, is_boun
         return "fused" if is_fused else "compact"
     if is_bounded:
         return "blockwise"
-    if torch.compiler.is_compiling():
+    if is_compiling():
         return _choose_compiled(first, _needs_backward(first, second, *parameters))
     is_small = first.numel() <= max(_FEW_ELEMENTS, _FEW_TOKENS * first.shape[-1])
     return "compact" if is_small else "blockwise"
@@ -125,7 +130,8 @@ def _choose(first: Tensor, second: Tensor, parameters: FusionParameters, is_boun
 def _choose_compiled(first: Tensor, needs_backward: bool) -> str:
     """The form a compiler sees, by the sizes it knows: to ask for others would be a graph more."""
     product_dtype = _product_dtype(first)
-    if product_dtype in _HALVES or (needs_backward and product_dtype != first.dtype):
+    is_lowered = product_dtype in _HALVES or (needs_backward and product_dtype != first.dtype)
+    if is_lowered or not _HAS_SELECTIVE_CHECKPOINTS:
         return "blockwise"  # which can multiply in half precision, and keep nothing
     num_tokens = first.numel() // first.shape[-1]
     if statically_known_true(num_tokens <= _FEW_TOKENS):
@@ -144,7 +150,11 @@ def _load(backend: str) -> Callable[..., tuple[Tensor, Tensor]]:
         from .fused import fused_fusion  # imports Triton
 
         return fused_fusion
-    return compact_fusion if backend == "compact" else traced_fusion
+    if backend == "traced":
+        from .traced import traced_fusion
+
+        return traced_fusion
+    return compact_fusion
 
 
 def _leaves_torch() -> bool:
@@ -184,8 +194,8 @@ def _product_dtype(stream: Tensor) -> torch.dtype:
     On a CPU without tiles half precision stays a way to store: its products run in float32.
     """
     device, dtype = stream.device.type, stream.dtype
-    if dtype != torch.float64 and torch.is_autocast_enabled(device):
-        dtype = torch.get_autocast_dtype(device)
+    if dtype != torch.float64:
+        dtype = autocast_dtype(device) or dtype
     if dtype in _HALVES and device == "cpu" and dtype not in _FAST_ON_CPU:
         return torch.float32
     return dtype

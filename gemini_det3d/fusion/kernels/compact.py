@@ -21,6 +21,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from ..functional import FusionParameters
+from .torch_versions import autocast_dtype, is_compiling
 
 __all__ = ["compact_fusion", "hidden_layer"]
 
@@ -43,7 +44,7 @@ def compact_fusion(
     pair = torch.cat((own + p.value_noise[:, None], other), dim=1)  # (2, 2N, C)
     heads = (2, -1, num_heads, channels // num_heads)
     values = torch.baddbmm(value_bias, pair, p.value_weight.mT).chunk(2, dim=1)
-    value_own, value_other = (half.reshape(heads) for half in values)
+    value_own, value_other = [half.reshape(heads) for half in values]
     gate = _gate(query.view(heads), key.view(heads)).to(value_own.dtype)
     read = torch.lerp(value_other, value_own, gate).view(2, -1, channels)
     fused = own + torch.baddbmm(p.out_bias[:, None], read, p.out_weight.mT)
@@ -66,8 +67,8 @@ def hidden_layer(streams: Tensor, p: FusionParameters) -> Tensor:
     gradients for a handful of tokens, where adding up wide weights takes longer than all products.
     """
     num_tokens, channels = streams.shape[1:]
-    is_half = streams.dtype in _HALVES or torch.is_autocast_enabled(streams.device.type)
-    is_traced = torch.is_grad_enabled() or torch.compiler.is_compiling()
+    is_half = streams.dtype in _HALVES or autocast_dtype(streams.device.type) is not None
+    is_traced = torch.is_grad_enabled() or is_compiling()
     if is_half or (not is_traced and num_tokens < _HANDFUL and channels >= _WIDE):
         pairs = torch.cat((streams, streams.flip(0)), dim=-1)
         return F.linear(pairs, p.relation_in_weight, p.relation_in_bias)
@@ -89,7 +90,7 @@ def _gate(query: Tensor, key: Tensor) -> Tensor:
 def _evenly(step: Callable[[Tensor], Tensor], tensor: Tensor) -> Tensor:
     """An elementwise step on (2, N, W) that leaves a CPU's vector loops no remainder."""
     num_tokens, width = tensor.shape[1:]
-    if tensor.device.type != "cpu" or torch.compiler.is_compiling():
+    if tensor.device.type != "cpu" or is_compiling():
         return step(tensor)
     missing = -num_tokens % (_EVEN // gcd(width, _EVEN)) if num_tokens > 1 else 0
     return step(F.pad(tensor, (0, 0, 0, missing)))[:, :num_tokens] if missing else step(tensor)

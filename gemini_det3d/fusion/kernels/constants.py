@@ -18,6 +18,7 @@ import torch
 from torch import Tensor
 
 from ..functional import FusionParameters
+from .torch_versions import is_compiling
 
 __all__ = ["Constants", "Gradients", "finish_gradients", "prepare_constants", "start_gradients"]
 
@@ -135,7 +136,7 @@ def prepare_constants(
 
 def _half_sums(near: Tensor, far: Tensor) -> Tensor:
     """(A + B)/2 and (A - B)/2 as (2, C, C); without autograd in one buffer, each sum in place."""
-    if torch.is_grad_enabled() or torch.compiler.is_compiling():
+    if torch.is_grad_enabled() or is_compiling():
         return 0.5 * torch.stack((near + far, near - far))
     sums = near.new_empty(2, *near.shape)
     torch.add(near, far, out=sums[0])

@@ -17,6 +17,7 @@ from torch import Tensor
 from ..functional import FusionParameters
 from . import triton_kernels
 from .compact import hidden_layer
+from .torch_versions import autocast_dtype
 
 __all__ = ["fused_fusion", "gate", "plain_gate", "plain_relation", "relation"]
 
@@ -43,9 +44,8 @@ def fused_fusion(
 
 
 def _product_dtype(stream: Tensor) -> torch.dtype:
-    device = stream.device.type
-    is_lowered = torch.is_autocast_enabled(device) and stream.dtype != torch.float64
-    return torch.get_autocast_dtype(device) if is_lowered else stream.dtype
+    lowered = autocast_dtype(stream.device.type) if stream.dtype != torch.float64 else None
+    return lowered or stream.dtype
 
 
 def _value_bias(p: FusionParameters) -> Tensor:

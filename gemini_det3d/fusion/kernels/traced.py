@@ -28,6 +28,7 @@ from torch.utils.checkpoint import (
 
 from ..functional import FusionParameters
 from .constants import Constants, prepare_constants
+from .torch_versions import is_compiling
 
 __all__ = ["traced_fusion"]
 
@@ -45,7 +46,7 @@ def traced_fusion(
     with torch.autocast(first.device.type, enabled=False):
         constants = prepare_constants(parameters, num_heads, dtype, dtype, is_paired=False)
         streams = [stream.reshape(-1, stream.shape[-1]).to(dtype) for stream in (first, second)]
-        if torch.is_grad_enabled() and torch.compiler.is_compiling():
+        if torch.is_grad_enabled() and is_compiling():
             keep = partial(create_selective_checkpoint_contexts, _keep_products)
             gates = _checkpoint(_gates, streams, constants, context_fn=keep)
             fused = _checkpoint(_read, streams, gates, constants)
