@@ -10,23 +10,19 @@ from gemini_det3d.fusion import GeminiFusion
 from gemini_det3d.fusion.kernels.torch_versions import autocast_dtype
 
 
-@pytest.fixture(params=["this", "before 2.7", "before 2.4"])
-def version(request, monkeypatch):
-    if request.param != "this":
-        monkeypatch.delattr(torch.compiler, "is_exporting")
-    if request.param == "before 2.4":
-        monkeypatch.delattr(torch, "get_autocast_dtype")
-    return request.param
-
-
-def test_operator_runs(version, make):
+def test_operator_runs_where_exporting_cannot_be_asked_for(make, monkeypatch):
     streams = [make(300, 16, dtype=torch.float32) for _ in range(2)]
     operator = GeminiFusion(16)
     wanted = GeminiFusion.from_released(operator.to_released(), backend="plain")(*streams)
+    monkeypatch.delattr(torch.compiler, "is_exporting")  # before PyTorch 2.7
     assert_close(operator(*streams), wanted)
 
 
-def test_autocast_is_seen(version):
-    assert autocast_dtype("cpu") is None
-    with torch.autocast("cpu", dtype=torch.bfloat16):
+@pytest.mark.parametrize("name", ["get_autocast_dtype", None])
+def test_autocast_is_seen_under_either_name(monkeypatch, name):
+    with torch.autocast("cpu", dtype=torch.bfloat16), monkeypatch.context() as patch:
+        if name:
+            patch.delattr(torch, name)  # before PyTorch 2.4
         assert autocast_dtype("cpu") == torch.bfloat16
+        assert autocast_dtype("cuda") is None
+    assert autocast_dtype("cpu") is None
