@@ -45,7 +45,7 @@ setup(
     extras_require={
         "mmdet3d": ["mmengine>=0.10.7", "mmcv==2.1.0", "mmdet==3.3.0", "mmdet3d==1.4.0"],
         "spconv": ["spconv==2.3.8"],
-        "triton": ["triton>=3.6"],  # not pinned: a CUDA build of torch brings the one it needs
+        "triton": ["triton>=3.2"],  # not pinned: a CUDA build of torch brings the one it needs
         "onnx": ONNX,
         # FID and KID with the standard features; brings torchvision.
         "fid": ["torch-fidelity==0.4.0"],

@@ -6,7 +6,6 @@ All forms compute the same function; `functional` defines it.
 from __future__ import annotations
 
 from collections.abc import Callable
-from importlib.util import find_spec
 
 import torch
 import torch.utils.checkpoint
@@ -15,7 +14,13 @@ from torch import Tensor
 from ..base import hide, keep_own
 from ..functional import FusionParameters, gemini_fusion
 from .compact import compact_fusion
-from .torch_versions import autocast_dtype, is_compiling, is_exporting, statically_known_true
+from .torch_versions import (
+    autocast_dtype,
+    has_triton,
+    is_compiling,
+    is_exporting,
+    statically_known_true,
+)
 
 __all__ = ["BACKENDS", "check_backend", "run_backend"]
 
@@ -23,7 +28,7 @@ BACKENDS = ("auto", "plain", "compact", "traced", "blockwise", "fused")
 _HALVES = (torch.float16, torch.bfloat16)
 _HAS_CUSTOM_OPERATORS = hasattr(torch.library, "custom_op")  # PyTorch 2.4 and later
 _HAS_SELECTIVE_CHECKPOINTS = hasattr(torch.utils.checkpoint, "CheckpointPolicy")  # 2.5 and later
-_HAS_TRITON = find_spec("triton") is not None
+_HAS_TRITON = has_triton()
 _FEW_TOKENS = 256  # N, or the elements N C below, up to which `compact` was measured to win
 _FEW_ELEMENTS = 1 << 16
 _MANY_ELEMENTS = 1 << 22  # N C from which whole streams leave the caches: `blockwise` wins again
@@ -63,7 +68,7 @@ def check_backend(backend: str, is_complete: bool) -> None:
             f"GeminiFusion: backend='traced' needs PyTorch 2.5, this is {torch.__version__}"
         )
     if backend == "fused" and not _HAS_TRITON:
-        raise ValueError("GeminiFusion: backend='fused' needs Triton: pip install triton")
+        raise ValueError("GeminiFusion: backend='fused' needs Triton 3.2: pip install triton")
 
 
 def run_backend(
@@ -117,7 +122,7 @@ def _choose(first: Tensor, second: Tensor, parameters: FusionParameters, is_boun
     if not _HAS_CUSTOM_OPERATORS:
         return "compact"
     if first.device.type != "cpu":
-        is_fused = first.device.type == "cuda" and _HAS_TRITON and first.dtype != torch.float64
+        is_fused = first.device.type == "cuda" and first.dtype != torch.float64 and _HAS_TRITON
         return "fused" if is_fused else "compact"
     if is_bounded:
         return "blockwise"

@@ -1,6 +1,8 @@
-"""What PyTorch versions from 2.1 on name differently, under one name."""
+"""What PyTorch versions from 2.1 on name differently, under one name; whether Triton is there."""
 
 from __future__ import annotations
+
+from importlib.metadata import PackageNotFoundError, version
 
 import torch
 
@@ -13,7 +15,16 @@ except ImportError:  # before PyTorch 2.5
         return False
 
 
-__all__ = ["autocast_dtype", "is_compiling", "is_exporting", "statically_known_true"]
+__all__ = [
+    "autocast_dtype",
+    "has_triton",
+    "is_compiling",
+    "is_exporting",
+    "statically_known_true",
+]
+
+_TRITON_NAMES = ("triton", "pytorch-triton", "pytorch-triton-rocm", "triton-windows")
+_LEAST_TRITON = (3, 2)  # the interpreters of 3.0 and 3.1 do not run the kernels
 
 
 def autocast_dtype(device_type: str) -> torch.dtype | None:
@@ -34,3 +45,16 @@ def is_compiling() -> bool:
 def is_exporting() -> bool:
     """Whether `torch.export` is tracing; before PyTorch 2.7 it does not say so."""
     return getattr(torch.compiler, "is_exporting", bool)()
+
+
+def has_triton() -> bool:
+    """Whether Triton is installed in a version that is known to run the kernels."""
+    return any(_version(name) >= _LEAST_TRITON for name in _TRITON_NAMES)
+
+
+def _version(package: str) -> tuple[int, ...]:
+    """Major and minor version; () without the package."""
+    try:
+        return tuple(map(int, version(package).split(".")[:2]))
+    except PackageNotFoundError:
+        return ()
