@@ -8,25 +8,19 @@ import json
 import numpy as np
 import pytest
 import torch
+from kitti_camera import CALIBRATION, SIZE
 from PIL import Image
 
 from gemini_det3d.apis.config import ConfigError, config_root
 from gemini_det3d.apis.infer import add_arguments, find_frames, run
 from gemini_det3d.formats.errors import FormatError
 from gemini_det3d.formats.kitti import (
-    Calibration,
     read_calibration,
     read_objects,
     write_calibration,
     write_points,
 )
 
-SIZE = (397, 131)
-CALIBRATION = Calibration(
-    p2=[[200.0, 0, 198, 9], [0, 200, 65, 0.2], [0, 0, 1, 0.003]],
-    r0_rect=np.eye(3),
-    tr_velo_to_cam=[[0, -1.0, 0, 0], [0, 0, -1, -0.08], [1, 0, 0, -0.27]],
-)
 CLASSES = ["Pedestrian", "Cyclist", "Car"]
 
 

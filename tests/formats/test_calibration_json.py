@@ -6,16 +6,11 @@ import json
 
 import numpy as np
 import pytest
+from kitti_camera import CALIBRATION
 
 from gemini_det3d.formats.calibration_json import read_any_calibration
 from gemini_det3d.formats.errors import FormatError
-from gemini_det3d.formats.kitti import Calibration, write_calibration
-
-CALIBRATION = Calibration(
-    p2=[[200.0, 0, 198, 9], [0, 200, 65, 0.2], [0, 0, 1, 0.003]],
-    r0_rect=np.eye(3),
-    tr_velo_to_cam=[[0, -1.0, 0, 0], [0, 0, -1, -0.08], [1, 0, 0, -0.27]],
-)
+from gemini_det3d.formats.kitti import write_calibration
 
 
 def test_intrinsics_and_extrinsics_give_the_same_calibration(tmp_path):

@@ -48,9 +48,7 @@ def mit_b3_sites(batch: int = 2) -> tuple[Site, ...]:
 def headline_cases(is_quick: bool) -> list[Case]:
     """The places the operator is made for."""
     base = ("itself", "released", "products") + (() if is_quick else ("plain",))
-    compiled = ("itself_compiled", "released_compiled")
-    more = base if is_quick else (*base, *compiled)
-    few = (*base, "itself_compiled")
+    more = base if is_quick else (*base, "itself_compiled", "released_compiled")
     bev, image = Site(1, 32400, 256), mit_b3_sites()
     lowered = _INFERENCE if is_quick else _BOTH
     cases = [
@@ -65,9 +63,9 @@ def headline_cases(is_quick: bool) -> list[Case]:
     return [
         Case("BEV 32400x256", (bev,), (*more, "conv_fuser"), bfloat16_modes=_INFERENCE),
         *cases,
-        Case("points 100k x128", (Site(1, 100_000, 128),), few, bfloat16_modes=_INFERENCE),
-        Case("MiT-B3, 28 sites", image, few, bfloat16_modes=_INFERENCE),
-        Case("windows 8x49x128", (Site(8, 49, 128),), (*base, *compiled)),
+        Case("points 100k x128", (Site(1, 100_000, 128),), more, bfloat16_modes=_INFERENCE),
+        Case("MiT-B3, 28 sites", image, more, bfloat16_modes=_INFERENCE),
+        Case("windows 8x49x128", (Site(8, 49, 128),), more),
     ]
 
 

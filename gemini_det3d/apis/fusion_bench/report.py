@@ -86,13 +86,11 @@ def goal_lines(rows: list[dict]) -> list[str]:
         row = _find(rows, *goal[:4])
         if row is not None:
             name = f"{goal.case}, {goal.dtype}, {goal.mode}, {goal.opponent} / ours"
-            compiled = _find(rows, *goal[:3], "itself_compiled")
-            ratios = [row["ratio"] if _is_accurate(row) else float("nan")]
-            if compiled is not None:
-                told = {"err_ours": compiled["err_other"], "opponent": goal.opponent}
-                is_accurate = _is_accurate(row | told)
+            compared = [row]
+            if compiled := _find(rows, *goal[:3], "itself_compiled"):
                 ratio = row["other_ms"] / compiled["other_ms"]
-                ratios.append(ratio if is_accurate else float("nan"))
+                compared.append(row | {"ratio": ratio, "err_ours": compiled["err_other"]})
+            ratios = (r["ratio"] if _is_accurate(r) else float("nan") for r in compared)
             lines.append(_goal_line(name, f">= {goal.bound:.2f}", goal.bound, *ratios))
     for mode in ("inference", "training"):
         growth = _growth(rows, mode)

@@ -8,13 +8,13 @@ from __future__ import annotations
 from collections.abc import Callable
 
 import torch
-import torch.utils.checkpoint
 from torch import Tensor
 
 from ..base import hide, keep_own
 from ..functional import FusionParameters, gemini_fusion
 from .compact import compact_fusion
 from .torch_versions import (
+    CAN_TRACE,
     autocast_dtype,
     has_triton,
     is_compiling,
@@ -27,7 +27,6 @@ __all__ = ["BACKENDS", "check_backend", "run_backend"]
 BACKENDS = ("auto", "plain", "compact", "traced", "blockwise", "fused")
 _HALVES = (torch.float16, torch.bfloat16)
 _HAS_CUSTOM_OPERATORS = hasattr(torch.library, "custom_op")  # PyTorch 2.4 and later
-_HAS_SELECTIVE_CHECKPOINTS = hasattr(torch.utils.checkpoint, "CheckpointPolicy")  # 2.5 and later
 _HAS_TRITON = has_triton()
 _FEW_TOKENS = 256  # N, or the elements N C below, up to which `compact` was measured to win
 _FEW_ELEMENTS = 1 << 16
@@ -63,9 +62,9 @@ def check_backend(backend: str, is_complete: bool) -> None:
         raise ValueError(
             f"GeminiFusion: backend={backend!r} needs PyTorch 2.4, this is {torch.__version__}"
         )
-    if backend == "traced" and not _HAS_SELECTIVE_CHECKPOINTS:
+    if backend == "traced" and not CAN_TRACE:
         raise ValueError(
-            f"GeminiFusion: backend='traced' needs PyTorch 2.5, this is {torch.__version__}"
+            f"GeminiFusion: backend='traced' needs PyTorch 2.13, this is {torch.__version__}"
         )
     if backend == "fused" and not _HAS_TRITON:
         raise ValueError("GeminiFusion: backend='fused' needs Triton 3.2: pip install triton")
@@ -136,7 +135,7 @@ def _choose_compiled(first: Tensor, needs_backward: bool) -> str:
     """The form a compiler sees, by the sizes it knows: to ask for others would be a graph more."""
     product_dtype = _product_dtype(first)
     is_lowered = product_dtype in _HALVES or (needs_backward and product_dtype != first.dtype)
-    if is_lowered or not _HAS_SELECTIVE_CHECKPOINTS:
+    if is_lowered or not CAN_TRACE:
         return "blockwise"  # which can multiply in half precision, and keep nothing
     num_tokens = first.numel() // first.shape[-1]
     if statically_known_true(num_tokens <= _FEW_TOKENS):

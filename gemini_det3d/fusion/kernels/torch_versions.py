@@ -8,14 +8,15 @@ import torch
 
 try:
     from torch.fx.experimental.symbolic_shapes import statically_known_true
-except ImportError:  # before PyTorch 2.5
+except ImportError:  # where `traced` does not run either
 
     def statically_known_true(x: bool) -> bool:
-        """Whether it is True; a compiler that does not know it must be told it is not."""
+        """Whether it is True, as far as is known without asking: it never is."""
         return False
 
 
 __all__ = [
+    "CAN_TRACE",
     "autocast_dtype",
     "has_triton",
     "is_compiling",
@@ -23,6 +24,8 @@ __all__ = [
     "statically_known_true",
 ]
 
+# The compilers of 2.5 and 2.7 stop at what `traced` asks of them; between 2.7 and 2.13: not tried.
+CAN_TRACE = tuple(map(int, torch.__version__.split(".")[:2])) >= (2, 13)
 _TRITON_NAMES = ("triton", "pytorch-triton", "pytorch-triton-rocm", "triton-windows")
 _LEAST_TRITON = (3, 2)  # the interpreters of 3.0 and 3.1 do not run the kernels
 

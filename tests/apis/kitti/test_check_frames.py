@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from trees import CALIBRATION, edit
+from kitti_camera import CALIBRATION
+from trees import edit
 
 from gemini_det3d.apis.kitti.canonical import canonical_calibration, canonical_labels
 from gemini_det3d.apis.kitti.check import FrameChecker

@@ -7,7 +7,8 @@ import shutil
 
 import numpy as np
 import pytest
-from trees import CALIBRATION, edit, make_tree
+from kitti_camera import CALIBRATION
+from trees import edit, make_tree
 
 from gemini_det3d.apis.config import ConfigError
 from gemini_det3d.apis.kitti.check import FrameChecker

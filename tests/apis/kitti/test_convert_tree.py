@@ -7,7 +7,8 @@ import pickle
 
 import numpy as np
 import pytest
-from trees import BOXES, CALIBRATION, SIZE, make_tree
+from kitti_camera import CALIBRATION, SIZE
+from trees import BOXES, make_tree
 
 from gemini_det3d.apis.prepare_kitti import Options, prepare_kitti
 from gemini_det3d.formats.boxes import project_box_outlines

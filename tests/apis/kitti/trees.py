@@ -5,28 +5,21 @@ from __future__ import annotations
 from pathlib import Path
 
 import numpy as np
+from kitti_camera import CALIBRATION, SIZE
 from PIL import Image
 
 from gemini_det3d.formats.kitti import (
-    Calibration,
+    from_lidar_boxes,
     write_calibration,
     write_objects,
     write_points,
 )
 
-SIZE = (397, 131)
-CALIBRATION = Calibration(
-    p2=[[200.0, 0, 198, 9], [0, 200, 65, 0.2], [0, 0, 1, 0.003]],
-    r0_rect=np.eye(3),
-    tr_velo_to_cam=[[0, -1.0, 0, 0], [0, 0, -1, -0.08], [1, 0, 0, -0.27]],
-)
 BOXES = np.array([[9.0, 1.0, -1.6, 4.1, 1.7, 1.5, 0.3], [7.0, -2.0, -1.6, 0.8, 0.6, 1.8, 1.2]])
 
 
 def write_frame(part: Path, frame: str, with_labels: bool = True) -> None:
     """A car and a pedestrian, hit by the points, labelled without error."""
-    from gemini_det3d.formats.kitti import from_lidar_boxes
-
     rng = np.random.default_rng(int(frame))
     write_calibration(part / "calib" / f"{frame}.txt", CALIBRATION)
     for folder in ("image_2", "velodyne"):
