@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import os
 import sys
 from collections.abc import Sequence
 from importlib import import_module
@@ -76,13 +77,28 @@ def _run(name: str, argv: list[str]) -> int:
     module.add_arguments(parser)
     args = parser.parse_args(argv)
     try:
-        return module.run(args)
-    except (FormatError, ConfigError, FileNotFoundError) as error:
+        code = module.run(args)
+        sys.stdout.flush()
+        return code
+    except BrokenPipeError:
+        # Nobody reads on; what Python still holds for them must not fail again at its end.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        print(f"gemini-det3d {name}: the reader of its output has gone", file=sys.stderr)
+        return 2
+    except (FormatError, ConfigError) as error:
         print(f"gemini-det3d {name}: {error}", file=sys.stderr)
+        return 2
+    except OSError as error:  # a disk, a permission, a device: nothing that a traceback explains
+        print(f"gemini-det3d {name}: {_one_line(error)}", file=sys.stderr)
         return 2
     except KeyboardInterrupt:
         print(f"gemini-det3d {name}: interrupted", file=sys.stderr)
         return 130
+
+
+def _one_line(error: OSError) -> str:
+    reason = error.strerror or " ".join(str(error).split()) or type(error).__name__
+    return f"{error.filename}: {reason}" if error.filename is not None else reason
 
 
 def _overview() -> str:

@@ -28,6 +28,8 @@ from gemini_det3d.apis.ablation import (
 from gemini_det3d.apis.comparison.table import headline
 from gemini_det3d.apis.config import ConfigError, read_changed_config
 from gemini_det3d.apis.packed_frames import load_for_test, truth_of, views_of
+from gemini_det3d.formats.files import make_folder
+from gemini_det3d.formats.text import write_text
 
 EPILOG = """\
 Conditions: image real, black, of another frame, absent; LiDAR thinned to a quarter, absent. Absent
@@ -106,7 +108,7 @@ def ablate(
     if number < 2:
         raise ConfigError(f"--frames {number}: needs two frames or more, to shuffle images")
     indices = np.linspace(0, len(bench.dataset) - 1, number).round().astype(int)
-    out.mkdir(parents=True, exist_ok=True)
+    make_folder(out)
     spoil, table = Spoiler(), GateTable()
     other = bench.dataset[int(indices[-1])]  # every frame gets the image of the one before
     for place, index in enumerate(tqdm(indices, desc="ablating", unit="frame")):
@@ -190,11 +192,11 @@ def _picture(data: dict) -> tuple[np.ndarray | None, np.ndarray | None]:
 
 def _write(out: Path, result: Ablation, number: int) -> None:
     lines = [markdown(result.rows, result.gates), "", *verdicts(result.rows)]
-    (out / "ablation.md").write_text("\n".join(lines) + "\n", encoding="utf-8")
+    write_text(out / "ablation.md", "\n".join(lines) + "\n")
     facts = {
         "frames": number,
         "rows": [asdict(row) for row in result.rows],
         "gates": result.gates,
         "verdicts": verdicts(result.rows),
     }
-    (out / "ablation.json").write_text(json.dumps(facts, indent=1) + "\n", encoding="utf-8")
+    write_text(out / "ablation.json", json.dumps(facts, indent=1) + "\n")

@@ -5,8 +5,9 @@ from __future__ import annotations
 import argparse
 import json
 import os
-from pathlib import Path
 from time import perf_counter
+
+from gemini_det3d.formats.text import write_text
 
 from .config import ConfigError
 from .fusion_bench.cases import Case, growth_cases, headline_cases, shape_grid
@@ -59,9 +60,9 @@ def run(args: argparse.Namespace) -> int:
     text = "\n".join([place, "", *goal_lines(rows), "", *table_lines(rows), ""])
     print(text)
     if args.markdown:
-        Path(args.markdown).write_text(text)
+        write_text(args.markdown, text)
     if args.json:
-        Path(args.json).write_text(json.dumps(rows, indent=2) + "\n")
+        write_text(args.json, json.dumps(rows, indent=2) + "\n")
     if args.plot:
         plot_growth(rows, args.plot)
     return 0
@@ -80,9 +81,9 @@ def _break_down(args: argparse.Namespace) -> int:
     text = "\n".join([f"{machine_line(args.device)}, seed {args.seed}", *tables, ""])
     print(text)
     if args.markdown:
-        Path(args.markdown).write_text(text)
+        write_text(args.markdown, text)
     if args.json:
-        Path(args.json).write_text(json.dumps(found, indent=2) + "\n")
+        write_text(args.json, json.dumps(found, indent=2) + "\n")
     return 0
 
 

@@ -6,6 +6,8 @@ import argparse
 import json
 from pathlib import Path
 
+from gemini_det3d.formats.text import write_text
+
 EPILOG = """\
 Tests with all sensors (clean), with every subset of them missing (EMM), missing at random (RMM)
 and noisy at three levels (NM); mIoU of the ensemble of the streams.
@@ -52,7 +54,7 @@ def run(args: argparse.Namespace) -> int:
             name: {s: x.mean_iou for s, x in streams.items()} for name, streams in found.items()
         }
         summary = {"mIoU": scores, "mean": summarise_failures(found, cases)}
-        args.json.write_text(json.dumps(summary, indent=1) + "\n", encoding="utf-8")
+        write_text(args.json, json.dumps(summary, indent=1) + "\n")
     return 0
 
 

@@ -185,11 +185,8 @@ def _line(root: Path, finding: Finding) -> str:
 
 def _save(path: Path, reports: dict[str, RoomReport]) -> None:
     frames = [reports[stem].to_json() for stem in sorted(reports)]
-    path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_name(path.name + ".partial")
     content = {"report_version": _REPORT_VERSION, "frames": frames}
-    partial.write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
-    os.replace(partial, path)
+    write_text(path, json.dumps(content, indent=1) + "\n")
 
 
 def _load_known(path: Path | None) -> dict[str, RoomReport]:

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import io
 import os
-from pathlib import Path
 
 import numpy as np
 
 from gemini_det3d.formats.errors import FormatError
+from gemini_det3d.formats.files import write_whole
 from gemini_det3d.formats.text import read_bytes
 
 _BYTES_PER_FLOAT = 4
@@ -74,8 +74,7 @@ def write_points(path: str | os.PathLike, points: np.ndarray) -> None:
     points = np.asarray(points)
     if points.ndim != 2:
         raise ValueError(f"points have shape {points.shape}, expected (N, features)")
-    Path(path).parent.mkdir(parents=True, exist_ok=True)
-    Path(path).write_bytes(np.ascontiguousarray(points, dtype="<f4").tobytes())
+    write_whole(path, np.ascontiguousarray(points, dtype="<f4").tobytes())
 
 
 def read_image_size(path: str | os.PathLike) -> tuple[int, int]:

@@ -16,6 +16,7 @@ from pathlib import Path
 import numpy as np
 
 from gemini_det3d.formats.errors import FormatError
+from gemini_det3d.formats.files import write_whole
 from gemini_det3d.formats.text import read_bytes, read_lines
 
 IGNORED = 255
@@ -150,17 +151,10 @@ def write_image(path: str | os.PathLike, pixels: np.ndarray) -> None:
     """Write ``(H, W)`` or ``(H, W, 3)`` uint8; never half of one."""
     from PIL import Image
 
-    path = Path(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    unfinished = path.with_name(f".{path.name}.{os.getpid()}.part")
-    try:
-        kind = "JPEG" if path.suffix.lower() in (".jpg", ".jpeg") else "PNG"
-        options = {"quality": 95} if kind == "JPEG" else {"compress_level": 1}
-        with open(unfinished, "wb") as file:
-            Image.fromarray(pixels).save(file, format=kind, **options)
-        os.replace(unfinished, path)
-    finally:
-        unfinished.unlink(missing_ok=True)
+    kind = "JPEG" if Path(path).suffix.lower() in (".jpg", ".jpeg") else "PNG"
+    options = {"quality": 95} if kind == "JPEG" else {"compress_level": 1}
+    picture = Image.fromarray(pixels)
+    write_whole(path, lambda file: picture.save(file, format=kind, **options))
 
 
 def _read_pixels(path: str | os.PathLike) -> np.ndarray:

@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 
 from gemini_det3d.formats.errors import FormatError
+from gemini_det3d.formats.files import write_whole
 from gemini_det3d.formats.safe_pickle import load_plain_pickle
 from gemini_det3d.formats.sunrgbd_objects import SUNRGBD_CLASSES, RoomObjects
 from gemini_det3d.formats.sunrgbd_sensors import RoomCalibration
@@ -65,10 +66,7 @@ def write_infos(path: str | os.PathLike, frames: Sequence[dict]) -> None:
         "dataset": "sunrgbd",
         "info_version": "1.1",
     }
-    path = Path(path)
-    partial = path.with_name(path.name + ".partial")
-    partial.write_bytes(pickle.dumps({"metainfo": metainfo, "data_list": list(frames)}))
-    os.replace(partial, path)
+    write_whole(path, pickle.dumps({"metainfo": metainfo, "data_list": list(frames)}))
 
 
 class SunInfos:

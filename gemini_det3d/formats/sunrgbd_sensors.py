@@ -9,11 +9,11 @@ from __future__ import annotations
 import io
 import os
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
 
 from gemini_det3d.formats.errors import FormatError
+from gemini_det3d.formats.files import write_whole
 from gemini_det3d.formats.text import parse_numbers, read_bytes, read_lines, write_text
 
 # Depth axes, still tilted, -> camera axes.
@@ -152,9 +152,8 @@ def write_depth_points(path: str | os.PathLike, points: np.ndarray) -> None:
     """
     from scipy.io import savemat
 
-    Path(path).parent.mkdir(parents=True, exist_ok=True)
-    with open(path, "wb") as file:
-        savemat(file, {_MAT_KEY: np.asarray(points, dtype=np.float32)}, do_compression=True)
+    content = {_MAT_KEY: np.asarray(points, dtype=np.float32)}
+    write_whole(path, lambda file: savemat(file, content, do_compression=True))
 
 
 def load_mat(path: str | os.PathLike) -> dict:

@@ -15,6 +15,7 @@ from pathlib import Path
 import numpy as np
 
 from gemini_det3d.formats.errors import FormatError
+from gemini_det3d.formats.files import write_whole
 from gemini_det3d.formats.kitti_sensors import read_image
 from gemini_det3d.formats.text import read_lines
 
@@ -153,15 +154,8 @@ def write_png(path: str | os.PathLike, image: np.ndarray) -> None:
     """
     from PIL import Image
 
-    path = Path(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    unfinished = path.with_name(f".{path.name}.{os.getpid()}.part")
-    try:
-        with open(unfinished, "wb") as file:
-            Image.fromarray(image).save(file, format="PNG", compress_level=1)
-        os.replace(unfinished, path)
-    finally:
-        unfinished.unlink(missing_ok=True)
+    picture = Image.fromarray(image)
+    write_whole(path, lambda file: picture.save(file, format="PNG", compress_level=1))
 
 
 def _read_deep(path: str | os.PathLike) -> np.ndarray:

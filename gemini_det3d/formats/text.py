@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 
 from gemini_det3d.formats.errors import FormatError
+from gemini_det3d.formats.files import write_whole
 
 
 def read_bytes(path: str | os.PathLike) -> bytes:
@@ -79,11 +80,13 @@ def parse_numbers(path: str | os.PathLike, words: Sequence[str], where: str) -> 
 
 
 def write_text(path: str | os.PathLike, text: str) -> None:
-    """Write a text file, making its folder when there is none.
+    """Write a text file, whole or not at all, making its folder when there is none.
 
     Args:
         path: File to write.
         text: Its content.
+
+    Raises:
+        FormatError: It cannot be written; see :func:`write_whole`.
     """
-    Path(path).parent.mkdir(parents=True, exist_ok=True)
-    Path(path).write_text(text, encoding="utf-8")
+    write_whole(path, text)

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import os
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
+
+from gemini_det3d.formats.files import write_whole
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -81,5 +82,5 @@ def save_png(path: str | os.PathLike, picture: np.ndarray) -> None:
     """
     from PIL import Image
 
-    Path(path).parent.mkdir(parents=True, exist_ok=True)
-    Image.fromarray(picture).save(path, format="PNG")
+    image = Image.fromarray(picture)
+    write_whole(path, lambda file: image.save(file, format="PNG"))

@@ -10,6 +10,7 @@ import numpy as np
 
 from gemini_det3d.apis.ablation.gates import FrameGates
 from gemini_det3d.formats.boxes import project_points
+from gemini_det3d.formats.files import write_whole
 
 # A fall of AP below this many points is called none: a few frames make no finer difference.
 _MATTERS = 2.0
@@ -112,8 +113,7 @@ def chart(
         above.plot(-corners[:, 1], corners[:, 0], color="#c0392b", linewidth=1)
     above.set(xlabel="to the right (m)", ylabel="to the front (m)", aspect="equal")
     figure.colorbar(marks, ax=list(panels), shrink=0.6, label="how much the LiDAR reads the camera")
-    path.parent.mkdir(parents=True, exist_ok=True)
-    figure.savefig(path)
+    write_whole(path, lambda file: figure.savefig(file, format="png"))
 
 
 def _outline(box: np.ndarray) -> np.ndarray:

@@ -24,6 +24,7 @@ from tqdm import tqdm
 
 from gemini_det3d.apis.comparison.variants import Variant
 from gemini_det3d.apis.config import ConfigError
+from gemini_det3d.formats.text import write_text
 
 # What mmengine prints: epoch (a test has none), iteration, iterations per epoch.
 _TRAINING = re.compile(r"Epoch\(train\)\s+\[(\d+)\]\[\s*(\d+)/(\d+)\]")
@@ -193,9 +194,7 @@ def execute(run: Run, scripts: Scripts, children: _Children, progress: Progress)
         "train_peak_mb": peak_mb,
         "checkpoint": str(checkpoint),
     }
-    unfinished = run.result_file.with_suffix(".part")
-    unfinished.write_text(json.dumps(result, indent=1) + "\n", encoding="utf-8")
-    unfinished.replace(run.result_file)
+    write_text(run.result_file, json.dumps(result, indent=1) + "\n")
     return result
 
 

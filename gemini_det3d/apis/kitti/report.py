@@ -7,7 +7,6 @@ it, so that mending one file of 7,481 does not mean reading them all again.
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -17,6 +16,7 @@ import numpy as np
 from gemini_det3d.apis.kitti.check import Finding, FrameReport
 from gemini_det3d.apis.kitti.check_objects import DIFFICULTIES
 from gemini_det3d.apis.kitti.splits import SPLITS, Splits
+from gemini_det3d.formats.text import write_text
 
 # Raised whenever a check changes, so that no finding of an older one is taken over.
 _REPORT_VERSION = 1
@@ -155,10 +155,7 @@ class TreeReport:
         Args:
             path: File to write.
         """
-        path.parent.mkdir(parents=True, exist_ok=True)
-        partial = path.with_name(path.name + ".partial")
-        partial.write_text(json.dumps(self.to_json(), indent=1) + "\n", encoding="utf-8")
-        os.replace(partial, path)
+        write_text(path, json.dumps(self.to_json(), indent=1) + "\n")
 
 
 def load_known(

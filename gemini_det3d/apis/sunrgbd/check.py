@@ -6,8 +6,6 @@ or whose colours say that image, points and calibration do not belong together.
 
 from __future__ import annotations
 
-import os
-from collections.abc import Callable
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -17,6 +15,8 @@ import numpy as np
 from gemini_det3d.apis.kitti.check import Finding
 from gemini_det3d.apis.sunrgbd.sources import EXTRACTED, ExtractedFrames, OfficialFrames
 from gemini_det3d.formats.errors import FormatError
+from gemini_det3d.formats.files import write_whole
+from gemini_det3d.formats.kitti_sensors import write_points
 from gemini_det3d.formats.sunrgbd import (
     RoomCalibration,
     RoomObjects,
@@ -129,11 +129,10 @@ class RoomChecker:
             sampled = points[rng.choice(len(points), NUM_POINTS, replace=False)]
         if self.source.writes_sources:
             folder = self.out / EXTRACTED
-            _whole(folder / "image" / f"{stem}.jpg", lambda path: path.write_bytes(jpeg))
-            _whole(folder / "calib" / f"{stem}.txt", lambda p: write_calibration(p, calibration))
-            _whole(folder / "label" / f"{stem}.txt", lambda path: write_labels(path, objects))
-        data = np.ascontiguousarray(sampled, dtype="<f4").tobytes()
-        _whole(_points_file(self.out, stem), lambda path: path.write_bytes(data))
+            write_whole(folder / "image" / f"{stem}.jpg", jpeg)
+            write_calibration(folder / "calib" / f"{stem}.txt", calibration)
+            write_labels(folder / "label" / f"{stem}.txt", objects)
+        write_points(_points_file(self.out, stem), sampled)
 
 
 def check_points(
@@ -176,14 +175,3 @@ def _counts(objects: RoomObjects) -> dict[str, int]:
 
 def _points_file(out: Path, stem: str) -> Path:
     return out / "points" / f"{stem}.bin"
-
-
-def _whole(path: Path, write: Callable[[Path], object]) -> None:
-    """Write under another name first: a file has its own name only when it is complete."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    unfinished = path.with_name(f".{path.name}.{os.getpid()}.part")
-    try:
-        write(unfinished)
-        os.replace(unfinished, path)
-    finally:
-        unfinished.unlink(missing_ok=True)

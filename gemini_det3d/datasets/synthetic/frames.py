@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -23,6 +22,7 @@ from gemini_det3d.formats.kitti import (
     write_objects,
     write_points,
 )
+from gemini_det3d.formats.taskonomy import write_png
 
 # Splits draw from seeds that have nothing in common.
 SPLITS = ("train", "val", "test")
@@ -106,29 +106,11 @@ def write_frame(files: dict[str, Path], frame: Frame) -> None:
         frame: What to write.
     """
     writers: dict[str, Callable[[Path], None]] = {
-        "image": lambda path: _write_png(path, frame.image),
+        # The sensor's noise does not compress; `write_png` does not try hard.
+        "image": lambda path: write_png(path, frame.image),
         "points": lambda path: write_points(path, frame.points),
         "calibration": lambda path: write_calibration(path, frame.calibration),
         "objects": lambda path: write_objects(path, frame.objects),
     }
     for kind, path in files.items():
-        write_whole(path, writers[kind])
-
-
-def write_whole(path: Path, write: Callable[[Path], None]) -> None:
-    """Write under another name first: a file has its own name only when it is complete."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    unfinished = path.with_name(f".{path.name}.{os.getpid()}.part")
-    try:
-        write(unfinished)
-        os.replace(unfinished, path)
-    finally:
-        unfinished.unlink(missing_ok=True)
-
-
-def _write_png(path: Path, image: np.ndarray) -> None:
-    from PIL import Image
-
-    # The sensor's noise does not compress; higher levels take time and save little.
-    with open(path, "wb") as file:
-        Image.fromarray(image).save(file, format="PNG", compress_level=1)
+        writers[kind](path)

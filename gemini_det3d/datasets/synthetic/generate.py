@@ -9,6 +9,7 @@ from pathlib import Path
 from gemini_det3d.datasets.synthetic.frames import SPLITS, frame_files, make_frame, write_frame
 from gemini_det3d.datasets.synthetic.presets import KittiWorld, get_preset
 from gemini_det3d.datasets.synthetic.resumable import Made, record_parameters, run_jobs
+from gemini_det3d.formats.text import write_text
 
 # Raised when the same parameters give other files than before.
 _VERSION = 1
@@ -101,7 +102,6 @@ def _write_image_sets(folder: Path, jobs: list[Job]) -> None:
     """KITTI's lists of frames."""
     sets = {split: [job.number for job in jobs if job.split == split] for split in SPLITS}
     sets["trainval"] = sets["train"] + sets["val"]
-    (folder / "ImageSets").mkdir(parents=True, exist_ok=True)
     for name, numbers in sets.items():
         text = "".join(f"{number:06d}\n" for number in numbers)
-        (folder / "ImageSets" / f"{name}.txt").write_text(text, encoding="utf-8")
+        write_text(folder / "ImageSets" / f"{name}.txt", text)

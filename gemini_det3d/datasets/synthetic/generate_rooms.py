@@ -13,6 +13,7 @@ from gemini_det3d.datasets.synthetic.room_frames import (
     room_files,
     write_room_frame,
 )
+from gemini_det3d.formats.text import write_text
 
 # Raised when the same parameters give other files than before.
 _VERSION = 1
@@ -100,7 +101,6 @@ def _make(job: RoomJob) -> None:
 def _write_lists(folder: Path, jobs: list[RoomJob]) -> None:
     """The extraction's lists of frames: numbers without leading zeros."""
     root = folder / "sunrgbd_trainval"
-    root.mkdir(parents=True, exist_ok=True)
     for split in ("train", "val"):
         text = "".join(f"{job.number}\n" for job in jobs if job.split == split)
-        (root / f"{split}_data_idx.txt").write_text(text, encoding="utf-8")
+        write_text(root / f"{split}_data_idx.txt", text)

@@ -14,6 +14,7 @@ from gemini_det3d.datasets.synthetic.seg_frames import (
     seg_frame_files,
     write_seg_frame,
 )
+from gemini_det3d.formats.text import write_text
 
 # Raised when the same parameters give other files than before.
 _VERSION = 1
@@ -105,4 +106,4 @@ def _write_lists(folder: Path, layout: str, jobs: list[SegJob]) -> None:
         paths = (job.files()[key].relative_to(folder).as_posix() for key in keys)
         lines.setdefault(job.split, []).append("\t".join(paths) + "\n")
     for split, rows in lines.items():
-        (folder / f"{split}.txt").write_text("".join(rows), encoding="utf-8")
+        write_text(folder / f"{split}.txt", "".join(rows))

@@ -12,6 +12,7 @@ from typing import TypeVar
 from tqdm import tqdm
 
 from gemini_det3d.formats import FormatError
+from gemini_det3d.formats.text import write_text
 
 _RECORD = "scenes.json"
 Job = TypeVar("Job")
@@ -76,10 +77,7 @@ def record_parameters(folder: Path, parameters: dict, holds: str) -> None:
     if not path.exists():
         if (folder / holds).exists():
             raise FormatError(folder, f"holds a {holds} folder but no {_RECORD}; not overwritten")
-        folder.mkdir(parents=True, exist_ok=True)
-        unfinished = path.with_suffix(".part")
-        unfinished.write_text(json.dumps(parameters, indent=2) + "\n", encoding="utf-8")
-        unfinished.replace(path)
+        write_text(path, json.dumps(parameters, indent=2) + "\n")
         return
     try:
         former = json.loads(path.read_text(encoding="utf-8"))

@@ -16,10 +16,11 @@ from gemini_det3d.datasets.synthetic.camera import (
     render_image,
     render_surfaces,
 )
-from gemini_det3d.datasets.synthetic.frames import SPLITS, write_whole
+from gemini_det3d.datasets.synthetic.frames import SPLITS
 from gemini_det3d.datasets.synthetic.rooms import RoomStyle, sample_room
 from gemini_det3d.datasets.synthetic.scene import Scene
 from gemini_det3d.formats.boxes import project_box_outlines
+from gemini_det3d.formats.files import write_whole
 from gemini_det3d.formats.sunrgbd import (
     RoomCalibration,
     RoomObjects,
@@ -222,13 +223,13 @@ def write_room_frame(files: dict[str, Path], frame: RoomFrame) -> None:
         frame: What to write.
     """
     writers: dict[str, Callable[[Path], object]] = {
-        "image": lambda path: path.write_bytes(frame.jpeg),
+        "image": lambda path: write_whole(path, frame.jpeg),
         "points": lambda path: write_depth_points(path, frame.points),
         "calibration": lambda path: write_calibration(path, frame.calibration),
         "objects": lambda path: write_labels(path, frame.objects),
     }
     for kind, path in files.items():
-        write_whole(path, writers[kind])
+        writers[kind](path)
 
 
 def _annotate(

@@ -20,6 +20,7 @@ from gemini_det3d.datasets.synthetic.views import (
 )
 from gemini_det3d.datasets.synthetic.weather import WEATHERS, under_weather
 from gemini_det3d.formats.taskonomy import domain_path, write_png
+from gemini_det3d.formats.text import write_text
 
 _SPLITS = ("train", "val")
 # Raised when the same parameters give other files than before.
@@ -129,7 +130,7 @@ def make_taskonomy_views(out: str | Path, views: ViewSet, workers: int = 1) -> M
     run_jobs(open_jobs, _make, workers, "making views")
     for split in _SPLITS:
         stems = [stem for job in jobs if job.split == split for stem in job.stems]
-        (folder / f"{split}.txt").write_text("".join(f"{s}\n" for s in stems), encoding="utf-8")
+        write_text(folder / f"{split}.txt", "".join(f"{s}\n" for s in stems))
     made = sum(len(job.stems) for job in open_jobs)
     return Made(folder, num_made=made, num_kept=views.num_train + views.num_val - made)
 

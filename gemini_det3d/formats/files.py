@@ -1,0 +1,92 @@
+"""Files that are written whole or not at all, and folders that are there to take them."""
+
+from __future__ import annotations
+
+import os
+import secrets
+from collections.abc import Callable
+from pathlib import Path
+from typing import BinaryIO
+
+from gemini_det3d.formats.errors import FormatError
+
+UNFINISHED = ".part"
+"""Suffix of what is still being written; only an interrupted process leaves such a file."""
+
+
+def write_whole(
+    path: str | os.PathLike, content: bytes | str | Callable[[BinaryIO], object]
+) -> None:
+    """Write a file under another name first: it has its own name only when it is complete.
+
+    A link is followed, and what is no regular file (``/dev/stdout``, a pipe) is written directly.
+
+    Args:
+        path: File to write; its folder is made when there is none.
+        content: Bytes, text (written as UTF-8), or a function that writes to an open binary file.
+
+    Raises:
+        FormatError: It cannot be written: a folder or file is in the way, it may not be written,
+            the disk is full. What stood there before stays as it was.
+    """
+    target = Path(os.path.realpath(path))
+    make_folder(target.parent)
+    if target.is_dir():
+        raise FormatError(path, "cannot be written (is a folder)")
+    if isinstance(content, str):
+        content = content.encode("utf-8")
+    try:
+        if target.exists() and not target.is_file():
+            with open(target, "wb") as file:
+                _fill(file, content)
+        else:
+            _replace(target, content)
+    except BrokenPipeError:
+        raise
+    except OSError as error:
+        raise FormatError(path, f"cannot be written ({error.strerror or error})") from error
+
+
+def make_folder(path: str | os.PathLike) -> Path:
+    """Make a folder with its parents, or see that it can take files.
+
+    Commands call it before hours of work and not after.
+
+    Args:
+        path: The folder.
+
+    Returns:
+        The same path.
+
+    Raises:
+        FormatError: A file is in the way, or the folder cannot be made or written to.
+    """
+    path = Path(path)
+    try:
+        path.mkdir(parents=True, exist_ok=True)
+    except (FileExistsError, NotADirectoryError):
+        above = [path, *path.parents]
+        in_the_way = next((p for p in above if p.exists() and not p.is_dir()), path)
+        raise FormatError(in_the_way, "is a file, but a folder is needed there") from None
+    except OSError as error:
+        raise FormatError(path, f"cannot be made ({error.strerror or error})") from error
+    if not os.access(path, os.W_OK | os.X_OK):
+        raise FormatError(path, "may not be written to")
+    return path
+
+
+def _replace(target: Path, content: bytes | Callable[[BinaryIO], object]) -> None:
+    unfinished = target.with_name(f".{secrets.token_hex(6)}{UNFINISHED}")
+    try:
+        with open(unfinished, "wb") as file:
+            _fill(file, content)
+        os.replace(unfinished, target)
+    finally:
+        unfinished.unlink(missing_ok=True)
+
+
+def _fill(file: BinaryIO, content: bytes | Callable[[BinaryIO], object]) -> None:
+    if callable(content):
+        content(file)
+    else:
+        file.write(content)
