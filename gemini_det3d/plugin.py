@@ -1,6 +1,9 @@
-"""The one import that a config names; it registers everything, once or again.
+"""The one import that a config names; harmless the second time.
 
 ``custom_imports = dict(imports=["gemini_det3d.plugin"], allow_failed_imports=False)``
+
+It registers everything, admits OpenMMLab's checkpoints to ``torch.load(weights_only=True)`` and
+lets processes that torchrun started without CUDA find each other.
 """
 
 import gemini_det3d.datasets.segmentation
@@ -14,5 +17,10 @@ import gemini_det3d.engine.staged
 import gemini_det3d.evaluation.extractors
 import gemini_det3d.evaluation.metrics
 import gemini_det3d.models  # noqa: F401
+from gemini_det3d.engine.process_group import join_cpu_group
+from gemini_det3d.engine.safe_globals import admit_openmmlab_checkpoints
 
 __all__: list = []
+
+admit_openmmlab_checkpoints()
+join_cpu_group()

@@ -2,12 +2,19 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 
 
-def python(code: str) -> str:
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=120)
+def python(code: str, **environment: str) -> str:
+    done = subprocess.run(
+        [sys.executable, "-c", code],
+        capture_output=True,
+        text=True,
+        timeout=120,
+        env={**os.environ, **environment},
+    )
     assert done.returncode == 0, done.stderr
     return done.stdout.strip()
 
@@ -53,3 +60,45 @@ import gemini_det3d.plugin
 print(before == [MODELS.get(n) for n in names] + [METRICS.get("KittiMetric")])
 """
     assert python(code).endswith("True")
+
+
+def test_plugin_replaces_no_class_that_another_plugin_has_registered():
+    code = """
+import warnings
+warnings.simplefilter("ignore")
+from mmdet3d.registry import MODELS
+@MODELS.register_module()
+class SumFusion:
+    pass
+try:
+    import gemini_det3d.plugin
+except KeyError as error:
+    print(MODELS.get("SumFusion") is SumFusion, "__main__.SumFusion" in str(error),
+          "gemini_det3d.fusion" in str(error))
+"""
+    assert python(code) == "True True True"
+
+
+def test_plugin_alone_lets_torch_load_what_mmengine_saves(tmp_path):
+    code = f"""
+import warnings
+warnings.simplefilter("ignore")
+import torch
+from mmengine.logging import HistoryBuffer
+torch.save(dict(loss=HistoryBuffer([1.0], [1])), {str(tmp_path / "epoch_1.pth")!r})
+import gemini_det3d.plugin
+print(torch.load({str(tmp_path / "epoch_1.pth")!r}, weights_only=True)["loss"].mean())
+"""
+    assert python(code).endswith("1.0")
+
+
+def test_plugin_joins_processes_only_when_torchrun_started_them():
+    code = """
+import warnings
+warnings.simplefilter("ignore")
+import gemini_det3d.plugin, torch
+print(torch.distributed.is_initialized())
+"""
+    by_torchrun = dict(RANK="0", WORLD_SIZE="1", MASTER_ADDR="127.0.0.1", MASTER_PORT="0")
+    assert python(code, CUDA_VISIBLE_DEVICES="", **by_torchrun).endswith("True")
+    assert python(code).endswith("False")

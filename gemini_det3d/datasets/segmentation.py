@@ -20,6 +20,7 @@ from gemini_det3d.formats.segmentation import (
     list_nyudv2,
     list_sunrgbd,
 )
+from gemini_det3d.registration import register
 
 
 class MultiModalSegDataset(BaseDataset):
@@ -81,7 +82,7 @@ class MultiModalSegDataset(BaseDataset):
         ]
 
 
-@DATASETS.register_module(force=True)
+@register(DATASETS)
 class NYUDv2SegDataset(MultiModalSegDataset):
     """NYUDv2, 40 classes: 795 frames in ``train.txt``, 654 in ``val.txt``."""
 
@@ -89,7 +90,7 @@ class NYUDv2SegDataset(MultiModalSegDataset):
     list_frames = staticmethod(list_nyudv2)
 
 
-@DATASETS.register_module(force=True)
+@register(DATASETS)
 class SUNRGBDSegDataset(MultiModalSegDataset):
     """SUN RGB-D, 37 classes: 5285 frames in ``train.txt``, 5050 in ``test.txt``."""
 
@@ -98,7 +99,7 @@ class SUNRGBDSegDataset(MultiModalSegDataset):
     first_label = 1
 
 
-@DATASETS.register_module(force=True)
+@register(DATASETS)
 class DELIVERSegDataset(MultiModalSegDataset):
     """DeLiVER, 25 classes: RGB, depth (as HHA), events and LiDAR, in five weathers."""
 

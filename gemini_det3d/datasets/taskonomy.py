@@ -11,9 +11,10 @@ from mmengine.dataset import BaseDataset
 
 from gemini_det3d.formats import FormatError
 from gemini_det3d.formats.taskonomy import DOMAINS, domain_path, read_list
+from gemini_det3d.registration import register
 
 
-@DATASETS.register_module(force=True)
+@register(DATASETS)
 class TaskonomyDataset(BaseDataset):
     """Views of a Taskonomy tree, or of a synthetic one in its layout.
 

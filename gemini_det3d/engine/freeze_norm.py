@@ -7,8 +7,10 @@ from mmengine.registry import HOOKS
 from mmengine.runner import Runner
 from torch.nn.modules.batchnorm import _BatchNorm
 
+from gemini_det3d.registration import register
 
-@HOOKS.register_module(force=True)
+
+@register(HOOKS)
 class FreezeNormHook(Hook):
     """From some epoch on, batch normalisation uses its running statistics in training too.
 

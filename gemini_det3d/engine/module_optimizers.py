@@ -16,8 +16,10 @@ from mmengine.optim import DefaultOptimWrapperConstructor, OptimWrapperDict
 from mmengine.registry import OPTIM_WRAPPER_CONSTRUCTORS
 from torch import nn
 
+from gemini_det3d.registration import register
 
-@OPTIM_WRAPPER_CONSTRUCTORS.register_module(force=True)
+
+@register(OPTIM_WRAPPER_CONSTRUCTORS)
 class ModuleOptimWrapperConstructor:
     """Builds an ``OptimWrapperDict`` with an optimiser for each named part.
 

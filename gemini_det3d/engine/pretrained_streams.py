@@ -13,9 +13,10 @@ from torch import Tensor, nn
 from gemini_det3d.engine.safe_globals import admit_openmmlab_checkpoints
 from gemini_det3d.fusion import FusionOperator
 from gemini_det3d.models.checkpoints import take_streams
+from gemini_det3d.registration import register
 
 
-@WEIGHT_INITIALIZERS.register_module(name="PretrainedStreams", force=True)
+@register(WEIGHT_INITIALIZERS, "PretrainedStreams")
 class PretrainedStreams:
     """For ``init_cfg``: loads a checkpoint, with some of its streams only; operators start anew.
 

@@ -1,9 +1,8 @@
 """Several processes on a machine without CUDA.
 
 mmengine's ``pytorch`` launcher calls ``torch.cuda.set_device`` and dies without CUDA, but respects
-a process group that exists already. A config that names this module in ``custom_imports`` gets one
-(gloo) when torchrun started the process and no CUDA device is there; anywhere else importing it
-does nothing.
+a process group that exists already. The plug-in makes one (gloo) when torchrun started the process
+and no CUDA device is there.
 """
 
 from __future__ import annotations
@@ -25,6 +24,3 @@ def join_cpu_group() -> bool:
         return False
     dist.init_process_group("gloo")
     return True
-
-
-join_cpu_group()

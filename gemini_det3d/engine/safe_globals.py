@@ -3,10 +3,10 @@
 From torch 2.6 on, ``torch.load`` admits plain data only, which is what one wants of a file from
 somebody else. mmengine's checkpoints hold, beside tensors, the running averages of the log
 (``HistoryBuffer``: numpy arrays and the names of its own methods), so without help neither
-``tools/test.py`` nor ``--resume`` can read what ``tools/train.py`` wrote. A config that names this
-module in ``custom_imports`` admits exactly these few types, by torch's own allow-list. Loading
-still runs no code of the file: the one function among them, ``getattr``, is replaced by one that
-looks up ``HistoryBuffer``'s statistics and nothing else.
+``tools/test.py`` nor ``--resume`` can read what ``tools/train.py`` wrote. The plug-in admits just
+these few types, by torch's own allow-list. Loading still runs no code of the file: the one function
+among them, ``getattr``, is replaced by one that looks up ``HistoryBuffer``'s statistics and nothing
+else.
 """
 
 from __future__ import annotations
@@ -55,6 +55,3 @@ def admit_openmmlab_checkpoints() -> None:
     """Put them on torch's allow-list; where torch has none (before 2.5) there is nothing to do."""
     if hasattr(torch.serialization, "add_safe_globals"):
         torch.serialization.add_safe_globals(openmmlab_globals())
-
-
-admit_openmmlab_checkpoints()

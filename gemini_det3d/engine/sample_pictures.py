@@ -12,8 +12,10 @@ from mmengine.model import is_model_wrapper
 from mmengine.registry import HOOKS
 from mmengine.runner import Runner
 
+from gemini_det3d.registration import register
 
-@HOOKS.register_module(force=True)
+
+@register(HOOKS)
 class TranslationPictureHook(Hook):
     """Hands a picture of a few training views to the runner's visualizer, every so often.
 

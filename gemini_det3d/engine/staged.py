@@ -16,6 +16,8 @@ from mmengine.optim.scheduler.lr_scheduler import LRSchedulerMixin
 from mmengine.optim.scheduler.param_scheduler import INF, _ParamScheduler
 from mmengine.runner import Runner
 
+from gemini_det3d.registration import register
+
 
 def staged_factor(
     step: int,
@@ -49,7 +51,7 @@ def staged_factor(
     return stage_factors[stage] * (1 - min(step, fall - 1) / fall) ** power
 
 
-@PARAM_SCHEDULERS.register_module(force=True)
+@register(PARAM_SCHEDULERS)
 class StagedPolyLR(LRSchedulerMixin, _ParamScheduler):
     """Learning rate by `staged_factor`; for configs with ``convert_to_iter_based=True``.
 
@@ -112,7 +114,7 @@ class StagedPolyLR(LRSchedulerMixin, _ParamScheduler):
         return [base * factor for base in self.base_values]
 
 
-@HOOKS.register_module(force=True)
+@register(HOOKS)
 class OptimizerRestartHook(Hook):
     """Forget the optimiser's momenta at the start of some epochs.
 

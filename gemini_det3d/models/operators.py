@@ -16,6 +16,7 @@ from gemini_det3d.fusion import (
     SumFusion,
     TokenExchangeFusion,
 )
+from gemini_det3d.registration import register
 
 OPERATORS = (
     GeminiFusion,
@@ -27,7 +28,7 @@ OPERATORS = (
 )
 
 for _operator in OPERATORS:
-    MODELS.register_module(module=_operator, force=True)
+    register(MODELS)(_operator)
 
 
 def build_operator(config: Mapping[str, Any] | None, dim: int) -> FusionOperator:

@@ -19,11 +19,12 @@ from mmengine.logging import print_log
 
 from gemini_det3d.formats.errors import FormatError
 from gemini_det3d.formats.kitti_sensors import check_image_bytes, parse_points
+from gemini_det3d.registration import register
 
 _ON_NON_FINITE = ("error", "drop")
 
 
-@TRANSFORMS.register_module(force=True)
+@register(TRANSFORMS)
 class LoadPointsFromFileChecked(LoadPointsFromFile):
     """mmdet3d's ``LoadPointsFromFile`` that refuses cut-off files and values that are not finite.
 
@@ -67,7 +68,7 @@ class LoadPointsFromFileChecked(LoadPointsFromFile):
         return f"{super().__repr__()[:-1]}, {ours})"
 
 
-@TRANSFORMS.register_module(force=True)
+@register(TRANSFORMS)
 class LoadImageFromFileChecked(LoadImageFromFile):
     """mmcv's ``LoadImageFromFile`` that names the image it cannot read, cut-off ones included.
 

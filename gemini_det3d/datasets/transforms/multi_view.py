@@ -18,9 +18,10 @@ from mmengine import fileio
 from gemini_det3d.formats.errors import FormatError
 from gemini_det3d.formats.kitti_sensors import check_image_bytes
 from gemini_det3d.geometry import image_matrix
+from gemini_det3d.registration import register
 
 
-@TRANSFORMS.register_module(force=True)
+@register(TRANSFORMS)
 class LoadMultiViewImages(BaseTransform):
     """Load every camera that a sample's info names.
 
@@ -99,7 +100,7 @@ class LoadMultiViewImages(BaseTransform):
         return f"{type(self).__name__}(missing={self.missing!r})"
 
 
-@TRANSFORMS.register_module(force=True)
+@register(TRANSFORMS)
 class MultiViewImageAug(BaseTransform):
     """Resize, crop, flip and rotate each image on its own, into one size.
 

@@ -12,11 +12,12 @@ from mmcv.transforms import BaseTransform
 from mmdet3d.registry import TRANSFORMS
 
 from gemini_det3d.formats.segmentation import IGNORED
+from gemini_det3d.registration import register
 
 _GREY = np.array([0.299, 0.587, 0.114], dtype=np.float32)
 
 
-@TRANSFORMS.register_module(force=True)
+@register(TRANSFORMS)
 class SegColorJitter(BaseTransform):
     """Change brightness, contrast and saturation of the RGB image, in this order.
 
@@ -44,7 +45,7 @@ class SegColorJitter(BaseTransform):
         return results
 
 
-@TRANSFORMS.register_module(force=True)
+@register(TRANSFORMS)
 class SegBlur(BaseTransform):
     """Blur the RGB image with a Gaussian of 3 x 3 pixels.
 
@@ -66,7 +67,7 @@ class SegBlur(BaseTransform):
         return results
 
 
-@TRANSFORMS.register_module(force=True)
+@register(TRANSFORMS)
 class SegFlip(BaseTransform):
     """Mirror images and labels left to right.
 
@@ -85,7 +86,7 @@ class SegFlip(BaseTransform):
         return results
 
 
-@TRANSFORMS.register_module(force=True)
+@register(TRANSFORMS)
 class SegRandomResizedCrop(BaseTransform):
     """Resize by a random factor, keep the aspect, cut out a window, pad what is missing.
 
@@ -135,7 +136,7 @@ class SegRandomResizedCrop(BaseTransform):
         return results
 
 
-@TRANSFORMS.register_module(force=True)
+@register(TRANSFORMS)
 class SegResize(BaseTransform):
     """Resize to a short side, then both sides up to a multiple of a divisor.
 

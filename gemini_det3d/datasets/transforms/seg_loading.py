@@ -16,11 +16,12 @@ from mmengine.structures import BaseDataElement, PixelData
 
 from gemini_det3d.formats import FormatError
 from gemini_det3d.formats.segmentation import read_color, read_labels
+from gemini_det3d.registration import register
 
 _ON_SIZE_MISMATCH = ("crop", "resize", "error")
 
 
-@TRANSFORMS.register_module(force=True)
+@register(TRANSFORMS)
 class LoadModalities(BaseTransform):
     """Load ``image_paths`` into ``images`` of one size.
 
@@ -79,7 +80,7 @@ class LoadModalities(BaseTransform):
         return {m: crop_middle(x, height, width) for m, x in images.items()}
 
 
-@TRANSFORMS.register_module(force=True)
+@register(TRANSFORMS)
 class LoadSegLabels(BaseTransform):
     """Load ``label_path`` into ``labels``; larger images are cropped to the middle of it.
 
@@ -108,7 +109,7 @@ class LoadSegLabels(BaseTransform):
         return results
 
 
-@TRANSFORMS.register_module(force=True)
+@register(TRANSFORMS)
 class PackSegInputs(BaseTransform):
     """Tensors for `ModalityPreprocessor`, labels and metadata in a data element.
 

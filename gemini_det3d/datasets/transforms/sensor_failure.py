@@ -14,6 +14,8 @@ import numpy as np
 from mmcv.transforms import BaseTransform
 from mmdet3d.registry import TRANSFORMS
 
+from gemini_det3d.registration import register
+
 NOISE_LEVELS = {"low": (0.08, 0.01), "mid": (0.16, 0.05), "high": (0.32, 0.15)}
 """Standard deviation of Gaussian noise in shares of 255, and share of pixels set to 0 or 255."""
 
@@ -40,7 +42,7 @@ def add_noise(
     return np.clip(noisy, 0, 255)
 
 
-@TRANSFORMS.register_module(force=True)
+@register(TRANSFORMS)
 class SegModalityDropout(BaseTransform):
     """In training, take sensors away and disturb others; at least one stays whole.
 
@@ -83,7 +85,7 @@ class SegModalityDropout(BaseTransform):
         return results
 
 
-@TRANSFORMS.register_module(force=True)
+@register(TRANSFORMS)
 class SensorFailure(BaseTransform):
     """In tests, a failure that the sample's name alone decides, so each model sees the same.
 

@@ -13,10 +13,12 @@ from mmcv.transforms import BaseTransform
 from mmdet3d.datasets.transforms import Pack3DDetInputs
 from mmdet3d.registry import TRANSFORMS
 
+from gemini_det3d.registration import register
+
 MASK_KEY = "sensor_mask"
 
 
-@TRANSFORMS.register_module(force=True)
+@register(TRANSFORMS)
 class ModalityDropout(BaseTransform):
     """Takes away all cameras, one camera, or the LiDAR, at random and never more than one of them.
 
@@ -73,7 +75,7 @@ class ModalityDropout(BaseTransform):
         )
 
 
-@TRANSFORMS.register_module(force=True)
+@register(TRANSFORMS)
 class SensorSwitch(BaseTransform):
     """Switches sensors off in every sample, to test a detector without them.
 
@@ -109,7 +111,7 @@ class SensorSwitch(BaseTransform):
         return f"{type(self).__name__}(camera={self.camera}, lidar={self.lidar})"
 
 
-@TRANSFORMS.register_module(force=True)
+@register(TRANSFORMS)
 class PackSensorInputs(Pack3DDetInputs):
     """mmdet3d's ``Pack3DDetInputs`` that also packs ``sensor_mask`` and ``img_aug_matrix``.
 

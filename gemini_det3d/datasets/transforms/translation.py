@@ -15,9 +15,10 @@ from mmdet3d.registry import TRANSFORMS
 from mmengine.structures import BaseDataElement
 
 from gemini_det3d.formats.taskonomy import read_domain
+from gemini_det3d.registration import register
 
 
-@TRANSFORMS.register_module(force=True)
+@register(TRANSFORMS)
 class LoadDomainImages(BaseTransform):
     """Reads a view's images in the encodings of their domains."""
 
@@ -44,7 +45,7 @@ class LoadDomainImages(BaseTransform):
         return results
 
 
-@TRANSFORMS.register_module(force=True)
+@register(TRANSFORMS)
 class ResizeDomainImages(BaseTransform):
     """Resizes all images to one size, bilinear over the area that a new pixel covers.
 
@@ -72,7 +73,7 @@ class ResizeDomainImages(BaseTransform):
         return f"{type(self).__name__}(size={self.size})"
 
 
-@TRANSFORMS.register_module(force=True)
+@register(TRANSFORMS)
 class RandomCropDomainImages(BaseTransform):
     """Cuts the same window out of all images, at random.
 
@@ -107,7 +108,7 @@ class RandomCropDomainImages(BaseTransform):
         return f"{type(self).__name__}(size={self.size})"
 
 
-@TRANSFORMS.register_module(force=True)
+@register(TRANSFORMS)
 class RandomFlipDomainImages(BaseTransform):
     """Mirrors all images left and right, or none.
 
@@ -143,7 +144,7 @@ class RandomFlipDomainImages(BaseTransform):
         return f"{type(self).__name__}(prob={self.prob}, turn_normals={self.turn_normals})"
 
 
-@TRANSFORMS.register_module(force=True)
+@register(TRANSFORMS)
 class PackTranslationInputs(BaseTransform):
     """Ends the pipeline.
 

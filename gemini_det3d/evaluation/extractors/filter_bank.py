@@ -11,6 +11,7 @@ import numpy as np
 from mmdet3d.registry import MODELS
 
 from gemini_det3d.evaluation.extractors.base import FeatureExtractor
+from gemini_det3d.registration import register
 
 # Brightness, blue against yellow, red against green; rows of unit length.
 _OPPONENT = np.array([[1.0, 1.0, 1.0], [-1.0, -1.0, 2.0], [1.0, -1.0, 0.0]])
@@ -19,7 +20,7 @@ _OPPONENT /= np.linalg.norm(_OPPONENT, axis=1, keepdims=True)
 _FLOOR = 0.02
 
 
-@MODELS.register_module(force=True)
+@register(MODELS)
 class FilterBankFeatures(FeatureExtractor):
     """Statistics of directional derivatives over a pyramid of halved images.
 

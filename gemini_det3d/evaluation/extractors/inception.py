@@ -16,12 +16,13 @@ from mmdet3d.registry import MODELS
 
 from gemini_det3d.evaluation.extractors.base import FeatureExtractor
 from gemini_det3d.formats import FormatError
+from gemini_det3d.registration import register
 
 _LAYER = "2048"
 _MODULE = "torch_fidelity.feature_extractor_inceptionv3"
 
 
-@MODELS.register_module(force=True)
+@register(MODELS)
 class InceptionFeatures(FeatureExtractor):
     """The 2048 features of the FID Inception.
 

@@ -19,6 +19,7 @@ from gemini_det3d.evaluation.functional.indoor import (
     evaluate_indoor,
 )
 from gemini_det3d.formats.sunrgbd import RoomObjects, write_results
+from gemini_det3d.registration import register
 
 
 @dataclass(frozen=True)
@@ -38,7 +39,7 @@ class RoomResult:
     num_broken: int
 
 
-@METRICS.register_module(force=True)
+@register(METRICS)
 class IndoorDetectionMetric(BaseMetric):
     """AP of boxes in rooms on any machine, by the rules of mmdet3d's ``IndoorMetric``.
 

@@ -26,6 +26,7 @@ from gemini_det3d.formats.kitti import (
     write_objects,
 )
 from gemini_det3d.formats.kitti_infos import KittiInfos, frame_name
+from gemini_det3d.registration import register
 
 # mmdet3d's words for what to evaluate: 'bbox' has always meant the boxes in space as well.
 _METRICS_OF = {"bbox": ("bbox", "aos", "bev", "3d"), "img_bbox": ("bbox", "aos")}
@@ -48,7 +49,7 @@ class FrameResult:
     num_broken: int
 
 
-@METRICS.register_module(force=True)
+@register(METRICS)
 class KittiDetectionMetric(BaseMetric):
     """KITTI's AP in the image, of the orientation, from above and in space, on any machine.
 

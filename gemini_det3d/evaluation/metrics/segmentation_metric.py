@@ -15,9 +15,10 @@ from gemini_det3d.evaluation.functional.segmentation import (
     format_table,
     seg_scores,
 )
+from gemini_det3d.registration import register
 
 
-@METRICS.register_module(force=True)
+@register(METRICS)
 class SegmentationMetric(BaseMetric):
     """Scores from one confusion matrix over all pixels of the set, as the paper takes them.
 

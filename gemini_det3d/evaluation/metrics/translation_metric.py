@@ -19,6 +19,7 @@ from gemini_det3d.evaluation.functional import (
     stretch,
     to_bytes,
 )
+from gemini_det3d.registration import register
 
 _DISTANCES = ("FID", "KID")
 
@@ -38,7 +39,7 @@ class ViewResult:
     features: np.ndarray | None
 
 
-@METRICS.register_module(force=True)
+@register(METRICS)
 class TranslationMetric(BaseMetric):
     """MAE, MSE and RMSE on images in -1 to 1; FID and KID from the features of any extractor.
 

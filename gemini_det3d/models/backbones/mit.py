@@ -28,6 +28,7 @@ from gemini_det3d.models.backbones.layers import (
     rising_rates,
 )
 from gemini_det3d.models.backbones.slot import build_slot, plan_slots
+from gemini_det3d.registration import register
 
 _NARROW, _WIDE = (32, 64, 160, 256), (64, 128, 320, 512)
 ARCHITECTURES = {
@@ -181,7 +182,7 @@ class MiTStage(FusionStage):
         self.norms = modality_norms(len(blocks[0].norm1), dim)
 
 
-@MODELS.register_module(force=True)
+@register(MODELS)
 class GeminiMiT(FusionBackbone):
     """Mix Transformer of one, two or more aligned modalities with fusion in its blocks.
 

@@ -7,11 +7,12 @@ from mmdet3d.registry import MODELS
 from torch import nn
 
 from gemini_det3d.models.layers import GeminiPointFPModule
+from gemini_det3d.registration import register
 
 _SA_CFG = dict(type="GeminiPointSAModule", pool_mod="max", use_xyz=True, normalize_xyz=True)
 
 
-@MODELS.register_module(force=True)
+@register(MODELS)
 class GeminiPointNet2SASSG(PointNet2SASSG):
     """``PointNet2SASSG`` with the same arguments and parameter names, on CPU and CUDA.
 

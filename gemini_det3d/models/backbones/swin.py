@@ -27,6 +27,7 @@ from gemini_det3d.models.backbones.layers import (
 )
 from gemini_det3d.models.backbones.slot import build_slot, plan_slots
 from gemini_det3d.models.backbones.windows import WindowAttention
+from gemini_det3d.registration import register
 
 ARCHITECTURES = {
     "tiny": (96, (2, 2, 6, 2), (3, 6, 12, 24)),
@@ -138,7 +139,7 @@ class SwinStage(FusionStage):
         self.operator = operator
 
 
-@MODELS.register_module(force=True)
+@register(MODELS)
 class GeminiSwin(FusionBackbone):
     """Swin Transformer of one, two or more aligned modalities with fusion in its blocks.
 

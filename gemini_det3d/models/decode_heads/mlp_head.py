@@ -14,8 +14,10 @@ from mmdet3d.registry import MODELS
 from mmengine.model import BaseModule
 from torch import Tensor, nn
 
+from gemini_det3d.registration import register
 
-@MODELS.register_module(force=True)
+
+@register(MODELS)
 class SegFormerMLPHead(BaseModule):
     """Maps of one stream -> logits; a segmentor applies the same head to each stream.
 

@@ -14,6 +14,7 @@ from mmdet3d.structures import DepthInstance3DBoxes
 from torch import Tensor
 
 from gemini_det3d.ops import farthest_points, points_in_boxes
+from gemini_det3d.registration import register
 
 
 class AskableDepthBoxes(DepthInstance3DBoxes):
@@ -33,7 +34,7 @@ class AskableDepthBoxes(DepthInstance3DBoxes):
         return points_in_boxes(points.reshape(-1, points.shape[-1]), boxes.to(points.device))
 
 
-@MODELS.register_module(force=True)
+@register(MODELS)
 class GeminiVoteHead(VoteHead):
     """``VoteHead`` with the same arguments and parameter names, on CPU and CUDA.
 

@@ -17,12 +17,13 @@ from torch import Tensor, nn
 from gemini_det3d.models.auxiliary import WithAuxiliaryLosses
 from gemini_det3d.models.layers import keep_in_graph
 from gemini_det3d.models.metas import lidar_mask, sensor_masks, view_geometries
+from gemini_det3d.registration import register
 
 _IMAGE_PARTS = ("img_backbone", "img_neck")
 _LIDAR_PARTS = ("pts_voxel_encoder", "pts_middle_encoder", "pts_stem")
 
 
-@MODELS.register_module(force=True)
+@register(MODELS)
 class GeminiBEVDetector(WithAuxiliaryLosses, MVXTwoStageDetector):
     """Two maps, one fusion, one head; with one of the sensors left out, a detector of the other.
 

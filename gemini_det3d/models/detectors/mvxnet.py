@@ -9,9 +9,10 @@ from mmdet3d.registry import MODELS
 from torch import Tensor
 
 from gemini_det3d.models.auxiliary import WithAuxiliaryLosses
+from gemini_det3d.registration import register
 
 
-@MODELS.register_module(force=True)
+@register(MODELS)
 class GeminiMVXNet(WithAuxiliaryLosses, DynamicMVXFasterRCNN):
     """``DynamicMVXFasterRCNN`` with the same arguments and parameter names.
 

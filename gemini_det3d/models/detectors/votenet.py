@@ -16,10 +16,12 @@ from mmdet3d.models.detectors import VoteNet
 from mmdet3d.registry import MODELS
 from torch import Tensor
 
+from gemini_det3d.registration import register
+
 _METAS = "img_metas"
 
 
-@MODELS.register_module(force=True)
+@register(MODELS)
 class GeminiVoteNet(VoteNet):
     """``VoteNet`` with an optional image branch; without one it is ``VoteNet``.
 

@@ -10,8 +10,10 @@ import torch.nn.functional as F
 from mmengine.registry import MODELS as ROOT_MODELS
 from torch import Tensor, nn
 
+from gemini_det3d.registration import register
 
-@ROOT_MODELS.register_module(force=True)
+
+@register(ROOT_MODELS)
 class SmallBatchNorm1d(nn.BatchNorm1d):
     """``BatchNorm1d`` (same parameters, same names) on ``(N, C)`` for any N.
 

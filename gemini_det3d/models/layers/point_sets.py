@@ -19,6 +19,7 @@ from gemini_det3d.ops import (
     three_interpolate,
     three_nn,
 )
+from gemini_det3d.registration import register
 
 # Keeps the weight of a source at the target itself finite, as in the published modules.
 _MIN_DISTANCE_M = 1e-8
@@ -52,7 +53,7 @@ class BallGrouper(QueryAndGroup):
         return torch.cat([offsets, group_points(features, index)], dim=1)
 
 
-@SA_MODULES.register_module(force=True)
+@register(SA_MODULES)
 class GeminiPointSAModule(PointSAModule):
     """mmdet3d's ``PointSAModule`` (same arguments, same parameters), on CPU and CUDA.
 

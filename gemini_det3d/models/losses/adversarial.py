@@ -7,10 +7,12 @@ import torch.nn.functional as F
 from mmdet3d.registry import MODELS
 from torch import Tensor, nn
 
+from gemini_det3d.registration import register
+
 _KINDS = ("cross_entropy", "least_squares")
 
 
-@MODELS.register_module(force=True)
+@register(MODELS)
 class AdversarialLoss(nn.Module):
     """Mean over patches of how far logits are from saying "real" or "fake".
 

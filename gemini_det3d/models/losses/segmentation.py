@@ -12,6 +12,8 @@ import torch.nn.functional as F
 from mmdet3d.registry import MODELS
 from torch import Tensor, nn
 
+from gemini_det3d.registration import register
+
 
 def hard_pixel_mean(
     losses: Tensor, is_counted: Tensor, threshold: float, min_share: float
@@ -37,7 +39,7 @@ def hard_pixel_mean(
     return hard.mean() if hard.numel() else counted.sum() * 0
 
 
-@MODELS.register_module(force=True)
+@register(MODELS)
 class PixelCrossEntropy(nn.Module):
     """Mean cross-entropy over the labelled pixels.
 
@@ -58,7 +60,7 @@ class PixelCrossEntropy(nn.Module):
         return self.loss_weight * total / (labels != self.ignore_index).sum().clamp(min=1)
 
 
-@MODELS.register_module(force=True)
+@register(MODELS)
 class OhemCrossEntropy(nn.Module):
     """Mean cross-entropy over the hard pixels, as the released DeLiVER models are trained.
 

@@ -8,9 +8,10 @@ from mmdet3d.registry import MODELS
 from torch import Tensor
 
 from gemini_det3d.ops import enable_spconv_on_cpu
+from gemini_det3d.registration import register
 
 
-@MODELS.register_module(force=True)
+@register(MODELS)
 class GeminiSparseEncoder(SparseEncoder):
     """``SparseEncoder`` with the same arguments and parameter names.
 

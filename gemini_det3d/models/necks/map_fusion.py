@@ -18,11 +18,12 @@ from torch import Tensor, nn
 
 from gemini_det3d.fusion import StreamBlend
 from gemini_det3d.models.operators import build_operator
+from gemini_det3d.registration import register
 
 _RETURNS = ("fused", "both")
 
 
-@MODELS.register_module(force=True)
+@register(MODELS)
 class MapFusionNeck(nn.Module):
     """Two maps in; one fused map, or both, out.
 

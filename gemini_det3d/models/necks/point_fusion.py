@@ -23,6 +23,7 @@ from gemini_det3d.geometry import in_view, project, sample_maps
 from gemini_det3d.models.layers import SmallBatchNorm1d
 from gemini_det3d.models.metas import PROJECTION_KEY, image_geometry, sensor_masks
 from gemini_det3d.models.operators import build_operator
+from gemini_det3d.registration import register
 
 
 @dataclass(frozen=True)
@@ -40,7 +41,7 @@ class PointSamples:
     counts: tuple[int, ...]
 
 
-@MODELS.register_module(force=True)
+@register(MODELS)
 class PointFusionNeck(PointFusion):
     """mmdet3d's ``PointFusion`` with the sum replaced by any registered fusion operator.
 

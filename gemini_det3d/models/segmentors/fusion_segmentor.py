@@ -19,6 +19,7 @@ from gemini_det3d.fusion import StreamBlend, blend_streams
 from gemini_det3d.models.auxiliary import auxiliary_losses
 from gemini_det3d.models.decode_heads.mlp_head import enlarge
 from gemini_det3d.models.segmentors.inference import multi_scale, slide
+from gemini_det3d.registration import register
 
 ENSEMBLE = "ensemble"
 _TEST_DEFAULTS: dict[str, Any] = dict(
@@ -27,7 +28,7 @@ _TEST_DEFAULTS: dict[str, Any] = dict(
 )  # fmt: skip
 
 
-@MODELS.register_module(force=True)
+@register(MODELS)
 class FusionSegmentor(BaseModel):
     """Segment aligned images of one or more modalities.
 

@@ -14,11 +14,13 @@ from mmdet3d.registry import MODELS
 from mmengine.model import BaseDataPreprocessor
 from torch import Tensor
 
+from gemini_det3d.registration import register
+
 IMAGENET_MEAN, IMAGENET_STD = (123.675, 116.28, 103.53), (58.395, 57.12, 57.375)
 _KNOWN_KEYS = {"mean", "std"}
 
 
-@MODELS.register_module(force=True)
+@register(MODELS)
 class ModalityPreprocessor(BaseDataPreprocessor):
     """Normalise, pad to one size, stack.
 

@@ -11,9 +11,10 @@ from torch import Tensor, nn
 
 from gemini_det3d.models.backbones import GeminiMiT
 from gemini_det3d.models.translators.generator import choose_architecture
+from gemini_det3d.registration import register
 
 
-@MODELS.register_module(force=True)
+@register(MODELS)
 class MiTPatchDiscriminator(BaseModule):
     """Says for each patch whether an image is a true translation of a source.
 

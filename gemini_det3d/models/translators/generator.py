@@ -18,6 +18,7 @@ from torch import Tensor, nn
 from gemini_det3d.models.backbones import GeminiMiT
 from gemini_det3d.models.backbones.mit import spread_norms
 from gemini_det3d.models.translators.decoder import PixelShuffleDecoder
+from gemini_det3d.registration import register
 
 _NARROW, _WIDE = (32, 64, 128, 256, 512), (64, 128, 256, 512, 1024)
 ARCHITECTURES = {
@@ -58,7 +59,7 @@ def choose_architecture(
     return tuple(dims), tuple(depths)
 
 
-@MODELS.register_module(force=True)
+@register(MODELS)
 class MiTGenerator(BaseModule):
     """Aligned source images -> an image per stream, and their ensemble.
 

@@ -9,13 +9,15 @@ from mmdet3d.registry import MODELS
 from mmengine.model import BaseDataPreprocessor
 from torch import Tensor
 
+from gemini_det3d.registration import register
+
 
 def from_bytes(images: Tensor) -> Tensor:
     """0 to 255 -> -1 to 1, float32, any shape."""
     return images.float() / 127.5 - 1.0
 
 
-@MODELS.register_module(force=True)
+@register(MODELS)
 class TranslationPreprocessor(BaseDataPreprocessor):
     """Stacks a batch and scales it to -1 to 1, the protocol's mean and deviation of 0.5."""
 

@@ -19,11 +19,12 @@ from torch import Tensor, nn
 
 from gemini_det3d.models.auxiliary import auxiliary_losses
 from gemini_det3d.models.translators.preprocessor import from_bytes
+from gemini_det3d.registration import register
 
 Losses = dict[str, Tensor]
 
 
-@MODELS.register_module(force=True)
+@register(MODELS)
 class GeminiTranslator(BaseModel):
     """Image-to-image translation from one or more aligned sources, trained against a discriminator.
 

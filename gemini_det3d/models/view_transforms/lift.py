@@ -27,9 +27,10 @@ from gemini_det3d.geometry import (
 )
 from gemini_det3d.models.layers import keep_in_graph
 from gemini_det3d.models.metas import ImageGeometry
+from gemini_det3d.registration import register
 
 
-@MODELS.register_module(force=True)
+@register(MODELS)
 class LiftToBEV(nn.Module):
     """Views of any number of cameras into one map per sample.
 

@@ -20,9 +20,10 @@ from torch import Tensor, nn
 from gemini_det3d.models.metas import lidar_mask
 from gemini_det3d.models.necks.point_fusion import sample_shared, sampling_key
 from gemini_det3d.ops import VoxelIndex, scatter_max, scatter_mean
+from gemini_det3d.registration import register
 
 
-@MODELS.register_module(force=True)
+@register(MODELS)
 class GeminiDynamicVFE(DynamicVFE):
     """``DynamicVFE`` on any device, for any number of points, with fusion at chosen layers.
 
