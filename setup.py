@@ -8,20 +8,37 @@ from pathlib import Path
 
 from setuptools import find_packages, setup
 from setuptools.command.build_py import build_py
+from setuptools.command.editable_wheel import editable_wheel
 
 ROOT = Path(__file__).resolve().parent
+# Read by Python at every start: lets mmcv without its compiled module find ours. A package that
+# is broken or gone must not disturb anyone's Python, hence the try.
+PTH_NAME = "gemini_det3d_mmcv_ext.pth"
+PTH = (
+    "import sys; exec('try:\\n from gemini_det3d import mmcv_finder\\n"
+    " mmcv_finder.install()\\nexcept Exception: pass')\n"
+)
 ONNX = ["onnx==1.23.2", "onnxruntime==1.31.1", "onnxscript==0.7.2", "ml_dtypes==0.5.4"]
 
 
 class BuildWithConfigs(build_py):
-    """Lay configs/ into the package, so that a wheel needs no checkout."""
+    """Lay configs/ into the package, so that a wheel needs no checkout, and the .pth beside it."""
 
     def run(self) -> None:
-        """Build the modules, then copy the configs beside them."""
+        """Build the modules, then add what is not one."""
         super().run()
         if not self.editable_mode:
             target = Path(self.build_lib) / "gemini_det3d" / "configs"
             shutil.copytree(ROOT / "configs", target, dirs_exist_ok=True)
+            (Path(self.build_lib) / PTH_NAME).write_text(PTH)
+
+
+class EditableWithPth(editable_wheel):
+    """An editable install gets the .pth, too; what it installs is this throw-away wheel."""
+
+    def _run_build_commands(self, dist_name, unpacked_wheel, build_lib, tmp_dir):
+        (Path(unpacked_wheel) / PTH_NAME).write_text(PTH)
+        return super()._run_build_commands(dist_name, unpacked_wheel, build_lib, tmp_dir)
 
 
 def _version() -> str:
@@ -39,7 +56,7 @@ setup(
     python_requires=">=3.10",
     packages=find_packages(include=["gemini_det3d", "gemini_det3d.*"]),
     include_package_data=False,
-    cmdclass={"build_py": BuildWithConfigs},
+    cmdclass={"build_py": BuildWithConfigs, "editable_wheel": EditableWithPth},
     # mmcv, mmdet, mmdet3d, mmengine and spconv are the host's: `gemini-det3d doctor` checks them.
     install_requires=["torch>=2.1", "numpy<2", "matplotlib", "tqdm", "safetensors"],
     extras_require={

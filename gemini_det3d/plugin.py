@@ -6,6 +6,11 @@ It registers everything, admits OpenMMLab's checkpoints to ``torch.load(weights_
 lets processes that torchrun started without CUDA find each other.
 """
 
+# ruff: noqa: E402
+from gemini_det3d.ops.mmcv_ext.health import require
+
+require()  # before mmdet3d imports mmcv's ops
+
 import gemini_det3d.datasets.segmentation
 import gemini_det3d.datasets.taskonomy
 import gemini_det3d.datasets.transforms

@@ -153,3 +153,42 @@ def grouped_pairs(boxes_a, starts_a, boxes_b, starts_b, starts_pairs):
                     bev[pair], volume[pair] = _pair(boxes_a, i, boxes_b, j, ping, pong)
                 pair += 1
     return bev, volume
+
+
+@jit
+def overlap_areas(boxes_a, boxes_b, aligned):
+    """Areas shared from above: ``(N, M)`` of all pairs, ``(N, 1)`` row by row where aligned."""
+    ping, pong = np.empty((_MAX_CORNERS, 2)), np.empty((_MAX_CORNERS, 2))
+    areas = np.zeros((len(boxes_a), 1 if aligned else len(boxes_b)))
+    reach_a, reach_b = _reaches(boxes_a), _reaches(boxes_b)
+    for i in range(len(boxes_a)):
+        for k in range(areas.shape[1]):
+            j = i if aligned else k
+            if _near(boxes_a, i, boxes_b, j, reach_a[i] + reach_b[j]):
+                areas[i, k] = _rectangle_overlap(boxes_a, i, boxes_b, j, ping, pong)
+    return areas
+
+
+@jit
+def suppressors(boxes, threshold, inclusive):
+    """Greedy suppression of ``(N, 7)`` boxes, best first, by their IoU from above as float32.
+
+    For each box the better one that suppressed it, or -1 where it was kept. ``inclusive``: an IoU
+    of exactly the threshold suppresses, too.
+    """
+    ping, pong = np.empty((_MAX_CORNERS, 2)), np.empty((_MAX_CORNERS, 2))
+    by = np.full(len(boxes), -1, dtype=np.int64)
+    reach, limit = _reaches(boxes), np.float32(threshold)
+    for i in range(len(boxes)):
+        if by[i] >= 0:
+            continue
+        for j in range(i + 1, len(boxes)):
+            if by[j] >= 0:
+                continue
+            iou = 0.0
+            if _near(boxes, i, boxes, j, reach[i] + reach[j]):
+                iou = _pair(boxes, i, boxes, j, ping, pong)[0]
+            rounded = np.float32(iou)
+            if rounded > limit or (inclusive and rounded == limit):
+                by[j] = i
+    return by
