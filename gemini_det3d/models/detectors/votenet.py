@@ -16,14 +16,17 @@ from mmdet3d.models.detectors import VoteNet
 from mmdet3d.registry import MODELS
 from torch import Tensor
 
+from gemini_det3d.models.auxiliary import WithAuxiliaryLosses
 from gemini_det3d.registration import register
 
 _METAS = "img_metas"
 
 
 @register(MODELS)
-class GeminiVoteNet(VoteNet):
+class GeminiVoteNet(WithAuxiliaryLosses, VoteNet):
     """``VoteNet`` with an optional image branch; without one it is ``VoteNet``.
+
+    The losses of the fusion operators inside are part of its losses.
 
     Args:
         img_backbone: Config of the image backbone, e.g. mmdet's ResNet; None: points only.
