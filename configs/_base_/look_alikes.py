@@ -8,6 +8,8 @@ class_names = ["Car", "Truck", "Tram"]
 metainfo = dict(classes=class_names)
 point_cloud_range = [0, -10.24, -3, 20.48, 10.24, 1]
 image_size = (310, 94)
+# The synthetic camera counts pixels from their centres, gemini_det3d.geometry from the edge.
+pixel_offset = (0.5, 0.5)
 data_root = "data/look_alikes/"
 loading = [
     dict(type="LoadPointsFromFileChecked", coord_type="LIDAR", load_dim=4, use_dim=4),

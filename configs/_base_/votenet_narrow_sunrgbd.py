@@ -31,8 +31,7 @@ model = dict(
         out_channels=64,
         img_levels=[0, 1, 2],
         align_corners=False,
-        # SUN RGB-D's matrices count pixels from 1 at their centres.
-        pixel_offset=(-0.5, -0.5),
+        pixel_offset=_base_.pixel_offset,
         operator=dict(type="GeminiFusion", num_heads=4),
     ),
     backbone=dict(

@@ -4,6 +4,9 @@
 # leaves unread.
 _base_ = ["mmdet3d::votenet/votenet_8xb16_sunrgbd-3d.py", "plugin.py"]
 
+# SUN RGB-D counts pixels from 1 at their centres, gemini_det3d.geometry from the image's edge.
+pixel_offset = (-0.5, -0.5)
+
 model = dict(
     type="GeminiVoteNet",
     backbone=dict(type="GeminiPointNet2SASSG", sa_cfg=dict(type="GeminiPointSAModule")),

@@ -7,6 +7,7 @@ map_norm = dict(type="BN", eps=1e-3, momentum=0.01)
 
 model = dict(
     type="GeminiBEVDetector",
+    pixel_offset=_base_.pixel_offset,
     img_backbone=dict(out_indices=(1, 2, 3)),
     # one map at stride 8
     img_neck=dict(

@@ -13,6 +13,7 @@ map_norm = dict(type="BN", eps=1e-3, momentum=0.01)
 
 model = dict(
     type="GeminiBEVDetector",
+    pixel_offset=_base_.pixel_offset,
     data_preprocessor=dict(
         voxel_layer=dict(point_cloud_range=point_cloud_range),
         mean=[123.675, 116.28, 103.53],

@@ -20,7 +20,9 @@ model = dict(
         style="pytorch",
     ),
     img_neck=dict(in_channels=[64, 128, 256, 512], out_channels=64, norm_cfg=trained_norm),
-    pts_voxel_encoder=dict(norm_cfg=point_norm, fusion_layer=dict(img_channels=64)),
+    pts_voxel_encoder=dict(
+        norm_cfg=point_norm, fusion_layer=dict(img_channels=64, pixel_offset=_base_.pixel_offset)
+    ),
     pts_middle_encoder=dict(norm_cfg=point_norm),
     pts_backbone=dict(layer_nums=[2, 2], out_channels=[64, 128], norm_cfg=bev_norm),
     pts_neck=dict(in_channels=[64, 128], out_channels=[64, 64], norm_cfg=bev_norm),

@@ -1,5 +1,6 @@
 # The published recipe (Jia et al., ICML 2024, KITTI): MVX-Net with two things changed, the layer
-# that fuses and the voxel encoder, which fuses after every layer instead of the last one.
+# that fuses and the voxel encoder, which fuses after every layer instead of the last one. As
+# released, it reads half a pixel beside the truth (pixel_offset in ../_base_/mvxnet_kitti.py).
 _base_ = ["mvxnet_r50_8xb2-80e_kitti-3d-3class.py"]
 
 model = dict(

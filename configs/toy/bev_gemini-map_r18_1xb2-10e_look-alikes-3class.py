@@ -9,6 +9,7 @@ width = 32
 
 model = dict(
     type="GeminiBEVDetector",
+    pixel_offset=_base_.pixel_offset,
     data_preprocessor=dict(voxel_layer=dict(voxel_size=pillar_size)),
     # one map at stride 4: at 8 a car 20 m away is four cells wide and not two high
     img_neck=dict(

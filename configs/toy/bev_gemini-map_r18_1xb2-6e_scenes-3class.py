@@ -10,6 +10,7 @@ width = 32
 
 model = dict(
     type="GeminiBEVDetector",
+    pixel_offset=_base_.pixel_offset,
     data_preprocessor=dict(voxel_layer=dict(point_cloud_range=bev_range, voxel_size=pillar_size)),
     # One map at stride 8 from three stages: no level of a pyramid is left unread.
     img_neck=dict(

@@ -32,8 +32,7 @@ model = dict(
         out_channels=256,
         img_levels=[0, 1, 2, 3],
         align_corners=False,
-        # SUN RGB-D's matrices count pixels from 1 at their centres.
-        pixel_offset=(-0.5, -0.5),
+        pixel_offset=_base_.pixel_offset,
         operator=dict(type="GeminiFusion", num_heads=8),
     ),
 )

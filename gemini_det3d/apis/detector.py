@@ -17,7 +17,7 @@ import torch
 
 from gemini_det3d.apis.checkpoint import load_checkpoint_safely, load_parameters
 from gemini_det3d.apis.config import ConfigError, find_config
-from gemini_det3d.formats.boxes import project_points
+from gemini_det3d.formats.boxes import in_view, project_points
 from gemini_det3d.formats.calibration_json import read_any_calibration
 from gemini_det3d.formats.kitti import (
     Calibration,
@@ -195,8 +195,8 @@ def points_in_image(
         ``(M, F)`` in the same order.
     """
     pixels, depth = project_points(points[:, :3], calibration.lidar2img)
-    pixels = np.nan_to_num(pixels, nan=-1.0)
-    return points[(depth > 0) & (pixels > 0).all(axis=1) & (pixels < image_size).all(axis=1)]
+    width, height = image_size
+    return points[in_view(pixels, depth, height, width)]
 
 
 def read_config(config: str | os.PathLike | Config) -> Config:

@@ -12,6 +12,8 @@ import numpy as np
 
 # Nearer than this nothing is imaged; it keeps the division by depth bounded.
 NEAR_M = 0.1
+# Depth in metres from which a point counts as before the camera.
+MIN_DEPTH_M = 1e-3
 
 # Corners run counter-clockwise seen from above: front left, rear left, rear right, front right,
 # first the bottom (0-3), then the top (4-7).
@@ -63,6 +65,23 @@ def project_points(points: np.ndarray, lidar2img: np.ndarray) -> tuple[np.ndarra
     in_front = depth > 0
     pixels = homogeneous[..., :2] / np.where(in_front, depth, 1.0)[..., None]
     return np.where(in_front[..., None], pixels, np.nan), depth
+
+
+def in_view(pixels: np.ndarray, depth: np.ndarray, height_px: float, width_px: float) -> np.ndarray:
+    """Which points the camera really sees: ``gemini_det3d.geometry.in_view`` for arrays.
+
+    Args:
+        pixels: ``(..., 2)``; NaN is not seen.
+        depth: ``(...)`` metres.
+        height_px: Image height.
+        width_px: Image width.
+
+    Returns:
+        ``(...)`` bool.
+    """
+    u, v = pixels[..., 0], pixels[..., 1]
+    inside = (u >= 0) & (u < width_px) & (v >= 0) & (v < height_px)
+    return (depth > MIN_DEPTH_M) & inside
 
 
 def project_segments(

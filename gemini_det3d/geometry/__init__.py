@@ -1,21 +1,40 @@
 """Where a point falls: projection and back, undoing augmentation, reading maps, filling BEV grids.
 
 Matrices in, tensors out. Knows torch and nothing of OpenMMLab.
+
+**Where a pixel is.** Three ways of counting meet here:
+
+- ours: the image's left and top edge are at 0, so column c covers c to c + 1 and its centre is at
+  c + 0.5. Resizing is a plain factor, flipping is ``width - u``, and a feature map of any stride
+  covers the same range. Every function of this package counts so.
+- from centres: the centre of the first column is 0, as OpenCV, KITTI, nuScenes and the synthetic
+  camera have it. ``pixel_offset=(0.5, 0.5)`` leads from there to ours.
+- from one: the centre of the first column is 1, as SUN RGB-D's Matlab tools have it.
+  ``pixel_offset=(-0.5, -0.5)``.
+
+mmdet3d and the released GeminiFusion take the numbers as they are (``pixel_offset=(0, 0)``), which
+reads half a pixel beside the truth, on the other side when the image is flipped.
+
+**What is in the image.** One rule (:func:`in_view`): more than ``MIN_DEPTH_M`` before the camera,
+and ``0 <= u < width``, ``0 <= v < height``. ``gemini_det3d.formats.boxes.in_view`` is the same rule
+for arrays.
 """
 
 from .augmentation import image_matrix, points_matrix
 from .bev import BevGrid, cells_in_view
 from .lifting import DepthBins, feature_pixels, lift_pixels, measured_depth
 from .pooling import pool_to_cells
-from .projection import in_view, point_to_pixel_matrix, project
+from .projection import MIN_DEPTH_M, in_image, in_view, point_to_pixel_matrix, project
 from .sampling import sample_maps
 
 __all__ = [
+    "MIN_DEPTH_M",
     "BevGrid",
     "DepthBins",
     "cells_in_view",
     "feature_pixels",
     "image_matrix",
+    "in_image",
     "in_view",
     "lift_pixels",
     "measured_depth",

@@ -7,6 +7,7 @@ leaves alone.
 
 from __future__ import annotations
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -28,11 +29,15 @@ def point_to_pixel_matrix(projection: Tensor, points: Tensor, image: Tensor) -> 
     Raises:
         ValueError: ``points`` cannot be inverted (a scale of zero, a flat rotation).
     """
-    points = points.double()
-    determinant = torch.linalg.det(points)
-    if not torch.isfinite(determinant) or determinant.abs() < 1e-12:
+    # On the host in numpy: a dozen 4 x 4 operations are no work for a device to be waited for.
+    image, projection, points = (
+        np.asarray(matrix.detach().cpu(), dtype=np.float64)
+        for matrix in (image, projection, points)
+    )
+    determinant = np.linalg.det(points)
+    if not np.isfinite(determinant) or abs(determinant) < 1e-12:
         raise ValueError("the point augmentation cannot be undone: its matrix is singular")
-    return image.double() @ projection.double()[:3] @ torch.linalg.inv(points)
+    return torch.from_numpy(image @ projection[:3] @ np.linalg.inv(points))
 
 
 def project(points: Tensor, matrix: Tensor) -> tuple[Tensor, Tensor]:
@@ -54,17 +59,22 @@ def project(points: Tensor, matrix: Tensor) -> tuple[Tensor, Tensor]:
     return camera[:, :2] / divisor[:, None], depth
 
 
-def in_view(pixels: Tensor, depth: Tensor, height_px: int, width_px: int) -> Tensor:
+def in_image(pixels: Tensor, height_px: float, width_px: float) -> Tensor:
+    """Which pixels ``(..., 2)`` lie inside an image, lower ends included: ``(...)`` bool."""
+    u, v = pixels.unbind(-1)
+    return (u >= 0) & (u < width_px) & (v >= 0) & (v < height_px)
+
+
+def in_view(pixels: Tensor, depth: Tensor, height_px: float, width_px: float) -> Tensor:
     """Which points the camera really sees: in front of it and inside the image.
 
     Args:
-        pixels: ``(N, 2)``.
-        depth: ``(N,)`` metres.
+        pixels: ``(..., 2)``.
+        depth: ``(...)`` metres.
         height_px: Image height without padding.
         width_px: Image width without padding.
 
     Returns:
-        ``(N,)`` bool.
+        ``(...)`` bool.
     """
-    u, v = pixels.unbind(-1)
-    return (depth > MIN_DEPTH_M) & (u >= 0) & (u < width_px) & (v >= 0) & (v < height_px)
+    return (depth > MIN_DEPTH_M) & in_image(pixels, height_px, width_px)

@@ -15,7 +15,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from gemini_det3d.geometry import image_matrix, point_to_pixel_matrix, points_matrix
+from gemini_det3d.geometry import image_matrix, in_image, point_to_pixel_matrix, points_matrix
 
 PROJECTION_KEY = {"LIDAR": "lidar2img", "DEPTH": "depth2img", "CAMERA": "cam2img"}
 # Projections whose points are measured from the camera, so that 3 x 3 says it all.
@@ -47,11 +47,11 @@ class ImageGeometry:
 
     def shows(self, pixels: Tensor) -> Tensor:
         """Which pixels ``(..., 2)`` of the augmented image show anything: ``(...)`` bool."""
-        shown = _within(pixels, self.size)
+        shown = in_image(pixels, *self.size)
         if self.image is None or self.original_size is None:
             return shown
-        undo = torch.linalg.inv(self.image.to(pixels.device, pixels.dtype))
-        return shown & _within(pixels @ undo[:2, :2].T + undo[:2, 2], self.original_size)
+        undo = torch.from_numpy(np.linalg.inv(self.image.numpy())).to(pixels.device, pixels.dtype)
+        return shown & in_image(pixels @ undo[:2, :2].T + undo[:2, 2], *self.original_size)
 
 
 def image_geometry(
@@ -68,7 +68,8 @@ def image_geometry(
         defaults: Values for entries that the pipeline is known not to write, e.g.
             ``dict(flip=False)`` for one without ``RandomFlip3D``. Used only where absent.
         pixel_offset: Added to the pixels that the calibration gives, before the image was
-            augmented: what leads from its way of counting to left and top edge at 0.
+            augmented: what leads from its way of counting to left and top edge at 0 (see
+            :mod:`gemini_det3d.geometry`).
 
     Raises:
         KeyError: An entry that the geometry needs is missing; the message names it and the sample.
@@ -87,8 +88,7 @@ def image_geometry(
         size[1],
     )
     projection = _projection(entries, PROJECTION_KEY[coord_type])
-    image = image @ image_matrix((1.0, 1.0), (-pixel_offset[0], -pixel_offset[1]))
-    matrix = point_to_pixel_matrix(projection, points, image)
+    matrix = point_to_pixel_matrix(projection, points, image @ _shift(pixel_offset))
     return ImageGeometry(matrix, size, tuple(int(v) for v in padded[:2]))
 
 
@@ -97,6 +97,7 @@ def view_geometries(
     num_views: int,
     coord_type: str = "LIDAR",
     defaults: Mapping[str, Any] | None = None,
+    pixel_offset: tuple[float, float] = (0.0, 0.0),
 ) -> list[ImageGeometry]:
     """Where augmented points fall in each of one sample's images.
 
@@ -110,6 +111,7 @@ def view_geometries(
         num_views: Images of the sample.
         coord_type: As in :func:`image_geometry`.
         defaults: As in :func:`image_geometry`.
+        pixel_offset: As in :func:`image_geometry`, of every view.
 
     Returns:
         One geometry per view.
@@ -120,14 +122,17 @@ def view_geometries(
     """
     entries = _Entries({**(defaults or {}), **meta}, meta)
     if num_views == 1 and entries.get("img_aug_matrix") is None:
-        return [image_geometry(meta, coord_type, defaults)]
+        return [image_geometry(meta, coord_type, defaults, pixel_offset)]
     size = tuple(int(v) for v in entries["img_shape"][:2])
     padded = tuple(int(v) for v in entries.first("batch_input_shape", "input_shape")[:2])
     original = tuple(int(v) for v in entries["ori_shape"][:2])
     points = _points_matrix(entries, coord_type)
+    shift = _shift(pixel_offset)
     views = zip(_projections(entries, num_views, coord_type), _image_matrices(entries, num_views))
     return [
-        ImageGeometry(point_to_pixel_matrix(p, points, image), size, padded, image, original)
+        ImageGeometry(
+            point_to_pixel_matrix(p, points, image @ shift), size, padded, image, original
+        )
         for p, image in views
     ]
 
@@ -166,6 +171,10 @@ def lidar_mask(metas: Sequence[Mapping[str, Any]]) -> Tensor:
     """The second half of :func:`sensor_masks`, ``(B,)``, for any number of cameras."""
     lidars = [bool((meta.get("sensor_mask") or {}).get("lidar", True)) for meta in metas]
     return torch.tensor(lidars, dtype=torch.bool)
+
+
+def _shift(offset: tuple[float, float]) -> Tensor:
+    return image_matrix((1.0, 1.0), (-offset[0], -offset[1]))
 
 
 _ARGUMENT = {"R": "rotation", "S": "scale", "T": "translation"}
@@ -233,11 +242,6 @@ def _matrices(entries: _Entries, key: str, num_views: int) -> Tensor:
     if not torch.isfinite(matrices).all():
         raise ValueError(f"'{key}' of sample {entries.sample} holds values that are not finite")
     return matrices
-
-
-def _within(pixels: Tensor, size: tuple[int, int]) -> Tensor:
-    u, v = pixels.unbind(-1)
-    return (u >= 0) & (u < size[1]) & (v >= 0) & (v < size[0])
 
 
 def _projection(entries: _Entries, key: str) -> Tensor:

@@ -16,6 +16,8 @@ class_names = [
 ]
 point_cloud_range = [-51.2, -51.2, -5.0, 51.2, 51.2, 3.0]
 image_size = (704, 256)
+# nuScenes counts pixels from their centres, gemini_det3d.geometry from the image's edge.
+pixel_offset = (0.5, 0.5)
 data_prefix = dict(
     pts="samples/LIDAR_TOP",
     sweeps="sweeps/LIDAR_TOP",

@@ -15,7 +15,7 @@ import numpy as np
 
 from gemini_det3d.apis.kitti.canonical import canonical_calibration, canonical_labels
 from gemini_det3d.apis.kitti.check_objects import check_objects
-from gemini_det3d.formats.boxes import project_points
+from gemini_det3d.formats.boxes import in_view, project_points
 from gemini_det3d.formats.kitti import (
     Calibration,
     FormatError,
@@ -214,9 +214,7 @@ class FrameChecker:
     ) -> None:
         """Count the points that the reduced cloud will keep."""
         pixels, depth = project_points(points[:, :3], calibration.lidar2img)
-        pixels = np.nan_to_num(pixels, nan=-1.0)
-        inside = (depth > 0) & (pixels >= 0).all(axis=1) & (pixels < size).all(axis=1)
-        count = int(inside.sum())
+        count = int(in_view(pixels, depth, size[1], size[0]).sum())
         report.stats["points_in_image"] = count
         if count < _FEW_POINTS:
             level = "error" if count == 0 else "warning"

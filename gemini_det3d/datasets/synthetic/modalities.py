@@ -9,6 +9,7 @@ from __future__ import annotations
 import numpy as np
 
 from gemini_det3d.datasets.synthetic.camera import Camera, Surfaces
+from gemini_det3d.formats.boxes import in_view, project_points
 
 # Depth of the nearest thing that HHA's disparity tells apart, and the height that is white.
 _NEAREST_M, _HIGHEST_M = 3.0, 12.0
@@ -81,20 +82,19 @@ def lidar_image(points: np.ndarray, lidar2img: np.ndarray, camera: Camera, range
         The image; black where no point falls.
     """
     image = np.zeros((camera.height, camera.width, 3))
-    pixels = points[:, :3] @ lidar2img[:3, :3].T + lidar2img[:3, 3]
-    depth = pixels[:, 2]
-    front = depth > 0.5
-    column, row = (np.round(pixels[front, axis] / depth[front]).astype(int) for axis in (0, 1))
+    pixels, depth = project_points(points[:, :3], lidar2img)
+    pixels = pixels + 0.5  # the camera counts from the centres of pixels
+    seen = in_view(pixels, depth, camera.height, camera.width)
+    column, row = np.floor(pixels[seen]).astype(int).T
     values = np.column_stack(
         [
             1 - 0.8 * np.clip(depth / range_m, 0, 1),
             0.1 + 0.9 * points[:, 3],
             np.clip((points[:, 2] + 2) / 6, 0, 1),
         ]
-    )[front]
-    inside = (column >= 0) & (column < camera.width) & (row >= 0) & (row < camera.height)
-    order = np.argsort(-depth[front][inside], kind="stable")  # the nearest is written last
-    image[row[inside][order], column[inside][order]] = values[inside][order]
+    )[seen]
+    order = np.argsort(-depth[seen], kind="stable")  # the nearest is written last
+    image[row[order], column[order]] = values[order]
     return _bytes(255 * image)
 
 

@@ -42,6 +42,9 @@ class GeminiBEVDetector(WithAuxiliaryLosses, MVXTwoStageDetector):
         pts_fusion_layer: Config of the neck that fuses the maps, camera first; a
             ``MapFusionNeck``. Needed with both sensors, meaningless with one.
         meta_defaults: Values for metadata entries that the pipeline is known not to write.
+        pixel_offset: Added to the pixels that the calibration gives: (0.5, 0.5) where it counts
+            from the centres of pixels, as KITTI and nuScenes do; see
+            :mod:`gemini_det3d.geometry`.
         **kwargs: The other arguments of ``MVXTwoStageDetector``: ``img_backbone``, ``img_neck``,
             ``pts_backbone``, ``pts_neck``, ``pts_bbox_head``, ``train_cfg``, ``test_cfg``,
             ``data_preprocessor``, ``init_cfg``.
@@ -58,6 +61,7 @@ class GeminiBEVDetector(WithAuxiliaryLosses, MVXTwoStageDetector):
         pts_stem: dict | None = None,
         pts_fusion_layer: dict | None = None,
         meta_defaults: Mapping[str, Any] | None = None,
+        pixel_offset: tuple[float, float] = (0.0, 0.0),
         **kwargs,
     ) -> None:
         given = (view_transform, pts_voxel_encoder, pts_fusion_layer)
@@ -77,6 +81,7 @@ class GeminiBEVDetector(WithAuxiliaryLosses, MVXTwoStageDetector):
         self.with_camera = view_transform is not None
         self.with_lidar = pts_voxel_encoder is not None
         self.meta_defaults = dict(meta_defaults or {})
+        self.pixel_offset = (float(pixel_offset[0]), float(pixel_offset[1]))
 
     def extract_feat(
         self, batch_inputs_dict: dict, batch_input_metas: list[dict]
@@ -136,7 +141,10 @@ class GeminiBEVDetector(WithAuxiliaryLosses, MVXTwoStageDetector):
         for sample, (meta, has) in enumerate(zip(metas, has_camera.tolist())):
             if any(has):
                 views = view_geometries(
-                    {"input_shape": size, **meta}, len(has), defaults=self.meta_defaults
+                    {"input_shape": size, **meta},
+                    len(has),
+                    defaults=self.meta_defaults,
+                    pixel_offset=self.pixel_offset,
                 )
                 geometries += [view for view, exists in zip(views, has) if exists]
                 sample_of += [sample] * sum(has)

@@ -63,8 +63,9 @@ class PointFusionNeck(PointFusion):
         meta_defaults: Values for metadata entries that the pipeline is known not to write; see
             :func:`gemini_det3d.models.metas.image_geometry`.
         pixel_offset: Added to the pixels that the calibration gives, so that left and top edge of
-            the image are 0. (0, 0) takes them as they are, as mmdet3d does; SUN RGB-D counts
-            pixels from 1 at their centres, which (-0.5, -0.5) makes exact.
+            the image are 0: (0.5, 0.5) for KITTI and nuScenes, (-0.5, -0.5) for SUN RGB-D; (0, 0)
+            takes them as they are, as mmdet3d and the released detector do (see
+            :mod:`gemini_det3d.geometry`).
         **kwargs: The other arguments of ``PointFusion``.
 
     Raises:
