@@ -7,7 +7,7 @@ Here a missing entry is an error that names it.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -137,40 +137,49 @@ def view_geometries(
     ]
 
 
-def sensor_masks(metas: Sequence[Mapping[str, Any]], num_cameras: int = 1) -> tuple[Tensor, Tensor]:
-    """Which sensors each sample really has.
+def sensor_mask(
+    metas: Sequence[Mapping[str, Any]],
+    sensor: str,
+    count: int = 1,
+    known: Collection[str] = ("camera", "lidar"),
+) -> np.ndarray:
+    """Which samples really have a sensor.
 
-    The entry is ``sensor_mask = dict(camera=[bool per camera], lidar=bool)``, written by
-    ``ModalityDropout`` and ``SensorSwitch`` and packed by ``PackSensorInputs``. Without it, and
-    for a part of it that is absent, every sensor is there.
+    The entry ``sensor_mask`` of the metadata is ``{sensor: bool}``, or ``{sensor: [bool, ...]}``
+    of a sensor that a sample has several of; True and a sensor that it does not name are there.
+    Detectors read ``camera`` and ``lidar``, segmentors their modalities. It is written by
+    ``ModalityDropout``, ``SensorSwitch``, ``SegModalityDropout`` and ``SensorFailure``.
 
     Args:
         metas: Metadata of the B samples.
-        num_cameras: Cameras of each sample.
+        sensor: Its name.
+        count: How many of it each sample has.
+        known: Names that the model's sensors have; another one is taken for a slip.
 
     Returns:
-        ``(B, num_cameras)`` and ``(B,)`` bool, on the CPU: the cameras, and the LiDAR.
+        ``(B, count)`` bool.
 
     Raises:
-        ValueError: An entry names another number of cameras; the message names the sample.
+        KeyError: An entry names a sensor that is not known; the message names the sample.
+        ValueError: An entry is for another number of this sensor.
     """
-    cameras = []
-    for meta in metas:
-        camera = (meta.get("sensor_mask") or {}).get("camera", [True] * num_cameras)
-        if len(camera) != num_cameras:
-            raise ValueError(
-                f"sensor_mask of sample {_Entries({}, meta).sample} is for {len(camera)} cameras, "
-                f"the model reads {num_cameras}"
+    rows = np.ones((len(metas), count), dtype=bool)
+    for row, meta in zip(rows, metas):
+        mask = meta.get("sensor_mask") or {}
+        unknown = sorted(set(mask) - set(known))
+        if unknown:
+            raise KeyError(
+                f"sensor_mask of sample {_Entries({}, meta).sample} names {unknown}; "
+                f"the sensors are {sorted(known)}"
             )
-        cameras.append([bool(exists) for exists in camera])
-    shape = (len(cameras), num_cameras)
-    return torch.tensor(cameras, dtype=torch.bool).view(shape), lidar_mask(metas)
-
-
-def lidar_mask(metas: Sequence[Mapping[str, Any]]) -> Tensor:
-    """The second half of :func:`sensor_masks`, ``(B,)``, for any number of cameras."""
-    lidars = [bool((meta.get("sensor_mask") or {}).get("lidar", True)) for meta in metas]
-    return torch.tensor(lidars, dtype=torch.bool)
+        value = np.asarray(mask.get(sensor, True), dtype=bool)
+        if value.ndim and len(value) != count:
+            raise ValueError(
+                f"sensor_mask of sample {_Entries({}, meta).sample} is for {len(value)} of "
+                f"{sensor!r}, the model reads {count}"
+            )
+        row[:] = value
+    return rows
 
 
 def _shift(offset: tuple[float, float]) -> Tensor:

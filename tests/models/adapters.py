@@ -10,7 +10,7 @@ from __future__ import annotations
 import torch
 from mmdet3d.registry import MODELS
 
-from gemini_det3d.models.metas import sensor_masks
+from gemini_det3d.models.metas import sensor_mask
 
 NECK = dict(
     type="PointFusionNeck", img_channels=5, pts_channels=8, mid_channels=16, out_channels=16,
@@ -62,11 +62,13 @@ def map_fusion_inputs(metas, is_empty=False, image=None):
     generator = torch.Generator().manual_seed(7)
     camera = _maps(image)[0][..., :3, :7]
     lidar = torch.randn(2, 8, 3, 7, generator=generator)
-    has_camera, has_lidar = sensor_masks(metas)
+    has_camera, has_lidar = (
+        torch.from_numpy(sensor_mask(metas, sensor)[:, 0]) for sensor in ("camera", "lidar")
+    )
     if is_empty:
         has_camera, has_lidar = has_camera[:0], has_lidar[:0]
     number = len(has_lidar)
-    return (camera[:number], lidar[:number]), (has_camera[:, 0], has_lidar)
+    return (camera[:number], lidar[:number]), (has_camera, has_lidar)
 
 
 def _points(is_empty: bool) -> list:

@@ -15,6 +15,7 @@ from mmcv.transforms import BaseTransform
 from mmdet3d.registry import TRANSFORMS
 from mmengine import fileio
 
+from gemini_det3d.datasets.transforms.sensors import mask_sensors
 from gemini_det3d.formats.errors import FormatError
 from gemini_det3d.formats.kitti_sensors import check_image_bytes
 from gemini_det3d.geometry import image_matrix
@@ -69,10 +70,7 @@ class LoadMultiViewImages(BaseTransform):
                 )
         exists = [image is not None for image in images]
         if not all(exists):
-            before = results.get("sensor_mask") or {}
-            given = before.get("camera", exists)
-            camera = [a and b for a, b in zip(given, exists)]
-            results["sensor_mask"] = {"lidar": before.get("lidar", True), "camera": camera}
+            mask_sensors(results, camera=exists)
         results["img"] = [np.zeros(shape, np.uint8) if i is None else i for i in images]
         results["img_path"] = paths
         results["lidar2img"] = np.stack([_lidar2img(camera) for camera in cameras])

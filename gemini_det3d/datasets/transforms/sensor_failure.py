@@ -14,6 +14,7 @@ import numpy as np
 from mmcv.transforms import BaseTransform
 from mmdet3d.registry import TRANSFORMS
 
+from gemini_det3d.datasets.transforms.sensors import mask_sensors
 from gemini_det3d.registration import register
 
 NOISE_LEVELS = {"low": (0.08, 0.01), "mid": (0.16, 0.05), "high": (0.32, 0.15)}
@@ -134,11 +135,10 @@ class SensorFailure(BaseTransform):
 
 
 def remove(results: dict, modality: str, is_announced: bool = True) -> None:
-    """Blank a modality, and say so in a ``sensor_mask`` of the sample's own."""
+    """Blank a modality, and say so in the sample's ``sensor_mask``."""
     results["images"][modality] = np.zeros_like(results["images"][modality])
     if is_announced:
-        mask = results.get("sensor_mask") or dict.fromkeys(results["images"], True)
-        results["sensor_mask"] = {**mask, modality: False}
+        mask_sensors(results, **{modality: False})
 
 
 def _chance(given: float | Mapping[str, float], name: str) -> float:

@@ -1,7 +1,7 @@
 """Missing sensors, as a mask in the metadata: drawn in training, chosen in a test.
 
-The data stay as they are; ``sensor_mask = dict(camera=[bool per camera], lidar=bool)`` says what
-the model may read (:func:`gemini_det3d.models.metas.sensor_masks`).
+The data stay as they are; ``sensor_mask = {sensor: bool | [bool, ...]}`` says what the model may
+read (:func:`gemini_det3d.models.metas.sensor_mask`).
 """
 
 from __future__ import annotations
@@ -62,7 +62,7 @@ class ModalityDropout(BaseTransform):
         elif draw < self.camera + self.lidar + self.one_camera and number > 1:
             cameras[np.random.randint(number)] = False
         before = results.get(MASK_KEY)
-        results = _mask(results, cameras, lidar)
+        mask_sensors(results, camera=cameras, lidar=lidar)
         left = results[MASK_KEY]
         if not (left["lidar"] or any(left["camera"])):  # with what was masked before: nothing left
             results[MASK_KEY] = before
@@ -105,7 +105,7 @@ class SensorSwitch(BaseTransform):
             raise ValueError(
                 f"SensorSwitch: camera has {len(cameras)} values, the sample {number} cameras"
             )
-        return _mask(results, cameras, self.lidar)
+        return mask_sensors(results, camera=cameras, lidar=self.lidar)
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}(camera={self.camera}, lidar={self.lidar})"
@@ -133,11 +133,20 @@ def num_cameras(results: dict) -> int:
     return len(image) if isinstance(image, (list, tuple)) else 1
 
 
-def _mask(results: dict, cameras: Sequence[bool], lidar: bool) -> dict:
-    """Add to the mask, as a new value: copies of the sample may share the old one."""
-    before = results.get(MASK_KEY) or {"camera": [True] * len(cameras), "lidar": True}
-    results[MASK_KEY] = {
-        "camera": [bool(a and b) for a, b in zip(before["camera"], cameras)],
-        "lidar": bool(before["lidar"] and lidar),
+def mask_sensors(results: dict, **exists: bool | Sequence[bool]) -> dict:
+    """Add to a sample's ``sensor_mask``, as a new value: copies of it may share the old one.
+
+    Args:
+        results: The sample, changed in place.
+        **exists: For each sensor whether it is there, or of several of them each; what was masked
+            before stays masked.
+
+    Returns:
+        The same dictionary.
+    """
+    before = results.get(MASK_KEY) or {}
+    added = {
+        name: np.logical_and(before.get(name, True), now).tolist() for name, now in exists.items()
     }
+    results[MASK_KEY] = {**before, **added}
     return results

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+import numpy as np
 import torch
 from mmdet3d.models.detectors import MVXTwoStageDetector
 from mmdet3d.registry import MODELS
@@ -16,7 +17,7 @@ from torch import Tensor, nn
 
 from gemini_det3d.models.auxiliary import WithAuxiliaryLosses
 from gemini_det3d.models.layers import keep_in_graph
-from gemini_det3d.models.metas import lidar_mask, sensor_masks, view_geometries
+from gemini_det3d.models.metas import sensor_mask, view_geometries
 from gemini_det3d.registration import register
 
 _IMAGE_PARTS = ("img_backbone", "img_neck")
@@ -27,7 +28,7 @@ _LIDAR_PARTS = ("pts_voxel_encoder", "pts_middle_encoder", "pts_stem")
 class GeminiBEVDetector(WithAuxiliaryLosses, MVXTwoStageDetector):
     """Two maps, one fusion, one head; with one of the sensors left out, a detector of the other.
 
-    Missing sensors (``sensor_mask``, see :func:`gemini_det3d.models.metas.sensor_masks`) are not
+    Missing sensors (``sensor_mask``, see :func:`gemini_det3d.models.metas.sensor_mask`) are not
     computed at all: their data are not read, nor seen by any batch normalisation, and the fusion
     neck takes only what exists.
 
@@ -99,7 +100,7 @@ class GeminiBEVDetector(WithAuxiliaryLosses, MVXTwoStageDetector):
         images = batch_inputs_dict.get("imgs") if self.with_camera else None
         if images is not None and images.dim() == 4:
             images = images[:, None]
-        has_lidar = lidar_mask(batch_input_metas)
+        has_lidar = torch.from_numpy(sensor_mask(batch_input_metas, "lidar")[:, 0])
         maps, exists = [], []
         if self.with_camera:
             points = batch_inputs_dict.get("points") or [None] * len(batch_input_metas)
@@ -130,7 +131,7 @@ class GeminiBEVDetector(WithAuxiliaryLosses, MVXTwoStageDetector):
         Returns:
             ``(B, C, h, w)`` map, and ``(B, h, w)`` bool, the cells that a camera sees.
         """
-        has_camera = None if images is None else sensor_masks(metas, images.shape[1])[0]
+        has_camera = None if images is None else sensor_mask(metas, "camera", images.shape[1])
         if has_camera is None or not has_camera.any():
             nothing = next(self.view_transform.parameters()).new_zeros(0)
             bev, seen = self.view_transform(nothing, [], [], points)
@@ -148,7 +149,7 @@ class GeminiBEVDetector(WithAuxiliaryLosses, MVXTwoStageDetector):
                 )
                 geometries += [view for view, exists in zip(views, has) if exists]
                 sample_of += [sample] * sum(has)
-        features = self.img_backbone(images[has_camera.to(images.device)])
+        features = self.img_backbone(_existing(images, has_camera))
         if self.with_img_neck:
             features = self.img_neck(features)
         level = features[self.view_transform.feature_level]
@@ -191,6 +192,14 @@ class GeminiBEVDetector(WithAuxiliaryLosses, MVXTwoStageDetector):
         """What the head says before boxes are decoded (``mode='tensor'``)."""
         metas = [sample.metainfo for sample in batch_data_samples]
         return self.pts_bbox_head(self.extract_feat(batch_inputs_dict, metas)[1])
+
+
+def _existing(images: Tensor, has_camera: np.ndarray) -> Tensor:
+    """``(B, V, 3, H, W)`` -> the N images that are real, ``(N, 3, H, W)``."""
+    images = images.flatten(0, 1)
+    if has_camera.all():
+        return images
+    return images[torch.from_numpy(np.flatnonzero(has_camera)).to(images.device)]
 
 
 def _of_frames(

@@ -21,7 +21,7 @@ from torch import Tensor, nn
 from gemini_det3d.fusion import StreamBlend
 from gemini_det3d.geometry import in_view, project, sample_maps
 from gemini_det3d.models.layers import SmallBatchNorm1d
-from gemini_det3d.models.metas import PROJECTION_KEY, image_geometry, sensor_masks
+from gemini_det3d.models.metas import PROJECTION_KEY, image_geometry, sensor_mask
 from gemini_det3d.models.operators import build_operator
 from gemini_det3d.registration import register
 
@@ -46,7 +46,7 @@ class PointFusionNeck(PointFusion):
     """mmdet3d's ``PointFusion`` with the sum replaced by any registered fusion operator.
 
     Takes every argument of ``PointFusion`` and can stand wherever that can. Points of a frame
-    whose camera is missing (``sensor_mask``, see :func:`gemini_det3d.models.metas.sensor_masks`)
+    whose camera is missing (``sensor_mask``, see :func:`gemini_det3d.models.metas.sensor_mask`)
     read nothing of it.
 
     Args:
@@ -242,7 +242,7 @@ def _locate(neck: PointFusionNeck, pts: Sequence[Tensor], metas: Sequence) -> tu
         image_geometry(meta, neck.coord_type, neck.meta_defaults, neck.pixel_offset)
         for meta in metas
     ]
-    has_camera = sensor_masks(metas)[0][:, 0].tolist()
+    has_camera = sensor_mask(metas, "camera")[:, 0].tolist()
     takes_all = neck.outside_image == "zeros"
     pixels, valid = [], []
     for points, geometry, exists in zip(pts, geometries, has_camera):

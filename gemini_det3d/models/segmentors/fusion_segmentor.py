@@ -18,6 +18,7 @@ from torch import Tensor
 from gemini_det3d.fusion import StreamBlend, blend_streams
 from gemini_det3d.models.auxiliary import auxiliary_losses
 from gemini_det3d.models.decode_heads.mlp_head import enlarge
+from gemini_det3d.models.metas import sensor_mask
 from gemini_det3d.models.segmentors.inference import multi_scale, slide
 from gemini_det3d.registration import register
 
@@ -34,8 +35,9 @@ class FusionSegmentor(BaseModel):
 
     The ensemble is the mean of the streams' logits with learned weights; the streams are trained
     by losses of their own, and the ensemble's loss reaches only its weights, as released. A sample
-    whose metadata hold ``sensor_mask=dict(rgb=True, depth=False, ...)`` says which modalities its
-    sensors delivered; the others are not read, and the ensemble consists of what is there.
+    whose metadata hold ``sensor_mask=dict(depth=False)`` says that a modality's sensor delivered
+    nothing (:func:`gemini_det3d.models.metas.sensor_mask`); it is not read, and the ensemble
+    consists of what is there.
 
     Args:
         backbone: Config of a `FusionBackbone`; its ``num_modalities`` is the number of names in
@@ -232,17 +234,13 @@ class FusionSegmentor(BaseModel):
         self, inputs: Mapping[str, Tensor], data_samples: Sequence[BaseDataElement] | None
     ) -> list[Tensor] | None:
         """For each modality ``(B,)`` bool, or None where all are there."""
-        masks = [s.get("sensor_mask") for s in data_samples or []]
-        if not any(mask is not None for mask in masks):
+        metas = [sample.metainfo for sample in data_samples or []]
+        if not any(meta.get("sensor_mask") for meta in metas):
             return None
-        table = []
-        for mask in masks:
-            unknown = [n for n in self.modalities if mask is not None and n not in mask]
-            if unknown:
-                raise KeyError(f"sensor_mask lacks {unknown}; it has {sorted(mask)}")
-            table.append([mask is None or bool(mask[name]) for name in self.modalities])
+        known = {*inputs, *self.modalities}
+        masks = [sensor_mask(metas, name, known=known)[:, 0] for name in self.modalities]
         device = next(iter(inputs.values())).device
-        return list(torch.tensor(table, device=device).unbind(dim=1))
+        return [torch.from_numpy(mask).to(device) for mask in masks]
 
     def _precision(self, image: Tensor):
         if self.autocast_dtype is None:

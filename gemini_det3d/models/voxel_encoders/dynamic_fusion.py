@@ -17,7 +17,7 @@ from mmdet3d.models.voxel_encoders import DynamicVFE
 from mmdet3d.registry import MODELS
 from torch import Tensor, nn
 
-from gemini_det3d.models.metas import lidar_mask
+from gemini_det3d.models.metas import sensor_mask
 from gemini_det3d.models.necks.point_fusion import sample_shared, sampling_key
 from gemini_det3d.ops import VoxelIndex, scatter_max, scatter_mean
 from gemini_det3d.registration import register
@@ -146,9 +146,9 @@ def _existing(features: Tensor, coors: Tensor, points: Any, metas: Any) -> tuple
     """Leave out points with a negative coordinate and those of a missing LiDAR."""
     kept = (coors >= 0).all(dim=1)
     if metas is not None:
-        has_lidar = lidar_mask(metas)
-        if not bool(has_lidar.all()):
-            kept &= has_lidar.to(kept.device)[coors[:, 0].long()]
+        has_lidar = sensor_mask(metas, "lidar")[:, 0]
+        if not has_lidar.all():
+            kept &= torch.from_numpy(has_lidar).to(kept.device)[coors[:, 0].long()]
     if bool(kept.all()):
         return features, coors, points
     if points is not None:

@@ -59,7 +59,7 @@ def test_load_masks_a_missing_image_on_request(tmp_path):
     results = write_cameras(tmp_path)
     (tmp_path / "left.png").unlink()
     results = load(results, missing="mask")
-    assert results["sensor_mask"] == {"camera": [True, False, True], "lidar": True}
+    assert results["sensor_mask"] == {"camera": [True, False, True]}
     assert not results["img"][1].any()
 
 

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-import torch
 from mmdet3d.registry import TRANSFORMS
 
 import gemini_det3d.plugin  # noqa: F401
-from gemini_det3d.models.metas import sensor_masks
+from gemini_det3d.datasets.transforms.sensors import mask_sensors
+from gemini_det3d.models.metas import sensor_mask
 
 
 def sample(cameras=1):
@@ -77,16 +77,34 @@ def test_switch_for_other_cameras_is_an_error():
 def test_mask_reaches_the_metadata_that_the_model_reads():
     data = TRANSFORMS.build(dict(type="SensorSwitch", camera=[True, False]))(sample(2))
     packed = TRANSFORMS.build(dict(type="PackSensorInputs", keys=["img"]))(data)
-    camera, lidar = sensor_masks([packed["data_samples"].metainfo], 2)
-    assert camera.tolist() == [[True, False]] and lidar.tolist() == [True]
+    metas = [packed["data_samples"].metainfo]
+    assert sensor_mask(metas, "camera", 2).tolist() == [[True, False]]
+    assert sensor_mask(metas, "lidar").tolist() == [[True]]
 
 
 def test_masks_default_to_everything_there():
-    camera, lidar = sensor_masks([{}, {"sensor_mask": {"lidar": False}}], 3)
-    assert camera.all() and camera.shape == (2, 3) and lidar.tolist() == [True, False]
-    assert camera.dtype == lidar.dtype == torch.bool
+    metas = [{}, {"sensor_mask": {"lidar": False}}]
+    assert sensor_mask(metas, "camera", 3).tolist() == [[True] * 3] * 2
+    assert sensor_mask(metas, "lidar").tolist() == [[True], [False]]
+
+
+@pytest.mark.parametrize("value", [False, [False, False, False]], ids=["one value", "a list"])
+def test_mask_of_several_cameras_is_one_value_for_all_or_one_for_each(value):
+    assert not sensor_mask([{"sensor_mask": {"camera": value}}], "camera", 3).any()
 
 
 def test_masks_for_other_cameras_name_the_sample():
-    with pytest.raises(ValueError, match="sample 7 is for 1 cameras, the model reads 6"):
-        sensor_masks([dict(sample_idx=7, sensor_mask=dict(camera=[True], lidar=True))], 6)
+    with pytest.raises(ValueError, match="sample 7 is for 1 of 'camera', the model reads 6"):
+        sensor_mask([dict(sample_idx=7, sensor_mask=dict(camera=[True]))], "camera", 6)
+
+
+def test_mask_of_an_unknown_sensor_names_the_sample():
+    with pytest.raises(KeyError, match=r"sample 7 names \['lidra'\]"):
+        sensor_mask([dict(sample_idx=7, sensor_mask=dict(lidra=False))], "lidar")
+
+
+def test_detectors_and_segmentors_write_one_schema():
+    detection = mask_sensors(mask_sensors({}, camera=[True, False]), camera=[False, True], lidar=0)
+    assert detection["sensor_mask"] == dict(camera=[False, False], lidar=False)
+    segmentation = mask_sensors(dict(sensor_mask=dict(rgb=True, depth=True)), depth=False)
+    assert segmentation["sensor_mask"] == dict(rgb=True, depth=False)

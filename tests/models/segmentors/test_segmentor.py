@@ -127,10 +127,19 @@ def test_a_missing_sensor_leaves_no_trace_in_training(dead):
         torch.testing.assert_close(first, second)
 
 
-def test_sensor_mask_without_a_modality_is_an_error():
+def test_sensor_mask_that_names_no_sensor_of_the_model_is_an_error():
     model = make().eval()
-    with pytest.raises(KeyError, match="sensor_mask lacks"):
-        model(**prepared(model, masks=[dict(rgb=True)] * 2))
+    with pytest.raises(KeyError, match=r"names \['dpeth'\]; the sensors are \['depth', 'rgb'\]"):
+        model(**prepared(model, masks=[dict(dpeth=False)] * 2))
+
+
+def test_sensor_mask_may_leave_out_what_is_there():
+    model = make().eval()
+    short, full = (
+        model(**prepared(model, masks=[mask] * 2))
+        for mask in (dict(depth=False), dict(rgb=True, depth=[False]))
+    )
+    assert all(torch.equal(short[stream], full[stream]) for stream in full)
 
 
 @pytest.mark.parametrize(
