@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
 import platform
 import tempfile
 from collections.abc import Callable
@@ -15,6 +14,7 @@ from time import perf_counter
 import numpy as np
 
 from gemini_det3d.apis.eval_kitti import evaluate_files
+from gemini_det3d.apis.machine import num_cores
 from gemini_det3d.evaluation.functional import KITTI_CLASSES, evaluate_kitti
 from gemini_det3d.formats.kitti import Objects, write_objects
 from gemini_det3d.formats.text import write_text
@@ -41,7 +41,7 @@ def run(args: argparse.Namespace) -> int:
     """Measure, print a table, write JSON where asked for."""
     num_frames = max(args.frames // 10, 1) if args.quick else args.frames
     rows = measure(num_frames, args.detections, args.rounds, args.seed)
-    print(f"KITTI evaluation, {platform.machine()}, {os.cpu_count()} cores, seed {args.seed}")
+    print(f"KITTI evaluation, {platform.machine()}, {num_cores()} cores, seed {args.seed}")
     width = max(len(row["what"]) for row in rows)
     for row in rows:
         print(f"{row['what']:<{width}}  {row['seconds']:8.3f} s")

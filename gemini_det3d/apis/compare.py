@@ -4,24 +4,19 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
-import platform
-import shlex
-import subprocess
-import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
-from importlib import metadata
 from pathlib import Path
 
 from tqdm import tqdm
 
-from gemini_det3d.apis.comparison import Run, Swap, Variant, build_rows, make_variants
-from gemini_det3d.apis.comparison.runs import Scripts, fingerprint, run_all
+from gemini_det3d.apis.comparison import Swap, Variant, build_rows, make_variants
 from gemini_det3d.apis.comparison.table import markdown, write_tables
-from gemini_det3d.apis.config import ConfigError, find_config, mmdet3d_mim
+from gemini_det3d.apis.config import ConfigError, find_config
+from gemini_det3d.apis.machine import facts, num_cores
+from gemini_det3d.apis.process import Programs
+from gemini_det3d.apis.runs import Run, Scripts, fingerprint, run_all
 
-PACKAGES = ("torch", "numpy", "mmengine", "mmcv", "mmdet", "mmdet3d", "spconv", "gemini_det3d")
 EPILOG = """\
 Example: every operator in one detector, three seeds, beside a detector without a camera
   gemini-det3d compare CONFIG LIDAR_ONLY_CONFIG --seeds 3 --jobs 2 --out work_dirs/operators \\
@@ -107,17 +102,18 @@ def compare(
     """
     out = out.resolve()
     plan = make_plan(configs, swaps, out, seeds, options or {})
-    if scripts is None:
-        tools = mmdet3d_mim() / "tools"
-        scripts = Scripts(tools / "train.py", tools / "test.py")
-    threads = max(1, num_cores() // jobs)
-    found = run_all(plan.runs, scripts, jobs, threads)
+    found = run_all(plan.runs, jobs, scripts)
     results: dict[str, list] = {variant.name: [] for variant in plan.variants}
     for a_run in plan.runs:
-        results[a_run.variant.name].append(found[a_run.folder])
-    figures = measure_all(plan.variants, out, threads)
+        results[a_run.folder.parent.name].append(found[a_run.folder])
+    figures = measure_all(plan.variants, out, max(1, num_cores() // jobs))
     rows = build_rows(results, figures, metric)
-    write_tables(out, rows, facts(plan, swaps, seeds))
+    compared = {
+        "configs": sorted({variant.config.stem for variant in plan.variants}),
+        "swaps": [asdict(swap) for swap in swaps],
+        "seeds": list(range(seeds)),
+    }
+    write_tables(out, rows, {**compared, **facts()})
     return rows
 
 
@@ -142,9 +138,11 @@ def make_plan(
         for seed in range(seeds):
             folder = out / "runs" / variant.name / f"seed{seed}"
             mark = fingerprint(text, {**variant.options, "seed": seed})
-            runs.append(Run(variant, seed, folder, epochs, mark))
+            options = {**variant.options, "randomness.seed": seed}
+            name = f"{variant.name} seed {seed}"
+            runs.append(Run(name, variant.config, folder, epochs, mark, options))
     # seed by seed, so that a comparison cut short has all variants
-    return Plan(variants, sorted(runs, key=lambda run: run.seed))
+    return Plan(variants, [run for seed in range(seeds) for run in runs[seed::seeds]])
 
 
 def measure_all(variants: Sequence[Variant], out: Path, threads: int) -> dict[str, dict | str]:
@@ -154,47 +152,19 @@ def measure_all(variants: Sequence[Variant], out: Path, threads: int) -> dict[st
         By variant's name: the figures, or why there are none.
     """
     figures: dict[str, dict | str] = {}
-    environment = {**os.environ, "OMP_NUM_THREADS": str(threads), "PYTHONWARNINGS": "ignore"}
+    programs = Programs(threads)
     for variant in tqdm(variants, desc="measuring", unit="variant"):
         path = out / "runs" / variant.name / "figures.json"
-        if not path.is_file():
-            module = ["-m", "gemini_det3d.apis.comparison.measure"]
-            command = [sys.executable, *module, variant.config, path, *variant.arguments()]
-            done = subprocess.run(
-                list(map(str, command)), capture_output=True, text=True, env=environment
-            )
-            if done.returncode:
-                figures[variant.name] = (done.stderr.strip().splitlines() or ["no message"])[-1]
-                continue
-        figures[variant.name] = json.loads(path.read_text(encoding="utf-8"))
+        command = ["-m", "gemini_det3d.apis.comparison.measure", variant.config, path]
+        path.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            if not path.is_file():
+                log = path.with_suffix(".log")
+                programs.follow([*command, *variant.arguments()], log, name="measuring")
+            figures[variant.name] = json.loads(path.read_text(encoding="utf-8"))
+        except ConfigError as error:
+            figures[variant.name] = str(error)
     return figures
-
-
-def facts(plan: Plan, swaps: Sequence[Swap], seeds: int) -> dict:
-    """What a reader needs to repeat the comparison."""
-    return {
-        "command": shlex.join(["gemini-det3d", *sys.argv[1:]]),
-        "configs": sorted({variant.config.stem for variant in plan.variants}),
-        "swaps": [asdict(swap) for swap in swaps],
-        "seeds": list(range(seeds)),
-        "machine": {"cores": num_cores(), "architecture": platform.machine()},
-        "python": platform.python_version(),
-        "versions": {name: _version(name) for name in PACKAGES},
-    }
-
-
-def num_cores() -> int:
-    """Cores that this process may use."""
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
-
-
-def _version(name: str) -> str | None:
-    try:
-        return metadata.version(name)
-    except metadata.PackageNotFoundError:
-        return None
 
 
 def _options(texts: Sequence[str]) -> dict[str, str]:

@@ -9,14 +9,21 @@ the demo is started again, and training goes on where it was cut off.
 from __future__ import annotations
 
 import argparse
-import json
-import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from gemini_det3d.apis.config import ConfigError, find_config
-from gemini_det3d.apis.side_by_side import side_by_side
+from gemini_det3d.apis.config import ConfigError
+from gemini_det3d.apis.demo_pass import (
+    NUM_PICTURES,
+    SHOWN,
+    DemoPass,
+    add_size_arguments,
+    load_config,
+)
+from gemini_det3d.apis.machine import num_cores
+from gemini_det3d.apis.runs import Run, declare, run_or_fail
+from gemini_det3d.formats.tables import markdown_table, text_table
 
 CONFIGS = {
     "points": "votenet_1xb4-30e_rooms-6class",
@@ -24,8 +31,6 @@ CONFIGS = {
 }
 FUSED = "points + image"
 CLASSES = ("bed", "chair", "table", "desk", "dresser", "night_stand")
-NUM_PICTURES = 4
-SHOWN = 0.3  # detections below this score are evaluated, but not drawn
 _FREEZE_AT = 5 / 6  # share of the epochs after which statistics are frozen, as in the configs
 EPILOG = """\
 Writes summary.json (metrics, seconds, versions, seed), table.md, pictures and the detections as
@@ -34,34 +39,18 @@ text files into --work-dir."""
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Sizes and places; the defaults are the demo."""
-    parser.add_argument("--data", type=Path, default=Path("data/rooms"), help="where rooms go")
-    parser.add_argument("--work-dir", type=Path, default=Path("work_dirs/demo_indoor"))
-    parser.add_argument("--train", type=int, default=200, help="training rooms")
-    parser.add_argument("--val", type=int, default=50, help="test rooms, of other seeds")
-    parser.add_argument("--epochs", type=int, default=24, help="of each training")
-    parser.add_argument("--seed", type=int, default=0)
+    add_size_arguments(parser, "rooms", "work_dirs/demo_indoor", train=200, val=50, epochs=24)
 
 
 def run(args: argparse.Namespace) -> int:
     """Run all steps and print the table."""
-    from gemini_det3d.apis.demo import timed
-
-    work_dir = args.work_dir.resolve()
-    work_dir.mkdir(parents=True, exist_ok=True)
-    seconds: dict[str, float] = {}
-    timed(seconds, "rooms", lambda: make_data(args))
-    configs = write_configs(args, work_dir)
-    timed(seconds, "training", lambda: side_by_side(train, configs))
-    timed(seconds, "test", lambda: side_by_side(test, configs))
-    evaluations = evaluate(args.data, work_dir)
-    timed(seconds, "pictures", lambda: draw(args.data, work_dir))
+    demo = DemoPass(args)
+    demo.step("rooms", make_data, args)
+    demo.step("training and test", run_or_fail, declare_runs(args, demo.work_dir))
+    evaluations = evaluate(args.data, demo.work_dir)
+    demo.step("pictures", draw, args.data, demo.work_dir)
     figures = {name: e.result.as_dict() for name, e in evaluations.items()}
-    (work_dir / "table.md").write_text(table(figures, markdown=True) + "\n", encoding="utf-8")
-    summary = summarise(args, figures, seconds)
-    (work_dir / "summary.json").write_text(json.dumps(summary, indent=1) + "\n", encoding="utf-8")
-    print(f"\n{table(figures)}\n")
-    print(f"{sum(seconds.values()) / 60:.1f} minutes; everything is in {args.work_dir}")
-    return 0
+    return demo.finish(figures, table(figures, markdown=True), table(figures))
 
 
 def make_data(args: argparse.Namespace) -> None:
@@ -73,7 +62,7 @@ def make_data(args: argparse.Namespace) -> None:
     from gemini_det3d.apis.prepare_sunrgbd import RoomOptions, prepare_sunrgbd
     from gemini_det3d.datasets.synthetic import make_rooms
 
-    workers = os.cpu_count() or 1
+    workers = num_cores()
     make_rooms(args.data, args.train, args.val, args.seed, preset="toy", workers=workers)
     if prepare_sunrgbd(RoomOptions(root=args.data, workers=workers)):
         raise ConfigError(f"{args.data}: the rooms have errors; they are listed above")
@@ -84,66 +73,17 @@ def folder_of(work_dir: Path, name: str) -> Path:
     return work_dir / name.replace(" + ", "_")
 
 
-def write_configs(args: argparse.Namespace, work_dir: Path) -> dict[str, Path]:
-    """For each detector a config that inherits ours and names the demo's folders."""
-    from mmengine.config import Config
-
-    root = f"{args.data.resolve().as_posix()}/"
-    paths = {}
+def declare_runs(args: argparse.Namespace, work_dir: Path) -> list[Run]:
+    """Both detectors on the demo's rooms."""
+    runs = []
     for name, base in CONFIGS.items():
         folder = folder_of(work_dir, name)
-        folder.mkdir(parents=True, exist_ok=True)
-        lines = [
-            f"_base_ = [{find_config(base).as_posix()!r}]",
-            f"train_dataloader = dict(dataset=dict(dataset=dict(data_root={root!r})))",
-            f"val_dataloader = dict(dataset=dict(data_root={root!r}))",
-            f"test_dataloader = dict(dataset=dict(data_root={root!r}))",
-            f"val_evaluator = dict(txt_dir={(folder / 'detections').as_posix()!r})",
-            "test_evaluator = val_evaluator",
-            f"randomness = dict(seed={args.seed})",
-            "train_cfg = dict(val_interval=10**6)  # tested by tools/test.py afterwards",
-        ]
-        paths[name] = folder / "config.py"
-        paths[name].write_text("\n".join(lines) + "\n", encoding="utf-8")
-        if args.epochs:
-            config = Config.fromfile(paths[name])
-            config.train_cfg.max_epochs = args.epochs
-            config.param_scheduler[-1].update(end=args.epochs, T_max=max(1, args.epochs - 1))
-            config.custom_hooks[0].begin = int(args.epochs * _FREEZE_AT)
-            config.dump(paths[name])
-    return paths
-
-
-def train(name: str, config: Path, position: int, environment: dict[str, str]) -> None:
-    """mmdet3d's tools/train.py, going on where an earlier run of it was cut off."""
-    from mmengine.config import Config
-
-    from gemini_det3d.apis.demo import TRAINING, follow, script
-
-    follow(
-        [script("train"), config, "--work-dir", config.parent / "train", "--resume", "auto"],
-        config.parent / "train.log",
-        TRAINING,
-        epochs=Config.fromfile(config).train_cfg.max_epochs,
-        title=name,
-        position=position,
-        **environment,
-    )
-
-
-def test(name: str, config: Path, position: int, environment: dict[str, str]) -> None:
-    """mmdet3d's tools/test.py on the last checkpoint."""
-    from gemini_det3d.apis.demo import TEST, follow, script
-
-    last = config.parent / "train" / "last_checkpoint"
-    follow(
-        [script("test"), config, last.read_text().strip(), "--work-dir", config.parent / "test"],
-        config.parent / "test.log",
-        TEST,
-        title=name,
-        position=position,
-        **environment,
-    )
+        config = load_config(base, args.data, args.seed, args.epochs)
+        for evaluator in (config.val_evaluator, config.test_evaluator):
+            evaluator.txt_dir = str(folder / "detections")
+        config.custom_hooks[0].begin = int(config.train_cfg.max_epochs * _FREEZE_AT)
+        runs.append(declare(name, config, folder))
+    return runs
 
 
 def evaluate(data: Path, work_dir: Path) -> dict[str, Any]:
@@ -165,17 +105,12 @@ def table(figures: Mapping[str, Mapping[str, float]], markdown: bool = False) ->
         markdown: Write a Markdown table.
     """
     columns = [(name, overlap) for overlap in ("0.25", "0.50") for name in figures]
-    rows = [["AP", *(f"{name} @{overlap}" for name, overlap in columns)]]
+    head = ["AP", *(f"{name} @{overlap}" for name, overlap in columns)]
+    rows = []
     for label in (*CLASSES, "mean"):
         keys = {o: f"mAP_{o}" if label == "mean" else f"{label}_AP_{o}" for _, o in columns}
         rows.append([label, *(f"{figures[name][keys[o]]:.1f}" for name, o in columns)])
-    if markdown:
-        rows.insert(1, ["---", *["---:"] * len(columns)])
-        return "\n".join("| " + " | ".join(row) + " |" for row in rows)
-    widths = [max(map(len, column)) for column in zip(*rows)]
-    return "\n".join(
-        "  ".join(cell.rjust(width) for cell, width in zip(row, widths)) for row in rows
-    )
+    return markdown_table(head, rows) if markdown else text_table(head, rows)
 
 
 def draw(data: Path, work_dir: Path) -> None:
@@ -198,22 +133,3 @@ def draw(data: Path, work_dir: Path) -> None:
             infos.objects(frame),
         )
         save_png(work_dir / "pictures" / f"{frame}.png", panel)
-
-
-def summarise(args: argparse.Namespace, figures: dict, seconds: dict[str, float]) -> dict:
-    """What a reader needs to repeat the run and to compare with it."""
-    import platform
-    from importlib import metadata
-
-    from gemini_det3d.apis.demo import PACKAGES
-
-    return {
-        "metrics": figures,
-        "seconds": seconds,
-        "seed": args.seed,
-        "configs": CONFIGS,
-        "rooms": {"train": args.train, "val": args.val},
-        "versions": {name: metadata.version(name) for name in PACKAGES},
-        "machine": {"cores": os.cpu_count(), "architecture": platform.machine()},
-        "python": platform.python_version(),
-    }

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import argparse
-import os
 
 from gemini_det3d.apis.config import ConfigError
+from gemini_det3d.apis.machine import num_cores
 from gemini_det3d.datasets.synthetic.generate_rooms import make_rooms
 from gemini_det3d.datasets.synthetic.room_frames import ROOM_PRESETS
 
@@ -26,7 +26,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--val", type=int, default=50, help="validation frames (50)")
     parser.add_argument("--seed", type=int, default=0, help="decides every frame (0)")
     parser.add_argument("--preset", choices=list(ROOM_PRESETS), default="toy", help="(toy)")
-    parser.add_argument("--workers", type=int, default=os.cpu_count() or 1, help="processes")
+    parser.add_argument("--workers", type=int, default=num_cores(), help="processes")
 
 
 def run(args: argparse.Namespace) -> int:

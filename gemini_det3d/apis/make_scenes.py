@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import argparse
-import os
 from dataclasses import replace
 
 from gemini_det3d.apis.config import ConfigError
+from gemini_det3d.apis.machine import num_cores
 from gemini_det3d.datasets.synthetic.generate import make_kitti_scenes
 from gemini_det3d.datasets.synthetic.generate_seg import make_seg_scenes
 from gemini_det3d.datasets.synthetic.presets import PRESETS, KittiWorld, get_preset
@@ -75,7 +75,7 @@ def run(args: argparse.Namespace) -> int:
         if value is not None and value < least:
             raise ConfigError(f"--{name} {value}: must be {least} or more")
     numbers = (args.train, args.val, args.seed)
-    workers = args.workers or _num_cores()
+    workers = args.workers or num_cores()
     if args.layout == "kitti":
         made = make_kitti_scenes(args.out, *numbers, world, workers)
     else:
@@ -104,10 +104,3 @@ def _world(args: argparse.Namespace) -> KittiWorld:
         width, height = args.image_size
         world = replace(world, image_width=width, image_height=height)
     return world
-
-
-def _num_cores() -> int:
-    """Cores that this process may use."""
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import argparse
-import os
 
 from gemini_det3d.apis.config import ConfigError
+from gemini_det3d.apis.machine import num_cores
 from gemini_det3d.datasets.synthetic.taskonomy_set import WORLDS, ViewSet, make_taskonomy_views
 from gemini_det3d.datasets.synthetic.views import Viewpoint
 from gemini_det3d.datasets.synthetic.weather import WEATHERS
@@ -45,7 +45,7 @@ def run(args: argparse.Namespace) -> int:
             args.train, args.val, args.seed, args.world,
             viewpoint=Viewpoint(size_px=args.size), weathers=tuple(args.weathers),
         )  # fmt: skip
-        workers = (os.cpu_count() or 1) if args.workers is None else args.workers
+        workers = num_cores() if args.workers is None else args.workers
         if workers < 1:
             raise ValueError(f"--workers {workers} must be 1 or more")
     except ValueError as error:

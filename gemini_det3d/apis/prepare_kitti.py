@@ -5,7 +5,6 @@ from __future__ import annotations
 import argparse
 import hashlib
 import json
-import os
 import sys
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor
@@ -20,6 +19,7 @@ from gemini_det3d.apis.kitti.check import KITTI_CLASSES, FrameChecker, FrameRepo
 from gemini_det3d.apis.kitti.convert import convert, is_complete
 from gemini_det3d.apis.kitti.report import TreeReport, load_known
 from gemini_det3d.apis.kitti.splits import Splits, read_splits
+from gemini_det3d.apis.machine import num_cores
 from gemini_det3d.formats.errors import FormatError
 
 EPILOG = """\
@@ -68,7 +68,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="classes to be trained (default: %(default)s)")  # fmt: skip
     add("--map-class", action="append", default=[], metavar="OLD=NEW",
         help="read class OLD as NEW; DontCare leaves it out; may be given again")  # fmt: skip
-    add("--workers", type=int, default=os.cpu_count() or 1, help="processes (default: %(default)s)")
+    add("--workers", type=int, default=num_cores(), help="processes (default: %(default)s)")
     add("--skip-bad", action="store_true", help="leave frames with errors out instead of refusing")
     add("--force", action="store_true", help="convert again although nothing has changed")
     add("--gt-database", action="store_true",

@@ -17,6 +17,7 @@ from tqdm import tqdm
 
 from gemini_det3d.apis.config import ConfigError
 from gemini_det3d.apis.kitti.check import Finding
+from gemini_det3d.apis.machine import num_cores
 from gemini_det3d.apis.sunrgbd.check import RoomChecker, RoomReport
 from gemini_det3d.apis.sunrgbd.sources import EXTRACTED, SPLITS, open_source
 from gemini_det3d.formats.errors import FormatError
@@ -63,7 +64,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add("--check-only", action="store_true", help="report, and write nothing else")
     add("--report", type=Path, metavar="FILE",
         help="JSON report (default: OUT/sunrgbd_report.json)")  # fmt: skip
-    add("--workers", type=int, default=os.cpu_count() or 1, help="processes (default: %(default)s)")
+    add("--workers", type=int, default=num_cores(), help="processes (default: %(default)s)")
     add("--skip-bad", action="store_true", help="leave frames with errors out instead of refusing")
 
 

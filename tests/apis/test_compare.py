@@ -15,9 +15,9 @@ from gemini_det3d.apis import compare as module
 from gemini_det3d.apis.compare import compare
 from gemini_det3d.apis.comparison import Swap, build_rows, headline, make_variants
 from gemini_det3d.apis.comparison.measure import peak_memory_mb
-from gemini_det3d.apis.comparison.runs import Scripts
 from gemini_det3d.apis.comparison.table import markdown, short_names
 from gemini_det3d.apis.config import ConfigError
+from gemini_det3d.apis.runs import Scripts
 
 KEY = "model.operator.type"
 # Stand-ins for mmdet3d's scripts: same arguments, logs and files, no training.

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import argparse
-import json
 
 import pytest
 from mmengine.config import Config
 
 from gemini_det3d.apis import demo_indoor
+from gemini_det3d.apis.config import find_config
 
 
 @pytest.fixture
@@ -19,9 +19,9 @@ def args(tmp_path):
 
 
 def test_indoor_configs_name_the_folders_the_seed_and_the_epochs(args, tmp_path):
-    paths = demo_indoor.write_configs(args, tmp_path)
+    runs = demo_indoor.declare_runs(args, tmp_path)
     root = f"{(tmp_path / 'rooms').as_posix()}/"
-    configs = {name: Config.fromfile(path) for name, path in paths.items()}
+    configs = {run.name: Config.fromfile(run.config) for run in runs}
     for name, config in configs.items():
         assert config.train_dataloader.dataset.dataset.data_root == root
         assert config.test_evaluator.txt_dir.startswith(tmp_path.as_posix())
@@ -31,9 +31,7 @@ def test_indoor_configs_name_the_folders_the_seed_and_the_epochs(args, tmp_path)
 
 
 def test_indoor_detectors_differ_in_the_image_branch_alone():
-    points, fused = (
-        Config.fromfile(demo_indoor.find_config(name)) for name in demo_indoor.CONFIGS.values()
-    )
+    points, fused = (Config.fromfile(find_config(name)) for name in demo_indoor.CONFIGS.values())
     branch = ("img_backbone", "img_neck", "fusion_layer")
     for key in fused.model:
         assert key in branch or fused.model[key] == points.model[key], key
@@ -45,7 +43,7 @@ def test_indoor_detectors_differ_in_the_image_branch_alone():
     assert points.train_pipeline[:-1] == steps[:-1]
 
 
-def test_indoor_table_and_summary_hold_both_detectors(args):
+def test_indoor_table_holds_both_detectors():
     keys = [f"{name}_AP_{o}" for name in demo_indoor.CLASSES for o in ("0.25", "0.50")]
     figures = {
         name: {**dict.fromkeys(keys, 10.0 + i), "mAP_0.25": 41.5 + i, "mAP_0.50": 17.0 + i}
@@ -54,5 +52,3 @@ def test_indoor_table_and_summary_hold_both_detectors(args):
     for markdown in (False, True):
         text = demo_indoor.table(figures, markdown)
         assert all(value in text for value in ("41.5", "42.5", "17.0", "18.0", "night_stand"))
-    summary = json.loads(json.dumps(demo_indoor.summarise(args, figures, {"training": 2.0})))
-    assert summary["metrics"]["points"]["mAP_0.25"] == 41.5

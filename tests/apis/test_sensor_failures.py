@@ -9,7 +9,7 @@ from mmengine.registry import init_default_scope
 
 import gemini_det3d.plugin  # noqa: F401
 from gemini_det3d.apis.config import ConfigError, find_config
-from gemini_det3d.apis.demo_segmentation import CONFIG, VARIANTS, write_configs
+from gemini_det3d.apis.demo_segmentation import CONFIG, VARIANTS, declare_runs
 from gemini_det3d.apis.seg_config import with_data_root, with_modalities, with_training_step
 from gemini_det3d.apis.sensor_failures import (
     evaluate_failures,
@@ -77,7 +77,8 @@ def test_training_step_comes_before_packing(config):
 
 def test_both_continuations_start_from_one_model_and_differ_in_the_failing_sensors_alone(tmp_path):
     args = argparse.Namespace(config=CONFIG, data=tmp_path / "data", seed=0, epochs=8)
-    found = {name: Config.fromfile(path) for name, path in write_configs(args, tmp_path).items()}
+    runs = declare_runs(args, tmp_path)
+    found = {name: Config.fromfile(run.config) for name, run in runs.items()}
     longer, dropout = found["all four, longer"], found["all four, dropout"]
     start = str(tmp_path / "all_four" / "train" / "epoch_8.pth")
     assert longer.model.init_cfg.checkpoint == dropout.model.init_cfg.checkpoint == start

@@ -54,12 +54,10 @@ class Variant:
     config: Path
     options: Mapping[str, str]
 
-    def arguments(self, extra: Mapping[str, Any] | None = None) -> list[str]:
+    def arguments(self) -> list[str]:
         """``--cfg-options`` and what follows it; empty where nothing differs."""
-        options = {**self.options, **(extra or {})}
-        if not options:
-            return []
-        return ["--cfg-options", *(f"{key}={value}" for key, value in options.items())]
+        changes = [f"{key}={value}" for key, value in self.options.items()]
+        return ["--cfg-options", *changes] if changes else []
 
 
 def make_variants(

@@ -10,6 +10,8 @@ from typing import NamedTuple
 
 import torch
 
+from gemini_det3d.apis.machine import num_cores
+
 __all__ = ["goal_lines", "machine_line", "plot_growth", "table_lines"]
 
 _FIELDS = ("case", "dtype", "mode", "opponent", "ours ms", "other ms", "ratio")
@@ -51,7 +53,7 @@ def machine_line(device: str) -> str:
     """What the numbers were measured on."""
     where = torch.cuda.get_device_name() if device.startswith("cuda") else platform.machine()
     return (
-        f"{where}, {os.cpu_count()} cores, {torch.get_num_threads()} threads, "
+        f"{where}, {num_cores()} cores, {torch.get_num_threads()} threads, "
         f"load {os.getloadavg()[0]:.2f}, torch {torch.__version__}"
     )
 

@@ -7,28 +7,26 @@ moved into place when all of them are there.
 
 from __future__ import annotations
 
-import contextlib
 import os
 import re
 import shutil
-import subprocess
-import sys
 import tempfile
-from collections.abc import Iterator
 from pathlib import Path
-from typing import IO
 
 from tqdm import tqdm
 
 import gemini_det3d
-from gemini_det3d.apis.config import mmdet3d_mim
+from gemini_det3d.apis.config import ConfigError, mmdet3d_mim
 from gemini_det3d.apis.kitti.canonical import canonical_calibration, canonical_labels
 from gemini_det3d.apis.kitti.check import FILES
 from gemini_det3d.apis.kitti.report import TreeReport
 from gemini_det3d.apis.kitti.splits import Splits
+from gemini_det3d.apis.process import Programs
 from gemini_det3d.formats.errors import FormatError
 
 INFO_FILES = tuple(f"kitti_infos_{split}.pkl" for split in ("train", "val", "trainval", "test"))
+# What it says of its progress: done and total, or the name of a step.
+_PROGRESS = re.compile(r"\] (\d+)/(\d+), |^step: (.*)")
 _CHILD = "from gemini_det3d.apis.kitti.convert_child import main; main()"
 
 
@@ -136,71 +134,33 @@ def _run_converter(mim: Path, arguments: list[str], out: Path, root: Path) -> No
     """Run the child with a progress display; its words go to a log that stays on failure."""
     package_parent = str(Path(gemini_det3d.__file__).resolve().parent.parent)
     paths = [package_parent, os.environ.get("PYTHONPATH", "")]
-    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, paths))}
     log = out / "kitti_convert.log"
     # A neutral folder, for the first place that `python -c` imports from is the current one.
-    with tempfile.TemporaryDirectory() as neutral, log.open("w", encoding="utf-8") as words:
-        process = subprocess.Popen(
-            [sys.executable, "-c", _CHILD, str(mim), *arguments],
-            cwd=neutral,
-            env=environment,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            stdin=subprocess.DEVNULL,
-            text=True,
-            errors="replace",
-        )
-        with _stopped_with_us(process):
-            assert process.stdout is not None
-            last = _follow(process.stdout, words)
-            code = process.wait()
-    if code:
-        raise FormatError(root, f"mmdet3d's converter failed ({last}); its output is in {log}")
+    with tempfile.TemporaryDirectory() as neutral, tqdm(desc="converting", unit="frame") as bar:
+        try:
+            Programs().follow(
+                ["-c", _CHILD, mim, *arguments],
+                log,
+                _PROGRESS,
+                lambda *groups: _show(bar, *groups),
+                name="mmdet3d's converter",
+                cwd=neutral,
+                PYTHONPATH=os.pathsep.join(filter(None, paths)),
+            )
+        except ConfigError as error:
+            raise FormatError(root, str(error)) from None
     log.unlink()
 
 
-def _follow(stream: IO[str], words: IO[str]) -> str:
-    """Show the converter's counters as a bar; returns the last thing that it said."""
-    last = "it said nothing"
-    with tqdm(desc="converting", unit="frame") as bar:
-        for piece in _pieces(stream):
-            counter = re.search(r"\] (\d+)/(\d+), ", piece)
-            if counter:
-                done, total = int(counter.group(1)), int(counter.group(2))
-                if bar.total != total or done < bar.n:
-                    bar.reset(total)
-                bar.update(done - bar.n)
-                continue
-            words.write(piece + "\n")
-            last = piece
-            if piece.startswith("step: "):
-                bar.reset(None)
-                bar.set_description(piece[len("step: ") :])
-    return last
-
-
-def _pieces(stream: IO[str]) -> Iterator[str]:
-    """What stands between line ends and carriage returns, as soon as it is there."""
-    buffer = ""
-    while chunk := stream.read(1):
-        if chunk in "\r\n":
-            if buffer.strip():
-                yield buffer.strip()
-            buffer = ""
-        else:
-            buffer += chunk
-    if buffer.strip():
-        yield buffer.strip()
-
-
-@contextlib.contextmanager
-def _stopped_with_us(process: subprocess.Popen) -> Iterator[None]:
-    try:
-        yield
-    finally:
-        if process.poll() is None:
-            process.terminate()
-            process.wait()
+def _show(bar: tqdm, done: str | None, total: str | None, step: str | None) -> None:
+    """Show the converter's counters; each step has its own."""
+    if step is not None:
+        bar.reset(None)
+        bar.set_description(step)
+        return
+    if bar.total != int(total) or int(done) < bar.n:
+        bar.reset(int(total))
+    bar.update(int(done) - bar.n)
 
 
 def _move_results(stage: Path, out: Path) -> None:

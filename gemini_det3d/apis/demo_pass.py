@@ -1,0 +1,130 @@
+"""What all demos do alike: timed steps, a table, and a summary to repeat the pass by."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import time
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+from gemini_det3d.apis.config import ConfigError, find_config
+from gemini_det3d.apis.machine import facts
+
+SHOWN = 0.3  # detections below this score are evaluated, but not drawn
+NUM_PICTURES = 4
+
+
+class DemoPass:
+    """One pass of a demo.
+
+    Args:
+        args: Its arguments; ``work_dir`` is where everything goes.
+    """
+
+    def __init__(self, args: argparse.Namespace) -> None:
+        self.args = args
+        self.work_dir: Path = args.work_dir.resolve()
+        self.work_dir.mkdir(parents=True, exist_ok=True)
+        self.seconds: dict[str, float] = {}
+
+    def step(self, name: str, do: Callable[..., Any], *arguments: Any) -> Any:
+        """Do one step, say so, and note how long it took; what it returns."""
+        print(f"demo: {name}", flush=True)
+        started = time.perf_counter()
+        result = do(*arguments)
+        self.seconds[name] = round(time.perf_counter() - started, 1)
+        return result
+
+    def finish(self, metrics: Mapping, table: str, shown: str | None = None) -> int:
+        """Write table and summary, and print the table.
+
+        Args:
+            metrics: For the summary.
+            table: Markdown.
+            shown: What is printed; None: the table.
+
+        Returns:
+            The command's exit code.
+        """
+        (self.work_dir / "table.md").write_text(table + "\n", encoding="utf-8")
+        given = {name: _plain(value) for name, value in vars(self.args).items()}
+        content = {"metrics": metrics, "seconds": self.seconds, "arguments": given, **facts()}
+        text = json.dumps(content, indent=1) + "\n"
+        (self.work_dir / "summary.json").write_text(text, encoding="utf-8")
+        print(f"\n{shown or table}\n")
+        minutes = sum(self.seconds.values()) / 60
+        print(f"{minutes:.1f} minutes; everything is in {self.args.work_dir}")
+        return 0
+
+
+def add_size_arguments(
+    parser: argparse.ArgumentParser,
+    things: str,
+    work_dir: str,
+    train: int,
+    val: int,
+    epochs: int | None = None,
+) -> None:
+    """Sizes and places that every demo has; the defaults are the demo.
+
+    Args:
+        parser: The command's.
+        things: What the data set is made of; it goes to ``data/`` by this name.
+        work_dir: Where results go.
+        train: Of them for training.
+        val: For tests.
+        epochs: Of each training; None: the config's.
+    """
+    add, named = parser.add_argument, things.replace("seg_", "")
+    add("--data", type=Path, default=Path("data", things), help=f"{named} (%(default)s)")
+    add("--work-dir", type=Path, default=Path(work_dir), help="(%(default)s)")
+    add("--train", type=int, default=train, help=f"training {named} (%(default)s)")
+    add("--val", type=int, default=val, help=f"test {named}, of other seeds (%(default)s)")
+    of = "the config's" if epochs is None else epochs
+    add("--epochs", type=int, default=epochs, help=f"of each training ({of})")
+    add("--seed", type=int, default=0, help="(%(default)s)")
+
+
+def load_config(name: str, root: Path, seed: int, epochs: int | None = None) -> Any:
+    """A config on the demo's data.
+
+    Args:
+        name: Path or name.
+        root: Of the data set.
+        seed: Of the training.
+        epochs: Of the training; the fall of the learning rate ends with it. None: the config's.
+
+    Returns:
+        mmengine's config, to change further.
+
+    Raises:
+        ConfigError: There is no such config, or there are no epochs.
+    """
+    from mmengine.config import Config
+
+    if epochs is not None and epochs < 1:
+        raise ConfigError(f"--epochs {epochs}: must be 1 or more")
+
+    config = Config.fromfile(find_config(name))
+    for loader in (config.train_dataloader, config.val_dataloader, config.test_dataloader):
+        data = loader.dataset
+        while "dataset" in data:  # repeated
+            data = data.dataset
+        data.data_root = f"{root.resolve().as_posix()}/"
+    config.randomness = {"seed": seed}
+    if epochs is not None:
+        set_epochs(config, epochs)
+    return config
+
+
+def set_epochs(config: Any, epochs: int) -> None:
+    """Let a training and the fall of its learning rate end after so many epochs."""
+    config.train_cfg.max_epochs = epochs
+    last = config.param_scheduler[-1]
+    last.update(end=epochs, T_max=max(1, epochs - last.get("begin", 0)))
+
+
+def _plain(value: Any) -> Any:
+    return str(value) if isinstance(value, Path) else value

@@ -1,0 +1,249 @@
+"""Trainings and tests by mmdet3d's own scripts, several at a time, that go on where they stopped.
+
+A run's folder holds its logs, mmdet3d's work directories and, when it is done, `result.json`. That
+file is written last: a run that has it is finished and is only read.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import threading
+import time
+from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor, as_completed
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from tqdm import tqdm
+
+from gemini_det3d.apis.config import ConfigError, mmdet3d_mim
+from gemini_det3d.apis.machine import num_cores
+from gemini_det3d.apis.process import Programs
+from gemini_det3d.apis.work_dir import last_checkpoint, read_losses, read_metrics
+
+# What mmengine prints: epoch, iteration, iterations per epoch, loss (a test has iterations alone).
+TRAINING = r"Epoch\(train\)\s+\[(\d+)\]\[\s*(\d+)/(\d+)\](?:.*? loss: ([\d.]+|nan))?"
+TEST = r"Epoch\(test\)\s+\[\s*(\d+)/(\d+)\]"
+_TEST_SHARE = 0.1  # of a run's time, for the progress bar only
+_NEVER = {f"train_cfg.{name}": 10**6 for name in ("val_interval", "val_begin")}  # tested afterwards
+
+
+@dataclass(frozen=True)
+class Run:
+    """One training and its test.
+
+    Attributes:
+        name: For people.
+        config: Path of the config.
+        folder: Where everything goes.
+        epochs: How long it trains.
+        fingerprint: Of all that decides its result.
+        options: What differs from the config, dotted key -> value.
+        with_test: False: it is trained only, for others to start from.
+    """
+
+    name: str
+    config: Path
+    folder: Path
+    epochs: int
+    fingerprint: str
+    options: Mapping[str, Any] = field(default_factory=dict)
+    with_test: bool = True
+
+    @property
+    def result_file(self) -> Path:
+        """Written when the run is done."""
+        return self.folder / "result.json"
+
+    @property
+    def checkpoint(self) -> Path:
+        """Of the last epoch; it need not be there yet."""
+        return self.folder / "train" / f"epoch_{self.epochs}.pth"
+
+    def result(self) -> dict | None:
+        """What a finished run found; None when it is not finished.
+
+        Raises:
+            ConfigError: The folder holds a run of other settings, finished or under way.
+        """
+        mark = self.folder / "fingerprint"
+        done = self.result_file.is_file()
+        result = json.loads(self.result_file.read_text(encoding="utf-8")) if done else None
+        if result is not None:
+            found = result["fingerprint"]
+        elif mark.is_file() and (self.folder / "train" / "last_checkpoint").is_file():
+            found = mark.read_text(encoding="utf-8").strip()
+        else:  # nothing that would go on
+            return None
+        if found != self.fingerprint:
+            raise ConfigError(f"{self.folder}: was made with other settings; use another folder")
+        return result
+
+
+@dataclass(frozen=True)
+class Scripts:
+    """The programs that train and test; mmdet3d's, unless a test puts others in their place."""
+
+    train: Path
+    test: Path
+
+    @classmethod
+    def of_mmdet3d(cls) -> Scripts:
+        """The ones in its wheel.
+
+        Raises:
+            ConfigError: It is not installed.
+        """
+        tools = mmdet3d_mim() / "tools"
+        return cls(tools / "train.py", tools / "test.py")
+
+
+def fingerprint(text: str, options: Mapping[str, Any] | None = None) -> str:
+    """Short name of a config's content and of what is changed in it."""
+    content = json.dumps([text, sorted((k, str(v)) for k, v in (options or {}).items())])
+    return hashlib.sha256(content.encode()).hexdigest()[:16]
+
+
+def declare(name: str, config: Any, folder: Path, with_test: bool = True) -> Run:
+    """A run of a config that has been changed; it is written into the folder.
+
+    Args:
+        name: For people.
+        config: mmengine's config.
+        folder: Of this run alone; made.
+        with_test: See `Run`.
+
+    Raises:
+        ConfigError: The folder holds a run of other settings.
+    """
+    mark = fingerprint(json.dumps(config.to_dict(), sort_keys=True, default=str))
+    run = Run(name, folder / "config.py", folder, config.train_cfg.max_epochs, mark,
+              with_test=with_test)  # fmt: skip
+    run.result()
+    folder.mkdir(parents=True, exist_ok=True)
+    config.dump(run.config)
+    return run
+
+
+def run_all(
+    runs: Sequence[Run], jobs: int | None = None, scripts: Scripts | None = None
+) -> dict[Path, dict | str]:
+    """Train and test all of them; one that fails does not end the others.
+
+    Args:
+        runs: What to do, in this order; those that are finished are only read.
+        jobs: How many at a time, each on its share of the cores; None: one a core.
+        scripts: How; None: by mmdet3d's.
+
+    Returns:
+        By folder: the result, or one line that says why there is none.
+
+    Raises:
+        ConfigError: A folder holds a run of other settings, or mmdet3d is not there.
+    """
+    found: dict[Path, dict | str | None] = {run.folder: run.result() for run in runs}
+    left = [run for run in runs if found[run.folder] is None]
+    jobs = jobs or max(1, min(num_cores(), len(runs)))
+    programs = Programs(max(1, num_cores() // jobs))
+    scripts = scripts or Scripts.of_mmdet3d()
+    with _Progress(runs) as progress, ThreadPoolExecutor(jobs) as pool:
+        for run in runs:
+            progress.move(run, float(run not in left))
+        futures = {pool.submit(_execute, run, scripts, programs, progress): run for run in left}
+        try:
+            for future in as_completed(futures):
+                run = futures[future]
+                try:
+                    found[run.folder] = future.result()
+                except Exception as error:  # this run's alone, whatever it is
+                    line = " ".join(str(error).split()) or type(error).__name__
+                    found[run.folder] = line
+                    tqdm.write(f"{run.name}: {line}")
+                progress.move(run, 1.0)
+        except BaseException:  # interrupted: nothing may go on alone
+            pool.shutdown(wait=False, cancel_futures=True)
+            programs.stop()
+            raise
+    return found
+
+
+def run_or_fail(runs: Sequence[Run], jobs: int | None = None) -> list[dict]:
+    """Results of all of them, in their order.
+
+    Raises:
+        ConfigError: One failed, said after all have ended.
+    """
+    found = run_all(runs, jobs)
+    for run in runs:
+        if isinstance(found[run.folder], str):
+            raise ConfigError(f"{run.name}: {found[run.folder]}")
+    return [found[run.folder] for run in runs]
+
+
+def _execute(run: Run, scripts: Scripts, programs: Programs, progress: _Progress) -> dict:
+    """What `result.json` holds: metrics, losses by epoch, minutes, peak memory of the training."""
+    run.folder.mkdir(parents=True, exist_ok=True)
+    (run.folder / "fingerprint").write_text(run.fingerprint + "\n", encoding="utf-8")
+    train_dir, test_dir = run.folder / "train", run.folder / "test"
+    options = ["--cfg-options", *(f"{k}={v}" for k, v in {**run.options, **_NEVER}.items())]
+    share = _TEST_SHARE if run.with_test else 0.0
+
+    def trained(epoch: str, iteration: str, per_epoch: str, loss: str | None) -> None:
+        done = (int(epoch) - 1 + int(iteration) / int(per_epoch)) / run.epochs
+        note = f"epoch {epoch} of {run.epochs}" + (f", loss {loss}" if loss else "")
+        progress.move(run, (1 - share) * min(done, 1.0), note)
+
+    def tested(iteration: str, total: str) -> None:
+        progress.move(run, 1 - share * (1 - int(iteration) / int(total)), "test")
+
+    started = time.perf_counter()
+    command = [scripts.train, run.config, "--work-dir", train_dir, "--resume", "auto", *options]
+    peak_mb = programs.follow(command, run.folder / "train.log", TRAINING, trained)
+    train_minutes = (time.perf_counter() - started) / 60
+    checkpoint = last_checkpoint(train_dir)
+    metrics = {}
+    if run.with_test:
+        command = [scripts.test, run.config, checkpoint, "--work-dir", test_dir, *options]
+        programs.follow(command, run.folder / "test.log", TEST, tested)
+        metrics = read_metrics(test_dir)
+    result = {
+        "name": run.name,
+        "fingerprint": run.fingerprint,
+        "metrics": metrics,
+        "losses": read_losses(train_dir),
+        "train_minutes": round(train_minutes, 3),
+        "test_minutes": round((time.perf_counter() - started) / 60 - train_minutes, 3),
+        "train_peak_mb": peak_mb,
+        "checkpoint": str(checkpoint),
+    }
+    unfinished = run.result_file.with_suffix(".part")
+    unfinished.write_text(json.dumps(result, indent=1) + "\n", encoding="utf-8")
+    unfinished.replace(run.result_file)
+    return result
+
+
+class _Progress:
+    """One bar for all runs, in epochs; a run moves it by the share of itself that is done."""
+
+    def __init__(self, runs: Sequence[Run]) -> None:
+        self._lock = threading.Lock()
+        self._done = dict.fromkeys((run.folder for run in runs), 0.0)
+        form = "{l_bar}{bar}| {n:.1f}/{total} epochs [{elapsed}<{remaining}{postfix}]"
+        self._bar = tqdm(total=sum(run.epochs for run in runs), bar_format=form)
+
+    def __enter__(self) -> _Progress:
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        self._bar.close()
+
+    def move(self, run: Run, share: float, note: str = "") -> None:
+        """Say how much of a run is done, 0 to 1."""
+        with self._lock:
+            self._done[run.folder] = share * run.epochs
+            self._bar.n = sum(self._done.values())
+            if note:
+                self._bar.set_postfix_str(f"{run.name}: {note}", refresh=False)
+            self._bar.refresh()

@@ -1,0 +1,61 @@
+"""What mmengine leaves in a work directory."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+
+from gemini_det3d.apis.config import ConfigError
+
+
+def last_checkpoint(train_dir: Path) -> Path:
+    """The newest one of a training.
+
+    Raises:
+        ConfigError: There is none.
+    """
+    record = train_dir / "last_checkpoint"
+    if not record.is_file():
+        raise ConfigError(f"{train_dir}: the training left no checkpoint")
+    return Path(record.read_text(encoding="utf-8").strip())
+
+
+def read_metrics(test_dir: Path) -> dict[str, float]:
+    """What mmengine's logger wrote about the latest test: ``<time>/<time>.json``.
+
+    Raises:
+        ConfigError: There was none.
+    """
+    files = sorted(p for p in test_dir.glob("*/*.json") if p.stem == p.parent.name)
+    if not files:
+        raise ConfigError(f"{test_dir}: the test wrote no metrics")
+    text = files[-1].read_text(encoding="utf-8")
+    values = json.loads(text.strip().splitlines()[-1] if "\n{" in text else text)
+    return {k: float(v) for k, v in values.items() if isinstance(v, (int, float))}
+
+
+def read_losses(train_dir: Path) -> dict[str, list[float | None]]:
+    """Every loss of a training, the mean of what was logged in each epoch; None where nothing was.
+
+    Args:
+        train_dir: mmengine's work directory; an epoch that was begun twice counts as ended.
+    """
+    by_epoch: dict[int, list[dict]] = {}
+    for log in sorted(train_dir.glob("*/vis_data/scalars.json"), key=lambda path: path.parts[-3]):
+        lines = [json.loads(line) for line in log.read_text(encoding="utf-8").splitlines() if line]
+        fresh: dict[int, list[dict]] = {}
+        for line in lines:
+            if "loss" in line and "epoch" in line:
+                fresh.setdefault(line["epoch"], []).append(line)
+        by_epoch.update(fresh)
+    names = dict.fromkeys(k for e in by_epoch.values() for line in e for k in line if "loss" in k)
+    return {
+        name: [_mean([line[name] for line in by_epoch.get(epoch, ()) if name in line])
+               for epoch in range(1, max(by_epoch) + 1)]
+        for name in names
+    }  # fmt: skip
+
+
+def _mean(values: Sequence[float]) -> float | None:
+    return sum(values) / len(values) if values else None

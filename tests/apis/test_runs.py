@@ -1,0 +1,131 @@
+"""Runs: what is finished stays, several at once share the cores, failures wait for the others."""
+
+from __future__ import annotations
+
+import json
+import textwrap
+
+import pytest
+from mmengine.config import Config
+
+from gemini_det3d.apis import runs as module
+from gemini_det3d.apis.config import ConfigError
+from gemini_det3d.apis.runs import Scripts, declare, run_all, run_or_fail
+from gemini_det3d.apis.work_dir import read_losses, read_metrics
+
+# A stand-in for mmdet3d's scripts: same arguments, logs and files. It notes when it ran.
+SCRIPT = """
+    import json, os, pathlib, sys, time
+    config, work = sys.argv[1], pathlib.Path(sys.argv[sys.argv.index("--work-dir") + 1])
+    work.mkdir(parents=True, exist_ok=True)
+    name = pathlib.Path(config).parent.name
+    with open(pathlib.Path(config).parent.parent / "calls", "a") as file:
+        file.write(f"{name} {work.name} {os.environ['OMP_NUM_THREADS']}\\n")
+    if name == "broken":
+        sys.exit("RuntimeError: it broke")
+    if name in ("left", "right"):  # ends only when the other one is under way
+        (work.parent.parent / name / "here").touch()
+        other = work.parent.parent / {"left": "right", "right": "left"}[name] / "here"
+        until = time.monotonic() + 20
+        while not other.exists():
+            assert time.monotonic() < until
+            time.sleep(0.05)
+    (work / "epoch_2.pth").touch()
+    (work / "last_checkpoint").write_text(str(work / "epoch_2.pth"))
+    (work / "1").mkdir(exist_ok=True)
+    (work / "1" / "1.json").write_text(json.dumps({"mAP": 0.5, "note": "x"}))
+"""
+
+
+@pytest.fixture
+def scripts(tmp_path, monkeypatch):
+    path = tmp_path / "script.py"
+    path.write_text(textwrap.dedent(SCRIPT))
+    monkeypatch.setattr(Scripts, "of_mmdet3d", classmethod(lambda cls: cls(path, path)))
+
+
+def a_run(tmp_path, name, **changes):
+    with_test = changes.pop("with_test", True)
+    config = Config(dict(train_cfg=dict(max_epochs=2), **changes))
+    return declare(name, config, tmp_path / name, with_test)
+
+
+def calls(tmp_path):
+    return (tmp_path / "calls").read_text().splitlines()
+
+
+def test_finished_run_holds_its_metrics_and_is_not_run_again(scripts, tmp_path):
+    run = a_run(tmp_path, "one")
+    (found,) = run_or_fail([run])
+    assert found["metrics"] == {"mAP": 0.5} and found["checkpoint"] == str(run.checkpoint)
+    assert run_or_fail([a_run(tmp_path, "one")]) == [found]
+    assert [line.split()[1] for line in calls(tmp_path)] == ["train", "test"]
+
+
+def test_run_without_test_is_trained_only(scripts, tmp_path):
+    (found,) = run_or_fail([a_run(tmp_path, "start", with_test=False)])
+    assert found["metrics"] == {}
+    assert [line.split()[1] for line in calls(tmp_path)] == ["train"]
+
+
+def test_runs_go_side_by_side_and_share_the_cores(scripts, tmp_path, monkeypatch):
+    monkeypatch.setattr(module, "num_cores", lambda: 6)
+    run_or_fail([a_run(tmp_path, name, with_test=False) for name in ("left", "right")], jobs=2)
+    assert {line.split()[2] for line in calls(tmp_path)} == {"3"}
+
+
+def test_one_job_takes_one_after_the_other_in_the_order_given(scripts, tmp_path):
+    names = ["b", "a", "c"]
+    run_or_fail([a_run(tmp_path, name, with_test=False) for name in names], jobs=1)
+    assert [line.split()[0] for line in calls(tmp_path)] == names
+
+
+def test_run_that_fails_is_an_error_after_all_have_ended(scripts, tmp_path):
+    runs = [a_run(tmp_path, name) for name in ("broken", "whole")]
+    found = run_all(runs, jobs=1)
+    assert "RuntimeError: it broke" in found[runs[0].folder]
+    assert runs[1].result()["metrics"] == {"mAP": 0.5}
+    with pytest.raises(ConfigError, match=r"broken: .*it broke .*train\.log"):
+        run_or_fail(runs)
+
+
+@pytest.mark.parametrize("is_done", [True, False])
+def test_folder_of_other_settings_is_refused(scripts, tmp_path, is_done):
+    run = a_run(tmp_path, "one", lr=1)
+    run_or_fail([run])
+    if not is_done:  # cut off after a checkpoint
+        run.result_file.unlink()
+    assert (run.result() is not None) == is_done
+    with pytest.raises(ConfigError, match="other settings"):
+        a_run(tmp_path, "one", lr=2)
+
+
+def test_settings_of_a_run_that_left_nothing_may_change(scripts, tmp_path):
+    run_all([a_run(tmp_path, "broken", lr=1)])
+    assert a_run(tmp_path, "broken", lr=2).result() is None
+
+
+def test_metrics_are_those_of_the_latest_test(tmp_path):
+    for name, value in (("20260101_000000", 0.1), ("20260103_000000", 0.3)):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / f"{name}.json").write_text(json.dumps({"MAE": value}))
+    assert read_metrics(tmp_path) == {"MAE": 0.3}
+
+
+def test_training_without_a_test_is_an_error(tmp_path):
+    with pytest.raises(ConfigError, match="no metrics"):
+        read_metrics(tmp_path)
+
+
+def test_losses_are_means_of_epochs_and_an_epoch_begun_twice_counts_as_ended(tmp_path):
+    for name, lines in (
+        ("20260101_000000", [(1, 4.0), (1, 2.0), (2, 9.0)]),
+        ("20260102_000000", [(2, 1.0), (2, 2.0), (4, 0.5)]),
+    ):
+        folder = tmp_path / name / "vis_data"
+        folder.mkdir(parents=True)
+        logged = [{"loss": v, "loss_cls": v / 2, "epoch": e, "lr": 1.0} for e, v in lines]
+        text = "".join(json.dumps(line) + "\n" for line in [*logged, {"mAP": 1.0, "step": 2}])
+        (folder / "scalars.json").write_text(text)
+    losses = read_losses(tmp_path)
+    assert losses == {"loss": [3.0, 1.5, None, 0.5], "loss_cls": [1.5, 0.75, None, 0.25]}
