@@ -33,7 +33,7 @@ def run(args: argparse.Namespace) -> int:
     """Measure and print the table."""
     import torch
 
-    from gemini_det3d.evaluation.functional.segmentation import format_table
+    from gemini_det3d.formats.tables import markdown_table
 
     models = build_models(args.arch, args.device, args.train, with_head=not args.encoder_only)
     images = [torch.rand(args.batch, 3, *args.size, device=args.device) for _ in range(2)]
@@ -52,7 +52,7 @@ def run(args: argparse.Namespace) -> int:
         f"two-stream MiT-{args.arch.upper()} {part}, {height} x {width}, batch {args.batch}, "
         f"{kind}, median of {rounds} rounds, {torch.get_num_threads()} threads, {args.device}"
     )
-    print(format_table(rows, ["slots", "ms", "x no fusion", "parameters, M"]))
+    print(markdown_table(["slots", "ms", "x no fusion", "parameters, M"], rows))
     ratio = seconds["GeminiFusion"] / base
     verdict = "within" if ratio <= GOAL else "above"
     print(

@@ -23,9 +23,9 @@ from gemini_det3d.datasets.transforms.sensor_failure import NOISE_LEVELS
 from gemini_det3d.evaluation.functional.segmentation import (
     SegScores,
     confusion_matrix,
-    format_table,
     seg_scores,
 )
+from gemini_det3d.formats.tables import markdown_table
 
 MISSING_PROB = 0.5
 
@@ -134,4 +134,4 @@ def failure_table(
     for group in dict.fromkeys(case.group for case in cases):
         means = [summarise_failures(found, cases)[group] for found in models.values()]
         rows.append([group, "mean", *means])
-    return format_table(rows, ["failure", "case", *models])
+    return markdown_table(["failure", "case", *models], rows, left=2)

@@ -20,7 +20,8 @@ def markdown_table(head: Sequence[str], rows: Sequence[Sequence[object]], left: 
     """
     rule = ["---"] * left + ["---:"] * (len(head) - left)
     body = [[cell(value).replace("|", "\\|") for value in row] for row in rows]
-    return "\n".join("| " + " | ".join(row) + " |" for row in (head, rule, *body))
+    lines = (head, rule, *body)
+    return "\n".join("|" + "".join(f" {text}".rstrip() + " |" for text in row) for row in lines)
 
 
 def text_table(head: Sequence[str], rows: Sequence[Sequence[object]], left: int = 1) -> str:

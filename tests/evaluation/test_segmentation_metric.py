@@ -8,7 +8,6 @@ from mmdet3d.registry import METRICS
 import gemini_det3d.plugin  # noqa: F401
 from gemini_det3d.evaluation.functional.segmentation import (
     confusion_matrix,
-    format_table,
     seg_scores,
 )
 
@@ -72,8 +71,3 @@ def test_metric_drops_what_the_sampler_repeated():
         metric.process({}, [{"gt_sem_seg": {"data": torch.tensor([[[0, 1]]])},
                              "pred_sem_seg": {"ensemble": torch.tensor([answer])}}])  # fmt: skip
     assert metric.evaluate(1)["seg/mIoU"] == 100
-
-
-def test_table_has_two_decimals_and_dashes():
-    table = format_table([["a", 1.234, float("nan")]], ["x", "y", "z"])
-    assert table.splitlines()[2] == "| a | 1.23 | - |"

@@ -11,6 +11,7 @@ import numpy as np
 from gemini_det3d.apis.ablation.gates import FrameGates
 from gemini_det3d.formats.boxes import project_points
 from gemini_det3d.formats.files import write_whole
+from gemini_det3d.formats.tables import cell, markdown_table
 
 # A fall of AP below this many points is called none: a few frames make no finer difference.
 _MATTERS = 2.0
@@ -59,23 +60,30 @@ def markdown(rows: Sequence[AblationRow], gates: Sequence[dict]) -> str:
     parts = list(dict.fromkeys(part for row in rows for part in row.per_part))
     shown = parts if len(parts) > 1 else []
     head = ["condition", "AP", "change", *shown, "features change by"]
-    lines = ["| " + " | ".join(head) + " |", "|---" * len(head) + "|"]
-    for row in rows:
-        cells = [
+    cells = [
+        [
             row.name,
-            f"{row.score:.2f}",
+            row.score,
             f"{row.score - rows[0].score:+.2f}",
-            *(f"{row.per_part[part]:.2f}" for part in shown),
-            f"{row.feature_change:.3f}",
+            *(row.per_part[part] for part in shown),
+            cell(row.feature_change, 3),
         ]
-        lines.append("| " + " | ".join(cells) + " |")
-    if gates:
-        lines += ["", "| gate by | of | tokens | camera reads LiDAR | LiDAR reads camera |"]
-        lines.append("|---" * 5 + "|")
-    for row in gates:
-        figures = f"{row['camera_reads']:.3f} | {row['lidar_reads']:.3f}"
-        lines.append(f"| {row['by']} | {row['of']} | {row['tokens']} | {figures} |")
-    return "\n".join(lines)
+        for row in rows
+    ]
+    table = markdown_table(head, cells)
+    if not gates:
+        return table
+    head = ["gate by", "of", "tokens", "camera reads LiDAR", "LiDAR reads camera"]
+    cells = [
+        [
+            row["by"],
+            row["of"],
+            row["tokens"],
+            *(cell(row[f"{s}_reads"], 3) for s in ("camera", "lidar")),
+        ]
+        for row in gates
+    ]
+    return f"{table}\n\n{markdown_table(head, cells, left=2)}"
 
 
 def chart(

@@ -13,6 +13,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from gemini_det3d.apis.config import ConfigError
+from gemini_det3d.formats.tables import cell, markdown_table
 
 _KITTI = re.compile(r"KITTI/([^/]+)/3d_AP40_moderate_([\d.]+)$")
 _MEANS = re.compile(r"(^|[/_ ])(mAP|mIoU|NDS)$")
@@ -131,23 +132,19 @@ def markdown(rows: Sequence[Row]) -> str:
     shown = parts if len(parts) > 1 else []
     head = ["variant", "AP", "seeds", *shown, "parameters (M)", "multiply-adds (G)",
             "latency (ms)", "peak memory (MB)", "training (min)"]  # fmt: skip
-    lines = ["| " + " | ".join(head) + " |", "|---" * len(head) + "|"]
+    cells = []
     for row in rows:
         score = f"{row.mean:.2f} ± {row.spread:.2f}" if row.scores else "failed"
-        cells = [
-            row.name,
-            score,
-            str(len(row.scores)),
-            *(_number(row.per_part.get(part), 2) for part in shown),
-            _number(row.parameters, 3),
-            _number(row.multiply_adds, 3),
-            _number(row.latency_ms, 1),
-            _number(row.peak_mb, 0),
-            _number(row.train_minutes, 1),
-        ]
-        lines.append("| " + " | ".join(cells) + " |")
+        figures = (
+            cell(row.parameters, 3),
+            cell(row.multiply_adds, 3),
+            cell(row.latency_ms, 1),
+            cell(row.peak_mb, 0),
+            cell(row.train_minutes, 1),
+        )
+        cells.append([row.name, score, len(row.scores), *map(row.per_part.get, shown), *figures])
     faults = [f"- {row.name}: {fault}" for row in rows for fault in row.faults]
-    return "\n".join([*lines, *(["", *faults] if faults else [])])
+    return "\n".join([markdown_table(head, cells), *(["", *faults] if faults else [])])
 
 
 def write_tables(folder: Path, rows: Sequence[Row], facts: Mapping[str, object]) -> None:
@@ -208,10 +205,6 @@ def short_names(names: Sequence[str]) -> list[str]:
         name.rpartition("-")[2] if base and bases.count(base) > 1 else textwrap.fill(name, 30)
         for name, base in zip(names, bases)
     ]
-
-
-def _number(value: float | None, digits: int) -> str:
-    return "–" if _is_missing(value) else f"{value:.{digits}f}"
 
 
 def _is_missing(value: object) -> bool:

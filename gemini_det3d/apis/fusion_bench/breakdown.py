@@ -7,6 +7,8 @@ from time import perf_counter
 import torch
 from torch.profiler import ProfilerActivity, profile
 
+from gemini_det3d.formats.tables import markdown_table
+
 from .cases import Case
 from .measure import Inputs, draw_operators, lower, run_sites
 
@@ -66,6 +68,7 @@ def break_down(case: Case, mode: str, dtype: str, seed: int = 0) -> dict[str, fl
 def breakdown_lines(name: str, spent: dict[str, float]) -> list[str]:
     """A Markdown table of `break_down`'s result."""
     wall_ms = sum(spent.values())
-    lines = [f"| {name} | ms | share |", "|---|---|---|"]
-    lines += [f"| {kind} | {ms:.1f} | {ms / wall_ms:.1%} |" for kind, ms in spent.items()]
-    return [*lines, f"| all | {wall_ms:.1f} | |"]
+    rows = [[kind, f"{ms:.1f}", f"{ms / wall_ms:.1%}"] for kind, ms in spent.items()]
+    return markdown_table(
+        [name, "ms", "share"], [*rows, ["all", f"{wall_ms:.1f}", ""]]
+    ).splitlines()

@@ -11,11 +11,13 @@ from typing import NamedTuple
 import torch
 
 from gemini_det3d.apis.machine import num_cores
+from gemini_det3d.formats.tables import markdown_table
 
 __all__ = ["goal_lines", "machine_line", "plot_growth", "table_lines"]
 
 _FIELDS = ("case", "dtype", "mode", "opponent", "ours ms", "other ms", "ratio")
 _HEAD = (*_FIELDS, "err ours", "err other", "peak MiB ours", "peak MiB other")
+_GOAL_HEAD = ("goal", "bound", "measured", "compiled", "reached")
 
 
 class Goal(NamedTuple):
@@ -60,7 +62,7 @@ def machine_line(device: str) -> str:
 
 def table_lines(rows: list[dict]) -> list[str]:
     """A Markdown table; times as median (20% - 80%)."""
-    lines = ["| " + " | ".join(_HEAD) + " |", "|" + "---|" * len(_HEAD)]
+    cells = []
     for row in rows:
         times = (
             f"{row[f'{who}_ms']:.2f} ({row[f'{who}_ms_q20']:.2f} - {row[f'{who}_ms_q80']:.2f})"
@@ -72,9 +74,8 @@ def table_lines(rows: list[dict]) -> list[str]:
         )
         peaks = (f"{row[f'peak_bytes_{who}'] / 2**20:.1f}" for who in ("ours", "other"))
         names = (row[name] for name in ("case", "dtype", "mode", "opponent"))
-        cells = (*names, *times, f"{row['ratio']:.2f}", *errors, *peaks)
-        lines.append("| " + " | ".join(cells) + " |")
-    return lines
+        cells.append([*names, *times, float(row["ratio"]), *errors, *peaks])
+    return markdown_table(_HEAD, cells, left=4).splitlines()
 
 
 def goal_lines(rows: list[dict]) -> list[str]:
@@ -83,7 +84,7 @@ def goal_lines(rows: list[dict]) -> list[str]:
     A ratio counts only where the accuracy was measured, and where ours is as good. `compiled` is
     the same ratio with our operator under `torch.compile`; the other stays as it is.
     """
-    lines = ["| goal | bound | measured | compiled | reached |", "|---|---|---|---|---|"]
+    cells = []
     for goal in GOALS:
         row = _find(rows, *goal[:4])
         if row is not None:
@@ -93,24 +94,24 @@ def goal_lines(rows: list[dict]) -> list[str]:
                 ratio = row["other_ms"] / compiled["other_ms"]
                 compared.append(row | {"ratio": ratio, "err_ours": compiled["err_other"]})
             ratios = (r["ratio"] if _is_accurate(r) else float("nan") for r in compared)
-            lines.append(_goal_line(name, f">= {goal.bound:.2f}", goal.bound, *ratios))
+            cells.append(_goal(name, f">= {goal.bound:.2f}", goal.bound, *ratios))
     for mode in ("inference", "training"):
         growth = _growth(rows, mode)
         if growth:
             worst = max(growth)
             is_reached = "yes" if worst <= _MOST_GROWTH else "no"
             bound = f"<= {_MOST_GROWTH}"
-            lines.append(f"| growth t(4N)/t(N), {mode} | {bound} | {worst:.2f} | | {is_reached} |")
+            cells.append([f"growth t(4N)/t(N), {mode}", bound, worst, "", is_reached])
         grid = [row for row in rows if row["case"].startswith("grid") and row["mode"] == mode]
         ratios = [row["ratio"] for row in grid if row["err_ours"] is not None]
         if ratios:
             name, least = f"grid of {len(ratios)}, {mode}", min(ratios)
-            lines.append(_goal_line(f"{name}, least", f">= {_LEAST_GRID:.2f}", _LEAST_GRID, least))
+            cells.append(_goal(f"{name}, least", f">= {_LEAST_GRID:.2f}", _LEAST_GRID, least))
             mean = exp(sum(map(log, ratios)) / len(ratios))
             if mode == "inference":
                 bound = f">= {_MEAN_GRID:.2f}"
-                lines.append(_goal_line(f"{name}, geometric mean", bound, _MEAN_GRID, mean))
-    return lines
+                cells.append(_goal(f"{name}, geometric mean", bound, _MEAN_GRID, mean))
+    return markdown_table(_GOAL_HEAD, cells).splitlines()
 
 
 def _find(rows: list[dict], *names: str) -> dict | None:
@@ -128,14 +129,13 @@ def _is_accurate(row: dict) -> bool:
     return ours <= slack * other
 
 
-def _goal_line(
+def _goal(
     name: str, bound: str, least: float, value: float, compiled: float | None = None
-) -> str:
+) -> list[object]:
     is_reached = "yes" if value >= least else "no"
     if is_reached == "no" and compiled is not None and compiled >= least:
         is_reached = "compiled"
-    shown = "" if compiled is None else f" {compiled:.2f}"
-    return f"| {name} | {bound} | {value:.2f} |{shown} | {is_reached} |"
+    return [name, bound, f"{value:.2f}", "" if compiled is None else f"{compiled:.2f}", is_reached]
 
 
 def _growth(rows: list[dict], mode: str) -> list[float]:

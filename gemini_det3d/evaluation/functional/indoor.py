@@ -16,6 +16,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from gemini_det3d.formats.sunrgbd import RoomObjects
+from gemini_det3d.formats.tables import markdown_table, text_table
 from gemini_det3d.ops.rotated_iou import iou_3d
 
 DEFAULT_THRESHOLDS = (0.25, 0.5)
@@ -83,15 +84,16 @@ class IndoorResult:
         """
         figures = self.as_dict()
         kinds = [(kind, t) for t in self.thresholds for kind in ("AP", "recall")]
-        rows = [["class", "boxes", "found", *(f"{kind} {t:.2f}" for kind, t in kinds)]]
+        head = ["class", "boxes", "found", *(f"{kind} {t:.2f}" for kind, t in kinds)]
+        rows: list[list] = []
         keys = {"AP": ("AP", "mAP"), "recall": ("rec", "mAR")}
         for name in self.classes:
             score = next(s for s in self.scores if s.name == name)
-            cells = [_percent(figures[f"{name}_{keys[kind][0]}_{t:.2f}"]) for kind, t in kinds]
-            rows.append([name, str(score.num_truth), str(score.num_detections), *cells])
-        means = [_percent(figures[f"{keys[kind][1]}_{t:.2f}"]) for kind, t in kinds]
+            cells = [figures[f"{name}_{keys[kind][0]}_{t:.2f}"] for kind, t in kinds]
+            rows.append([name, score.num_truth, score.num_detections, *cells])
+        means = [figures[f"{keys[kind][1]}_{t:.2f}"] for kind, t in kinds]
         rows.append(["mean", "", "", *means])
-        return "\n".join(_markdown(rows) if markdown else _aligned(rows))
+        return markdown_table(head, rows) if markdown else text_table(head, rows)
 
     def explain(self) -> list[str]:
         """One line for every class whose AP is zero or missing at the lowest threshold."""
@@ -222,24 +224,3 @@ def _first_claims(overlaps: np.ndarray, target: np.ndarray) -> np.ndarray:
 def _mean(values: Sequence[float]) -> float:
     known = [value for value in values if not math.isnan(value)]
     return sum(known) / len(known) if known else math.nan
-
-
-def _percent(value: float) -> str:
-    return "-" if math.isnan(value) else f"{value:.2f}"
-
-
-def _aligned(rows: list[list[str]]) -> list[str]:
-    widths = [max(map(len, column)) for column in zip(*rows)]
-    return [
-        "  ".join(
-            cell.ljust(width) if index == 0 else cell.rjust(width)
-            for index, (cell, width) in enumerate(zip(row, widths))
-        ).rstrip()
-        for row in rows
-    ]
-
-
-def _markdown(rows: list[list[str]]) -> list[str]:
-    lines = ["| " + " | ".join(row) + " |" for row in rows]
-    lines.insert(1, "|---|" + "---:|" * (len(rows[0]) - 1))
-    return lines

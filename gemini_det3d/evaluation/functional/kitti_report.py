@@ -11,6 +11,7 @@ from gemini_det3d.evaluation.functional.kitti_result import (
     KittiResult,
 )
 from gemini_det3d.evaluation.functional.kitti_rules import DIFFICULTIES, NEIGHBOURS
+from gemini_det3d.formats.tables import markdown_table, text_table
 
 _LEVELS = tuple(d.name for d in DIFFICULTIES)
 _HEADER = ("class", "metric", "IoU", *(f"{c} {n}" for c in ("AP40", "AP11") for n in _LEVELS))
@@ -84,22 +85,20 @@ def _cell(score: AveragePrecision, value: float) -> str:
 
 
 def _aligned(rows: Sequence[Sequence[str]]) -> list[str]:
-    """Names to the left, figures to the right, a rule under the header and between classes."""
-    table = [_HEADER, *rows]
-    widths = [max(len(row[i]) for row in table) for i in range(len(_HEADER))]
-    lines = []
-    for number, row in enumerate(table):
-        if number == 1 or (number > 1 and row[0] != table[number - 1][0]):
-            lines.append("-" * (sum(widths) + 2 * (len(widths) - 1)))
-        cells = [c.ljust(w) if i < 2 else c.rjust(w) for i, (c, w) in enumerate(zip(row, widths))]
-        lines.append("  ".join(cells).rstrip())
-    return lines
+    """Aligned text with a rule under the header and between classes."""
+    head, *lines = text_table(_HEADER, rows, left=2).splitlines()
+    rule = "-" * max(map(len, (head, *lines)))
+    ruled = [head]
+    for number, line in enumerate(lines):
+        if number == 0 or rows[number][0] != rows[number - 1][0]:
+            ruled.append(rule)
+        ruled.append(line)
+    return ruled
 
 
 def _markdown(rows: Sequence[Sequence[str]]) -> list[str]:
-    marks = ["---", "---", *["---:"] * (len(_HEADER) - 2)]
-    escaped = [[cell.replace(_SHORT_MARK, "\\" + _SHORT_MARK) for cell in row] for row in rows]
-    return ["| " + " | ".join(row) + " |" for row in (_HEADER, marks, *escaped)]
+    escaped = [[text.replace(_SHORT_MARK, "\\" + _SHORT_MARK) for text in row] for row in rows]
+    return markdown_table(_HEADER, escaped, left=2).splitlines()
 
 
 def _zeros(scores: Sequence[AveragePrecision], census: Census) -> list[str]:

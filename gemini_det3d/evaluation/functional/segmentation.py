@@ -5,7 +5,6 @@ Shape shorthand: K classes, H x W pixels.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -75,27 +74,6 @@ def seg_scores(confusion: np.ndarray) -> SegScores:
             class_accuracy=100 * right / truth,
             class_iou=100 * right / (truth + answer - right),
         )
-
-
-def format_table(rows: Sequence[Sequence[object]], header: Sequence[str]) -> str:
-    """Rows of numbers as Markdown; floats have two decimals, NaN is a dash."""
-    cells = [[_cell(value) for value in row] for row in rows]
-    columns = [list(column) for column in zip(header, *cells)]
-    widths = [max(map(len, column)) for column in columns]
-    lines = [_line(header, widths), "|" + "|".join("-" * (w + 2) for w in widths) + "|"]
-    return "\n".join([*lines, *(_line(row, widths) for row in cells)])
-
-
-def _line(row: Sequence[str], widths: Sequence[int]) -> str:
-    first, *others = zip(row, widths)
-    texts = [first[0].ljust(first[1]), *(text.rjust(width) for text, width in others)]
-    return "| " + " | ".join(texts) + " |"
-
-
-def _cell(value: object) -> str:
-    if isinstance(value, (float, np.floating)):
-        return "-" if np.isnan(value) else f"{value:.2f}"
-    return str(value)
 
 
 def _mean(values: np.ndarray) -> float:

@@ -12,9 +12,9 @@ from mmengine.logging import MMLogger
 from gemini_det3d.evaluation.functional.segmentation import (
     SegScores,
     confusion_matrix,
-    format_table,
     seg_scores,
 )
+from gemini_det3d.formats.tables import text_table
 from gemini_det3d.registration import register
 
 
@@ -96,12 +96,12 @@ class SegmentationMetric(BaseMetric):
 
     def _log(self, scores: dict[str, SegScores]) -> None:
         rows = [[s, x.pixel_accuracy, x.mean_accuracy, x.mean_iou] for s, x in scores.items()]
-        table = format_table(rows, ["stream", "pAcc", "mAcc", "mIoU"])
+        table = text_table(["stream", "pAcc", "mAcc", "mIoU"], rows)
         names = self._names(next(iter(scores.values())).class_iou)
         per_class = [
             [name, *(x.class_iou[k] for x in scores.values())] for k, name in enumerate(names)
         ]
-        classes = format_table(per_class, ["IoU", *scores])
+        classes = text_table(["IoU", *scores], per_class)
         logger = MMLogger.get_current_instance()
         logger.info(f"\n{table}\n\n{classes}")
 
