@@ -11,6 +11,8 @@ from typing import Any
 
 from gemini_det3d.apis.config import ConfigError, find_config
 from gemini_det3d.apis.machine import facts
+from gemini_det3d.formats.files import make_folder
+from gemini_det3d.formats.text import write_text
 
 SHOWN = 0.3  # detections below this score are evaluated, but not drawn
 NUM_PICTURES = 4
@@ -25,8 +27,7 @@ class DemoPass:
 
     def __init__(self, args: argparse.Namespace) -> None:
         self.args = args
-        self.work_dir: Path = args.work_dir.resolve()
-        self.work_dir.mkdir(parents=True, exist_ok=True)
+        self.work_dir = make_folder(args.work_dir.resolve())
         self.seconds: dict[str, float] = {}
 
     def step(self, name: str, do: Callable[..., Any], *arguments: Any) -> Any:
@@ -48,11 +49,10 @@ class DemoPass:
         Returns:
             The command's exit code.
         """
-        (self.work_dir / "table.md").write_text(table + "\n", encoding="utf-8")
+        write_text(self.work_dir / "table.md", table + "\n")
         given = {name: _plain(value) for name, value in vars(self.args).items()}
         content = {"metrics": metrics, "seconds": self.seconds, "arguments": given, **facts()}
-        text = json.dumps(content, indent=1) + "\n"
-        (self.work_dir / "summary.json").write_text(text, encoding="utf-8")
+        write_text(self.work_dir / "summary.json", json.dumps(content, indent=1) + "\n")
         print(f"\n{shown or table}\n")
         minutes = sum(self.seconds.values()) / 60
         print(f"{minutes:.1f} minutes; everything is in {self.args.work_dir}")

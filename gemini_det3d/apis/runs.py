@@ -22,6 +22,8 @@ from gemini_det3d.apis.config import ConfigError, mmdet3d_mim
 from gemini_det3d.apis.machine import num_cores
 from gemini_det3d.apis.process import Programs
 from gemini_det3d.apis.work_dir import last_checkpoint, read_losses, read_metrics
+from gemini_det3d.formats.files import make_folder
+from gemini_det3d.formats.text import write_text
 
 # What mmengine prints: epoch, iteration, iterations per epoch, loss (a test has iterations alone).
 TRAINING = r"Epoch\(train\)\s+\[(\d+)\]\[\s*(\d+)/(\d+)\](?:.*? loss: ([\d.]+|nan))?"
@@ -122,7 +124,7 @@ def declare(name: str, config: Any, folder: Path, with_test: bool = True) -> Run
     run = Run(name, folder / "config.py", folder, config.train_cfg.max_epochs, mark,
               with_test=with_test)  # fmt: skip
     run.result()
-    folder.mkdir(parents=True, exist_ok=True)
+    make_folder(folder)
     config.dump(run.config)
     return run
 
@@ -184,8 +186,7 @@ def run_or_fail(runs: Sequence[Run], jobs: int | None = None) -> list[dict]:
 
 def _execute(run: Run, scripts: Scripts, programs: Programs, progress: _Progress) -> dict:
     """What `result.json` holds: metrics, losses by epoch, minutes, peak memory of the training."""
-    run.folder.mkdir(parents=True, exist_ok=True)
-    (run.folder / "fingerprint").write_text(run.fingerprint + "\n", encoding="utf-8")
+    write_text(run.folder / "fingerprint", run.fingerprint + "\n")
     train_dir, test_dir = run.folder / "train", run.folder / "test"
     options = ["--cfg-options", *(f"{k}={v}" for k, v in {**run.options, **_NEVER}.items())]
     share = _TEST_SHARE if run.with_test else 0.0
@@ -218,9 +219,7 @@ def _execute(run: Run, scripts: Scripts, programs: Programs, progress: _Progress
         "train_peak_mb": peak_mb,
         "checkpoint": str(checkpoint),
     }
-    unfinished = run.result_file.with_suffix(".part")
-    unfinished.write_text(json.dumps(result, indent=1) + "\n", encoding="utf-8")
-    unfinished.replace(run.result_file)
+    write_text(run.result_file, json.dumps(result, indent=1) + "\n")
     return result
 
 

@@ -14,6 +14,8 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
+from gemini_det3d.formats.text import write_text
+
 _WARM_UP, _ROUNDS = 3, 15
 
 
@@ -29,8 +31,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     config = Config.fromfile(args.config)
     config.merge_from_dict(args.cfg_options)
     figures = measure(config)
-    args.out.parent.mkdir(parents=True, exist_ok=True)
-    args.out.write_text(json.dumps(figures, indent=1) + "\n", encoding="utf-8")
+    write_text(args.out, json.dumps(figures, indent=1) + "\n")
     return 0
 
 
