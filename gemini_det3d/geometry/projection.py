@@ -44,19 +44,19 @@ def project(points: Tensor, matrix: Tensor) -> tuple[Tensor, Tensor]:
     """Pixels and depths of points.
 
     Args:
-        points: ``(N, 3)`` in the frame that ``matrix`` reads.
-        matrix: ``(3, 4)`` or ``(4, 4)``, point -> pixel times depth.
+        points: ``(..., N, 3)`` in the frame that ``matrix`` reads.
+        matrix: ``(..., 3, 4)`` or ``(..., 4, 4)``, point -> pixel times depth.
 
     Returns:
-        ``(N, 2)`` pixels (u right, v down; left and top edge at 0) and ``(N,)`` depths in metres,
-        both float64. Points behind the camera have negative depth and mirrored pixels; a depth of
-        exactly zero is divided as ``MIN_DEPTH_M``, so nothing is infinite.
+        ``(..., N, 2)`` pixels (u right, v down; left and top edge at 0) and ``(..., N)`` depths in
+        metres, both float64. Points behind the camera have negative depth and mirrored pixels; a
+        depth of exactly zero is divided as ``MIN_DEPTH_M``, so nothing is infinite.
     """
     matrix = matrix.to(device=points.device, dtype=torch.float64)
-    camera = points.double() @ matrix[:3, :3].T + matrix[:3, 3]
-    depth = camera[:, 2]
-    divisor = torch.where(depth == 0, torch.full_like(depth, MIN_DEPTH_M), depth)
-    return camera[:, :2] / divisor[:, None], depth
+    camera = points.double() @ matrix[..., :3, :3].mT + matrix[..., None, :3, 3]
+    depth = camera[..., 2]
+    divisor = torch.where(depth == 0, MIN_DEPTH_M, depth)
+    return camera[..., :2] / divisor[..., None], depth
 
 
 def in_image(pixels: Tensor, height_px: float, width_px: float) -> Tensor:

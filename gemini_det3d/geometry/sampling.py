@@ -51,7 +51,8 @@ def sample_maps(
 def normalised(pixels: Tensor, image_size: tuple[int, int]) -> Tensor:
     """Pixels ``(N, 2)`` as grid_sample wants them: -1 at the left/top edge, +1 at the other."""
     height, width = image_size
-    return pixels / pixels.new_tensor([width, height]) * 2 - 1
+    u, v = pixels.unbind(-1)
+    return torch.stack([u / width * 2 - 1, v / height * 2 - 1], dim=-1)
 
 
 def _sample_one(level: Tensor, grid: Tensor, mode: str, padding: str, align: bool) -> Tensor:

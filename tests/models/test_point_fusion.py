@@ -6,7 +6,6 @@ import pytest
 import torch
 from mmdet3d.registry import MODELS
 
-from gemini_det3d.models.necks import sample_shared
 from gemini_det3d.models.released import convert_released_detector
 
 CHANNELS = dict(img_channels=5, pts_channels=7, mid_channels=8, out_channels=8, img_levels=[0, 1])
@@ -40,7 +39,7 @@ def test_point_fusion_equals_the_released_module(golden):
     neck.load_state_dict(convert_released_detector(file.params))
     images, points = file.list("img_feat"), file.list("points")
     with torch.no_grad():
-        (samples,) = sample_shared([neck], images, points, file.metas)
+        (samples,) = neck.sampler([neck.lateral(images)], points, file.metas)
         fused = neck(images, points, file["point_feats"], file.metas)
     # The golden values were projected in float32, ours in float64; the rounding of the former
     # reaches features in proportion to the maps' contrast, so the error is taken relative to it.
@@ -78,7 +77,7 @@ def test_point_fusion_reads_no_image_where_the_camera_sees_nothing(meta, unseen)
 def test_point_fusion_as_released_reads_mirrored_pixels_behind_the_camera(meta):
     neck = build(outside_image="zeros")
     images, points, _, metas = frame(meta, [[SEEN, BEHIND]])
-    (samples,) = sample_shared([neck], images, points, metas)
+    (samples,) = neck.sampler([neck.lateral(images)], points, metas)
     torch.testing.assert_close(samples.features[0], samples.features[1])
 
 
@@ -162,11 +161,36 @@ def test_point_fusion_takes_the_options_of_mmdet3d_point_fusion(meta, options):
     assert fused.shape == (3, 8) and fused.isfinite().all()
 
 
-def test_sample_shared_gives_each_neck_what_it_would_read_alone(meta):
+def test_one_sampler_gives_each_neck_what_it_would_read_alone(meta):
     necks = [build(), build(mid_channels=3, out_channels=16)]
     images, points, _, metas = frame(meta, [[SEEN, ASIDE], [[6.0, 2.0, 1.0]]], batch=2)
-    shared = sample_shared(necks, images, points, metas)
+    shared = necks[0].sampler([neck.lateral(images) for neck in necks], points, metas)
     for neck, samples in zip(necks, shared):
-        (alone,) = sample_shared([neck], images, points, metas)
+        (alone,) = neck.sampler([neck.lateral(images)], points, metas)
         torch.testing.assert_close(samples.features, alone.features)
         assert torch.equal(samples.valid, alone.valid)
+        assert torch.equal(samples.seen, torch.tensor([0, 2]))
+
+
+@pytest.mark.parametrize(
+    "change",
+    [dict(meta_defaults=dict(flip=True)), dict(pixel_offset=(0.5, 0.5)), dict(img_levels=[1, 0])],
+    ids=str,
+)
+def test_samplers_differ_where_any_value_does(change):
+    defaults = dict(meta_defaults=dict(flip=False))
+    assert build(**defaults).sampler == build(**defaults).sampler
+    assert build(**{**defaults, **change}).sampler != build(**defaults).sampler
+
+
+def test_frames_of_a_batch_read_what_each_would_alone(meta):
+    other = {**meta, "scale_factor": (0.5, 0.5), "img_shape": (30, 40), "flip": True}
+    neck = build()
+    images, points, _, _ = frame(meta, [[SEEN, ASIDE], [], [[6.0, 2.0, 1.0], SEEN]], batch=3)
+    metas = [meta, other, other]
+    (together,) = neck.sampler([neck.lateral(images)], points, metas)
+    for b, features in enumerate(together.features.split(together.counts)):
+        (alone,) = neck.sampler(
+            [neck.lateral([m[b : b + 1] for m in images])], points[b : b + 1], metas[b : b + 1]
+        )
+        torch.testing.assert_close(features, alone.features)

@@ -133,7 +133,7 @@ def test_seeds_outside_the_image_do_not_read_it(detector):
     plain, metas = seeds_of(model, [(points, image, sample)])
     other, _ = seeds_of(model, [(points, 255 - image, sample)])
     neck = model.fusion_layer
-    geometry = image_geometry(metas[0], "DEPTH", pixel_offset=neck.pixel_offset)
+    geometry = image_geometry(metas[0], "DEPTH", pixel_offset=neck.sampler.pixel_offset)
     seen = in_view(*project(plain["seed_points"][0], geometry.matrix), *geometry.size)
     changed = (plain["seed_features"] != other["seed_features"])[0].any(dim=0)
     assert 20 < seen.sum() < len(seen) - 20

@@ -78,12 +78,12 @@ def test_voxel_encoder_reads_the_image(meta):
 
 
 def test_voxel_encoder_samples_the_image_once_for_all_layers(meta, monkeypatch):
-    from gemini_det3d.models.necks import point_fusion
+    from gemini_det3d.models.necks import image_sampler
 
     calls = []
-    original = point_fusion.sample_maps
+    original = image_sampler.sample_maps
     monkeypatch.setattr(
-        point_fusion, "sample_maps", lambda *a, **k: calls.append(1) or original(*a, **k)
+        image_sampler, "sample_maps", lambda *a, **k: calls.append(1) or original(*a, **k)
     )
     build(fusion_layer=NECK, feat_channels=[8, 8, 8])(*frame(meta))
     assert len(calls) == 1

@@ -9,36 +9,19 @@ Shapes: B frames, N points of all frames, L pyramid levels, C channels.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 import torch
 import torch.nn.functional as F
 from mmdet3d.models.layers.fusion_layers.point_fusion import PointFusion
 from mmdet3d.registry import MODELS
-from torch import Tensor, nn
+from torch import Tensor
 
 from gemini_det3d.fusion import StreamBlend
-from gemini_det3d.geometry import in_view, project, sample_maps
 from gemini_det3d.models.layers import SmallBatchNorm1d
-from gemini_det3d.models.metas import PROJECTION_KEY, image_geometry, sensor_mask
+from gemini_det3d.models.necks.image_sampler import ImageSampler, PointSamples
 from gemini_det3d.models.operators import build_operator
 from gemini_det3d.registration import register
-
-
-@dataclass(frozen=True)
-class PointSamples:
-    """What the image says at each point.
-
-    Attributes:
-        features: ``(N, C)``, zeros where the point is outside the padded image.
-        valid: ``(N,)`` bool, whether the camera sees the point; None: take every row as seen.
-        counts: Points of each frame; they add up to N.
-    """
-
-    features: Tensor
-    valid: Tensor | None
-    counts: tuple[int, ...]
 
 
 @register(MODELS)
@@ -57,15 +40,13 @@ class PointFusionNeck(PointFusion):
         img_levels: Which levels of the pyramid to read.
         operator: Config of the operator; ``dim`` is set to ``out_channels``. The camera is its
             first stream, the LiDAR its second.
-        outside_image: 'invalid': a point that the camera does not see (behind it, or outside the
-            image) keeps its LiDAR feature and reads nothing. 'zeros': such a point reads zeros,
-            or, behind the camera, mirrored pixels, as in the released code.
-        meta_defaults: Values for metadata entries that the pipeline is known not to write; see
-            :func:`gemini_det3d.models.metas.image_geometry`.
-        pixel_offset: Added to the pixels that the calibration gives, so that left and top edge of
-            the image are 0: (0.5, 0.5) for KITTI and nuScenes, (-0.5, -0.5) for SUN RGB-D; (0, 0)
-            takes them as they are, as mmdet3d and the released detector do (see
-            :mod:`gemini_det3d.geometry`).
+        sampler: How points read the image, shared with other necks; None: made of the arguments
+            of ``PointFusion`` and of the next three.
+        outside_image: See :class:`ImageSampler`; with 'invalid' a point that the camera does not
+            see keeps its LiDAR feature.
+        meta_defaults: See :class:`ImageSampler`.
+        pixel_offset: See :class:`ImageSampler`: (0.5, 0.5) for KITTI and nuScenes, (-0.5, -0.5)
+            for SUN RGB-D; (0, 0) takes pixels as they are, as the released detector does.
         **kwargs: The other arguments of ``PointFusion``.
 
     Raises:
@@ -80,6 +61,7 @@ class PointFusionNeck(PointFusion):
         out_channels: int,
         img_levels: list[int] | int = 3,
         operator: dict | None = None,
+        sampler: ImageSampler | None = None,
         outside_image: str = "invalid",
         meta_defaults: Mapping[str, Any] | None = None,
         pixel_offset: tuple[float, float] = (0.0, 0.0),
@@ -88,9 +70,7 @@ class PointFusionNeck(PointFusion):
         img_levels = [img_levels] if isinstance(img_levels, int) else list(img_levels)
         if isinstance(img_channels, int):
             img_channels = [img_channels] * len(img_levels)
-        _check_arguments(
-            img_channels, img_levels, mid_channels, out_channels, outside_image, kwargs
-        )
+        _check_arguments(img_channels, img_levels, mid_channels, out_channels, kwargs)
         super().__init__(
             list(img_channels), pts_channels, mid_channels, out_channels, img_levels, **kwargs
         )
@@ -102,9 +82,16 @@ class PointFusionNeck(PointFusion):
         self.operator = build_operator(operator, out_channels)
         self.blend = StreamBlend()
         self.out_channels = out_channels
-        self.outside_image = outside_image
-        self.meta_defaults = dict(meta_defaults or {})
-        self.pixel_offset = (float(pixel_offset[0]), float(pixel_offset[1]))
+        self.sampler = sampler or ImageSampler(
+            tuple(img_levels),
+            self.coord_type,
+            "bilinear" if self.aligned else "nearest",
+            self.padding_mode,
+            self.align_corners,
+            outside_image,
+            dict(meta_defaults or {}),
+            (float(pixel_offset[0]), float(pixel_offset[1])),
+        )
 
     def forward(
         self,
@@ -124,7 +111,9 @@ class PointFusionNeck(PointFusion):
         Returns:
             ``(N, out_channels)``.
         """
-        (samples,) = sample_shared([self], img_feats, pts, img_metas)
+        samples = None
+        if img_feats is not None:
+            (samples,) = self.sampler([self.lateral(img_feats)], pts, img_metas)
         return self.fuse(samples, pts_feats)
 
     def fuse(self, samples: PointSamples | None, pts_feats: Tensor) -> Tensor:
@@ -139,7 +128,7 @@ class PointFusionNeck(PointFusion):
         """
         lidar = self.pts_transform(pts_feats)
         valid = samples.valid if samples else lidar.new_zeros(lidar.shape[0], dtype=torch.bool)
-        camera = self._camera_tokens(samples, valid, lidar)
+        camera = self._camera_tokens(samples, lidar)
         camera, lidar = self._operate(camera, lidar, valid, samples)
         fused = self.blend(camera, lidar, first_exists=valid)
         if self.activate_out:
@@ -161,103 +150,23 @@ class PointFusionNeck(PointFusion):
 
     def lateral(self, img_feats: Sequence[Tensor]) -> list[Tensor]:
         """The pyramid's levels as this neck reads them: L maps ``(B, C, h, w)``."""
-        levels = [img_feats[level] for level in self.img_levels]
+        levels = self.sampler.levels(img_feats)
         if self.lateral_convs is None:
             return levels
         return [conv(level) for conv, level in zip(self.lateral_convs, levels)]
 
-    def _camera_tokens(
-        self, samples: PointSamples | None, valid: Tensor | None, lidar: Tensor
-    ) -> Tensor:
+    def _camera_tokens(self, samples: PointSamples | None, lidar: Tensor) -> Tensor:
         """Image stream ``(N, C)``; rows that the camera does not see are zeros, unread."""
         if samples is None:
             return torch.zeros_like(lidar)
-        if valid is None or bool(valid.all()):
+        if samples.seen is None:
             return self._dropout(self.img_transform(samples.features))
-        seen = valid.nonzero()[:, 0]  # so that statistics come from real pixels only
-        rows = self._dropout(self.img_transform(samples.features[seen]))
-        return rows.new_zeros(lidar.shape).index_copy(0, seen, rows)
+        # so that statistics come from real pixels only
+        rows = self._dropout(self.img_transform(samples.features[samples.seen]))
+        return rows.new_zeros(lidar.shape).index_copy(0, samples.seen, rows)
 
     def _dropout(self, tokens: Tensor) -> Tensor:
         return F.dropout(tokens, self.dropout_ratio, self.training)
-
-
-def sample_shared(
-    necks: Sequence[PointFusionNeck],
-    img_feats: Sequence[Tensor] | None,
-    pts: Sequence[Tensor],
-    img_metas: Sequence[Mapping[str, Any]],
-) -> list[PointSamples | None]:
-    """Read the image once for several necks that look at it in the same way.
-
-    Points are projected once; at each level the necks' lateral maps lie side by side, so each point
-    is looked up once for all of them.
-
-    Args:
-        necks: Necks with equal sampling arguments (see :meth:`sampling_key`).
-        img_feats: Pyramid of ``(B, C, h, w)`` maps, or None.
-        pts: B tensors ``(N_b, 3 or more)``.
-        img_metas: Metadata of the B frames.
-
-    Returns:
-        Samples for each neck; None for each without an image.
-    """
-    if img_feats is None:
-        return [None] * len(necks)
-    first = necks[0]
-    pixels, valid, padded = _locate(first, pts, img_metas)
-    laterals = [neck.lateral(img_feats) for neck in necks]  # necks x levels
-    maps = [torch.cat(level, dim=1) if len(level) > 1 else level[0] for level in zip(*laterals)]
-    sampled = sample_maps(
-        maps,
-        pixels,
-        padded,
-        mode="bilinear" if first.aligned else "nearest",
-        padding_mode=first.padding_mode,
-        align_corners=first.align_corners,
-    )
-    counts = tuple(map(len, pts))
-    return [PointSamples(columns, valid, counts) for columns in _columns_of(sampled, laterals)]
-
-
-def sampling_key(neck: nn.Module) -> tuple | None:
-    """Necks with equal keys can share their samples; None for a module of another kind."""
-    if not isinstance(neck, PointFusionNeck):
-        return None
-    return (
-        neck.coord_type,
-        tuple(neck.img_levels),
-        neck.aligned,
-        neck.align_corners,
-        neck.padding_mode,
-        neck.outside_image,
-        tuple(sorted(neck.meta_defaults)),
-        neck.pixel_offset,
-    )
-
-
-def _locate(neck: PointFusionNeck, pts: Sequence[Tensor], metas: Sequence) -> tuple:
-    """Pixels of each frame's points, which of them are seen, and the padded image's size."""
-    geometries = [
-        image_geometry(meta, neck.coord_type, neck.meta_defaults, neck.pixel_offset)
-        for meta in metas
-    ]
-    has_camera = sensor_mask(metas, "camera")[:, 0].tolist()
-    takes_all = neck.outside_image == "zeros"
-    pixels, valid = [], []
-    for points, geometry, exists in zip(pts, geometries, has_camera):
-        uv, depth = project(points[:, :3], geometry.matrix)
-        pixels.append(uv)
-        valid.append((takes_all | in_view(uv, depth, *geometry.size)) & exists)
-    padded = geometries[0].padded_size
-    return pixels, None if takes_all and all(has_camera) else torch.cat(valid), padded
-
-
-def _columns_of(sampled: Tensor, laterals: Sequence[Sequence[Tensor]]) -> list[Tensor]:
-    """Undo the side-by-side: columns are ordered level by level, neck by neck inside a level."""
-    widths = [neck[level].shape[1] for level in range(len(laterals[0])) for neck in laterals]
-    pieces = sampled.split(widths, dim=1)
-    return [torch.cat(pieces[i :: len(laterals)], dim=1) for i in range(len(laterals))]
 
 
 def _check_arguments(
@@ -265,7 +174,6 @@ def _check_arguments(
     img_levels: Sequence[int],
     mid_channels: int,
     out_channels: int,
-    outside_image: str,
     others: Mapping[str, Any],
 ) -> None:
     if len(img_channels) != len(img_levels):
@@ -276,8 +184,3 @@ def _check_arguments(
         raise ValueError(
             f"fuse_out needs mid_channels == out_channels, got {mid_channels} and {out_channels}"
         )
-    if outside_image not in ("invalid", "zeros"):
-        raise ValueError(f"outside_image must be 'invalid' or 'zeros', got {outside_image!r}")
-    coord_type = others.get("coord_type", "LIDAR")
-    if coord_type not in PROJECTION_KEY:
-        raise ValueError(f"coord_type must be one of {sorted(PROJECTION_KEY)}, got {coord_type!r}")

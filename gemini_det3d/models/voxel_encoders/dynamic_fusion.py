@@ -18,7 +18,8 @@ from mmdet3d.registry import MODELS
 from torch import Tensor, nn
 
 from gemini_det3d.models.metas import sensor_mask
-from gemini_det3d.models.necks.point_fusion import sample_shared, sampling_key
+from gemini_det3d.models.necks.image_sampler import PointSamples
+from gemini_det3d.models.necks.point_fusion import PointFusionNeck
 from gemini_det3d.ops import VoxelIndex, scatter_max, scatter_mean
 from gemini_det3d.registration import register
 
@@ -90,10 +91,14 @@ class GeminiDynamicVFE(DynamicVFE):
         """
         features, coors, points = _existing(features, coors, points, img_metas)
         index = VoxelIndex.from_coors(coors)
-        fuse = self._fusers(img_feats, points, img_metas)
+        samples = self._samples(img_feats, points, img_metas)
         tokens = self._decorated(features, coors, index)
         for i, layer in enumerate(self.vfe_layers):
-            point_feats = fuse[i](layer(tokens))
+            point_feats = layer(tokens)
+            if self.fusion_layer is not None and self.fuse_at == "all":
+                point_feats = self.fusion_layer[i].fuse(samples[i], point_feats)
+            elif self.fusion_layer is not None and layer is self.vfe_layers[-1]:
+                point_feats = self._fuse_last(point_feats, img_feats, points, img_metas)
             voxel_feats = self.pool(point_feats, index)
             tokens = torch.cat([point_feats, voxel_feats[index.of_point]], dim=1)
         if self.return_point_feats:
@@ -116,30 +121,29 @@ class GeminiDynamicVFE(DynamicVFE):
             columns.append(features[:, :3].norm(dim=1, keepdim=True))
         return torch.cat(columns, dim=1)
 
-    def _fusers(self, img_feats: Any, points: Any, metas: Any) -> list:
-        """One function of the point features per layer; layers without fusion pass them on."""
-        fusers: list = [_pass_on] * self.num_vfe
-        if self.fusion_layer is None:
-            return fusers
-        if self.fuse_at == "last":
-            fusers[-1] = _fuser_of(self.fusion_layer, img_feats, points, metas)
-            return fusers
-        samples = sample_shared(self.fusion_layer, img_feats, points, metas)
-        return [
-            lambda feats, neck=neck, seen=seen: neck.fuse(seen, feats)
-            for neck, seen in zip(self.fusion_layer, samples)
-        ]
+    def _samples(
+        self,
+        img_feats: Sequence[Tensor] | None,
+        points: Sequence[Tensor] | None,
+        metas: Sequence[Mapping[str, Any]] | None,
+    ) -> Sequence[PointSamples | None]:
+        """What each layer's neck reads from the image, looked up once for all of them."""
+        if self.fusion_layer is None or self.fuse_at == "last" or img_feats is None:
+            return [None] * self.num_vfe
+        laterals = [neck.lateral(img_feats) for neck in self.fusion_layer]
+        return self.fusion_layer[-1].sampler(laterals, points, metas)
 
-
-def _pass_on(point_feats: Tensor) -> Tensor:
-    return point_feats
-
-
-def _fuser_of(neck: nn.Module, img_feats: Any, points: Any, metas: Any) -> Any:
-    """The call that every fusion layer of mmdet3d has, its own ``PointFusion`` included."""
-    if img_feats is None and sampling_key(neck) is None:
-        return _pass_on  # mmdet3d's PointFusion cannot do without an image
-    return lambda feats: neck(img_feats, points, feats, metas)
+    def _fuse_last(
+        self,
+        point_feats: Tensor,
+        img_feats: Sequence[Tensor] | None,
+        points: Sequence[Tensor] | None,
+        metas: Sequence[Mapping[str, Any]] | None,
+    ) -> Tensor:
+        """The call that every fusion layer of mmdet3d has, its own ``PointFusion`` included."""
+        if img_feats is None and not isinstance(self.fusion_layer, PointFusionNeck):
+            return point_feats  # mmdet3d's PointFusion cannot do without an image
+        return self.fusion_layer(img_feats, points, point_feats, metas)
 
 
 def _existing(features: Tensor, coors: Tensor, points: Any, metas: Any) -> tuple:
@@ -161,12 +165,13 @@ def _build_necks(config: Mapping[str, Any], widths: Sequence[int], fuse_at: str)
     last = MODELS.build(dict(config))
     if fuse_at == "last":
         return last
+    if not isinstance(last, PointFusionNeck):
+        raise ValueError("fuse_at='all' needs a PointFusionNeck as fusion_layer")
+    shared = {**config, "sampler": last.sampler}
     earlier = [
-        MODELS.build({**config, "pts_channels": w, "mid_channels": w, "out_channels": w})
+        MODELS.build({**shared, "pts_channels": w, "mid_channels": w, "out_channels": w})
         for w in widths[:-1]
     ]
-    if any(sampling_key(neck) is None for neck in (*earlier, last)):
-        raise ValueError("fuse_at='all' needs a PointFusionNeck as fusion_layer")
     return nn.ModuleList([*earlier, last])
 
 

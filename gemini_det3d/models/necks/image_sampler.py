@@ -1,0 +1,146 @@
+"""What points read from images: where each falls, whether the camera sees it, what stands there.
+
+Shapes: B frames, N points of all frames, L pyramid levels, C channels.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from gemini_det3d.geometry import in_view, project, sample_maps
+from gemini_det3d.models.metas import PROJECTION_KEY, image_geometry, sensor_mask
+
+
+@dataclass(frozen=True)
+class PointSamples:
+    """What the image says at each point.
+
+    Attributes:
+        features: ``(N, C)``, zeros where the point is outside the padded image.
+        valid: ``(N,)`` bool, whether the camera sees the point; None: take every row as seen.
+        seen: ``(S,)`` rows where ``valid`` holds; None: every row.
+        counts: Points of each frame; they add up to N.
+    """
+
+    features: Tensor
+    valid: Tensor | None
+    seen: Tensor | None
+    counts: tuple[int, ...]
+
+
+@dataclass(frozen=True)
+class ImageSampler:
+    """How points read images; one object serves every neck that looks in the same way.
+
+    Args:
+        img_levels: Which levels of the pyramid to read.
+        coord_type: Frame of the points: 'LIDAR', 'DEPTH' or 'CAMERA'.
+        mode: 'bilinear' or 'nearest'.
+        padding_mode: What lies outside the padded image: 'zeros', 'border' or 'reflection'.
+        align_corners: As in :func:`torch.nn.functional.grid_sample`.
+        outside_image: 'invalid': a point that the camera does not see reads nothing; 'zeros': it
+            reads zeros, or, behind the camera, mirrored pixels, as in the released code.
+        meta_defaults: Values for metadata entries that the pipeline is known not to write.
+        pixel_offset: Added to the pixels that the calibration gives; see
+            :mod:`gemini_det3d.geometry`.
+
+    Raises:
+        ValueError: ``coord_type`` or ``outside_image`` is none of the above.
+    """
+
+    img_levels: tuple[int, ...]
+    coord_type: str = "LIDAR"
+    mode: str = "bilinear"
+    padding_mode: str = "zeros"
+    align_corners: bool = True
+    outside_image: str = "invalid"
+    meta_defaults: Mapping[str, Any] = field(default_factory=dict)
+    pixel_offset: tuple[float, float] = (0.0, 0.0)
+
+    def __post_init__(self) -> None:
+        """Refuse words that mean nothing."""
+        if self.outside_image not in ("invalid", "zeros"):
+            raise ValueError(
+                f"outside_image must be 'invalid' or 'zeros', got {self.outside_image!r}"
+            )
+        if self.coord_type not in PROJECTION_KEY:
+            raise ValueError(
+                f"coord_type must be one of {sorted(PROJECTION_KEY)}, got {self.coord_type!r}"
+            )
+
+    def levels(self, img_feats: Sequence[Tensor]) -> list[Tensor]:
+        """The levels of the pyramid that are read."""
+        return [img_feats[level] for level in self.img_levels]
+
+    def __call__(
+        self,
+        laterals: Sequence[Sequence[Tensor]],
+        points: Sequence[Tensor],
+        metas: Sequence[Mapping[str, Any]],
+    ) -> list[PointSamples]:
+        """Read the image once for several necks.
+
+        Points are projected once; at each level the necks' maps lie side by side, so each point is
+        looked up once for all of them.
+
+        Args:
+            laterals: Of each neck the L maps ``(B, C, h, w)`` that it reads.
+            points: B tensors ``(N_b, 3 or more)``, augmented points, metres.
+            metas: Metadata of the B frames.
+
+        Returns:
+            Samples for each neck.
+        """
+        pixels, valid, padded = self._locate(points, metas)
+        counts = tuple(map(len, points))
+        maps = [torch.cat(level, dim=1) if len(level) > 1 else level[0] for level in zip(*laterals)]
+        sampled = sample_maps(
+            maps, pixels.split(counts), padded, self.mode, self.padding_mode, self.align_corners
+        )
+        seen = None if valid is None else valid.nonzero()[:, 0]
+        if seen is not None and len(seen) == sum(counts):
+            seen = None
+        return [
+            PointSamples(columns, valid, seen, counts) for columns in _columns_of(sampled, laterals)
+        ]
+
+    def _locate(self, points: Sequence[Tensor], metas: Sequence[Mapping[str, Any]]) -> tuple:
+        """Pixels ``(N, 2)``, which points are seen ``(N,)``, and the padded image's size.
+
+        What the frames' metadata say goes to the device in one piece.
+        """
+        geometries = [
+            image_geometry(meta, self.coord_type, self.meta_defaults, self.pixel_offset)
+            for meta in metas
+        ]
+        exists = sensor_mask(metas, "camera")[:, 0]
+        rows = [
+            [*geometry.matrix.flatten().tolist(), *geometry.size, there, len(cloud)]
+            for geometry, there, cloud in zip(geometries, exists, points)
+        ]
+        xyz = torch.cat([cloud[:, :3] for cloud in points])
+        frames = torch.from_numpy(np.array(rows)).to(xyz.device, non_blocking=True)
+        of_point = torch.repeat_interleave(frames[:, -1].long(), output_size=len(xyz))
+        matrix, height, width, there, _ = frames[of_point].split([12, 1, 1, 1, 1], dim=1)
+        pixels, depth = project(xyz[:, None], matrix.view(-1, 3, 4))
+        pixels, depth = pixels[:, 0], depth[:, 0]
+        padded = geometries[0].padded_size
+        if self.outside_image == "zeros":
+            return pixels, None if exists.all() else there[:, 0] > 0, padded
+        valid = in_view(pixels, depth, height[:, 0], width[:, 0])
+        return pixels, valid if exists.all() else valid & (there[:, 0] > 0), padded
+
+
+def _columns_of(sampled: Tensor, laterals: Sequence[Sequence[Tensor]]) -> list[Tensor]:
+    """Undo the side-by-side: columns are ordered level by level, neck by neck inside a level."""
+    if len(laterals) == 1:
+        return [sampled]
+    widths = [neck[level].shape[1] for level in range(len(laterals[0])) for neck in laterals]
+    pieces = sampled.split(widths, dim=1)
+    return [torch.cat(pieces[i :: len(laterals)], dim=1) for i in range(len(laterals))]
