@@ -1,4 +1,53 @@
-"""GeminiFusion as a plug-in for mmdetection3d: importing this registers nothing."""
+"""GeminiFusion as a plug-in for mmdetection3d; the names below are loaded when they are used.
+
+Importing the package registers nothing and pulls in nothing.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from gemini_det3d.apis.ablate import ablate
+    from gemini_det3d.apis.compare import compare
+    from gemini_det3d.apis.config import find_config
+    from gemini_det3d.apis.detector import Detector
+    from gemini_det3d.apis.segmentor import Segmentor
+    from gemini_det3d.apis.translator import Translator
+    from gemini_det3d.fusion import GeminiFusion
 
 __version__ = "0.1.0"
-__all__ = ["__version__"]
+__all__ = [
+    "Detector",
+    "GeminiFusion",
+    "Segmentor",
+    "Translator",
+    "__version__",
+    "ablate",
+    "compare",
+    "find_config",
+]
+
+_HOMES = {
+    "Detector": "gemini_det3d.apis.detector",
+    "GeminiFusion": "gemini_det3d.fusion",
+    "Segmentor": "gemini_det3d.apis.segmentor",
+    "Translator": "gemini_det3d.apis.translator",
+    "ablate": "gemini_det3d.apis.ablate",
+    "compare": "gemini_det3d.apis.compare",
+    "find_config": "gemini_det3d.apis.config",
+}
+
+
+def __getattr__(name: str) -> Any:
+    """A public name, from the module that defines it (PEP 562)."""
+    if name not in _HOMES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    value = getattr(import_module(_HOMES[name]), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *_HOMES})

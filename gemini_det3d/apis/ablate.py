@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
 import statistics
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
@@ -27,9 +28,13 @@ from gemini_det3d.apis.ablation import (
 )
 from gemini_det3d.apis.comparison.table import headline
 from gemini_det3d.apis.config import ConfigError, read_changed_config
+from gemini_det3d.apis.detector import read_config
 from gemini_det3d.apis.packed_frames import load_for_test, truth_of, views_of
 from gemini_det3d.formats.files import make_folder
 from gemini_det3d.formats.text import write_text
+
+if TYPE_CHECKING:
+    from mmengine.config import Config
 
 EPILOG = """\
 Conditions: image real, black, of another frame, absent; LiDAR thinned to a quarter, absent. Absent
@@ -77,9 +82,9 @@ class Ablation:
 
 
 def ablate(
-    config: Any,
-    checkpoint: Path,
-    out: Path,
+    config: str | os.PathLike | Config,
+    checkpoint: str | os.PathLike,
+    out: str | os.PathLike,
     frames: int | None = None,
     pictures: int = 4,
     metric: str | None = None,
@@ -88,7 +93,7 @@ def ablate(
     """Test a detector under every condition, frame by frame.
 
     Args:
-        config: An mmengine config.
+        config: A path, the bare name of one of this plug-in's configs, or an mmengine Config.
         checkpoint: Its parameters; read without running what the file says.
         out: Folder for `ablation.md`, `ablation.json` and pictures.
         frames: Frames, evenly spread; None: all.
@@ -103,7 +108,8 @@ def ablate(
         FormatError: The checkpoint cannot be read or does not belong to the config.
         ConfigError: There are fewer than two frames: none to shuffle with.
     """
-    bench = _Bench(config, checkpoint, device)
+    out = Path(out)
+    bench = _Bench(read_config(config), Path(checkpoint), device)
     number = len(bench.dataset) if frames is None else min(frames, len(bench.dataset))
     if number < 2:
         raise ConfigError(f"--frames {number}: needs two frames or more, to shuffle images")

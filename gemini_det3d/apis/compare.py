@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -48,7 +49,7 @@ def run(args: argparse.Namespace) -> int:
             raise ConfigError(f"--{name} must be 1 or more")
     rows = compare(
         args.configs,
-        [Swap.parse(text) for text in args.swap],
+        args.swap,
         args.out,
         seeds=args.seeds,
         jobs=args.jobs,
@@ -73,9 +74,9 @@ class Plan:
 
 
 def compare(
-    configs: Sequence[str],
-    swaps: Sequence[Swap],
-    out: Path,
+    configs: Sequence[str | os.PathLike],
+    swaps: Sequence[Swap | str],
+    out: str | os.PathLike,
     seeds: int = 1,
     jobs: int = 1,
     options: Mapping[str, str] | None = None,
@@ -86,7 +87,7 @@ def compare(
 
     Args:
         configs: Paths or names.
-        swaps: Keys and the values they take in turn.
+        swaps: Keys and the values they take in turn, as ``"key=A,B"`` or parsed.
         out: Folder of tables and runs; what is finished there is kept.
         seeds: Seeds 0 to ``seeds - 1`` for each variant.
         jobs: Runs at a time.
@@ -100,8 +101,9 @@ def compare(
     Raises:
         ConfigError: A config, key or metric is not there, or ``out`` holds other runs.
     """
-    out = out.resolve()
-    plan = make_plan(configs, swaps, out, seeds, options or {})
+    out = Path(out).resolve()
+    swaps = [Swap.parse(swap) if isinstance(swap, str) else swap for swap in swaps]
+    plan = make_plan([os.fspath(config) for config in configs], swaps, out, seeds, options or {})
     found = run_all(plan.runs, jobs, scripts)
     results: dict[str, list] = {variant.name: [] for variant in plan.variants}
     for a_run in plan.runs:

@@ -204,7 +204,7 @@ def draw(runs: Mapping[str, Run], work_dir: Path) -> None:
 def _load(run: Run) -> tuple[Any, Any]:
     from mmengine.config import Config
 
-    from gemini_det3d.apis.eval_sensors import load_segmentor
+    from gemini_det3d.apis.segmentor import load_segmentor
 
     config = Config.fromfile(run.config)
     return config, load_segmentor(config, run.checkpoint)

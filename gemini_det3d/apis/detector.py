@@ -1,4 +1,4 @@
-"""A detector that takes an image, a point cloud and a calibration, as they lie on disk.
+"""A detector that takes an image, a point cloud and a calibration, as files or as arrays.
 
 The model and its preparation of the input come from the config; what data sets read from info
 files is computed from the calibration. As in training, the model sees only the points that fall
@@ -8,27 +8,27 @@ into the image: mmdet3d's KITTI recipes read clouds reduced that way.
 from __future__ import annotations
 
 import os
-import tempfile
-from pathlib import Path
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
 
+from gemini_det3d.apis.array_inputs import build_pipeline, check_image, check_points, is_path
 from gemini_det3d.apis.checkpoint import load_checkpoint_safely, load_parameters
 from gemini_det3d.apis.config import ConfigError, find_config
 from gemini_det3d.formats.boxes import in_view, project_points
-from gemini_det3d.formats.calibration_json import read_any_calibration
-from gemini_det3d.formats.kitti import (
-    Calibration,
-    read_image_size,
-    read_points,
-    write_points,
-)
+from gemini_det3d.formats.calibration_json import calibration_from, read_any_calibration
+from gemini_det3d.formats.kitti import Calibration, read_image_size, read_points
 from gemini_det3d.visualization import LabeledBoxes
 
 if TYPE_CHECKING:
     from mmengine.config import Config
+
+
+Image = str | os.PathLike | np.ndarray
+Points = str | os.PathLike | np.ndarray
+Matrices = str | os.PathLike | Calibration | Mapping[str, Any]
 
 
 class Detector:
@@ -74,48 +74,59 @@ class Detector:
         self.model.cfg = cfg
         self.device = choose_device(device)
         self.model.to(self.device).eval()
-        self._pipeline = _build_pipeline(self._dataset)
+        self._pipeline = build_pipeline(self._dataset["pipeline"])
 
     def __call__(
         self,
-        image: str | os.PathLike,
-        points: str | os.PathLike | np.ndarray,
-        calibration: str | os.PathLike | Calibration,
+        image: Image | list[Image],
+        points: Points | list[Points],
+        calibration: Matrices | list[Matrices],
         crop_to_image: bool = True,
-    ) -> LabeledBoxes:
-        """Detect objects in one frame.
+    ) -> LabeledBoxes | list[LabeledBoxes]:
+        """Detect objects in one frame, or in a batch of them.
 
         Args:
-            image: Image file.
-            points: ``(N, 4)`` x, y, z (metres, LiDAR frame) and reflectance, or a .bin file.
-            calibration: Matrices, or a file that :func:`read_any_calibration` reads.
+            image: Image file, or ``(H, W, 3)`` uint8 RGB. A list of B images makes a batch.
+            points: ``(N, 4)`` x, y, z (metres, LiDAR frame) and reflectance, or a .bin file; a
+                list of B in a batch.
+            calibration: Matrices, a mapping with ``cam2img`` and ``lidar2cam``, or a file that
+                :func:`read_any_calibration` reads; in a batch one for all, or a list of B.
             crop_to_image: Give the model only the points that fall into the image, as in
                 training. A cloud that is reduced already is not changed by it.
 
         Returns:
-            Boxes in the LiDAR frame, best score first.
+            Boxes in the LiDAR frame, best score first; a list of B in a batch.
 
         Raises:
-            FormatError: A file cannot be used.
+            FormatError: A file or an array cannot be used.
+            ConfigError: The lists of a batch differ in length.
         """
-        if not isinstance(calibration, Calibration):
-            calibration = read_any_calibration(calibration)
-        if not isinstance(points, np.ndarray):
-            points = read_points(points)
-        size = read_image_size(image)
-        if crop_to_image:
+        if not isinstance(image, list):
+            return self._detect([self._load(image, points, calibration, crop_to_image)])[0]
+        calibrations = calibration if isinstance(calibration, list) else [calibration] * len(image)
+        if not isinstance(points, list) or {len(points), len(calibrations)} != {len(image)}:
+            raise ConfigError(f"a batch of {len(image)} images needs a list of as many point "
+                              "clouds, and one calibration or as many")  # fmt: skip
+        frames = zip(image, points, calibrations)
+        return self._detect([self._load(*frame, crop_to_image) for frame in frames])
+
+    def _load(self, image: Image, points: Points, calibration: Matrices, crop: bool) -> dict:
+        """One frame through the pipeline."""
+        calibration = _read_calibration(calibration)
+        points = read_points(points) if is_path(points) else check_points(points)
+        if is_path(image):
+            size = read_image_size(image)
+        else:
+            image = check_image(image)
+            size = (image.shape[1], image.shape[0])
+        if crop:
             points = points_in_image(points, calibration, size)
-        with tempfile.TemporaryDirectory() as folder:
-            # The pipeline's own loader reads the cloud, whatever it does to it.
-            cloud = Path(folder) / "points.bin"
-            write_points(cloud, points)
-            data = self._pipeline(self._frame(image, cloud, calibration, size))
-        return self._detect(data)
+        return self._pipeline(self._frame(image, points, calibration, size))
 
     def _frame(
-        self, image: str | os.PathLike, points: Path, calibration: Calibration, size: tuple
+        self, image: Image, points: np.ndarray, calibration: Calibration, size: tuple[int, int]
     ) -> dict:
-        """What ``KittiDataset`` makes of an entry of an info file."""
+        """What ``KittiDataset`` makes of an entry of an info file, with arrays as they are."""
         from mmdet3d.structures import get_box_type
 
         box_type, box_mode = get_box_type(self._dataset.get("box_type_3d", "LiDAR"))
@@ -124,26 +135,33 @@ class Detector:
             "lidar2cam": calibration.lidar2cam,
             "lidar2img": calibration.lidar2img,
         }
-        path = os.fspath(image)
-        camera = {"img_path": path, "width": size[0], "height": size[1]}
+        camera: dict = {"width": size[0], "height": size[1]}
         camera.update({name: matrix.tolist() for name, matrix in matrices.items()})
+        # mmcv's order of colours is BGR
+        pixels = {} if is_path(image) else {"img": np.ascontiguousarray(image[..., ::-1])}
+        camera.update({"img_path": os.fspath(image) if is_path(image) else "image", **pixels})
         return {
             "sample_idx": 0,
             "images": {self._dataset.get("default_cam_key", "CAM2"): camera},
-            "img_path": path,
-            "lidar_points": {"lidar_path": str(points), "num_pts_feats": 4},
-            "lidar_path": str(points),
-            "num_pts_feats": 4,
+            "img_path": camera["img_path"],
+            "lidar_points": {"lidar_path": "points", "num_pts_feats": points.shape[1]},
+            "lidar_path": "points",
+            "num_pts_feats": points.shape[1],
+            "points": points,
+            **pixels,
             **matrices,
             "box_type_3d": box_type,
             "box_mode_3d": box_mode,
         }
 
-    def _detect(self, data: dict) -> LabeledBoxes:
+    def _detect(self, frames: list[dict]) -> list[LabeledBoxes]:
         from mmengine.dataset import pseudo_collate
 
         with torch.no_grad():
-            found = self.model.test_step(pseudo_collate([data]))[0].pred_instances_3d
+            found = self.model.test_step(pseudo_collate(frames))
+        return [self._boxes(sample.pred_instances_3d) for sample in found]
+
+    def _boxes(self, found: Any) -> LabeledBoxes:
         scores = found.scores_3d.double().cpu().numpy()
         labels = found.labels_3d.cpu().numpy()
         order = np.argsort(-scores, kind="stable")
@@ -155,9 +173,9 @@ class Detector:
 def infer(
     config: str | os.PathLike | Config | Detector,
     checkpoint: str | os.PathLike | None,
-    image: str | os.PathLike,
-    points: str | os.PathLike | np.ndarray,
-    calibration: str | os.PathLike | Calibration,
+    image: Image,
+    points: Points,
+    calibration: Matrices,
     device: str = "cpu",
 ) -> LabeledBoxes:
     """Detect objects in one frame, in one call; for many frames keep a :class:`Detector`.
@@ -165,9 +183,9 @@ def infer(
     Args:
         config: As for :class:`Detector`, or one that is built already.
         checkpoint: As for :class:`Detector`; not read where that is built already.
-        image: Image file.
-        points: ``(N, 4)`` array or .bin file.
-        calibration: Matrices or file.
+        image: As for a call of :class:`Detector`, like the next two.
+        points: Points of the frame.
+        calibration: Matrices of the frame.
         device: As for :class:`Detector`.
 
     Returns:
@@ -226,11 +244,10 @@ def find_test_dataset(cfg: Config) -> dict:
     return dataset
 
 
-def _build_pipeline(dataset: dict) -> Any:
-    from mmengine.dataset import Compose
-
-    steps = [step for step in dataset["pipeline"] if not step["type"].startswith("LoadAnnotations")]
-    return Compose(steps)
+def _read_calibration(given: Matrices) -> Calibration:
+    if isinstance(given, Calibration):
+        return given
+    return calibration_from(given) if isinstance(given, Mapping) else read_any_calibration(given)
 
 
 def _class_names(meta: dict, cfg: Config, dataset: dict) -> list[str]:

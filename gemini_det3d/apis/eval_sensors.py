@@ -35,6 +35,7 @@ def run(args: argparse.Namespace) -> int:
 
     from gemini_det3d.apis.config import find_config
     from gemini_det3d.apis.seg_config import with_data_root
+    from gemini_det3d.apis.segmentor import load_segmentor
     from gemini_det3d.apis.sensor_failures import (
         evaluate_failures,
         failure_cases,
@@ -56,26 +57,3 @@ def run(args: argparse.Namespace) -> int:
         summary = {"mIoU": scores, "mean": summarise_failures(found, cases)}
         write_text(args.json, json.dumps(summary, indent=1) + "\n")
     return 0
-
-
-def load_segmentor(config, checkpoint: Path):
-    """A config's segmentor with a checkpoint's parameters, in evaluation.
-
-    Args:
-        config: mmengine's config.
-        checkpoint: Read without running code.
-
-    Raises:
-        FormatError: The checkpoint cannot be read or does not fit.
-    """
-    from mmdet3d.registry import MODELS
-    from mmengine.registry import init_default_scope
-
-    from gemini_det3d.apis.checkpoint import load_checkpoint_safely, load_parameters
-
-    init_default_scope("mmdet3d")
-    settings = dict(config.model)
-    settings["backbone"] = {**settings["backbone"], "init_cfg": None}
-    model = MODELS.build(settings)
-    load_parameters(model, load_checkpoint_safely(checkpoint), checkpoint)
-    return model.eval()

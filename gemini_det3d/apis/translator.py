@@ -1,13 +1,15 @@
-"""A translator that takes image files and gives images, prepared as its config says."""
+"""A translator of images, given as files or as arrays and prepared as its config says."""
 
 from __future__ import annotations
 
 import os
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
+import torch
 
+from gemini_det3d.apis.array_inputs import check_image, is_path
 from gemini_det3d.apis.checkpoint import load_checkpoint_safely, load_parameters
 from gemini_det3d.apis.config import ConfigError
 from gemini_det3d.apis.detector import choose_device, find_test_dataset, read_config
@@ -15,6 +17,8 @@ from gemini_det3d.evaluation.functional import to_bytes
 
 if TYPE_CHECKING:
     from mmengine.config import Config
+
+View = Sequence[str | os.PathLike | np.ndarray]
 
 
 class Translator:
@@ -61,25 +65,43 @@ class Translator:
         self.model.to(choose_device(device)).eval()
         self._pipeline = Compose(dataset["pipeline"])
 
-    def __call__(self, paths: Sequence[str | os.PathLike]) -> np.ndarray:
-        """Translate one view.
+    def __call__(self, images: View | list[View]) -> np.ndarray | list[np.ndarray]:
+        """Translate one view, or a batch of views.
 
         Args:
-            paths: One image file per source, in the order of ``sources``.
+            images: For each source, in the order of ``sources``, a file or a ``(H, W, 3)`` uint8
+                array (RGB; depths and edges in the protocol's 8-bit code). A list of such views
+                makes a batch.
 
         Returns:
             ``(H, W, 3)`` uint8, the ensemble, at the size that the config's pipeline makes: a
-            picture for 8-bit domains, the protocol's 8-bit code for depths and edges.
+            picture for 8-bit domains, the protocol's 8-bit code for depths and edges. A list in a
+            batch.
 
         Raises:
-            FormatError: A file cannot be used.
-            ConfigError: Another number of files than sources.
+            FormatError: A file or an array cannot be used.
+            ConfigError: Another number of images than sources.
         """
         from mmengine.dataset import pseudo_collate
 
-        if len(paths) != len(self.sources):
+        is_batch = bool(images) and isinstance(images[0], (list, tuple))
+        views: Any = images if is_batch else [images]
+        packed = [self._pipeline(self._sample(view)) for view in views]
+        with torch.no_grad():
+            found = self.model.test_step(pseudo_collate(packed))
+        pictures = [
+            to_bytes(sample.translated.detach().cpu().numpy()).transpose(1, 2, 0)
+            for sample in found
+        ]
+        return pictures if is_batch else pictures[0]
+
+    def _sample(self, view: View) -> dict:
+        """What the data set makes of a view."""
+        if len(view) != len(self.sources):
             names = ", ".join(self.sources)
-            raise ConfigError(f"{len(paths)} images for {len(self.sources)} sources ({names})")
-        view = {"source_paths": [os.fspath(path) for path in paths], "sources": self.sources}
-        found = self.model.test_step(pseudo_collate([self._pipeline(view)]))[0]
-        return to_bytes(found.translated.detach().cpu().numpy()).transpose(1, 2, 0)
+            raise ConfigError(f"{len(view)} images for {len(self.sources)} sources ({names})")
+        given = [
+            os.fspath(image) if is_path(image) else check_image(image, name)
+            for image, name in zip(view, self.sources)
+        ]
+        return {"source_paths": given, "sources": self.sources}

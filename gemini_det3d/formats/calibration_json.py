@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -35,6 +35,22 @@ def read_any_calibration(path: str | os.PathLike) -> Calibration:
         data = json.loads(read_bytes(path))
     except ValueError as error:
         raise FormatError(path, f"is no JSON ({error})") from None
+    return calibration_from(data, path)
+
+
+def calibration_from(data: Any, path: str | os.PathLike = "calibration") -> Calibration:
+    """A calibration from its two matrices.
+
+    Args:
+        data: Mapping with ``cam2img`` and ``lidar2cam``, as :func:`read_any_calibration` has them.
+        path: Where they come from, for the errors.
+
+    Returns:
+        The calibration.
+
+    Raises:
+        FormatError: A matrix is missing, of another shape, singular or not finite.
+    """
     cam2img = _matrix(path, data, "cam2img", ((3, 3), (3, 4)))
     lidar2cam = _matrix(path, data, "lidar2cam", ((3, 4), (4, 4)))
     p2 = np.zeros((3, 4))
@@ -45,7 +61,7 @@ def read_any_calibration(path: str | os.PathLike) -> Calibration:
 def _matrix(
     path: str | os.PathLike, data: Any, name: str, shapes: Sequence[tuple[int, int]]
 ) -> np.ndarray:
-    if not isinstance(data, dict) or name not in data:
+    if not isinstance(data, Mapping) or name not in data:
         raise FormatError(path, f"has no {name}")
     wanted = " or ".join(f"{rows} x {columns}" for rows, columns in shapes)
     try:

@@ -45,7 +45,7 @@ class LoadMultiViewImages(BaseTransform):
 
         Args:
             results: ``images``: name of each camera -> ``img_path``, ``cam2img`` and
-                ``lidar2cam``.
+                ``lidar2cam``; a camera that holds ``img`` (BGR) is not read.
 
         Returns:
             The same dictionary with ``img``, a list of V images ``(H, W, 3)`` BGR of one size;
@@ -57,7 +57,7 @@ class LoadMultiViewImages(BaseTransform):
         """
         cameras = list(results["images"].values())
         paths = [camera["img_path"] for camera in cameras]
-        images = [self._load(path) for path in paths]
+        images = [c["img"] if "img" in c else self._load(c["img_path"]) for c in cameras]
         shape = next((image.shape for image in images if image is not None), None)
         if shape is None:
             raise FormatError(paths[0], "no camera of this sample has an image")

@@ -49,7 +49,7 @@ class LoadModalities(BaseTransform):
         """Load the images.
 
         Args:
-            results: Holds ``image_paths``.
+            results: Holds ``image_paths``; an array among them is an image as it is.
 
         Returns:
             The same dictionary with ``images``, ``img_shape`` and ``ori_shape`` ``(H, W)``.
@@ -58,7 +58,10 @@ class LoadModalities(BaseTransform):
             FormatError: An image cannot be read, or sizes differ under "error".
         """
         paths = results["image_paths"]
-        images = {m: read_color(path, self.max_values.get(m)) for m, path in paths.items()}
+        images = {
+            m: x if isinstance(x, np.ndarray) else read_color(x, self.max_values.get(m))
+            for m, x in paths.items()
+        }
         leading = next(iter(images))
         shapes = {m: image.shape[:2] for m, image in images.items()}
         for modality, shape in shapes.items():

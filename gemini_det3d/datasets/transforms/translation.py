@@ -27,7 +27,7 @@ class LoadDomainImages(BaseTransform):
 
         Args:
             results: ``source_paths``, ``sources`` and, where it is known, ``target_path`` and
-                ``target``.
+                ``target``. An array among the paths is an image in its domain's encoding.
 
         Returns:
             The same dictionary with ``images`` and ``domains``.
@@ -39,7 +39,10 @@ class LoadDomainImages(BaseTransform):
         if results.get("target_path") is not None:
             paths.append(results["target_path"])
             domains.append(results["target"])
-        results["images"] = [read_domain(path, domain) for path, domain in zip(paths, domains)]
+        results["images"] = [
+            x if isinstance(x, np.ndarray) else read_domain(x, domain)
+            for x, domain in zip(paths, domains)
+        ]
         results["domains"] = domains
         results["ori_shape"] = results["images"][0].shape[:2]
         return results

@@ -1,0 +1,182 @@
+"""A segmentor that takes the aligned images of a frame, as files or as arrays."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+from torch import nn
+
+from gemini_det3d.apis.array_inputs import check_image, is_path
+from gemini_det3d.apis.checkpoint import load_checkpoint_safely, load_parameters
+from gemini_det3d.apis.config import ConfigError
+from gemini_det3d.apis.detector import choose_device, find_test_dataset, read_config
+from gemini_det3d.formats.errors import FormatError
+from gemini_det3d.formats.kitti import read_image_size
+from gemini_det3d.models.segmentors.fusion_segmentor import ENSEMBLE
+
+if TYPE_CHECKING:
+    from mmengine.config import Config
+
+Image = str | os.PathLike | np.ndarray | None
+Frame = Mapping[str, Image] | Sequence[Image]
+
+
+class Segmentor:
+    """A model of two or more modalities with its input pipeline.
+
+    Args:
+        config: A path, the bare name of one of this plug-in's configs, or an mmengine Config.
+        checkpoint: Its trained parameters; None keeps the random ones.
+        device: Where to run, as torch names it.
+
+    Attributes:
+        model: The model, in evaluation mode.
+        modalities: Names of the images that it takes, in order.
+        classes: Class names in the order of its labels.
+        ignored_parameters: Names in the checkpoint that the model does not have.
+
+    Raises:
+        ConfigError: The config cannot be read or is no config of a segmentor, or the device is not
+            there.
+        FormatError: The checkpoint cannot be read or does not belong to the config.
+    """
+
+    def __init__(
+        self,
+        config: str | os.PathLike | Config,
+        checkpoint: str | os.PathLike | None = None,
+        device: str = "cpu",
+    ) -> None:
+        from mmdet3d.registry import DATASETS
+        from mmengine.dataset import Compose
+
+        cfg = read_config(config)
+        dataset = find_test_dataset(cfg)
+        if "modalities" not in cfg.model:
+            raise ConfigError(f"{cfg.filename}: model has no modalities; it is no segmentor")
+        where = choose_device(device)
+        self.model, self.ignored_parameters = build_segmentor(cfg, checkpoint)
+        # labels of the size of the images, where a protocol keeps the size that its pipeline made
+        self.model.test_cfg = {**self.model.test_cfg, "rescale": True}
+        self.model.to(where)
+        self.modalities = tuple(cfg.model.modalities)
+        self._stream = ENSEMBLE if len(self.modalities) > 1 else self.modalities[0]
+        self.classes = list(DATASETS.get(dataset["type"]).METAINFO["classes"])
+        steps = [step for step in dataset["pipeline"] if step["type"] != "LoadSegLabels"]
+        self._pipeline = Compose(steps)
+
+    def __call__(self, images: Frame | list[Frame]) -> np.ndarray | list[np.ndarray]:
+        """Segment one frame, or a batch of frames.
+
+        Args:
+            images: For each modality a file or a ``(H, W, 3)`` uint8 array (RGB; what other
+                modalities hold, as their files do), by name or in the order of ``modalities``.
+                None stands for a sensor that delivered nothing. A list of such frames makes a
+                batch.
+
+        Returns:
+            ``(H, W)`` uint8, the number of each pixel's class by the ensemble of the streams; a
+            list in a batch.
+
+        Raises:
+            FormatError: A file or an array cannot be used.
+            ConfigError: Modalities are missing or unknown, or no sensor delivered.
+        """
+        from mmengine.dataset import pseudo_collate
+
+        is_batch = _is_batch(images)
+        frames: Any = images if is_batch else [images]
+        packed = [self._pipeline(self._sample(frame)) for frame in frames]
+        with torch.no_grad():
+            found = self.model.test_step(pseudo_collate(packed))
+        maps = [
+            sample.pred_sem_seg.get(self._stream)[0].cpu().numpy().astype(np.uint8)
+            for sample in found
+        ]
+        return maps if is_batch else maps[0]
+
+    def _sample(self, images: Frame) -> dict:
+        """What the data set makes of a frame."""
+        names = ", ".join(self.modalities)
+        if not isinstance(images, Mapping):
+            if len(images) != len(self.modalities):
+                raise ConfigError(f"{len(images)} images for {len(self.modalities)} modalities "
+                                  f"({names})")  # fmt: skip
+            images = dict(zip(self.modalities, images))
+        if set(images) != set(self.modalities):
+            raise ConfigError(f"images of {', '.join(images)}; the model takes {names} "
+                              "(None where a sensor delivered nothing)")  # fmt: skip
+        exists = {name: images[name] is not None for name in self.modalities}
+        return {
+            "image_paths": _with_blanks({name: images[name] for name in self.modalities}),
+            "sensor_mask": exists,
+        }
+
+
+def _with_blanks(images: Mapping[str, Image]) -> dict[str, Any]:
+    """Files and checked arrays as they are, zeros for the others."""
+    given: dict[str, Any] = {
+        name: image if is_path(image) else check_image(image, name)
+        for name, image in images.items()
+        if image is not None
+    }
+    if not given:
+        raise ConfigError(f"no image of {', '.join(images)}")
+    if len(given) == len(images) and all(map(is_path, given.values())):
+        return given  # files of different sizes are the pipeline's business
+    sizes = {
+        name: read_image_size(image) if is_path(image) else (image.shape[1], image.shape[0])
+        for name, image in given.items()
+    }
+    (first, size), *others = sizes.items()
+    for name, other in others:
+        if other != size:
+            fault = f"is {other[0]} x {other[1]} pixels, {first} {size[0]} x {size[1]}"
+            raise FormatError(name, fault)
+    blank = np.zeros((size[1], size[0], 3), dtype=np.uint8)
+    return {name: given.get(name, blank) for name in images}
+
+
+def build_segmentor(
+    config: Config, checkpoint: str | os.PathLike | None
+) -> tuple[nn.Module, list[str]]:
+    """A config's segmentor with a checkpoint's parameters, in evaluation.
+
+    Args:
+        config: mmengine's config.
+        checkpoint: Read without running code; None keeps the random parameters.
+
+    Returns:
+        The model, and names in the checkpoint that it does not have.
+
+    Raises:
+        FormatError: The checkpoint cannot be read or does not fit.
+    """
+    from mmdet3d.registry import MODELS
+    from mmengine.registry import init_default_scope
+
+    init_default_scope(config.get("default_scope", "mmdet3d"))
+    settings = dict(config.model)
+    settings["backbone"] = {**settings["backbone"], "init_cfg": None}
+    model = MODELS.build(settings)
+    ignored: list[str] = []
+    if checkpoint is not None:
+        ignored = load_parameters(model, load_checkpoint_safely(checkpoint), checkpoint)
+    return model.eval(), ignored
+
+
+def load_segmentor(config: Config, checkpoint: Path) -> nn.Module:
+    """The model of :func:`build_segmentor` alone."""
+    return build_segmentor(config, checkpoint)[0]
+
+
+def _is_batch(images: Any) -> bool:
+    """A list whose entries are frames, not images."""
+    return isinstance(images, list) and bool(images) and isinstance(
+        images[0], (Mapping, list, tuple)
+    )  # fmt: skip

@@ -1,0 +1,210 @@
+"""``from gemini_det3d import ...``: loaded when used, files and arrays alike."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+import torch
+from kitti_camera import CALIBRATION, SIZE
+from PIL import Image
+
+import gemini_det3d
+from gemini_det3d import Detector, Segmentor, Translator, find_config
+from gemini_det3d.apis.config import ConfigError
+from gemini_det3d.formats.errors import FormatError
+from gemini_det3d.formats.kitti import write_calibration, write_points
+from gemini_det3d.formats.taskonomy import encode_edge, write_png
+
+DETECTOR = "mvxnet_gemini-point_r18_1xb2-6e_scenes-3class"
+BEV = "bev_gemini-map_r18_1xb2-6e_scenes-3class"
+SEGMENTOR = "segformer_gemini-pixel_mit-toy_1xb4-12e_scenes-25class"
+TRANSLATOR = "translator_gemini_mit-toy_views-shade-texture2rgb"
+
+
+def python(code: str) -> str:
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=120)
+    assert done.returncode == 0, done.stderr
+    return done.stdout.strip()
+
+
+# --- names -----------------------------------------------------------------------------------
+
+
+def test_importing_the_package_loads_nothing_and_a_name_only_what_it_needs():
+    code = """
+import sys
+before = set(sys.modules)
+import gemini_det3d
+heavy = {"torch", "numpy", "mmengine", "mmcv", "mmdet3d", "PIL", "matplotlib"}
+print(sorted(heavy & (set(sys.modules) - before)))
+from gemini_det3d import find_config
+print(sorted(heavy & (set(sys.modules) - before)))
+from gemini_det3d import GeminiFusion
+print("torch" in sys.modules, "mmdet3d" in sys.modules, "mmengine" in sys.modules)
+"""
+    assert python(code).splitlines() == ["[]", "[]", "True False False"]
+
+
+def test_every_public_name_is_there_and_listed():
+    for name in gemini_det3d.__all__:
+        assert getattr(gemini_det3d, name) is not None
+    assert set(gemini_det3d.__all__) <= set(dir(gemini_det3d))
+    with pytest.raises(AttributeError, match="has no attribute 'Detektor'"):
+        gemini_det3d.Detektor  # noqa: B018
+
+
+# --- detection -------------------------------------------------------------------------------
+
+
+def a_frame(seed):
+    rng = np.random.default_rng(seed)
+    image = rng.integers(0, 255, (SIZE[1], SIZE[0], 3), dtype=np.uint8)
+    points = rng.uniform([5, -3, -1.5, 0], [30, 3, 0, 1], (997, 4)).astype(np.float32)
+    return image, points
+
+
+def a_detector(config):
+    """Untrained, with a head that tells inputs apart."""
+    torch.manual_seed(0)
+    detector = Detector(find_config(config))
+    for layer in (detector.model.pts_bbox_head.conv_cls, detector.model.pts_bbox_head.conv_reg):
+        torch.nn.init.normal_(layer.weight)
+    return detector
+
+
+@pytest.fixture(scope="module")
+def detector():
+    return a_detector(BEV)
+
+
+def assert_same(found, expected):
+    assert len(expected.boxes) > 0 and found.names == expected.names
+    np.testing.assert_allclose(found.boxes, expected.boxes, rtol=1e-4, atol=1e-4)
+    np.testing.assert_allclose(found.scores, expected.scores, rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize("config", [DETECTOR, BEV])
+def test_detector_finds_the_same_in_arrays_as_in_files(config, tmp_path):
+    detector = a_detector(config)
+    image, points = a_frame(3)
+    Image.fromarray(image).save(tmp_path / "a.png")
+    write_points(tmp_path / "a.bin", points)
+    write_calibration(tmp_path / "a.txt", CALIBRATION)
+    files = detector(tmp_path / "a.png", tmp_path / "a.bin", tmp_path / "a.txt")
+    matrices = {"cam2img": CALIBRATION.cam2img[:3], "lidar2cam": CALIBRATION.lidar2cam}
+    before = points.copy()
+    assert_same(detector(image, points, matrices), files)
+    np.testing.assert_array_equal(points, before)
+    swapped = detector(np.ascontiguousarray(image[..., ::-1]), points, CALIBRATION)
+    assert not np.array_equal(swapped.scores, files.scores)  # the colours are read
+
+
+def test_detector_finds_in_a_batch_what_it_finds_one_by_one(detector):
+    frames = [a_frame(seed) for seed in (3, 4)]
+    alone = [detector(image, points, CALIBRATION) for image, points in frames]
+    together = detector([f[0] for f in frames], [f[1] for f in frames], CALIBRATION)
+    assert len(together) == 2 and not np.array_equal(together[0].scores, together[1].scores)
+    for found, expected in zip(together, alone):
+        assert_same(found, expected)
+
+
+def test_detector_names_what_is_wrong_with_an_array(detector):
+    image, points = a_frame(3)
+    bad = {
+        r"image: is a float64 array of \(\d+, \d+, 3\)": (image / 255, points, CALIBRATION),
+        r"image: is a uint8 array of \(\d+, \d+\)": (image[..., 0], points, CALIBRATION),
+        r"points: is a float32 array of \(997, 3\)": (image, points[:, :3], CALIBRATION),
+        "calibration: has no lidar2cam": (image, points, {"cam2img": np.eye(3)}),
+    }
+    for fault, arguments in bad.items():
+        with pytest.raises(FormatError, match=fault):
+            detector(*arguments)
+    with pytest.raises(ConfigError, match="a batch of 2 images needs"):
+        detector([image, image], [points], CALIBRATION)
+
+
+# --- segmentation ----------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def segmentor():
+    torch.manual_seed(0)
+    return Segmentor(SEGMENTOR)
+
+
+def four_images(seed, height=40, width=56):
+    rng = np.random.default_rng(seed)
+    names = ("rgb", "depth", "event", "lidar")
+    return {name: rng.integers(0, 255, (height, width, 3), dtype=np.uint8) for name in names}
+
+
+def test_segmentor_gives_the_same_for_arrays_as_for_files(segmentor, tmp_path):
+    images = four_images(0)
+    for name, image in images.items():
+        Image.fromarray(image).save(tmp_path / f"{name}.png")
+    labels = segmentor({name: tmp_path / f"{name}.png" for name in images})
+    assert labels.shape == (40, 56) and labels.dtype == np.uint8
+    assert labels.max() < len(segmentor.classes) == 25
+    np.testing.assert_array_equal(segmentor(images), labels)
+    np.testing.assert_array_equal(segmentor(list(images.values())), labels)
+
+
+def test_segmentor_takes_batches_of_frames(segmentor):
+    frames = [four_images(0), four_images(1, 64, 32)]
+    found = segmentor(frames)
+    assert [labels.shape for labels in found] == [(40, 56), (64, 32)]
+    assert (found[0] == segmentor(frames[0])).mean() > 0.99
+
+
+def test_segmentor_takes_none_for_a_sensor_that_delivered_nothing(segmentor):
+    images = four_images(0)
+    without = segmentor({**images, "event": None})
+    assert not np.array_equal(without, segmentor(images))
+    np.testing.assert_array_equal(without, segmentor({**four_images(5), **images, "event": None}))
+    blank = segmentor({**images, "event": np.zeros_like(images["rgb"])})
+    assert not np.array_equal(without, blank)  # black is not absent
+
+
+def test_segmentor_names_what_is_wrong_with_its_images(segmentor):
+    images = four_images(0)
+    with pytest.raises(ConfigError, match="images of rgb; the model takes rgb, depth, event"):
+        segmentor({"rgb": images["rgb"]})
+    with pytest.raises(ConfigError, match="3 images for 4 modalities"):
+        segmentor(tuple(images.values())[:3])
+    with pytest.raises(ConfigError, match="no image of rgb"):
+        segmentor(dict.fromkeys(images))
+    with pytest.raises(FormatError, match="depth: is 55 x 40 pixels, rgb 56 x 40"):
+        segmentor({**images, "depth": images["depth"][:, 1:]})
+    with pytest.raises(ConfigError, match="it is no segmentor"):
+        Segmentor(DETECTOR)
+
+
+# --- translation -----------------------------------------------------------------------------
+
+
+def test_translator_gives_the_same_for_arrays_files_and_batches(tmp_path):
+    torch.manual_seed(0)
+    translator = Translator(TRANSLATOR)
+    rng = np.random.default_rng(0)
+    first, second = (
+        (rng.integers(0, 256, (70, 90, 3), dtype=np.uint8),
+         rng.integers(0, 9000, (70, 90), dtype=np.uint16)) for _ in range(2)
+    )  # fmt: skip
+    for name, image in zip("ab", first):
+        write_png(tmp_path / f"{name}.png", image)
+    picture = translator([tmp_path / "a.png", tmp_path / "b.png"])
+    first, second = (
+        [shade, np.repeat(encode_edge(texture, translator.sources[1])[..., None], 3, axis=2)]
+        for shade, texture in (first, second)
+    )
+    np.testing.assert_array_equal(translator(first), picture)
+    both = translator([first, second])
+    assert np.abs(both[0].astype(int) - picture).max() <= 1
+    assert not np.array_equal(both[0], both[1])
+    with pytest.raises(ConfigError, match="1 images for 2 sources"):
+        translator([first[0]])
+    with pytest.raises(FormatError, match="is a float64 array"):
+        translator([first[0] / 255, first[1]])
