@@ -14,6 +14,7 @@ require()  # before mmdet3d imports mmcv's ops
 import gemini_det3d.datasets.segmentation
 import gemini_det3d.datasets.taskonomy
 import gemini_det3d.datasets.transforms
+import gemini_det3d.engine.exact
 import gemini_det3d.engine.freeze_norm
 import gemini_det3d.engine.module_optimizers
 import gemini_det3d.engine.pretrained_streams

@@ -125,8 +125,10 @@ class OptimizerRestartHook(Hook):
     def __init__(self, epochs: Sequence[int]) -> None:
         self.epochs = tuple(epochs)
 
-    def before_train_epoch(self, runner: Runner) -> None:
-        """Forget, if it is such an epoch."""
-        if runner.epoch in self.epochs:
+    def before_train_iter(
+        self, runner: Runner, batch_idx: int, data_batch: object | None = None
+    ) -> None:
+        """Forget, if such an epoch begins; not when one is resumed in the middle."""
+        if batch_idx == 0 and runner.epoch in self.epochs:
             runner.optim_wrapper.optimizer.state.clear()
             runner.logger.info(f"epoch {runner.epoch + 1}: the optimiser starts anew")

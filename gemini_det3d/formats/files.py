@@ -15,7 +15,9 @@ UNFINISHED = ".part"
 
 
 def write_whole(
-    path: str | os.PathLike, content: bytes | str | Callable[[BinaryIO], object]
+    path: str | os.PathLike,
+    content: bytes | str | Callable[[BinaryIO], object],
+    durable: bool = False,
 ) -> None:
     """Write a file under another name first: it has its own name only when it is complete.
 
@@ -24,6 +26,7 @@ def write_whole(
     Args:
         path: File to write; its folder is made when there is none.
         content: Bytes, text (written as UTF-8), or a function that writes to an open binary file.
+        durable: Wait until the disk has it, so that it also outlives a machine that stops.
 
     Raises:
         FormatError: It cannot be written: a folder or file is in the way, it may not be written,
@@ -40,7 +43,7 @@ def write_whole(
             with open(target, "wb") as file:
                 _fill(file, content)
         else:
-            _replace(target, content)
+            _replace(target, content, durable)
     except BrokenPipeError:
         raise
     except OSError as error:
@@ -75,14 +78,31 @@ def make_folder(path: str | os.PathLike) -> Path:
     return path
 
 
-def _replace(target: Path, content: bytes | Callable[[BinaryIO], object]) -> None:
+def _replace(target: Path, content: bytes | Callable[[BinaryIO], object], durable: bool) -> None:
     unfinished = target.with_name(f".{secrets.token_hex(6)}{UNFINISHED}")
     try:
         with open(unfinished, "wb") as file:
             _fill(file, content)
+            if durable:
+                file.flush()
+                os.fsync(file.fileno())
         os.replace(unfinished, target)
+        if durable:
+            _sync_folder(target.parent)
     finally:
         unfinished.unlink(missing_ok=True)
+
+
+def _sync_folder(folder: Path) -> None:
+    """Put the new name on the disk, too, where the system lets folders be opened."""
+    try:
+        handle = os.open(folder, os.O_RDONLY)
+    except OSError:  # Windows
+        return
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
 
 
 def _fill(file: BinaryIO, content: bytes | Callable[[BinaryIO], object]) -> None:

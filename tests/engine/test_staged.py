@@ -50,9 +50,11 @@ def test_restart_forgets_the_momenta():
     parameter.sum().backward()
     optimizer.step()
     Runner.optim_wrapper.optimizer = optimizer
-    OptimizerRestartHook([1]).before_train_epoch(Runner)
+    OptimizerRestartHook([1]).before_train_iter(Runner, 0)
     assert len(optimizer.state) == 1
-    OptimizerRestartHook([2]).before_train_epoch(Runner)
+    OptimizerRestartHook([2]).before_train_iter(Runner, 1)  # resumed within the epoch
+    assert len(optimizer.state) == 1
+    OptimizerRestartHook([2]).before_train_iter(Runner, 0)
     assert len(optimizer.state) == 0
 
 

@@ -13,7 +13,6 @@ from kitti_reference import random_set
 
 from gemini_det3d.apis import benchmark_kitti_eval, eval_kitti
 from gemini_det3d.apis.config import ConfigError
-from gemini_det3d.apis.file_evaluation import text_files
 from gemini_det3d.cli import main
 from gemini_det3d.evaluation import evaluate_kitti
 from gemini_det3d.formats.errors import FormatError
@@ -91,9 +90,9 @@ def test_labels_in_place_of_results_are_refused(folders):
 
 def test_a_folder_without_result_files_is_named_with_the_subfolder_that_has_some(folders):
     with pytest.raises(FormatError, match=r"holds no result files .*subfolder label_2 does"):
-        text_files(folders[0].parent, "result")
+        eval_kitti.find_results(folders[0].parent)
     with pytest.raises(FormatError, match="no such folder"):
-        text_files(folders[0] / "none", "result")
+        eval_kitti.find_results(folders[0] / "none")
 
 
 def test_the_command_prints_the_table_and_writes_json_and_markdown(folders, tmp_path, capsys):

@@ -1,0 +1,131 @@
+"""Batches that can start anywhere, and know their samples' keys.
+
+mmengine's samplers decide the order, as in the config; here the order is cut into batches, of which
+the first so many are left out without anything being loaded, and every index gets its key.
+"""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Iterator, Mapping
+from itertools import islice
+from typing import Any
+
+from mmengine.dataset.sampler import InfiniteSampler
+from mmengine.dist import get_rank
+from mmengine.registry import DATA_SAMPLERS, DATASETS
+from torch.utils.data import BatchSampler, Sampler
+
+from gemini_det3d.engine.exact.seeding import ORDER, SampleKey, SeededDataset, seed_process
+from gemini_det3d.registration import register
+
+
+@register(DATA_SAMPLERS)
+class ExactBatchSampler(Sampler):
+    """Batches of sample keys.
+
+    Args:
+        sampler: Order of the indices: any sampler of mmengine.
+        batch_size: Samples in a batch.
+        seed: Seed of the samples' draws, the same in all processes.
+        drop_last: Leave out a last batch that is not full.
+        batches: Config of another batch sampler, in place of consecutive ones.
+
+    Attributes:
+        first: Batches that the next pass leaves out; 0 again once it has begun.
+    """
+
+    def __init__(
+        self,
+        sampler: Sampler,
+        batch_size: int,
+        seed: int,
+        drop_last: bool = False,
+        batches: Mapping[str, Any] | None = None,
+    ) -> None:
+        self.order, self.batch_size, self.drop_last = sampler, batch_size, drop_last
+        self.seed, self.epoch, self.first = seed, 0, 0
+        self.batches = BatchSampler(sampler, batch_size, drop_last)
+        if batches is not None:
+            sizes = dict(sampler=sampler, batch_size=batch_size)
+            self.batches = DATA_SAMPLERS.build(dict(batches), default_args=sizes)
+
+    @property
+    def sampler(self) -> ExactBatchSampler:
+        """Where mmengine's hooks look for ``set_epoch``."""
+        return self
+
+    @property
+    def is_infinite(self) -> bool:
+        """Whether a pass never ends."""
+        return isinstance(self.order, InfiniteSampler)
+
+    def set_epoch(self, epoch: int) -> None:
+        """Choose the order and the draws of the next pass."""
+        self.epoch = epoch
+
+    def set_seed(self, seed: int, order_seed: int | None) -> None:
+        """Go on with the seeds of another run.
+
+        Args:
+            seed: Of the samples' draws.
+            order_seed: Of the sampler, if it has one.
+        """
+        self.seed = seed
+        if order_seed is not None and hasattr(self.order, "seed"):
+            self.order.seed = order_seed
+
+    def __len__(self) -> int:
+        return len(self.batches)
+
+    def __iter__(self) -> Iterator[list[SampleKey]]:
+        first, self.first = self.first, 0
+        # For samplers that draw from the process's generators.
+        seed_process(self.seed, ORDER, self.epoch)
+        if self.is_infinite:
+            yield from self._endless(first)
+            return
+        if hasattr(self.order, "set_epoch"):
+            self.order.set_epoch(self.epoch)
+        epoch = self.epoch
+        for batch in islice(self.batches, first, None):
+            yield [SampleKey(int(index), self.seed, epoch) for index in batch]
+
+    def _endless(self, first: int) -> Iterator[list[SampleKey]]:
+        """An endless sampler's epoch is how often it has been through the data before."""
+        order: Any = self.order
+        order.indices = order._indices_of_rank()  # it keeps its place between passes otherwise
+        position = order.rank + first * self.batch_size * order.world_size
+        for batch in islice(self.batches, first, None):
+            keys = []
+            for index in batch:
+                keys.append(SampleKey(int(index), self.seed, position // order.size))
+                position += order.world_size
+            yield keys
+
+
+def with_exact_batches(loader: Mapping[str, Any], seed: int, diff_rank_seed: bool) -> dict:
+    """A data loader's config, with keys for its samples.
+
+    Args:
+        loader: As mmengine's runner takes it.
+        seed: The runner's seed.
+        diff_rank_seed: Whether that differs between processes.
+
+    Returns:
+        Another config, of the same data in the same order; its data set is built.
+    """
+    changed = copy.deepcopy(dict(loader))
+    dataset = changed["dataset"]
+    if isinstance(dataset, Mapping):
+        dataset = DATASETS.build(dataset)
+        if hasattr(dataset, "full_init"):
+            dataset.full_init()
+    changed["dataset"] = SeededDataset(dataset)
+    changed["batch_sampler"] = dict(
+        type="ExactBatchSampler",
+        seed=seed - get_rank() if diff_rank_seed else seed,
+        drop_last=changed.pop("drop_last", False),
+        batches=changed.get("batch_sampler"),
+    )
+    return changed

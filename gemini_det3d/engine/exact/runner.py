@@ -1,0 +1,200 @@
+"""mmengine's runner, with a resume that is exact.
+
+``runner_type = "ExactRunner"`` in a config is all: mmdet3d's scripts build the runner by that name,
+and it puts its own parts in the place of mmengine's loops, checkpoint hook and batch sampler.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from mmengine.dist import get_rank, get_world_size, master_only
+from mmengine.model import is_model_wrapper
+from mmengine.registry import RUNNERS
+from mmengine.runner import Runner
+from mmengine.runner.base_loop import BaseLoop
+from mmengine.runner.checkpoint import _load_checkpoint_to_model
+from torch.utils.data import DataLoader
+
+from gemini_det3d.engine.exact.batches import ExactBatchSampler, with_exact_batches
+from gemini_det3d.engine.exact.checkpoint_files import BACKEND, newest_whole_checkpoint
+from gemini_det3d.engine.exact.reading import read_training_checkpoint, require_training_state
+from gemini_det3d.engine.exact.state_hook import STATE, restore_counts, restore_state
+from gemini_det3d.formats import FormatError
+from gemini_det3d.registration import register
+
+# mmengine's parts and ours for them. Loops by type or by whether they count epochs.
+_LOOPS = {"EpochBasedTrainLoop": "ExactEpochLoop", "IterBasedTrainLoop": "ExactIterLoop"}
+_HOOKS = {"CheckpointHook": "WholeCheckpointHook"}
+
+
+@register(RUNNERS)
+class ExactRunner(Runner):
+    """``Runner`` whose interrupted trainings go on bit by bit as if they had not been interrupted.
+
+    It takes mmengine's configs. A process may be killed at any instant; ``--resume`` goes on from
+    the newest whole checkpoint, with the same weights, optimisers, schedules and averages, and the
+    same next batch. What a sample draws depends on (seed, epoch, index) alone. Checkpoints of
+    others are read without running code of theirs. Own loops or ready-made ``DataLoader`` objects
+    in place of configs are refused: for them nothing of this could be promised.
+    """
+
+    _place: dict[str, Any] | None = None  # what the checkpoint says beyond mmengine's part
+
+    def set_randomness(self, *args: Any, **kwargs: Any) -> None:
+        """As mmengine's; the seed that all processes share is kept beside."""
+        super().set_randomness(*args, **kwargs)
+        differs = self._randomness_cfg.get("diff_rank_seed", False)
+        self.shared_seed = self.seed - get_rank() if differs else self.seed
+
+    @staticmethod
+    def build_dataloader(
+        dataloader: DataLoader | Mapping, seed: int | None = None, diff_rank_seed: bool = False
+    ) -> DataLoader:
+        """As mmengine's, with batches of sample keys.
+
+        Raises:
+            ValueError: It is built already, by somebody else.
+        """
+        if isinstance(dataloader, DataLoader):
+            if isinstance(dataloader.batch_sampler, ExactBatchSampler):
+                return dataloader
+            raise ValueError("ExactRunner builds data loaders from configs, not from objects")
+        changed = with_exact_batches(dataloader, seed or 0, diff_rank_seed)
+        return Runner.build_dataloader(changed, seed, diff_rank_seed)
+
+    def build_train_loop(self, loop: BaseLoop | Mapping) -> BaseLoop:
+        """As mmengine's, with our loops.
+
+        Raises:
+            ValueError: The config names another loop.
+        """
+        if isinstance(loop, Mapping):
+            loop = dict(loop)
+            if "type" not in loop:
+                by_epoch = loop.pop("by_epoch")
+                loop["type"] = "EpochBasedTrainLoop" if by_epoch else "IterBasedTrainLoop"
+            loop["type"] = _LOOPS.get(loop["type"], loop["type"])
+            if loop["type"] not in _LOOPS.values():
+                raise ValueError(f"train_cfg.type: {loop['type']} is not one of {list(_LOOPS)}, "
+                                 "which are those that ExactRunner can resume")  # fmt: skip
+        return super().build_train_loop(loop)
+
+    def register_default_hooks(self, hooks: Mapping | None = None) -> None:
+        """As mmengine's, with our checkpoint hook and the one that keeps the state."""
+        hooks = dict(hooks or {})
+        hooks.setdefault("checkpoint", dict(type="CheckpointHook", interval=1))
+        for name, hook in hooks.items():
+            if isinstance(hook, Mapping) and hook.get("type") in _HOOKS:
+                hooks[name] = {**hook, "type": _HOOKS[hook["type"]]}
+        super().register_default_hooks(hooks)
+        self.register_hook(dict(type="ExactStateHook"))
+
+    def load_or_resume(self) -> None:
+        """As mmengine's; ``--resume`` without a file takes the newest whole checkpoint."""
+        if self._resume and self._load_from is None and not self._has_loaded:
+            found = newest_whole_checkpoint(self.work_dir, self.logger.warning)
+            if found is None:
+                self.logger.warning(f"{self.work_dir}: no checkpoint to resume from; "
+                                    "training starts at the beginning")  # fmt: skip
+            else:
+                self.resume(str(found))
+            return
+        super().load_or_resume()
+
+    def resume(self, filename: str, *args: Any, **kwargs: Any) -> None:
+        """Go on exactly where a checkpoint stands.
+
+        Args:
+            filename: The checkpoint.
+            *args: As mmengine's.
+            **kwargs: As mmengine's.
+
+        Raises:
+            FormatError: It cannot be resumed from: damaged, of another model, or not plain data.
+        """
+        self._resume = True
+        try:
+            super().resume(filename, *args, **kwargs)
+            self._restore()
+        except FormatError:
+            raise
+        except (KeyError, ValueError, TypeError, AttributeError, IndexError, RuntimeError) as error:
+            fault = f"cannot be resumed from: {type(error).__name__}: {error}"
+            raise FormatError(filename, fault) from error
+
+    def load_checkpoint(
+        self, filename: str, map_location: Any = "cpu", strict: bool = False,
+        revise_keys: list = [(r"^module.", "")],  # noqa: B006
+    ) -> dict:  # fmt: skip
+        """As mmengine's, without running code of the file.
+
+        Raises:
+            FormatError: It is no local file, cannot be read, or holds more than plain data.
+        """
+        if "://" in filename:
+            raise FormatError(filename, "is not a local file; fetch it and name the copy")
+        checkpoint = read_training_checkpoint(Path(filename).expanduser(), map_location)
+        if self._resume:
+            require_training_state(checkpoint, filename)
+            self._place = {"file": filename, **checkpoint.pop(STATE, {})}
+        self.call_hook("after_load_checkpoint", checkpoint=checkpoint)
+        model = self.model.module if is_model_wrapper(self.model) else self.model
+        checkpoint = _load_checkpoint_to_model(model, checkpoint, strict, revise_keys=revise_keys)
+        self._has_loaded = True
+        self.logger.info(f"weights loaded from {filename}")
+        return checkpoint
+
+    def _restore(self) -> None:
+        """Our part of a resume, after mmengine's."""
+        loop, place = self.train_loop, self._place
+        length = 0 if loop.batches.is_infinite else len(loop.batches)
+        if "batches_done" in place:
+            restore_state(self, place)
+            done = place["batches_done"]
+            now = {"world_size": get_world_size(), "batches_per_epoch": len(loop.batches)}
+            for key, value in now.items():
+                if place[key] != value:
+                    self._warn_inexact(f"{key} was {place[key]} and is {value}")
+            if place["batches_per_epoch"] != len(loop.batches):
+                done = 0
+        else:
+            self._warn_inexact("it was not written by ExactRunner")
+            done = self.iter - self.epoch * length
+            done = done if 0 <= done < length else 0
+        loop.epoch_begin = self.iter - done if length else 0
+
+    def _warn_inexact(self, reason: str) -> None:
+        self.logger.log(logging.WARNING, f"{self._place['file']}: the run goes on, but not bit by "
+                        f"bit as if uninterrupted: {reason}")  # fmt: skip
+
+    def call_hook(self, fn_name: str, **kwargs: Any) -> None:
+        """As mmengine's; before the first step, what mmengine has just reset is put back."""
+        if fn_name == "before_train" and self._place:
+            restore_counts(self, self._place.get("inner_counts", {}))
+            self._place = None
+        super().call_hook(fn_name, **kwargs)
+
+    @master_only
+    def save_checkpoint(
+        self, out_dir: str, filename: str, *args: Any, meta: dict | None = None,
+        by_epoch: bool = True, save_optimizer: bool = True,
+        backend_args: Mapping | None = None, **kwargs: Any,
+    ) -> None:  # fmt: skip
+        """As mmengine's; on the disk whole or not at all, with a note beside it.
+
+        Raises:
+            FormatError: It cannot be written; the one before is still there.
+        """
+        meta = dict(meta or {})
+        meta.setdefault("epoch", self.epoch + 1 if by_epoch else self.epoch)
+        meta.setdefault("iter", self.iter if by_epoch else self.iter + 1)
+        if backend_args is None:
+            backend_args = dict(backend=BACKEND, iteration=meta["iter"], resumable=save_optimizer)
+        super().save_checkpoint(
+            out_dir, filename, *args, meta=meta, by_epoch=by_epoch,
+            save_optimizer=save_optimizer, backend_args=backend_args, **kwargs,
+        )  # fmt: skip

@@ -1,0 +1,70 @@
+"""Random numbers by name instead of by history.
+
+A framework's generators are read by whoever comes next, so what a sample or a step draws depends
+on the number of workers, on what ran before, and is lost with the process. Here each draw has a
+name (seed, kind, epoch, index), and the generators are set from the name just before. Nothing has
+to be saved for a run to go on as if it had not been cut off.
+"""
+
+from __future__ import annotations
+
+import random
+from typing import Any, NamedTuple
+
+import numpy as np
+import torch
+
+# Kinds of draws; the first number after the seed.
+SAMPLE, STEP, ORDER, EVALUATION = range(4)
+
+
+class SampleKey(NamedTuple):
+    """Which sample, and in which epoch: all that its random draws depend on."""
+
+    index: int
+    seed: int
+    epoch: int
+
+
+def seed_process(*name: int) -> None:
+    """Set Python's, numpy's and torch's generators (of all devices) from a name.
+
+    Args:
+        *name: Numbers, 0 or more: the seed, the kind of draw, and what tells it from others.
+    """
+    words = np.random.SeedSequence(name).generate_state(4, np.uint32)
+    random.seed(words.tobytes())
+    np.random.seed(words)
+    torch.manual_seed(int.from_bytes(words.tobytes()[:8], "little"))
+
+
+class SeededDataset:
+    """A data set whose samples depend on their key alone, in any process and in any order.
+
+    Everything else is the data set's own.
+
+    Args:
+        dataset: What is wrapped.
+    """
+
+    def __init__(self, dataset: Any) -> None:
+        self._wrapped = dataset
+
+    def __len__(self) -> int:
+        return len(self._wrapped)
+
+    def __getitem__(self, key: SampleKey | int) -> Any:
+        """A sample.
+
+        Args:
+            key: Its key, or its index alone: then the generators are left as they are.
+        """
+        if not isinstance(key, SampleKey):
+            return self._wrapped[key]
+        seed_process(key.seed, SAMPLE, key.epoch, key.index)
+        return self._wrapped[key.index]
+
+    def __getattr__(self, name: str) -> Any:
+        if name.startswith("__") or name == "_wrapped":  # while it is copied or unpickled
+            raise AttributeError(name)
+        return getattr(self._wrapped, name)

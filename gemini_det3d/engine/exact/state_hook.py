@@ -1,0 +1,114 @@
+"""What a checkpoint of mmengine lacks for an exact resume, and the seeds of each step."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+from mmengine.dist import get_rank, get_world_size
+from mmengine.hooks import EarlyStoppingHook, Hook
+from mmengine.model import is_model_wrapper
+from mmengine.optim import OptimWrapperDict
+from mmengine.registry import HOOKS
+from mmengine.runner import Runner
+from torch import nn
+
+from gemini_det3d.engine.exact.seeding import EVALUATION, STEP, seed_process
+from gemini_det3d.registration import register
+
+STATE = "exact_state"
+"""Key of a checkpoint."""
+
+
+@register(HOOKS)
+class ExactStateHook(Hook):
+    """Sets the generators before each step and adds to checkpoints what mmengine leaves out.
+
+    That is: the seeds, the place within the epoch, the counters of gradient accumulation and the
+    gradients gathered so far, and the memory of ``EarlyStoppingHook``. `ExactRunner` adds this
+    hook by itself.
+    """
+
+    priority = "HIGHEST"
+
+    def before_train_iter(self, runner: Runner, batch_idx: int, data_batch: Any = None) -> None:
+        """Set the generators: what a step draws depends on its number and process alone."""
+        seed_process(runner.shared_seed, STEP, get_rank(), runner.iter)
+
+    def before_val_iter(self, runner: Runner, batch_idx: int, data_batch: Any = None) -> None:
+        """The same for a batch of the validation, in every validation alike."""
+        seed_process(runner.shared_seed, EVALUATION, get_rank(), batch_idx)
+
+    def before_test_iter(self, runner: Runner, batch_idx: int, data_batch: Any = None) -> None:
+        """The same for a batch of the test."""
+        seed_process(runner.shared_seed, EVALUATION, get_rank(), batch_idx)
+
+    def before_save_checkpoint(self, runner: Runner, checkpoint: dict) -> None:
+        """Add the state."""
+        checkpoint[STATE] = training_state(runner, checkpoint["meta"])
+
+
+def training_state(runner: Runner, meta: dict) -> dict:
+    """Plain data and tensors; see `ExactStateHook`.
+
+    Args:
+        runner: The runner, at the end of a step, an epoch or a validation.
+        meta: The checkpoint's ``epoch`` and ``iter``: what is done when it is loaded.
+    """
+    loop = runner.train_loop
+    within = meta["iter"] - loop.epoch_begin if meta["epoch"] == loop.epoch else 0
+    return dict(
+        seed=runner.shared_seed,
+        order_seed=getattr(loop.batches.order, "seed", None),
+        world_size=get_world_size(),
+        batches_done=within,
+        batches_per_epoch=len(loop.batches),
+        inner_counts={name: w._inner_count for name, w in _wrappers(runner)},
+        gradients={name: p.grad.cpu() for name, p in _parameters(runner) if p.grad is not None},
+        hooks=[dict(vars_of(hook)) for hook in runner.hooks if vars_of(hook)],
+    )
+
+
+def restore_state(runner: Runner, state: dict) -> None:
+    """Put everything back, but for the weights and what mmengine puts back itself.
+
+    Args:
+        runner: The runner, after mmengine's part.
+        state: What `training_state` returned.
+    """
+    loop = runner.train_loop
+    runner.shared_seed = state["seed"]
+    for each in (loop, runner.val_loop):
+        if each is not None:
+            batches = each.dataloader.batch_sampler
+            batches.set_seed(state["seed"], state["order_seed"] if each is loop else None)
+    device = next(runner.model.parameters()).device
+    gradients = state["gradients"]
+    for name, parameter in _parameters(runner):
+        parameter.grad = gradients[name].to(device) if name in gradients else None
+    stateful = [hook for hook in runner.hooks if vars_of(hook)]
+    for hook, values in zip(stateful, state["hooks"]):
+        vars(hook).update({key: values[key] for key in vars_of(hook)})
+
+
+def restore_counts(runner: Runner, counts: dict[str, int]) -> None:
+    """Put the counters of gradient accumulation back."""
+    for name, wrapper in _wrappers(runner):
+        wrapper._inner_count = counts.get(name, wrapper._inner_count)
+
+
+def vars_of(hook: Hook) -> dict[str, Any]:
+    """What a hook remembers from one validation to the next."""
+    if isinstance(hook, EarlyStoppingHook):
+        return {"wait_count": hook.wait_count, "best_score": hook.best_score}
+    return {}
+
+
+def _wrappers(runner: Runner) -> Iterator[tuple[str, Any]]:
+    wrapper = runner.optim_wrapper
+    yield from wrapper.items() if isinstance(wrapper, OptimWrapperDict) else [("", wrapper)]
+
+
+def _parameters(runner: Runner) -> Iterator[tuple[str, nn.Parameter]]:
+    model = runner.model.module if is_model_wrapper(runner.model) else runner.model
+    yield from model.named_parameters()
