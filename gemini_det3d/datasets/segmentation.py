@@ -26,25 +26,28 @@ from gemini_det3d.registration import register
 class MultiModalSegDataset(BaseDataset):
     """Frames of several aligned images and a label map.
 
-    A sample has ``image_paths`` by modality, ``label_path``, ``first_label`` (the number of the
-    first class in the files), ``sample_name``, ``group``, and ``sensor_mask``, in which every
-    modality is True.
+    A sample has ``image_paths`` by modality, ``label_path``, ``first_label``, ``num_classes``,
+    ``label_channel``, ``sample_name``, ``group``, and ``sensor_mask``, in which every modality is
+    True. The order of the modalities is part of ``metainfo``, so a checkpoint states it.
 
     Args:
         data_root: Folder of the set.
         split: Name of the list or split.
         modalities: Names, the leading one first.
         groups: Only frames of these groups (DeLiVER: weathers); None: all.
+        first_label: Number of the first class in the label files, lower ones are ignored; None: as
+            the set is published.
         pipeline: Steps.
         **kwargs: As mmengine's ``BaseDataset``.
 
     Raises:
-        ValueError: The set has no such modality.
+        ValueError: The set has no such modality or group, or ``first_label`` is negative.
         FormatError: The folder lacks the list or the images of the split.
     """
 
     list_frames: Callable[[str | os.PathLike, str], list[SegFrame]]
     first_label = 0
+    label_channel: int | None = None
     known_modalities: tuple[str, ...] = ("rgb", "depth")
 
     def __init__(
@@ -53,6 +56,7 @@ class MultiModalSegDataset(BaseDataset):
         split: str,
         modalities: Sequence[str] = ("rgb", "depth"),
         groups: Sequence[str] | None = None,
+        first_label: int | None = None,
         pipeline: Sequence[Any] = (),
         **kwargs: Any,
     ) -> None:
@@ -62,12 +66,23 @@ class MultiModalSegDataset(BaseDataset):
                 f"{type(self).__name__}: modalities={list(modalities)}, known are "
                 f"{list(self.known_modalities)}"
             )
+        if first_label is not None and first_label < 0:
+            raise ValueError(f"{type(self).__name__}: first_label={first_label} must be 0 or more")
         self.split, self.modalities, self.groups = split, tuple(modalities), groups
-        super().__init__(data_root=data_root, pipeline=list(pipeline), **kwargs)
+        self.first_label = type(self).first_label if first_label is None else first_label
+        metainfo = {"modalities": self.modalities, **(kwargs.pop("metainfo", None) or {})}
+        super().__init__(data_root=data_root, metainfo=metainfo, pipeline=list(pipeline), **kwargs)
 
     def load_data_list(self) -> list[dict]:
         """One dict per frame."""
         frames = type(self).list_frames(self.data_root, self.split)
+        known = sorted({frame.group for frame in frames})
+        unknown = [name for name in self.groups or () if name not in known]
+        if unknown:
+            raise ValueError(
+                f"{type(self).__name__}: groups={list(self.groups or ())}, the split "
+                f"{self.split!r} has {known}"
+            )
         return [
             {
                 "sample_name": frame.name,
@@ -75,6 +90,8 @@ class MultiModalSegDataset(BaseDataset):
                 "image_paths": {m: str(frame.images[m]) for m in self.modalities},
                 "label_path": str(frame.labels),
                 "first_label": self.first_label,
+                "num_classes": len(self.metainfo["classes"]),
+                "label_channel": self.label_channel,
                 "sensor_mask": dict.fromkeys(self.modalities, True),
             }
             for frame in frames
@@ -106,4 +123,5 @@ class DELIVERSegDataset(MultiModalSegDataset):
     METAINFO = {"classes": DELIVER_CLASSES}
     list_frames = staticmethod(list_deliver)
     first_label = 1
+    label_channel = 0  # as the released code reads them
     known_modalities = ("rgb", "depth", "event", "lidar")

@@ -10,7 +10,7 @@ from mmdet3d.registry import DATASETS
 from mmengine.dataset import BaseDataset
 
 from gemini_det3d.formats import FormatError
-from gemini_det3d.formats.taskonomy import DOMAINS, domain_path, read_list
+from gemini_det3d.formats.taskonomy import DOMAINS, find_domain, read_list
 from gemini_det3d.registration import register
 
 
@@ -62,9 +62,9 @@ class TaskonomyDataset(BaseDataset):
             {
                 "stem": stem,
                 "sources": self.sources,
-                "source_paths": [str(domain_path(self.data_root, stem, d)) for d in self.sources],
+                "source_paths": [str(find_domain(self.data_root, stem, d)) for d in self.sources],
                 "target": self.target,
-                "target_path": str(domain_path(self.data_root, stem, self.target)),
+                "target_path": str(find_domain(self.data_root, stem, self.target)),
             }
             for stem in stems
         ]

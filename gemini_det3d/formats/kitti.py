@@ -7,6 +7,7 @@ objects, mmdet3d's LiDAR frame (x front, y left, z up) for points and ``(N, 7)``
 from __future__ import annotations
 
 from gemini_det3d.formats.errors import FormatError
+from gemini_det3d.formats.images import read_image, read_image_size
 from gemini_det3d.formats.kitti_boxes import from_lidar_boxes, to_lidar_boxes
 from gemini_det3d.formats.kitti_calibration import (
     Calibration,
@@ -14,12 +15,7 @@ from gemini_det3d.formats.kitti_calibration import (
     write_calibration,
 )
 from gemini_det3d.formats.kitti_objects import Objects, read_objects, write_objects
-from gemini_det3d.formats.kitti_sensors import (
-    read_image,
-    read_image_size,
-    read_points,
-    write_points,
-)
+from gemini_det3d.formats.kitti_sensors import read_points, write_points
 
 __all__ = [
     "Calibration",

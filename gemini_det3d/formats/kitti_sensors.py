@@ -1,8 +1,7 @@
-"""KITTI point clouds and images <-> arrays."""
+"""KITTI point clouds <-> arrays; images are read by :mod:`gemini_det3d.formats.images`."""
 
 from __future__ import annotations
 
-import io
 import os
 
 import numpy as np
@@ -12,8 +11,6 @@ from gemini_det3d.formats.files import write_whole
 from gemini_det3d.formats.text import read_bytes
 
 _BYTES_PER_FLOAT = 4
-# Cameras append notes behind the end mark; so far back it is looked for.
-_TAIL_BYTES = 4096
 
 
 def read_points(path: str | os.PathLike, num_features: int = 4) -> np.ndarray:
@@ -75,92 +72,3 @@ def write_points(path: str | os.PathLike, points: np.ndarray) -> None:
     if points.ndim != 2:
         raise ValueError(f"points have shape {points.shape}, expected (N, features)")
     write_whole(path, np.ascontiguousarray(points, dtype="<f4").tobytes())
-
-
-def read_image_size(path: str | os.PathLike) -> tuple[int, int]:
-    """Size of an image, from its header alone.
-
-    Args:
-        path: Image file.
-
-    Returns:
-        ``(width, height)`` in pixels.
-
-    Raises:
-        FormatError: It is missing or no image.
-    """
-    from PIL import Image
-
-    try:
-        with Image.open(path) as image:
-            return image.size
-    except FileNotFoundError:
-        raise FormatError(path, "no such file") from None
-    except (OSError, SyntaxError, ValueError) as error:
-        raise FormatError(path, f"is not a readable image ({_reason(error, path)})") from error
-
-
-def read_image(path: str | os.PathLike) -> np.ndarray:
-    """Read an image, to its last pixel.
-
-    Args:
-        path: Image file of any kind that PIL reads.
-
-    Returns:
-        ``(H, W, 3)`` uint8, RGB; grey is repeated, transparency dropped.
-
-    Raises:
-        FormatError: It is missing, no image, or cut off.
-    """
-    return decode_image(read_bytes(path), path)
-
-
-def check_image_bytes(data: bytes, path: str | os.PathLike) -> None:
-    """Refuse a PNG or JPEG file that ends before its end mark.
-
-    Some decoders fill what is missing with grey and say nothing.
-
-    Args:
-        data: Content of the file.
-        path: Its name, for the error.
-
-    Raises:
-        FormatError: The file is empty or cut off.
-    """
-    if not data:
-        raise FormatError(path, "is not a readable image (0 bytes)")
-    for start, end in ((b"\x89PNG", b"IEND"), (b"\xff\xd8", b"\xff\xd9")):
-        if data.startswith(start) and end not in data[-_TAIL_BYTES:]:
-            fault = f"is not a readable image (cut off after {len(data)} bytes)"
-            raise FormatError(path, fault)
-
-
-def decode_image(data: bytes, path: str | os.PathLike) -> np.ndarray:
-    """Bytes of an image file as an array; see :func:`read_image`.
-
-    Args:
-        data: Content of the file.
-        path: Its name, for the error.
-
-    Returns:
-        ``(H, W, 3)`` uint8, RGB.
-
-    Raises:
-        FormatError: It is no image, or cut off.
-    """
-    from PIL import Image
-
-    try:
-        with Image.open(io.BytesIO(data)) as image:
-            return np.array(image.convert("RGB"))
-    except (OSError, SyntaxError, ValueError) as error:
-        raise FormatError(path, f"is not a readable image ({_reason(error, path)})") from error
-
-
-def _reason(error: Exception, path: str | os.PathLike) -> str:
-    """What PIL said, without the address of a buffer or a second copy of the path."""
-    from PIL import UnidentifiedImageError
-
-    if isinstance(error, UnidentifiedImageError):
-        return "unknown format"
-    return str(error).replace(os.fspath(path), "").strip() or type(error).__name__

@@ -7,16 +7,17 @@ split and map, no lists.
 
 from __future__ import annotations
 
-import io
 import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
 import numpy as np
 
 from gemini_det3d.formats.errors import FormatError
 from gemini_det3d.formats.files import write_whole
+from gemini_det3d.formats.images import decode_labels, decode_sensor
+from gemini_det3d.formats.stems import IMAGE_SUFFIXES, find_file, is_data_file, stem_of
 from gemini_det3d.formats.text import read_bytes, read_lines
 
 IGNORED = 255
@@ -47,28 +48,43 @@ def list_nyudv2(root: str | os.PathLike, split: str) -> list[SegFrame]:
         FormatError: The list is missing, empty, or a line has not three paths.
     """
     root = Path(root)
+    rows = _rows(root / f"{split}.txt", 3)
     return [
-        SegFrame(Path(rgb).stem, {"rgb": root / rgb, "depth": root / depth}, root / labels)
-        for rgb, labels, depth in _rows(root / f"{split}.txt", 3)
+        SegFrame(name, {"rgb": root / rgb, "depth": root / depth}, root / labels)
+        for name, (rgb, labels, depth) in zip(_names([row[0] for row in rows]), rows)
     ]
 
 
 def list_sunrgbd(root: str | os.PathLike, split: str) -> list[SegFrame]:
-    """Frames of `<root>/<split>.txt`; the first path on a line tells the number of the frame.
+    """Frames of `<root>/<split>.txt`; the first path on a line tells the name of the frame.
+
+    Sub-folders of `RGB` belong to the name (`kv1/0`); folders above it do not.
 
     Raises:
-        FormatError: The list is missing or empty.
+        FormatError: The list is missing or empty, or two of its lines lead to one file.
     """
-    root = Path(root)
-    stems = [Path(row[0]).stem for row in _rows(root / f"{split}.txt")]
-    return [
-        SegFrame(
-            stem,
-            {"rgb": root / "RGB" / f"{stem}.jpg", "depth": root / "Depth" / f"{stem}.png"},
-            root / "labels" / f"{stem}.png",
-        )
-        for stem in stems
-    ]
+    root, path = Path(root), Path(root) / f"{split}.txt"
+    frames: list[SegFrame] = []
+    lines: dict[str, str] = {}
+    for (line,) in (row[:1] for row in _rows(path)):
+        name = _sunrgbd_name(root, line)
+        if lines.setdefault(name, line) != line:
+            raise FormatError(path, f"{lines[name]} and {line} are both RGB/{name}")
+        images = {
+            "rgb": _file_of(root / "RGB", name, ".jpg"),
+            "depth": _file_of(root / "Depth", name, ".png"),
+        }
+        frames.append(SegFrame(name, images, _file_of(root / "labels", name, ".png")))
+    return frames
+
+
+def _sunrgbd_name(root: Path, line: str) -> str:
+    parts = line.replace("\\", "/").split("/")
+    inside = parts[parts.index("RGB") + 1 :] if "RGB" in parts else parts
+    stem = stem_of(inside[-1])
+    deep = "/".join([*inside[:-1], stem])
+    is_deep = not line.startswith("/") and find_file(root / "RGB", deep) is not None
+    return deep if "RGB" in parts or is_deep else stem
 
 
 DELIVER_FOLDERS = {
@@ -93,58 +109,86 @@ def list_deliver(root: str | os.PathLike, split: str) -> list[SegFrame]:
         FormatError: There is none.
     """
     root = Path(root)
-    files = sorted((root / "img").glob(f"*/{split}/*/*.png"))
+    files = [
+        file
+        for file in sorted((root / "img").glob(f"*/{split}/*/*"))
+        if file.name.lower().endswith(IMAGE_SUFFIXES) and is_data_file(file)
+    ]
     if not files:
         raise FormatError(root / "img", f"holds no image of the split {split!r}")
     frames = []
     for file in files:
-        place = file.parent.relative_to(root / "img").as_posix()
-        name = file.stem.replace("_rgb", "_{}")
-        images = {m: deliver_path(root, m, place, name) for m in DELIVER_FOLDERS}
-        labels = deliver_path(root, "labels", place, name)
-        frames.append(SegFrame(f"{place}/{file.stem}", images, labels, place.split("/")[0]))
+        place, stem = file.parent.relative_to(root / "img").as_posix(), stem_of(file)
+        name = stem.replace("_rgb", "_{}")
+        images = {m: _deliver_file(root, m, place, name) for m in DELIVER_FOLDERS}
+        labels = _deliver_file(root, "labels", place, name)
+        frames.append(SegFrame(f"{place}/{stem}", images, labels, place.split("/")[0]))
     return frames
 
 
-def read_color(path: str | os.PathLike, max_value: float | None = None) -> np.ndarray:
-    """Read an image of any modality.
-
-    Args:
-        path: PNG or JPEG.
-        max_value: Value of a 16-bit image that becomes 255; None: 65535. Eight bits stay.
-
-    Returns:
-        ``(H, W, 3)``: uint8, or float32 from 16 bits; one channel is repeated thrice.
-
-    Raises:
-        FormatError: It is missing, cut off or no image.
-    """
-    pixels = _read_pixels(path)
-    if pixels.dtype != np.uint8:
-        pixels = np.minimum(pixels.astype(np.float32) * (255.0 / (max_value or 65535)), 255.0)
-    if pixels.ndim == 2:
-        pixels = np.repeat(pixels[..., None], 3, axis=2)
-    return pixels[..., :3]
+def _deliver_file(root: Path, modality: str, place: str, name: str) -> Path:
+    usual = deliver_path(root, modality, place, name)
+    return _file_of(usual.parent, stem_of(usual), ".png")
 
 
-def read_labels(path: str | os.PathLike, starts_at: int = 0) -> np.ndarray:
+def read_color(
+    path: str | os.PathLike, max_value: float | None = None, on_non_finite: str = "error"
+) -> np.ndarray:
+    """Read an image of any modality; see :func:`gemini_det3d.formats.images.decode_sensor`."""
+    return decode_sensor(read_bytes(path), path, max_value, on_non_finite)
+
+
+def read_labels(
+    path: str | os.PathLike,
+    starts_at: int = 0,
+    num_classes: int | None = None,
+    channel: int | None = None,
+) -> np.ndarray:
     """Read a label map.
 
     Args:
-        path: PNG of one channel, or of several that are equal or whose first counts.
+        path: PNG or TIFF; see :func:`gemini_det3d.formats.images.decode_labels`.
         starts_at: Number of the first class in the file; lower ones become `IGNORED`, as 255.
+        num_classes: How many classes there are; None: any.
+        channel: Of a file of several channels the one that counts.
 
     Returns:
         ``(H, W)`` uint8; classes from 0.
 
     Raises:
-        FormatError: It is missing, cut off or no image.
+        FormatError: It is missing, cut off, no label map, or holds a number that is no class.
     """
-    pixels = _read_pixels(path)
-    labels = pixels if pixels.ndim == 2 else pixels[..., 0]
-    labels = labels.astype(np.int64)
-    is_counted = (labels >= starts_at) & (labels != IGNORED)
-    return np.where(is_counted, labels - starts_at, IGNORED).astype(np.uint8)
+    numbers = decode_labels(read_bytes(path), path, channel)
+    fault = label_fault(np.unique(numbers), starts_at, num_classes)
+    if fault:
+        raise FormatError(path, fault)
+    is_counted = (numbers >= starts_at) & (numbers != IGNORED)
+    return np.where(is_counted, numbers - starts_at, IGNORED).astype(np.uint8)
+
+
+def label_fault(values: np.ndarray, starts_at: int, num_classes: int | None) -> str | None:
+    """What is wrong with the numbers of a label map, or of a whole set of them.
+
+    Args:
+        values: Numbers that occur, sorted.
+        starts_at: Number of the first class.
+        num_classes: K; None: any that 8 bits hold.
+
+    Returns:
+        One line, with the `first_label` that would do where there is one; None: all are classes.
+    """
+    count = IGNORED if num_classes is None else num_classes
+    counted = values[values != IGNORED]
+    wrong = counted[(counted < 0) | (counted >= starts_at + count)]
+    if not len(wrong):
+        return None
+    shown = ", ".join(map(str, wrong[:5])) + (", ..." if len(wrong) > 5 else "")
+    fault = f"holds {shown}; the {count} classes are {starts_at} to {starts_at + count - 1}"
+    others = (s for s in (0, 1) if 0 <= counted[0] and counted[-1] < s + count)
+    fits = next((s for s in others if s != starts_at), None)
+    if fits is not None:
+        return f"{fault} (first_label={fits} would fit)"
+    return f"{fault}, {IGNORED} is ignored"
 
 
 def write_image(path: str | os.PathLike, pixels: np.ndarray) -> None:
@@ -157,18 +201,20 @@ def write_image(path: str | os.PathLike, pixels: np.ndarray) -> None:
     write_whole(path, lambda file: picture.save(file, format=kind, **options))
 
 
-def _read_pixels(path: str | os.PathLike) -> np.ndarray:
-    from PIL import Image
+def _file_of(folder: Path, name: str, suffix: str) -> Path:
+    """A frame's file of any image suffix; the usual one where there is none."""
+    usual = folder / f"{name}{suffix}"
+    return usual if usual.is_file() else find_file(folder, name) or usual
 
+
+def _names(paths: Sequence[str]) -> list[str]:
+    """Names of frames: stems, with the folders that are not common to all."""
+    files = [PurePosixPath(path.replace("\\", "/")) for path in paths]
     try:
-        with Image.open(io.BytesIO(read_bytes(path))) as image:
-            if image.mode not in ("L", "P", "RGB", "I", "I;16"):  # P: its index is the label
-                image = image.convert("RGB")
-            return np.asarray(image)
-    except FormatError:
-        raise
-    except (OSError, ValueError, SyntaxError) as error:
-        raise FormatError(path, f"is not a readable image ({error})") from error
+        common = os.path.commonpath([file.parent for file in files])
+    except ValueError:  # some absolute, some not
+        common = ""
+    return [(f.parent.relative_to(common) / stem_of(f)).as_posix() for f in files]
 
 
 def _rows(path: Path, count: int | None = None) -> list[Sequence[str]]:

@@ -8,7 +8,6 @@ their three lowest bits turned to the top.
 
 from __future__ import annotations
 
-import io
 import os
 import zipfile
 from dataclasses import dataclass
@@ -19,6 +18,7 @@ import numpy as np
 
 from gemini_det3d.formats.boxes import project_box_outlines
 from gemini_det3d.formats.errors import FormatError
+from gemini_det3d.formats.images import decode_grey16
 from gemini_det3d.formats.sunrgbd_objects import RoomObjects
 from gemini_det3d.formats.sunrgbd_sensors import (
     RoomCalibration,
@@ -151,16 +151,7 @@ def decode_depth(data: bytes, path: str | os.PathLike) -> np.ndarray:
     Raises:
         FormatError: It is no 16-bit grey image.
     """
-    from PIL import Image
-
-    try:
-        with Image.open(io.BytesIO(data)) as image:
-            stored = np.array(image)
-    except (OSError, SyntaxError, ValueError) as error:
-        raise FormatError(path, "is not a readable image") from error
-    if stored.ndim != 2 or stored.dtype.kind not in "ui" or stored.dtype.itemsize < 2:
-        raise FormatError(path, f"is {stored.dtype} {stored.shape}, expected 16-bit grey")
-    stored = stored.astype(np.uint16)
+    stored = decode_grey16(data, path)
     millimetres = (stored >> 3) | (stored << 13)
     return np.minimum(millimetres / 1000.0, _MAX_DEPTH_M)
 

@@ -1,8 +1,9 @@
 """Taskonomy's folders (Zamir et al., CVPR 2018) and the encodings of the translation protocol.
 
 Each domain is a folder of PNGs that share their stems: ``rgb/point_7_view_2_domain_rgb.png``,
-``depth_zbuffer/point_7_view_2_domain_depth_zbuffer.png``. Depths and edges are 16-bit and grey; the
-protocol maps them to 8 bits before anything else, all others are 8-bit as they lie there.
+``depth_zbuffer/point_7_view_2_domain_depth_zbuffer.png``. Sub-folders, such as Taskonomy's
+buildings, belong to the name of a view (``allensville/point_7_view_2``). Depths and edges are
+16-bit and grey; the protocol maps them to 8 bits before anything else, all others are 8-bit.
 """
 
 from __future__ import annotations
@@ -16,8 +17,10 @@ import numpy as np
 
 from gemini_det3d.formats.errors import FormatError
 from gemini_det3d.formats.files import write_whole
-from gemini_det3d.formats.kitti_sensors import read_image
-from gemini_det3d.formats.text import read_lines
+from gemini_det3d.formats.images import decode_grey16, read_image
+from gemini_det3d.formats.stems import find_file
+from gemini_det3d.formats.stems import stem_of as image_stem
+from gemini_det3d.formats.text import read_bytes, read_lines
 
 DEPTHS = ("depth_euclidean", "depth_zbuffer")
 # What the protocol divides edges by, so that the strongest are white.
@@ -39,7 +42,7 @@ def domain_path(root: str | os.PathLike, stem: str, domain: str) -> Path:
 
     Args:
         root: Root of the data set.
-        stem: Of the view, ``point_7_view_2``.
+        stem: Of the view, ``point_7_view_2``, with its sub-folder where it has one.
         domain: Folder name.
 
     Returns:
@@ -48,12 +51,39 @@ def domain_path(root: str | os.PathLike, stem: str, domain: str) -> Path:
     return Path(root) / domain / f"{stem}_domain_{domain}.png"
 
 
+def find_domain(root: str | os.PathLike, stem: str, domain: str) -> Path:
+    """The file of a view in a domain: of any image suffix, with or without the domain's name in it.
+
+    A tree without sub-folders may be listed with folders that do not exist in it.
+
+    Args:
+        root: Root of the data set.
+        stem: As in :func:`domain_path`.
+        domain: Folder name.
+
+    Returns:
+        The file; :func:`domain_path` where there is none.
+
+    Raises:
+        FormatError: There are two.
+    """
+    usual = domain_path(root, stem, domain)
+    if usual.is_file():
+        return usual
+    folder, name = Path(root) / domain, stem.rsplit("/", 1)[-1]
+    for candidate in dict.fromkeys((f"{stem}_domain_{domain}", stem, f"{name}_domain_{domain}")):
+        found = find_file(folder, candidate)
+        if found is not None:
+            return found
+    return usual
+
+
 def read_list(path: str | os.PathLike) -> list[str]:
     """Views of a split.
 
     Args:
         path: Text file, one view per line: a stem, or a file of any domain (``_domain_*`` and what
-            follows it, and folders in front, do not matter).
+            follows it, and folders up to the domain's, do not matter).
 
     Returns:
         Stems, in the file's order.
@@ -61,7 +91,7 @@ def read_list(path: str | os.PathLike) -> list[str]:
     Raises:
         FormatError: It cannot be read, is empty, or names a view twice.
     """
-    stems = [stem_of(line) for _, line in read_lines(path)]
+    stems = [_view_of(line) for _, line in read_lines(path)]
     if not stems:
         raise FormatError(path, "names no view")
     twice = next((stem for stem, count in Counter(stems).items() if count > 1), None)
@@ -70,9 +100,20 @@ def read_list(path: str | os.PathLike) -> list[str]:
     return stems
 
 
+def _view_of(line: str) -> str:
+    """``/data/rgb/allensville/point_7_view_2_domain_rgb.png`` -> ``allensville/point_7_view_2``."""
+    *folders, name = line.replace("\\", "/").split("/")
+    domains = [place for place, folder in enumerate(folders) if folder in DOMAINS]
+    if domains:
+        folders = folders[domains[-1] + 1 :]
+    elif line.startswith("/"):
+        folders = []
+    return "/".join([*(f for f in folders if f not in ("", ".")), stem_of(name)])
+
+
 def stem_of(name: str) -> str:
     """``rgb/point_7_view_2_domain_rgb.png`` -> ``point_7_view_2``."""
-    return re.sub(r"(_domain_.*|\.(png|jpg))$", "", name.replace("\\", "/").rsplit("/", 1)[-1])
+    return re.sub(r"_domain_.*$", "", image_stem(name))
 
 
 def read_domain(path: str | os.PathLike, domain: str) -> np.ndarray:
@@ -90,7 +131,7 @@ def read_domain(path: str | os.PathLike, domain: str) -> np.ndarray:
     """
     if domain not in _DEEP_DOMAINS:
         return read_image(path)
-    raw = _read_deep(path)
+    raw = decode_grey16(read_bytes(path), path)
     grey = encode_depth(raw) if domain in DEPTHS else encode_edge(raw, domain)
     return np.repeat(grey[..., None], 3, axis=2)
 
@@ -156,18 +197,3 @@ def write_png(path: str | os.PathLike, image: np.ndarray) -> None:
 
     picture = Image.fromarray(image)
     write_whole(path, lambda file: picture.save(file, format="PNG", compress_level=1))
-
-
-def _read_deep(path: str | os.PathLike) -> np.ndarray:
-    """``(H, W)`` of a 16-bit grey PNG."""
-    from PIL import Image
-
-    try:
-        with Image.open(path) as image:
-            if not image.mode.startswith("I"):
-                raise FormatError(path, f"is {image.mode}, expected 16-bit grey")
-            return np.clip(np.array(image), 0, _DEEPEST).astype(np.uint16)
-    except FileNotFoundError:
-        raise FormatError(path, "no such file") from None
-    except (OSError, SyntaxError) as error:
-        raise FormatError(path, f"is not a readable image ({type(error).__name__})") from error

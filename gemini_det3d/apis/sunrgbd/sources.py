@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from gemini_det3d.formats.errors import FormatError
-from gemini_det3d.formats.kitti_sensors import check_image_bytes, decode_image
+from gemini_det3d.formats.images import decode_color
 from gemini_det3d.formats.sunrgbd import (
     RoomCalibration,
     RoomObjects,
@@ -134,8 +134,7 @@ class OfficialFrames:
 
     def _image(self, frame: OfficialFrame) -> tuple[bytes, np.ndarray]:
         data, name = self.archive.read(frame.image), self.archive.where(frame.image)
-        check_image_bytes(data, name)
-        return data, decode_image(data, name)
+        return data, decode_color(data, name)
 
     def _labels(self, frame: OfficialFrame) -> RoomObjects:
         objects, calibration = _or_raise(frame.objects), _or_raise(frame.calibration)
@@ -174,8 +173,7 @@ def open_source(root: Path) -> ExtractedFrames | OfficialFrames:
 
 def _whole_image(path: Path) -> tuple[bytes, np.ndarray]:
     data = read_bytes(path)
-    check_image_bytes(data, path)
-    return data, decode_image(data, path)
+    return data, decode_color(data, path)
 
 
 def _or_raise(value: Any) -> Any:

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import logging
 
-import mmcv
 import numpy as np
 from mmcv.transforms import LoadImageFromFile
 from mmdet3d.datasets.transforms import LoadPointsFromFile
@@ -18,7 +17,8 @@ from mmengine import fileio
 from mmengine.logging import print_log
 
 from gemini_det3d.formats.errors import FormatError
-from gemini_det3d.formats.kitti_sensors import check_image_bytes, parse_points
+from gemini_det3d.formats.images import decode_color
+from gemini_det3d.formats.kitti_sensors import parse_points
 from gemini_det3d.registration import register
 
 _ON_NON_FINITE = ("error", "drop")
@@ -72,10 +72,21 @@ class LoadPointsFromFileChecked(LoadPointsFromFile):
 class LoadImageFromFileChecked(LoadImageFromFile):
     """mmcv's ``LoadImageFromFile`` that names the image it cannot read, cut-off ones included.
 
+    It decodes as every other part of this plug-in does
+    (:func:`gemini_det3d.formats.images.decode_color`), whatever ``imdecode_backend`` says.
+
     Args:
         **kwargs: As mmcv's ``LoadImageFromFile``, without the deprecated ``file_client_args``.
             ``ignore_empty=True`` still skips an image that cannot be read.
+
+    Raises:
+        ValueError: ``color_type`` is not 'color'.
     """
+
+    def __init__(self, **kwargs) -> None:
+        super().__init__(**kwargs)
+        if self.color_type != "color":
+            raise ValueError(f"color_type={self.color_type!r}: this loader reads 'color' only")
 
     def transform(self, results: dict) -> dict | None:
         """Load ``img_path``.
@@ -103,13 +114,7 @@ class LoadImageFromFileChecked(LoadImageFromFile):
 
     def _load_image(self, path: str) -> np.ndarray:
         data = _read(path, self.backend_args)
-        check_image_bytes(data, path)
-        try:
-            image = mmcv.imfrombytes(data, flag=self.color_type, backend=self.imdecode_backend)
-        except (OSError, ValueError, SyntaxError) as error:
-            raise FormatError(path, f"is not a readable image ({error})") from error
-        if image is None:
-            raise FormatError(path, "is not a readable image")
+        image = np.ascontiguousarray(decode_color(data, path)[..., ::-1])  # BGR
         return image.astype(np.float32) if self.to_float32 else image
 
 

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-import mmcv
 import numpy as np
 from mmcv.transforms import BaseTransform
 from mmdet3d.registry import TRANSFORMS
@@ -17,7 +16,7 @@ from mmengine import fileio
 
 from gemini_det3d.datasets.transforms.sensors import mask_sensors
 from gemini_det3d.formats.errors import FormatError
-from gemini_det3d.formats.kitti_sensors import check_image_bytes
+from gemini_det3d.formats.images import decode_color
 from gemini_det3d.geometry import image_matrix
 from gemini_det3d.registration import register
 
@@ -88,11 +87,7 @@ class LoadMultiViewImages(BaseTransform):
             if self.missing == "mask":
                 return None
             raise FormatError(path, "no such file") from None
-        check_image_bytes(data, path)
-        image = mmcv.imfrombytes(data, flag="color")
-        if image is None:
-            raise FormatError(path, "is not a readable image")
-        return image
+        return np.ascontiguousarray(decode_color(data, path)[..., ::-1])  # BGR
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}(missing={self.missing!r})"

@@ -14,7 +14,8 @@ from mmcv.transforms import BaseTransform
 from mmdet3d.registry import TRANSFORMS
 from mmengine.structures import BaseDataElement, PixelData
 
-from gemini_det3d.formats import FormatError
+from gemini_det3d.formats.aligned import check_same_view
+from gemini_det3d.formats.images import ON_NON_FINITE
 from gemini_det3d.formats.segmentation import read_color, read_labels
 from gemini_det3d.registration import register
 
@@ -26,24 +27,32 @@ class LoadModalities(BaseTransform):
     """Load ``image_paths`` into ``images`` of one size.
 
     Args:
-        max_values: For modalities of 16 bits the value that becomes 255; see `read_color`.
+        max_values: For modalities of more than 8 bits the value that becomes 255; see
+            `decode_sensor`. Floats need one.
         on_size_mismatch: When the files of a frame differ in size: "crop" all to the middle of
-            the smallest, "resize" all to the leading modality's size, which is what the released
-            code does and which moves pixels off their labels where the sizes differ, or "error".
+            the smallest, if only margins differ (at most 5 % of a side; another resolution is
+            refused); "resize" all, labels too, to the leading modality's size, which is what the
+            released code does with images; or "error". Files of another aspect are refused always.
+        on_non_finite: For float images: "error", or "zero".
 
     Raises:
-        ValueError: ``on_size_mismatch`` is another word.
+        ValueError: ``on_size_mismatch`` or ``on_non_finite`` is another word.
     """
 
     def __init__(
-        self, max_values: dict[str, float] | None = None, on_size_mismatch: str = "crop"
+        self,
+        max_values: dict[str, float] | None = None,
+        on_size_mismatch: str = "crop",
+        on_non_finite: str = "error",
     ) -> None:
-        if on_size_mismatch not in _ON_SIZE_MISMATCH:
-            raise ValueError(
-                f"on_size_mismatch={on_size_mismatch!r} must be one of {_ON_SIZE_MISMATCH}"
-            )
+        for name, value, known in (
+            ("on_size_mismatch", on_size_mismatch, _ON_SIZE_MISMATCH),
+            ("on_non_finite", on_non_finite, ON_NON_FINITE),
+        ):
+            if value not in known:
+                raise ValueError(f"LoadModalities: {name}={value!r} must be one of {known}")
         self.max_values = dict(max_values or {})
-        self.on_size_mismatch = on_size_mismatch
+        self.on_size_mismatch, self.on_non_finite = on_size_mismatch, on_non_finite
 
     def transform(self, results: dict) -> dict:
         """Load the images.
@@ -52,26 +61,30 @@ class LoadModalities(BaseTransform):
             results: Holds ``image_paths``; an array among them is an image as it is.
 
         Returns:
-            The same dictionary with ``images``, ``img_shape`` and ``ori_shape`` ``(H, W)``.
+            The same dictionary with ``images``, ``img_shape``, ``ori_shape`` ``(H, W)`` and
+            ``on_size_mismatch``.
 
         Raises:
-            FormatError: An image cannot be read, or sizes differ under "error".
+            FormatError: An image cannot be read, or sizes differ more than is allowed.
         """
         paths = results["image_paths"]
         images = {
-            m: x if isinstance(x, np.ndarray) else read_color(x, self.max_values.get(m))
+            m: x
+            if isinstance(x, np.ndarray)
+            else read_color(x, self.max_values.get(m), self.on_non_finite)
             for m, x in paths.items()
         }
         leading = next(iter(images))
-        shapes = {m: image.shape[:2] for m, image in images.items()}
-        for modality, shape in shapes.items():
-            if shape != shapes[leading] and self.on_size_mismatch == "error":
-                fault = f"has {shape} pixels, {paths[leading]} has {shapes[leading]}"
-                raise FormatError(paths[modality], fault)
-        if len(set(shapes.values())) > 1:
-            images = self._align(images, shapes[leading])
+        shape = images[leading].shape[:2]
+        for modality, image in images.items():
+            check_same_view(
+                paths[modality], image.shape, paths[leading], shape, self.on_size_mismatch
+            )
+        if any(image.shape[:2] != shape for image in images.values()):
+            images = self._align(images, shape)
         results["images"] = images
         results["img_shape"] = results["ori_shape"] = images[leading].shape[:2]
+        results["on_size_mismatch"] = self.on_size_mismatch
         return results
 
     def _align(self, images: dict[str, np.ndarray], size: Sequence[int]) -> dict[str, np.ndarray]:
@@ -85,26 +98,42 @@ class LoadModalities(BaseTransform):
 
 @register(TRANSFORMS)
 class LoadSegLabels(BaseTransform):
-    """Load ``label_path`` into ``labels``; larger images are cropped to the middle of it.
+    """Load ``label_path`` into ``labels``, of the images' size.
 
-    Where the label map is smaller than the images they are cropped alike (the published NYUDv2
-    labels lack the white frame of the images); where it is larger it is cropped.
+    Margins are cropped to the middle, of labels or images (the published NYUDv2 labels lack the
+    white frame of the images). Under ``on_size_mismatch="resize"`` of `LoadModalities` the labels
+    are resized, to the nearest pixel.
     """
 
     def transform(self, results: dict) -> dict:
         """Load the labels.
 
         Args:
-            results: Holds ``label_path``, ``first_label`` and ``images``.
+            results: Holds ``label_path``, ``first_label``, ``num_classes`` (None: any) and
+                ``images``.
 
         Returns:
             The same dictionary with ``labels`` ``(H, W)`` uint8, 255 where nothing counts.
 
         Raises:
-            FormatError: It cannot be read.
+            FormatError: It cannot be read, holds a number that is no class, or its size differs
+                more than is allowed.
         """
-        labels = read_labels(results["label_path"], results.get("first_label", 0))
-        height, width = (min(a, b) for a, b in zip(labels.shape, results["img_shape"]))
+        path = results["label_path"]
+        labels = read_labels(
+            path,
+            results.get("first_label", 0),
+            results.get("num_classes"),
+            results.get("label_channel"),
+        )
+        shape, rule = results["img_shape"], results.get("on_size_mismatch", "crop")
+        leading = next(iter(results.get("image_paths", {"": "the image"}).values()))
+        check_same_view(path, labels.shape, leading, shape, rule)
+        if labels.shape != shape and rule == "resize":
+            import cv2
+
+            labels = cv2.resize(labels, shape[::-1], interpolation=cv2.INTER_NEAREST)
+        height, width = (min(a, b) for a, b in zip(labels.shape, shape))
         results["labels"] = crop_middle(labels, height, width)
         images = results["images"]
         results["images"] = {m: crop_middle(x, height, width) for m, x in images.items()}

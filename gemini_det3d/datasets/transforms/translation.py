@@ -14,6 +14,7 @@ from mmcv.transforms import BaseTransform
 from mmdet3d.registry import TRANSFORMS
 from mmengine.structures import BaseDataElement
 
+from gemini_det3d.formats.aligned import check_same_view
 from gemini_det3d.formats.taskonomy import read_domain
 from gemini_det3d.registration import register
 
@@ -33,7 +34,7 @@ class LoadDomainImages(BaseTransform):
             The same dictionary with ``images`` and ``domains``.
 
         Raises:
-            FormatError: A file cannot be used.
+            FormatError: A file cannot be used, or its aspect is not that of the first.
         """
         paths, domains = list(results["source_paths"]), list(results["sources"])
         if results.get("target_path") is not None:
@@ -43,6 +44,8 @@ class LoadDomainImages(BaseTransform):
             x if isinstance(x, np.ndarray) else read_domain(x, domain)
             for x, domain in zip(paths, domains)
         ]
+        for path, image in zip(paths, results["images"]):
+            check_same_view(path, image.shape, paths[0], results["images"][0].shape, "resize")
         results["domains"] = domains
         results["ori_shape"] = results["images"][0].shape[:2]
         return results

@@ -1,0 +1,92 @@
+"""One list of suffixes and one rule for stems: which files of a folder are of one frame."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from pathlib import Path
+
+from gemini_det3d.formats.errors import FormatError
+
+IMAGE_SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff", ".webp")
+"""Of images, in lower case; upper case counts as well."""
+# What operating systems leave beside the files of a folder.
+_NOT_FILES = ("thumbs.db", "desktop.ini")
+
+
+def stem_of(path: str | os.PathLike, suffixes: Sequence[str] = IMAGE_SUFFIXES) -> str:
+    """Name without folders and without one of the suffixes; other dots belong to the name.
+
+    Args:
+        path: ``rgb/1305031102.175304.PNG``, for example.
+        suffixes: Known ones, in lower case.
+
+    Returns:
+        ``1305031102.175304``.
+    """
+    name = os.fspath(path).replace("\\", "/").rstrip("/").rsplit("/", 1)[-1]
+    suffix = next((s for s in suffixes if name.lower().endswith(s) and len(name) > len(s)), "")
+    return name[: len(name) - len(suffix)]
+
+
+def is_data_file(path: Path) -> bool:
+    """Whether it is no hidden file and none that an operating system made."""
+    return not path.name.startswith(".") and path.name.lower() not in _NOT_FILES
+
+
+def files_by_stem(
+    folder: str | os.PathLike,
+    suffixes: Sequence[str] = IMAGE_SUFFIXES,
+    with_subfolders: bool = False,
+) -> dict[str, Path]:
+    """Files of a folder by the names of their frames, sorted.
+
+    Args:
+        folder: Where to look.
+        suffixes: Of the files wanted, in lower case.
+        with_subfolders: Whether folders inside count; they become part of the name (``kv1/0``), so
+            that equal names in two of them are two frames.
+
+    Returns:
+        Name -> file.
+
+    Raises:
+        FormatError: There is no such folder, or two files are of one frame (``0.png``, ``0.JPG``).
+    """
+    folder = Path(folder)
+    if not folder.is_dir():
+        raise FormatError(folder, "no such folder")
+    found: dict[str, Path] = {}
+    for path in sorted(folder.rglob("*") if with_subfolders else folder.iterdir()):
+        if not path.name.lower().endswith(tuple(suffixes)) or not is_data_file(path):
+            continue
+        name = (path.parent.relative_to(folder) / stem_of(path, suffixes)).as_posix()
+        if name in found:
+            raise FormatError(path, f"is of one frame with {found[name]}; keep one of the two")
+        found[name] = path
+    return found
+
+
+def find_file(
+    folder: str | os.PathLike, name: str, suffixes: Sequence[str] = IMAGE_SUFFIXES
+) -> Path | None:
+    """The file of a frame in a folder, whatever the case of its suffix.
+
+    Args:
+        folder: Where to look.
+        name: Of the frame, with sub-folders where it has them.
+        suffixes: Known ones, in lower case.
+
+    Returns:
+        The file, or None.
+
+    Raises:
+        FormatError: There are two.
+    """
+    base = Path(folder) / name
+    spelled = [base.with_name(base.name + s) for t in suffixes for s in (t, t.upper())]
+    found = [path for path in spelled if path.is_file()]
+    distinct = [p for i, p in enumerate(found) if not any(p.samefile(q) for q in found[:i])]
+    if len(distinct) > 1:
+        raise FormatError(distinct[1], f"is of one frame with {distinct[0]}; keep one of the two")
+    return distinct[0] if distinct else None
