@@ -64,6 +64,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 def _run(name: str, argv: list[str]) -> int:
     from gemini_det3d.apis.config import ConfigError
     from gemini_det3d.formats import FormatError
+    from gemini_det3d.formats.inputs import keep_arguments
 
     module = import_module(f"gemini_det3d.apis.{COMMANDS[name][0]}")
     parser = argparse.ArgumentParser(
@@ -77,6 +78,7 @@ def _run(name: str, argv: list[str]) -> int:
     module.add_arguments(parser)
     args = parser.parse_args(argv)
     try:
+        keep_arguments(vars(args))
         code = module.run(args)
         sys.stdout.flush()
         return code

@@ -6,7 +6,6 @@ import argparse
 import json
 import sys
 import warnings
-from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -17,6 +16,7 @@ from gemini_det3d.apis.config import ConfigError
 from gemini_det3d.apis.detector import Detector, infer
 from gemini_det3d.formats.calibration_json import read_any_calibration
 from gemini_det3d.formats.errors import FormatError
+from gemini_det3d.formats.inputs import keep_folders
 from gemini_det3d.formats.kitti import (
     Calibration,
     from_lidar_boxes,
@@ -26,6 +26,7 @@ from gemini_det3d.formats.kitti import (
     to_lidar_boxes,
     write_objects,
 )
+from gemini_det3d.formats.stems import IMAGE_SUFFIXES, files_by_stem, find_file, stem_of
 from gemini_det3d.formats.text import write_text
 from gemini_det3d.visualization import LabeledBoxes, draw_detection_panel, save_png
 
@@ -39,7 +40,7 @@ results), STEM.json (boxes in the LiDAR frame) and STEM.png."""
 
 _NOISY_MODULES = r"mmengine|mmdet|mmdet3d|spconv|torch|importlib"
 _SUFFIXES = {
-    "image": (".png", ".jpg", ".jpeg"),
+    "image": IMAGE_SUFFIXES,
     "points": (".bin",),
     "calib": (".txt", ".json"),
     "label": (".txt",),
@@ -94,6 +95,7 @@ def run(args: argparse.Namespace) -> int:
     if not 0 <= args.score_threshold <= 1:
         raise ConfigError(f"--score-threshold {args.score_threshold}, expected 0 to 1")
     frames = find_frames(args.image, args.points, args.calib, args.label)
+    keep_folders(args.out, [p for p in (args.image, args.points, args.calib, args.label) if p])
     detector = Detector(args.config, args.checkpoint, args.device)
     if detector.ignored_parameters:
         names = detector.ignored_parameters
@@ -136,7 +138,7 @@ def find_frames(image: Path, points: Path, calib: Path, label: Path | None = Non
         raise FormatError(image, "no such file or folder")
     images = [image]
     if image.is_dir():
-        images = sorted(p for p in image.iterdir() if p.suffix.lower() in _SUFFIXES["image"])
+        images = list(files_by_stem(image).values())
         if not images:
             raise FormatError(image, f"holds no image ({', '.join(_SUFFIXES['image'])})")
         for path in (points, label):
@@ -144,13 +146,13 @@ def find_frames(image: Path, points: Path, calib: Path, label: Path | None = Non
                 raise FormatError(path, f"is one file for the {len(images)} images of {image}")
     return [
         Frame(
-            path.stem,
+            stem,
             path,
-            _partner(points, path.stem, "points"),
-            _partner(calib, path.stem, "calib"),
-            None if label is None else _partner(label, path.stem, "label"),
+            _partner(points, stem, "points"),
+            _partner(calib, stem, "calib"),
+            None if label is None else _partner(label, stem, "label"),
         )
-        for path in images
+        for stem, path in ((stem_of(path), path) for path in images)
     ]
 
 
@@ -228,8 +230,8 @@ def _partner(path: Path, stem: str, kind: str) -> Path:
         if not path.exists():
             raise FormatError(path, "no such file or folder")
         return path
-    candidates: Sequence[Path] = [path / (stem + suffix) for suffix in _SUFFIXES[kind]]
-    for candidate in candidates:
-        if candidate.is_file():
-            return candidate
-    raise FormatError(candidates[0], "no such file, but an image of that name")
+    found = find_file(path, stem, _SUFFIXES[kind])
+    if found is None:
+        expected = path / (stem + _SUFFIXES[kind][0])
+        raise FormatError(expected, "no such file, but an image of that name")
+    return found

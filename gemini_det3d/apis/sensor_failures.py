@@ -22,7 +22,7 @@ from gemini_det3d.apis.seg_config import with_test_step
 from gemini_det3d.datasets.transforms.sensor_failure import NOISE_LEVELS
 from gemini_det3d.evaluation.functional.segmentation import (
     SegScores,
-    confusion_matrix,
+    sample_confusion,
     seg_scores,
 )
 from gemini_det3d.formats.tables import markdown_table
@@ -102,7 +102,7 @@ def evaluate_model(model: nn.Module, config: Config) -> dict[str, SegScores]:
         for sample in model.test_step(batch):
             labels = sample.gt_sem_seg.data[0].cpu().numpy()
             for stream, answer in sample.pred_sem_seg.items():
-                counts = confusion_matrix(labels, answer[0].cpu().numpy(), count)
+                counts = sample_confusion(labels, answer[0].cpu().numpy(), count)
                 totals[stream] = totals.get(stream, 0) + counts
     return {stream: seg_scores(total) for stream, total in totals.items()}
 

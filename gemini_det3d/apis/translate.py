@@ -12,13 +12,14 @@ from tqdm import tqdm
 from gemini_det3d.apis.config import ConfigError
 from gemini_det3d.apis.translator import Translator
 from gemini_det3d.formats import FormatError
+from gemini_det3d.formats.inputs import keep_folders
+from gemini_det3d.formats.stems import IMAGE_SUFFIXES, files_by_stem
 from gemini_det3d.formats.taskonomy import stem_of, write_png
 
 EPILOG = """\
 Inputs stand in the order of the config's sources. In folders, images belong together whose names
-are equal up to Taskonomy's ending: point_7_view_2_domain_rgb.png, point_7_view_2_domain_normal.png
-and point_7_view_2.png are of one view."""
-_SUFFIXES = (".png", ".jpg", ".jpeg")
+are equal up to Taskonomy's ending: point_7_view_2_domain_rgb.png, point_7_view_2_domain_normal.JPG
+and point_7_view_2.png are of one view. Sub-folders belong to the name."""
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -37,6 +38,7 @@ def run(args: argparse.Namespace) -> int:
     A view that cannot be used is one line, and the others go on; 1 then.
     """
     views = find_views(args.inputs)
+    keep_folders(args.out, args.inputs, with_subfolders=args.inputs[0].is_dir())
     translator = Translator(args.config, args.checkpoint, args.device)
     if len(args.inputs) != len(translator.sources):
         raise ConfigError(f"{len(args.inputs)} inputs; {args.config} translates from "
@@ -84,13 +86,13 @@ def find_views(inputs: Sequence[Path]) -> list[tuple[str, list[Path]]]:
 
 
 def _images_of(folder: Path) -> dict[str, Path]:
-    """Images by the stem of their view, sorted."""
+    """Images by the name of their view, sorted."""
     images: dict[str, Path] = {}
-    for path in sorted(p for p in folder.iterdir() if p.suffix.lower() in _SUFFIXES):
-        stem = stem_of(path.name)
-        if stem in images:
-            raise FormatError(path, f"is of one view with {images[stem].name}")
-        images[stem] = path
+    for name, path in files_by_stem(folder, with_subfolders=True).items():
+        view = (Path(name).parent / stem_of(Path(name).name)).as_posix()
+        if view in images:
+            raise FormatError(path, f"is of one view with {images[view]}")
+        images[view] = path
     if not images:
-        raise FormatError(folder, f"holds no image ({', '.join(_SUFFIXES)})")
+        raise FormatError(folder, f"holds no image ({', '.join(IMAGE_SUFFIXES)})")
     return images

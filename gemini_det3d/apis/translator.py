@@ -14,6 +14,7 @@ from gemini_det3d.apis.checkpoint import load_checkpoint_safely, load_parameters
 from gemini_det3d.apis.config import ConfigError
 from gemini_det3d.apis.detector import choose_device, find_test_dataset, read_config
 from gemini_det3d.evaluation.functional import to_bytes
+from gemini_det3d.formats import FormatError
 
 if TYPE_CHECKING:
     from mmengine.config import Config
@@ -79,7 +80,7 @@ class Translator:
             batch.
 
         Raises:
-            FormatError: A file or an array cannot be used.
+            FormatError: A file or an array cannot be used, or the answer is not finite.
             ConfigError: Another number of images than sources.
         """
         from mmengine.dataset import pseudo_collate
@@ -89,10 +90,7 @@ class Translator:
         packed = [self._pipeline(self._sample(view)) for view in views]
         with torch.no_grad():
             found = self.model.test_step(pseudo_collate(packed))
-        pictures = [
-            to_bytes(sample.translated.detach().cpu().numpy()).transpose(1, 2, 0)
-            for sample in found
-        ]
+        pictures = [_picture(view, sample.translated) for view, sample in zip(views, found)]
         return pictures if is_batch else pictures[0]
 
     def _sample(self, view: View) -> dict:
@@ -105,3 +103,11 @@ class Translator:
             for image, name in zip(view, self.sources)
         ]
         return {"source_paths": given, "sources": self.sources}
+
+
+def _picture(view: View, translated: torch.Tensor) -> np.ndarray:
+    try:
+        return to_bytes(translated.detach().cpu().numpy()).transpose(1, 2, 0)
+    except ValueError as error:
+        name = view[0] if is_path(view[0]) else "the view"
+        raise FormatError(name, f"its translation is no picture: {error}") from None

@@ -27,7 +27,7 @@ class MultiModalSegDataset(BaseDataset):
     """Frames of several aligned images and a label map.
 
     A sample has ``image_paths`` by modality, ``label_path``, ``first_label``, ``num_classes``,
-    ``label_channel``, ``sample_name``, ``group``, and ``sensor_mask``, in which every modality is
+    ``label_code``, ``sample_name``, ``group``, and ``sensor_mask``, in which every modality is
     True. The order of the modalities is part of ``metainfo``, so a checkpoint states it.
 
     Args:
@@ -37,17 +37,20 @@ class MultiModalSegDataset(BaseDataset):
         groups: Only frames of these groups (DeLiVER: weathers); None: all.
         first_label: Number of the first class in the label files, lower ones are ignored; None: as
             the set is published.
+        label_code: What the channels of coloured label files mean; see
+            :func:`gemini_det3d.formats.images.decode_labels`. None: as the set is published.
         pipeline: Steps.
         **kwargs: As mmengine's ``BaseDataset``.
 
     Raises:
-        ValueError: The set has no such modality or group, or ``first_label`` is negative.
+        ValueError: The set has no such modality or group, ``first_label`` is negative, or
+            ``label_code`` unknown.
         FormatError: The folder lacks the list or the images of the split.
     """
 
     list_frames: Callable[[str | os.PathLike, str], list[SegFrame]]
     first_label = 0
-    label_channel: int | None = None
+    label_code: int | str | None = None
     known_modalities: tuple[str, ...] = ("rgb", "depth")
 
     def __init__(
@@ -57,6 +60,7 @@ class MultiModalSegDataset(BaseDataset):
         modalities: Sequence[str] = ("rgb", "depth"),
         groups: Sequence[str] | None = None,
         first_label: int | None = None,
+        label_code: int | str | None = None,
         pipeline: Sequence[Any] = (),
         **kwargs: Any,
     ) -> None:
@@ -68,6 +72,10 @@ class MultiModalSegDataset(BaseDataset):
             )
         if first_label is not None and first_label < 0:
             raise ValueError(f"{type(self).__name__}: first_label={first_label} must be 0 or more")
+        if label_code not in (None, 0, 1, 2, "voc"):
+            raise ValueError(f"{type(self).__name__}: label_code={label_code!r} must be 0, 1, 2 "
+                             "(a channel) or 'voc'")  # fmt: skip
+        self.label_code = type(self).label_code if label_code is None else label_code
         self.split, self.modalities, self.groups = split, tuple(modalities), groups
         self.first_label = type(self).first_label if first_label is None else first_label
         metainfo = {"modalities": self.modalities, **(kwargs.pop("metainfo", None) or {})}
@@ -91,7 +99,7 @@ class MultiModalSegDataset(BaseDataset):
                 "label_path": str(frame.labels),
                 "first_label": self.first_label,
                 "num_classes": len(self.metainfo["classes"]),
-                "label_channel": self.label_channel,
+                "label_code": self.label_code,
                 "sensor_mask": dict.fromkeys(self.modalities, True),
             }
             for frame in frames
@@ -123,5 +131,5 @@ class DELIVERSegDataset(MultiModalSegDataset):
     METAINFO = {"classes": DELIVER_CLASSES}
     list_frames = staticmethod(list_deliver)
     first_label = 1
-    label_channel = 0  # as the released code reads them
+    label_code = 0  # as the released code reads them
     known_modalities = ("rgb", "depth", "event", "lidar")

@@ -66,12 +66,18 @@ class TranslationPictureHook(Hook):
             [*sources, to_byte_image(sample.translated), sample.target]
             for sources, sample in zip(batch["inputs"], found)
         ]
+        broken = sum(not sample.translated.isfinite().all() for sample in found)
+        if broken:
+            runner.logger.warning(f"{broken} of {len(found)} pictures are not finite (magenta)")
         runner.visualizer.add_image("translation", tile(rows), step=runner.iter + 1)
 
 
 def to_byte_image(image: torch.Tensor) -> torch.Tensor:
-    """-1 to 1 -> uint8, any shape."""
-    return ((image.clamp(-1, 1) + 1) * 127.5).round().to(torch.uint8)
+    """``(..., 3, H, W)`` in -1 to 1 -> uint8; pixels that are NaN or infinite become magenta."""
+    lost = ~torch.isfinite(image).all(dim=-3, keepdim=True)
+    magenta = torch.tensor([1.0, -1.0, 1.0], device=image.device).view(3, 1, 1)
+    shown = torch.where(lost, magenta, image)
+    return ((shown.clamp(-1, 1) + 1) * 127.5).round().to(torch.uint8)
 
 
 def tile(rows: Sequence[Sequence[torch.Tensor]]) -> np.ndarray:

@@ -149,14 +149,17 @@ def decode_grey16(data: bytes, path: str | os.PathLike) -> np.ndarray:
     return numbers.astype(np.uint16)
 
 
-def decode_labels(data: bytes, path: str | os.PathLike, channel: int | None = None) -> np.ndarray:
+def decode_labels(
+    data: bytes, path: str | os.PathLike, code: int | str | None = None
+) -> np.ndarray:
     """Bytes of a label map as the numbers in it.
 
     Args:
         data: Content of a file that keeps numbers: PNG, TIFF, BMP, GIF or TGA.
         path: Its name, for the error.
-        channel: Of a file of several channels the one that counts. None: they must be equal, or
-            all but the first zero.
+        code: How a file of several channels means its numbers: the channel that counts, or 'voc',
+            the colours of PASCAL VOC's map (and NYU's: 0 is black, 1 dark red, 2 dark green). None:
+            channels must be equal, or all but the first zero.
 
     Returns:
         ``(H, W)`` int32: of a palette the index, of 1 bit 0 and 1.
@@ -176,7 +179,7 @@ def decode_labels(data: bytes, path: str | os.PathLike, channel: int | None = No
     if pixels.ndim == 3 and (bits > 8 or image.mode in ("CMYK", "YCbCr", "LAB", "HSV")):
         raise FormatError(path, f"is {_kind(image)} of {bits} bits, expected one number a pixel")
     if pixels.ndim == 3:
-        pixels = _one_channel(pixels, path, channel)
+        pixels = _one_channel(pixels, path, code)
     if image.mode == "L" and bits in (2, 4):  # Pillow stretches them to 0 to 255
         pixels = pixels // (255 // (2**bits - 1))
     if pixels.dtype.kind == "f" and not (np.isfinite(pixels) & (pixels % 1 == 0)).all():
@@ -295,15 +298,41 @@ def _tiff_bits(data: bytes) -> tuple[int, ...]:
     return bits if isinstance(bits, tuple) else (bits,)
 
 
-def _one_channel(pixels: np.ndarray, path: str | os.PathLike, channel: int | None) -> np.ndarray:
-    if channel is not None:
-        return pixels[..., channel]
+def _one_channel(pixels: np.ndarray, path: str | os.PathLike, code: int | str | None) -> np.ndarray:
+    if isinstance(code, int):
+        return pixels[..., code]
     first, others = pixels[..., :1], pixels[..., 1:]
-    if (others == first).all() or not others.any():
+    if code is None and ((others == first).all() or not others.any()):
         return first[..., 0]
+    numbers = _voc_numbers(pixels)
+    is_voc = bool((_VOC_COLORS[numbers] == pixels).all())
+    if code == "voc" and is_voc:
+        return numbers
     count = len(np.unique(pixels.reshape(-1, pixels.shape[-1]), axis=0))
     fault = f"is colour-coded ({count} colours); a label map holds the numbers of the classes"
-    raise FormatError(path, fault)
+    hint = "; the colours are those of PASCAL VOC's map, which label_code='voc' reads"
+    raise FormatError(path, fault + (hint if is_voc else ""))
+
+
+def _voc_numbers(colors: np.ndarray) -> np.ndarray:
+    """``(..., 3)`` uint8 -> numbers whose bits, three by three, are the colours' from the top."""
+    numbers = np.zeros(colors.shape[:-1], dtype=np.uint8)
+    for place in range(8):
+        channel, bit = place % 3, 7 - place // 3
+        numbers |= ((colors[..., channel] >> bit) & 1) << place
+    return numbers
+
+
+def _voc_colors() -> np.ndarray:
+    """``(256, 3)`` uint8, the other way."""
+    numbers = np.arange(256, dtype=np.uint8)
+    colors = np.zeros((256, 3), dtype=np.uint8)
+    for place in range(8):
+        colors[:, place % 3] |= ((numbers >> place) & 1) << (7 - place // 3)
+    return colors
+
+
+_VOC_COLORS = _voc_colors()
 
 
 def _kind(image: Image) -> str:

@@ -142,7 +142,7 @@ def read_labels(
     path: str | os.PathLike,
     starts_at: int = 0,
     num_classes: int | None = None,
-    channel: int | None = None,
+    code: int | str | None = None,
 ) -> np.ndarray:
     """Read a label map.
 
@@ -150,7 +150,7 @@ def read_labels(
         path: PNG or TIFF; see :func:`gemini_det3d.formats.images.decode_labels`.
         starts_at: Number of the first class in the file; lower ones become `IGNORED`, as 255.
         num_classes: How many classes there are; None: any.
-        channel: Of a file of several channels the one that counts.
+        code: What several channels mean; see `decode_labels`.
 
     Returns:
         ``(H, W)`` uint8; classes from 0.
@@ -158,7 +158,7 @@ def read_labels(
     Raises:
         FormatError: It is missing, cut off, no label map, or holds a number that is no class.
     """
-    numbers = decode_labels(read_bytes(path), path, channel)
+    numbers = decode_labels(read_bytes(path), path, code)
     fault = label_fault(np.unique(numbers), starts_at, num_classes)
     if fault:
         raise FormatError(path, fault)

@@ -53,6 +53,15 @@ def test_files_of_a_frame_share_their_stem(tmp_path):
     assert {frame.calib for frame in frames} == {one_calib}
 
 
+def test_frames_are_paired_whatever_case_and_dots(tmp_path):
+    root = _write_frame(tmp_path, "1305031102.175304")
+    (root / "image" / "1305031102.175304.png").rename(root / "image" / "1305031102.175304.PNG")
+    (root / "points" / "1305031102.175304.bin").rename(root / "points" / "1305031102.175304.BIN")
+    (root / "image" / "._1305031102.175304.png").write_bytes(b"")
+    (frame,) = find_frames(root / "image", root / "points", root / "calib")
+    assert frame.name == "1305031102.175304" and frame.points.suffix == ".BIN"
+
+
 def test_missing_files_of_frames_are_named(tmp_path):
     root = _write_frame(tmp_path, "000001")
     image, points, calib = root / "image", root / "points", root / "calib"

@@ -111,6 +111,40 @@ def test_command_goes_on_past_a_bad_file_and_says_so(config, checkpoint, folders
     assert "1 of 3 views" in printed.out
 
 
+def test_results_never_replace_inputs(config, checkpoint, folders, monkeypatch, capsys):
+    first, second = (sorted(folder.iterdir())[0] for folder in folders)
+    before = {path: path.read_bytes() for folder in folders for path in folder.iterdir()}
+    monkeypatch.chdir(folders[0])
+    start = ["translate", str(config), str(checkpoint)]
+    for inputs, out in (
+        (folders, folders[0]), (folders, folders[1]), (folders, folders[0] / "new"),
+        ((first, second), "."), ((first, second), folders[1]),
+    ):  # fmt: skip
+        assert main([*start, *map(str, inputs), "--out", str(out)]) == 2
+        assert "a folder of inputs" in capsys.readouterr().err
+    after = {path: path.read_bytes() for folder in folders for path in folder.iterdir()}
+    assert after == before
+
+
+def test_views_in_subfolders_and_of_any_suffix_are_put_together(tmp_path):
+    for place in ("kv1/0.jpeg", "kv2/0.PNG", "kv2/1305031102.175304.png"):
+        write_png(tmp_path / "rgb" / place, np.zeros((4, 4, 3), dtype=np.uint8))
+        twin = tmp_path / "edge" / place.replace("jpeg", "png")
+        write_png(twin, np.zeros((4, 4), dtype=np.uint16))
+    (tmp_path / "rgb" / "._1.png").write_bytes(b"")
+    views = find_views([tmp_path / "rgb", tmp_path / "edge"])
+    assert [name for name, _ in views] == ["kv1/0", "kv2/0", "kv2/1305031102.175304"]
+    assert all(path.is_file() for _, paths in views for path in paths)
+
+
+def test_an_answer_that_is_not_finite_is_no_picture(config, folders):
+    translator = Translator(config)
+    with torch.no_grad():
+        next(translator.model.generator.parameters()).fill_(float("nan"))
+    with pytest.raises(FormatError, match="its translation is no picture: .* NaN or infinite"):
+        translator([sorted(folder.iterdir())[0] for folder in folders])
+
+
 def test_command_with_one_bad_pair_is_one_line(config, checkpoint, folders, tmp_path, capsys):
     first, second = (sorted(folder.iterdir())[0] for folder in folders)
     second.write_bytes(b"no image")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from mmdet3d.registry import DATASETS
+from mmdet3d.registry import DATASETS, TRANSFORMS
 from mmengine.registry import init_default_scope
 from PIL import Image
 
@@ -86,6 +86,37 @@ def test_deliver_can_be_cut_by_weather(tmp_path):
     assert [dataset.get_data_info(k)["group"] for k in range(len(dataset))] == ["night"]
 
 
+def test_an_unknown_weather_is_named_with_the_known_ones(tmp_path):
+    make_seg_scenes(tmp_path, 2, 1, 0, "deliver", WORLD)
+    with pytest.raises(ValueError, match=r"groups=\['hail'\], the split 'train' has \['"):
+        build("deliver", tmp_path, groups=["hail"])
+
+
+def test_the_numbering_of_classes_is_an_argument(written):
+    layout, folder = written
+    usual = {"deliver": 1, "nyudv2": 0, "sunrgbd": 1}[layout]
+    assert build(layout, folder).get_data_info(0)["first_label"] == usual
+    assert build(layout, folder, first_label=3).get_data_info(0)["first_label"] == 3
+    with pytest.raises(ValueError, match="first_label=-1"):
+        build(layout, folder, first_label=-1)
+
+
+def test_the_order_of_modalities_is_part_of_what_checkpoints_state(written):
+    layout, folder = written
+    dataset = build(layout, folder, modalities=["depth", "rgb"])
+    assert dataset.metainfo["modalities"] == ("depth", "rgb")
+
+
+def test_deliver_labels_are_the_first_channel_as_released(tmp_path):
+    make_seg_scenes(tmp_path, 2, 1, 0, "deliver", WORLD)
+    plain = build("deliver", tmp_path)[0]["data_samples"].gt_sem_seg.data
+    path = build("deliver", tmp_path).get_data_info(0)["label_path"]
+    pixels = np.asarray(Image.open(path))
+    noise = np.random.default_rng(0).integers(0, 255, (*pixels.shape, 2), dtype=np.uint8)
+    Image.fromarray(np.dstack([pixels, noise])).save(path)
+    assert (build("deliver", tmp_path)[0]["data_samples"].gt_sem_seg.data == plain).all()
+
+
 def test_sets_have_as_many_classes_as_published():
     assert [len(c) for c in (NYUDV2_CLASSES, SUNRGBD_CLASSES, DELIVER_CLASSES)] == [40, 37, 25]
     assert all(len(set(c)) == len(c) for c in (NYUDV2_CLASSES, DELIVER_CLASSES))
@@ -115,6 +146,37 @@ def test_labels_from_one_leave_out_zero_and_255(tmp_path):
 def test_sixteen_bit_depth_is_scaled(tmp_path):
     Image.fromarray(np.array([[0, 5000, 20000]], dtype=np.uint16)).save(tmp_path / "d.png")
     assert read_color(tmp_path / "d.png", 10000)[..., 0].tolist() == [[0.0, 127.5, 255.0]]
+
+
+def test_real_nyu_frame_goes_through_the_loader(shared_dir, tmp_path):
+    folder = shared_dir / "data" / "nyuv2_mini"
+    names = [str(folder / f"{name}.png") for name in ("image", "semantic40", "depth")]
+    (tmp_path / "train.txt").write_text("\t".join(names))
+    pipeline = [dict(type="LoadModalities"), dict(type="LoadSegLabels"), dict(type="PackSegInputs")]
+    options = dict(type="NYUDv2SegDataset", data_root=str(tmp_path), split="train")
+    with pytest.raises(FormatError, match=r"semantic40\.png: is colour-coded \(9 colours\).*voc"):
+        DATASETS.build(dict(**options, first_label=1, pipeline=pipeline))[0]
+    coded = dict(**options, first_label=1, label_code="voc", pipeline=pipeline)
+    sample = DATASETS.build(coded)[0]
+    labels = sample["data_samples"].gt_sem_seg.data[0].numpy()
+    colors = np.asarray(Image.open(names[1]))
+    assert (labels[(colors == 0).all(axis=-1)] == 255).all()
+    assert (labels[(colors == [64, 0, 0]).all(axis=-1)] == NYUDV2_CLASSES.index("door")).all()
+    assert set(np.unique(labels)) <= {*range(40), 255}
+    depth = sample["inputs"]["depth"]
+    assert depth.shape[1:] == labels.shape == (512, 682) and depth.max() > depth.min()
+
+
+def test_real_views_go_through_the_translation_loader(shared_dir):
+    folder = shared_dir / "data" / "nyuv2_mini"
+    steps = [TRANSFORMS.build(dict(type="LoadDomainImages")),
+             TRANSFORMS.build(dict(type="ResizeDomainImages", size=(64, 48)))]  # fmt: skip
+    sample = {"source_paths": [folder / "image.png", folder / "normal.png"],
+              "sources": ["rgb", "normal"]}  # fmt: skip
+    for step in steps:
+        sample = step(sample)
+    assert len(sample["images"]) == 2
+    assert all(image.shape == (48, 64, 3) for image in sample["images"])
 
 
 def test_real_rgbd_pair_loads(shared_dir):

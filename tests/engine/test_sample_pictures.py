@@ -58,8 +58,16 @@ def test_model_trains_on_after_a_picture(shown):
 
 
 def test_bytes_are_rounded_and_clipped():
-    found = to_byte_image(torch.tensor([-3.0, -1.0, 0.0, 1.0, 3.0]))
-    assert found.tolist() == [0, 0, 128, 255, 255]
+    found = to_byte_image(torch.tensor([-3.0, -1.0, 0.0, 1.0, 3.0]).expand(3, 1, 5))
+    assert found[:, 0].tolist() == [[0, 0, 128, 255, 255]] * 3
+
+
+@pytest.mark.parametrize("lost", [float("nan"), float("inf"), -float("inf")])
+def test_pixels_that_are_not_finite_are_magenta(lost):
+    image = torch.zeros(3, 2, 2)
+    image[1, 0, 1] = lost
+    found = to_byte_image(image)
+    assert found[:, 0, 1].tolist() == [255, 0, 255] and found[:, 1, 1].tolist() == [128] * 3
 
 
 def test_tile_lays_rows_below_each_other():

@@ -71,3 +71,12 @@ def test_metric_drops_what_the_sampler_repeated():
         metric.process({}, [{"gt_sem_seg": {"data": torch.tensor([[[0, 1]]])},
                              "pred_sem_seg": {"ensemble": torch.tensor([answer])}}])  # fmt: skip
     assert metric.evaluate(1)["seg/mIoU"] == 100
+
+
+@pytest.mark.parametrize("sample", [0, 1])
+def test_an_answer_that_is_not_finite_makes_its_streams_scores_nan(sample):
+    answers = [[[0, 1]], [[0, 1]]]
+    answers[sample] = [[0, -1]]
+    found = run([([[0, 1]], {"rgb": [[0, 1]], "ensemble": answer}) for answer in answers])
+    assert found["seg/rgb/mIoU"] == 100
+    assert all(np.isnan(found[f"seg/{name}"]) for name in ("mIoU", "mAcc", "pAcc"))

@@ -38,6 +38,28 @@ def test_errors_are_of_the_ensemble_and_of_each_stream():
     assert found == {f"translation/{k}": pytest.approx(v, rel=1e-5) for k, v in expected.items()}
 
 
+@pytest.mark.parametrize("lost", [float("nan"), float("inf")])
+@pytest.mark.parametrize("stretch", [False, True])
+def test_an_image_that_is_not_finite_makes_every_figure_nan(lost, stretch):
+    batch = samples()
+    batch[3]["translated"][1, 2, 3] = lost
+    found = evaluate(batch, extractor=BANK, stretch_images=stretch)
+    names = {"MAE", "MSE", "RMSE", "FID", "KID"}
+    values = {key: v for key, v in found.items() if key.split("/")[1].split("_")[0] in names}
+    values = {key: v for key, v in values.items() if "stream" not in key}
+    assert len(values) == 5 and not any(np.isfinite(v) for v in values.values())
+
+
+def test_views_are_known_by_their_files():
+    two_trees = samples(count=2)
+    for root, sample in zip("ab", two_trees):
+        sample.update(stem="v0", target_path=f"{root}/v0.png")
+    two_trees[1]["translated"] = two_trees[1]["target"] / 127.5 - 1
+    assert evaluate(two_trees, distances=())["translation/MAE"] == pytest.approx(0.05, rel=1e-5)
+    two_trees[1]["target_path"] = "a/v0.png"  # the same file once more is a sampler's padding
+    assert evaluate(two_trees, distances=())["translation/MAE"] == pytest.approx(0, abs=1e-6)
+
+
 def test_a_single_stream_is_reported_once():
     found = evaluate(samples(streams=1), distances=())
     assert set(found) == {"translation/MAE", "translation/MSE", "translation/RMSE"}

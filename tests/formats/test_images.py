@@ -239,7 +239,19 @@ def test_labels_of_several_channels_count_where_they_cannot_be_colours():
         np.testing.assert_array_equal(decode_labels(encode(with_alpha), "a"), grey)
     with pytest.raises(FormatError, match=r"is colour-coded \(35 colours\)"):
         decode_labels(encode(RGB), "a")
-    np.testing.assert_array_equal(decode_labels(encode(RGB), "a", channel=0), grey)
+    np.testing.assert_array_equal(decode_labels(encode(RGB), "a", code=0), grey)
+
+
+def test_colours_of_pascal_vocs_map_are_recognised_and_read_on_request():
+    colors = np.array(
+        [[[0, 0, 0], [128, 0, 0], [0, 128, 0], [192, 0, 0], [224, 224, 192]]], np.uint8
+    )
+    with pytest.raises(FormatError, match=r"colour-coded \(5 colours\).*label_code='voc' reads"):
+        decode_labels(encode(colors), "a")
+    assert decode_labels(encode(colors), "a", code="voc").tolist() == [[0, 1, 2, 9, 255]]
+    colors[0, 1] = 128, 64, 32
+    with pytest.raises(FormatError, match="a label map holds the numbers of the classes$"):
+        decode_labels(encode(colors), "a", code="voc")
 
 
 @pytest.mark.parametrize(

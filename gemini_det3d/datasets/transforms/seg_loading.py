@@ -124,7 +124,7 @@ class LoadSegLabels(BaseTransform):
             path,
             results.get("first_label", 0),
             results.get("num_classes"),
-            results.get("label_channel"),
+            results.get("label_code"),
         )
         shape, rule = results["img_shape"], results.get("on_size_mismatch", "crop")
         leading = next(iter(results.get("image_paths", {"": "the image"}).values()))

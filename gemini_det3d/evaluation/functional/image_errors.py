@@ -69,7 +69,13 @@ def to_bytes(image: np.ndarray) -> np.ndarray:
 
     Returns:
         uint8, same shape.
+
+    Raises:
+        ValueError: A value is NaN or infinite, and no picture.
     """
+    lost = int((~np.isfinite(image)).sum())
+    if lost:
+        raise ValueError(f"{lost} of {np.size(image)} values are NaN or infinite")
     return np.round((np.clip(image, -1, 1) + 1) * 127.5).astype(np.uint8)
 
 

@@ -40,6 +40,25 @@ def confusion_matrix(
     return pairs.reshape(num_classes, num_classes)
 
 
+def sample_confusion(
+    labels: np.ndarray, predictions: np.ndarray, num_classes: int, ignored: int = 255
+) -> np.ndarray:
+    """`confusion_matrix` of one sample, NaN where a pixel's answer is not finite (negative).
+
+    Args:
+        labels: ``(H, W)`` truth.
+        predictions: ``(H, W)`` answer; below 0 where the model gave NaN or infinity.
+        num_classes: K.
+        ignored: Label that does not count.
+
+    Returns:
+        ``(K, K)`` float64; all NaN if any answer is not finite, so no score hides it.
+    """
+    if (predictions < 0).any():
+        return np.full((num_classes, num_classes), np.nan)
+    return confusion_matrix(labels, predictions, num_classes, ignored).astype(np.float64)
+
+
 @dataclass(frozen=True)
 class SegScores:
     """Scores in percent; NaN for what does not occur.

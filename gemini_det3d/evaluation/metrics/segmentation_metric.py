@@ -11,7 +11,7 @@ from mmengine.logging import MMLogger
 
 from gemini_det3d.evaluation.functional.segmentation import (
     SegScores,
-    confusion_matrix,
+    sample_confusion,
     seg_scores,
 )
 from gemini_det3d.formats.tables import text_table
@@ -62,9 +62,9 @@ class SegmentationMetric(BaseMetric):
             labels = sample["gt_sem_seg"]["data"][0].cpu().numpy()
             self.results.append(
                 {
-                    stream: confusion_matrix(
+                    stream: sample_confusion(
                         labels, found[0].cpu().numpy(), count, self.ignore_index
-                    ).astype(np.int32)
+                    )
                     for stream, found in sample["pred_sem_seg"].items()
                 }
             )
@@ -78,11 +78,15 @@ class SegmentationMetric(BaseMetric):
         Returns:
             Names to percent.
         """
-        scores = {
-            stream: seg_scores(sum(r[stream].astype(np.int64) for r in results))
-            for stream in results[0]
-        }
+        scores = {stream: seg_scores(sum(r[stream] for r in results)) for stream in results[0]}
         self._log(scores)
+        broken = sum(any(np.isnan(counts).any() for counts in r.values()) for r in results)
+        if broken:
+            logger = MMLogger.get_current_instance()
+            logger.warning(
+                f"{broken} of {len(results)} samples have answers that are NaN or infinite, so "
+                "their streams' scores are NaN: the model has diverged, or its input is not finite"
+            )
         metrics = {}
         for stream, found in scores.items():
             start = "" if stream == self.main_stream else f"{stream}/"

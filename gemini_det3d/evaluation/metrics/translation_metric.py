@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from logging import WARNING
 from typing import Any
 
 import numpy as np
@@ -29,14 +30,16 @@ class ViewResult:
     """One view, as it travels between processes.
 
     Attributes:
-        name: Tells views that a sampler repeated.
+        name: File of the target, which tells views that a sampler repeated.
         errors: Mean absolute and mean squared error by image: the ensemble, then the streams.
         features: ``(2, D)`` of the translated image (the ensemble) and the true one, or None.
+        is_finite: Whether the translated image is; its features are missing if not.
     """
 
     name: str
     errors: np.ndarray
     features: np.ndarray | None
+    is_finite: bool = True
 
 
 @register(METRICS)
@@ -98,7 +101,7 @@ class TranslationMetric(BaseMetric):
         Args:
             data_batch: Not used.
             data_samples: Dicts with ``translated`` ``(3, H, W)`` and ``streams`` ``(O, 3, H, W)``
-                in -1 to 1, ``target`` ``(3, H, W)`` uint8, and ``stem``.
+                in -1 to 1, ``target`` ``(3, H, W)`` uint8, and ``target_path`` or ``stem``.
 
         Raises:
             ValueError: A sample has no ``target``, or one of another size.
@@ -110,10 +113,11 @@ class TranslationMetric(BaseMetric):
             images = [sample["translated"], *sample["streams"]]
             images = [image.detach().cpu().double().numpy() for image in images]
             errors = [(mean_absolute_error(i, truth), mean_squared_error(i, truth)) for i in images]
-            features = None
-            if self.extractor is not None:
+            features, is_finite = None, bool(np.isfinite(images[0]).all())
+            if self.extractor is not None and is_finite:
                 features = self.extractor(np.stack([self._picture(i) for i in (images[0], truth)]))
-            self.results.append(ViewResult(str(sample.get("stem")), np.array(errors), features))
+            name = str(sample.get("target_path") or sample.get("stem"))
+            self.results.append(ViewResult(name, np.array(errors), features, is_finite))
 
     def compute_metrics(self, results: list[ViewResult]) -> dict[str, float]:
         """Mean errors and distances.
@@ -122,9 +126,14 @@ class TranslationMetric(BaseMetric):
             results: Of all processes.
 
         Returns:
-            Values by name. A distance of fewer than two views is left out, which is logged.
+            Values by name; NaN where an image is not finite. A distance of fewer than two views is
+            left out. Both are logged.
         """
         results = list({result.name: result for result in results}.values())
+        broken = [result.name for result in results if not result.is_finite]
+        if broken:
+            count = f"{len(broken)} of {len(results)} images are NaN or infinite"
+            print_log(f"{count} (first: {broken[0]}), so every figure is NaN", "current", WARNING)
         errors = np.mean([result.errors for result in results], axis=0)
         mae, mse = (float(v) for v in errors[0])
         found = {"MAE": mae, "MSE": mse, "RMSE": mse**0.5}
@@ -132,8 +141,10 @@ class TranslationMetric(BaseMetric):
             found.update({f"MAE_stream{i}": float(e[0]) for i, e in enumerate(errors[1:])})
         if self.distances and len(results) < 2:
             print_log(f"{', '.join(self.distances)} left out: {len(results)} view", "current")
-        elif self.distances:
+        elif self.distances and not broken:
             found.update(self._distances(np.stack([result.features for result in results])))
+        elif self.distances:
+            found.update({f"{name}_{self.features_name}": np.nan for name in self.distances})
         return found
 
     def _distances(self, features: np.ndarray) -> dict[str, float]:

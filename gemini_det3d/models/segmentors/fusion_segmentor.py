@@ -23,6 +23,8 @@ from gemini_det3d.models.segmentors.inference import multi_scale, slide
 from gemini_det3d.registration import register
 
 ENSEMBLE = "ensemble"
+NOT_FINITE = -1
+"""Answer for a pixel whose logits are NaN or infinite: it is no class, and makes scores NaN."""
 _TEST_DEFAULTS: dict[str, Any] = dict(
     mode="whole", window=None, stride=None, scales=(1.0,), flip=False, resize="bilinear",
     rescale=True,
@@ -178,7 +180,7 @@ class FusionSegmentor(BaseModel):
 
         Returns:
             The samples; ``pred_sem_seg`` holds one ``(1, h, w)`` int64 map for each stream and for
-            the ensemble, under their names.
+            the ensemble, under their names; `NOT_FINITE` where the logits are NaN or infinite.
         """
         cfg = self.test_cfg
         size = next(iter(inputs.values())).shape[-2:]
@@ -203,7 +205,8 @@ class FusionSegmentor(BaseModel):
             for stream, logits in found.items():
                 logits = logits[index : index + 1, :, :height, :width]
                 logits = enlarge(logits, shape or (height, width), cfg["resize"])
-                maps[stream] = logits.argmax(dim=1)
+                is_finite = torch.isfinite(logits).all(dim=1)
+                maps[stream] = torch.where(is_finite, logits.argmax(dim=1), NOT_FINITE)
             sample.pred_sem_seg = PixelData(**maps)
         return list(samples)
 
@@ -260,6 +263,11 @@ def _checked_test_cfg(given: Mapping[str, Any]) -> dict[str, Any]:
             value = cfg[name]
             if value is None or len(value) != 2 or min(value) < 1:
                 raise ValueError(f"test_cfg: {name} must be two positive numbers, got {value!r}")
+        if any(step > size for step, size in zip(cfg["stride"], cfg["window"])):
+            raise ValueError(
+                f"test_cfg: stride={cfg['stride']!r} leaves pixels between windows of "
+                f"window={cfg['window']!r}; it must not be larger"
+            )
     if cfg["resize"] not in ("bilinear", "bicubic"):
         raise ValueError(f"test_cfg: resize must be bilinear or bicubic, got {cfg['resize']!r}")
     if not cfg["scales"] or min(cfg["scales"]) <= 0:

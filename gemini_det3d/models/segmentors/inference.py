@@ -29,7 +29,12 @@ def slide(predict: Predict, images: Images, window: Sequence[int], stride: Seque
 
     Returns:
         As `predict`, of the images' size.
+
+    Raises:
+        ValueError: A stride is larger than the window: pixels in between would have no answer.
     """
+    if stride[0] > window[0] or stride[1] > window[1]:
+        raise ValueError(f"stride {tuple(stride)} is larger than the window {tuple(window)}")
     height, width = next(iter(images.values())).shape[-2:]
     sums: dict[str, Tensor] = {}
     counts = torch.zeros(height, width, device=next(iter(images.values())).device)

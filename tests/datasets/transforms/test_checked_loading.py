@@ -7,7 +7,7 @@ import pytest
 from PIL import Image
 
 from gemini_det3d.formats.errors import FormatError
-from gemini_det3d.formats.kitti import write_points
+from gemini_det3d.formats.kitti import read_image, read_image_size, write_points
 
 pytest.importorskip("mmdet3d", exc_type=ImportError)
 
@@ -57,6 +57,32 @@ def test_good_image_is_that_of_mmcv(picture):
     np.testing.assert_array_equal(ours["img"], theirs["img"])
     assert (ours["img_shape"], ours["ori_shape"]) == ((31, 37), (31, 37))
     assert _load_image(picture, to_float32=True)["img"].dtype == np.float32
+
+
+@pytest.mark.parametrize("orientation", [3, 6])
+@pytest.mark.parametrize("depth", [8, 16])
+def test_model_picture_size_and_surround_views_see_one_image(tmp_path, orientation, depth):
+    rng = np.random.default_rng(0)
+    pixels = rng.integers(0, 2**depth, (31, 37), dtype=np.uint8 if depth == 8 else np.uint16)
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    path = tmp_path / "000003.png"
+    Image.fromarray(pixels).save(path, exif=exif)
+    camera = dict(img_path=str(path), cam2img=np.eye(3), lidar2cam=np.eye(4))
+    loader = TRANSFORMS.build(dict(type="LoadMultiViewImages"))
+    views = loader({"images": {"CAM2": camera}})["img"]
+    picture = read_image(path)
+    upright = np.rot90(pixels, -1) if orientation == 6 else pixels[::-1, ::-1]
+    np.testing.assert_array_equal(picture[..., 1], upright >> (depth - 8))
+    np.testing.assert_array_equal(_load_image(path)["img"][..., ::-1], picture)
+    np.testing.assert_array_equal(views[0][..., ::-1], picture)
+    assert read_image_size(path) == picture.shape[1::-1]
+
+
+@pytest.mark.parametrize("color_type", ["grayscale", "unchanged", "color_ignore_orientation"])
+def test_what_this_loader_does_not_read_is_refused_when_built(color_type):
+    with pytest.raises(ValueError, match=f"color_type='{color_type}'"):
+        TRANSFORMS.build({**IMAGE, "color_type": color_type})
 
 
 @pytest.mark.parametrize("size", [15, 17, 206])

@@ -13,6 +13,7 @@ from gemini_det3d.datasets.transforms import (
     RandomFlipDomainImages,
     ResizeDomainImages,
 )
+from gemini_det3d.formats import FormatError
 from gemini_det3d.formats.taskonomy import write_png
 
 
@@ -32,6 +33,23 @@ def test_load_reads_each_image_in_its_encoding_and_the_target_last(tmp_path):
     assert [image.max() for image in loaded["images"]] == [7, 254]
     assert loaded["domains"] == ["rgb", "depth_zbuffer"]
     assert len(LoadDomainImages().transform(paths)["images"]) == 1
+
+
+@pytest.mark.parametrize("size", [(20, 10), (10, 15)])
+def test_images_of_another_aspect_are_no_view(tmp_path, size):
+    write_png(tmp_path / "rgb.png", np.zeros((10, 20, 3), dtype=np.uint8))
+    write_png(tmp_path / "normal.png", np.zeros((*size, 3), dtype=np.uint8))
+    paths = [tmp_path / "rgb.png", tmp_path / "normal.png"]
+    with pytest.raises(FormatError, match=r"normal\.png: .*rgb\.png is 20 x 10: not the same view"):
+        LoadDomainImages().transform({"source_paths": paths, "sources": ["rgb", "normal"]})
+
+
+def test_16_bit_grey_for_an_8_bit_domain_keeps_its_upper_bits(tmp_path):
+    write_png(tmp_path / "a.png", np.array([[0, 256, 30000, 65535]], dtype=np.uint16))
+    (image,) = LoadDomainImages().transform(
+        {"source_paths": [tmp_path / "a.png"], "sources": ["reshading"]}
+    )["images"]
+    assert image[0, :, 0].tolist() == [0, 1, 117, 255]
 
 
 def test_resize_brings_images_of_any_size_to_one():

@@ -94,6 +94,22 @@ def test_predictions_have_the_size_of_the_file():
         assert sample.pred_sem_seg.ensemble.shape == (1, *size)
 
 
+@pytest.mark.parametrize("cfg", [dict(), dict(mode="slide", window=(32, 32), stride=(32, 32)),
+                                 dict(flip=True)])  # fmt: skip
+@pytest.mark.parametrize("lost", [float("nan"), float("inf")])
+def test_an_answer_that_is_not_finite_is_no_class(cfg, lost):
+    model = make(test_cfg=cfg).eval()
+    with torch.no_grad():
+        model.decode_head.classify.bias[1] = lost
+    for sample in model(**prepared(model), mode="predict"):
+        assert (sample.pred_sem_seg.ensemble == -1).all()
+
+
+def test_a_stride_beyond_the_window_leaves_no_holes():
+    with pytest.raises(ValueError, match=r"stride \(4, 3\) is larger than the window \(3, 5\)"):
+        slide(lambda x: x, {"rgb": torch.zeros(1, 1, 7, 11)}, (3, 5), (4, 3))
+
+
 def test_a_missing_sensor_leaves_the_ensemble_to_the_others():
     model = make().eval()
     masks = [dict(rgb=True, depth=False), dict(rgb=True, depth=True)]
@@ -212,7 +228,16 @@ def test_losses_are_the_mean_over_labelled_pixels(loss):
 
 
 @pytest.mark.parametrize(
-    "test_cfg", [dict(mode="x"), dict(mode="slide"), dict(size=3), dict(scales=())], ids=str
+    "test_cfg",
+    [
+        dict(mode="x"),
+        dict(mode="slide"),
+        dict(mode="slide", window=(32, 32), stride=(33, 16)),
+        dict(mode="slide", window=(32, 32), stride=(16, 64)),
+        dict(size=3),
+        dict(scales=()),
+    ],
+    ids=str,
 )
 def test_wrong_test_cfg_is_told_when_the_model_is_built(test_cfg):
     with pytest.raises(ValueError, match="test_cfg"):
