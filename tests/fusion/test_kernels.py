@@ -7,6 +7,7 @@ import copy
 import pytest
 import torch
 from counting import count_multiply_adds, count_saved_bytes
+from even_products import use_even_products
 from reference import random_released, reference_fusion
 from torch.testing import assert_close
 
@@ -208,11 +209,15 @@ def test_a_handful_of_wide_tokens_is_read_in_pairs_and_differs_by_rounding_only(
     )
     for found, want in zip(fused, wanted):
         assert_close(found.double(), want, atol=2e-6, rtol=1e-5)
-    order = torch.arange(num_tokens).flip(0)
-    with torch.no_grad():
-        turned = operator(*(stream[order] for stream in streams))
-    for found, back in zip(fused, turned):
-        assert torch.equal(found[order], back)
+
+
+@pytest.mark.parametrize("num_tokens", [2, 7, 8])
+def test_a_handful_of_wide_tokens_is_rounded_alike_wherever_it_stands(
+    monkeypatch, make, num_tokens
+):
+    operator = GeminiFusion(512)
+    use_even_products(monkeypatch)
+    assert_permutes(operator, make, num_tokens, torch.equal)
 
 
 @pytest.mark.parametrize("with_parameters", [True, False])
@@ -246,14 +251,34 @@ def test_backward_keeps_a_fraction_of_what_the_plain_form_keeps(make, with_recom
 
 
 @pytest.mark.parametrize("backend", ["auto", "compact", "blockwise"])
+@pytest.mark.parametrize("num_tokens", [2, 7, 13, 33, 257, 700])
+def test_permuting_tokens_permutes_outputs_bitwise_if_products_do(
+    monkeypatch, make, num_tokens, backend
+):
+    called = use_even_products(monkeypatch)
+    assert_permutes(GeminiFusion(64, backend=backend), make, num_tokens, torch.equal)
+    assert called
+
+
+@pytest.mark.parametrize("backend", ["auto", "compact", "blockwise"])
 @pytest.mark.parametrize("num_tokens", [2, 7, 13, 33, 257, 700, 4999])
-def test_permuting_tokens_permutes_outputs_bitwise(make, num_tokens, backend):
+def test_permuting_tokens_permutes_outputs_to_rounding(make, num_tokens, backend):
     operator = GeminiFusion(64, backend=backend)
-    first, second = (make(num_tokens, 64, dtype=torch.float32) for _ in range(2))
-    before = operator(first, second)
+    assert_permutes(operator, make, num_tokens, is_within_rounding)
+
+
+def assert_permutes(operator, make, num_tokens, are_equal):
+    first, second = (make(num_tokens, operator.dim, dtype=torch.float32) for _ in range(2))
     order = torch.randperm(num_tokens, generator=torch.Generator().manual_seed(1))
-    for old, new in zip(before, operator(first[order], second[order])):
-        assert torch.equal(old[order], new)
+    with torch.no_grad():
+        before, after = operator(first, second), operator(first[order], second[order])
+    for old, new in zip(before, after):
+        assert are_equal(old[order], new)
+
+
+def is_within_rounding(old, new):
+    """Eight units in the last place of the largest output: a product may add in another order."""
+    return (old - new).abs().max() <= 8 * torch.finfo(old.dtype).eps * old.abs().max()
 
 
 @pytest.mark.parametrize("backend", ["plain", "compact", "traced", "blockwise"])

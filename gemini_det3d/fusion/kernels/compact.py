@@ -5,8 +5,9 @@ arithmetic. Here every weight is read once and autograd records about forty step
 traced and compiled. 14 C^2 multiply-adds per token pair, 16 C^2 in half precision and for a handful
 of tokens with wide weights.
 
-On a CPU every token is rounded alike, wherever it stands: tokens are padded where the remainder of
-a vector loop would round otherwise.
+On a CPU the steps between the products round every token alike, wherever it stands: tokens are
+padded where the remainder of a vector loop would round otherwise. The products are the library's,
+and whether it multiplies the last rows as it does the others depends on processor and threads.
 
 Notation as in `functional`; the gate is u = 1 - a as in `block`, N tokens.
 """
