@@ -1,8 +1,9 @@
 """What PointNet++ (Qi et al., NeurIPS 2017) does with point sets, on CPU and CUDA.
 
-Sampling, neighbourhoods, reading features at them, and points in boxes. CPU tensors take numba
-kernels and torch indexing, CUDA tensors mmcv's ops, whose results these are (where several points
-are equally near or far, the lowest index is taken here; mmcv's choice depends on the launch).
+Sampling, neighbourhoods, reading features at them, and points in boxes. Features are read by torch
+indexing; for the rest CPU tensors take numba kernels, CUDA tensors mmcv's ops, whose results these
+are (where several points are equally near or far, the lowest index is taken here; the choice of
+compiled mmcv depends on the launch).
 
 Shapes: B frames, N points, M centres, K members of a ball, C channels. Indices are int32.
 """
@@ -102,10 +103,6 @@ def gather_points(features: Tensor, indices: Tensor) -> Tensor:
     Returns:
         ``(B, C, M)``.
     """
-    if features.is_cuda:
-        from mmcv.ops import gather_points as cuda_gather
-
-        return cuda_gather(features.contiguous(), indices.int().contiguous())
     where = indices.long()[:, None].expand(-1, features.shape[1], -1)
     return features.gather(2, where)
 
@@ -120,10 +117,6 @@ def group_points(features: Tensor, indices: Tensor) -> Tensor:
     Returns:
         ``(B, C, M, K)``.
     """
-    if features.is_cuda:
-        from mmcv.ops import grouping_operation
-
-        return grouping_operation(features, indices.int())
     flat = gather_points(features, indices.flatten(1))
     return flat.reshape(*flat.shape[:2], *indices.shape[1:])
 
@@ -152,13 +145,19 @@ def three_nn(targets: Tensor, sources: Tensor) -> tuple[Tensor, Tensor]:
         from mmcv.ops import three_nn as cuda_three_nn
 
         return cuda_three_nn(targets.float(), sources.float())
-    from gemini_det3d.ops._points_numba import nearest_three
+    squared, index = nearest_three(targets, sources)
+    return squared.sqrt(), index
+
+
+def nearest_three(targets: Tensor, sources: Tensor) -> tuple[Tensor, Tensor]:
+    """:func:`three_nn` of CPU tensors with squared distances."""
+    from gemini_det3d.ops import _points_numba
 
     squared = np.empty(targets.shape, dtype=np.float32)
     index = np.empty(targets.shape, dtype=np.int32)
     for frame, others, a, b in zip(_arrays(targets), _arrays(sources), squared, index):
-        nearest_three(frame, others, a, b)
-    return torch.from_numpy(np.sqrt(squared)), torch.from_numpy(index)
+        _points_numba.nearest_three(frame, others, a, b)
+    return torch.from_numpy(squared), torch.from_numpy(index)
 
 
 def three_interpolate(features: Tensor, indices: Tensor, weights: Tensor) -> Tensor:
@@ -172,11 +171,6 @@ def three_interpolate(features: Tensor, indices: Tensor, weights: Tensor) -> Ten
     Returns:
         ``(B, C, N)``.
     """
-    if features.is_cuda:
-        from mmcv.ops import three_interpolate as cuda_interpolate
-
-        arguments = (features, indices.int(), weights)
-        return cuda_interpolate(*(tensor.contiguous() for tensor in arguments))
     return (group_points(features, indices) * weights[:, None]).sum(-1)
 
 

@@ -124,7 +124,7 @@ class _ScatterMax(torch.autograd.Function):
         largest = features.new_zeros(num_voxels, features.shape[1])
         largest = largest.scatter_reduce(0, where, features, "amax", include_self=False)
         if features.requires_grad:
-            ctx.save_for_backward(_first_at(features, largest, of_point))
+            ctx.save_for_backward(first_at(features, largest, of_point))
             ctx.num_points = features.shape[0]
         return largest
 
@@ -135,7 +135,7 @@ class _ScatterMax(torch.autograd.Function):
         return grad_features.scatter(0, first, grad), None, None
 
 
-def _first_at(features: Tensor, largest: Tensor, of_point: Tensor) -> Tensor:
+def first_at(features: Tensor, largest: Tensor, of_point: Tensor) -> Tensor:
     """Row of the first point that attains each voxel's maximum: ``(M, C)`` int64."""
     num_points = features.shape[0]
     rows = torch.arange(num_points, device=features.device)[:, None].expand_as(features)

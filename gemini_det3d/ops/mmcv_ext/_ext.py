@@ -8,8 +8,70 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from gemini_det3d.ops.mmcv_ext.info import get_compiler_version, get_compiling_cuda_version
-from gemini_det3d.ops.mmcv_ext.nms import nms, nms_match, softnms
+from gemini_det3d.ops.mmcv_ext.attention import (
+    assign_score_withk_backward,
+    assign_score_withk_forward,
+    ms_deform_attn_backward,
+    ms_deform_attn_forward,
+)
+from gemini_det3d.ops.mmcv_ext.boxes import (
+    bbox_overlaps,
+    points_in_boxes_all_forward,
+    points_in_boxes_cpu_forward,
+    points_in_boxes_part_forward,
+)
+from gemini_det3d.ops.mmcv_ext.deform_conv import (
+    deform_conv_backward_input,
+    deform_conv_backward_parameters,
+    deform_conv_forward,
+    modulated_deform_conv_backward,
+    modulated_deform_conv_forward,
+)
+from gemini_det3d.ops.mmcv_ext.focal_loss import (
+    sigmoid_focal_loss_backward,
+    sigmoid_focal_loss_forward,
+    softmax_focal_loss_backward,
+    softmax_focal_loss_forward,
+)
+from gemini_det3d.ops.mmcv_ext.gathering import (
+    gather_points_backward,
+    gather_points_forward,
+    group_points_backward,
+    group_points_forward,
+    stack_group_points_backward,
+    stack_group_points_forward,
+    three_interpolate_backward,
+    three_interpolate_forward,
+)
+from gemini_det3d.ops.mmcv_ext.info import (
+    get_compiler_version,
+    get_compiling_cuda_version,
+)
+from gemini_det3d.ops.mmcv_ext.nms import (
+    nms,
+    nms_match,
+    softnms,
+)
+from gemini_det3d.ops.mmcv_ext.points import (
+    ball_query_forward,
+    furthest_point_sampling_forward,
+    furthest_point_sampling_with_dist_forward,
+    knn_forward,
+    stack_ball_query_forward,
+    three_nn_forward,
+)
+from gemini_det3d.ops.mmcv_ext.polygons import (
+    diff_iou_rotated_sort_vertices_forward,
+)
+from gemini_det3d.ops.mmcv_ext.roi_align import (
+    roi_align_backward,
+    roi_align_forward,
+)
+from gemini_det3d.ops.mmcv_ext.roi_pool3d import (
+    roiaware_pool3d_backward,
+    roiaware_pool3d_forward,
+    roipoint_pool3d_forward,
+)
 from gemini_det3d.ops.mmcv_ext.rotated import (
     box_iou_rotated,
     iou3d_boxes_overlap_bev_forward,
@@ -17,21 +79,67 @@ from gemini_det3d.ops.mmcv_ext.rotated import (
     iou3d_nms3d_normal_forward,
     nms_rotated,
 )
-from gemini_det3d.ops.mmcv_ext.voxels import dynamic_voxelize_forward, hard_voxelize_forward
+from gemini_det3d.ops.mmcv_ext.scatter import (
+    dynamic_point_to_voxel_backward,
+    dynamic_point_to_voxel_forward,
+)
+from gemini_det3d.ops.mmcv_ext.voxels import (
+    dynamic_voxelize_forward,
+    hard_voxelize_forward,
+)
 
 __all__ = [
+    "assign_score_withk_backward",
+    "assign_score_withk_forward",
+    "ball_query_forward",
+    "bbox_overlaps",
     "box_iou_rotated",
+    "deform_conv_backward_input",
+    "deform_conv_backward_parameters",
+    "deform_conv_forward",
+    "diff_iou_rotated_sort_vertices_forward",
+    "dynamic_point_to_voxel_backward",
+    "dynamic_point_to_voxel_forward",
     "dynamic_voxelize_forward",
+    "furthest_point_sampling_forward",
+    "furthest_point_sampling_with_dist_forward",
+    "gather_points_backward",
+    "gather_points_forward",
     "get_compiler_version",
     "get_compiling_cuda_version",
+    "group_points_backward",
+    "group_points_forward",
     "hard_voxelize_forward",
     "iou3d_boxes_overlap_bev_forward",
     "iou3d_nms3d_forward",
     "iou3d_nms3d_normal_forward",
+    "knn_forward",
+    "modulated_deform_conv_backward",
+    "modulated_deform_conv_forward",
+    "ms_deform_attn_backward",
+    "ms_deform_attn_forward",
     "nms",
     "nms_match",
     "nms_rotated",
+    "points_in_boxes_all_forward",
+    "points_in_boxes_cpu_forward",
+    "points_in_boxes_part_forward",
+    "roi_align_backward",
+    "roi_align_forward",
+    "roiaware_pool3d_backward",
+    "roiaware_pool3d_forward",
+    "roipoint_pool3d_forward",
+    "sigmoid_focal_loss_backward",
+    "sigmoid_focal_loss_forward",
+    "softmax_focal_loss_backward",
+    "softmax_focal_loss_forward",
     "softnms",
+    "stack_ball_query_forward",
+    "stack_group_points_backward",
+    "stack_group_points_forward",
+    "three_interpolate_backward",
+    "three_interpolate_forward",
+    "three_nn_forward",
 ]
 
 

@@ -6,6 +6,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from gemini_det3d.ops.mmcv_ext import device
 from gemini_det3d.ops.mmcv_ext.suppression import kept_of
 
 
@@ -21,9 +22,9 @@ def nms(boxes: Tensor, scores: Tensor, iou_threshold: float, offset: int) -> Ten
     Returns:
         ``(K,)`` int64.
     """
-    order = scores.sort(0, descending=True, stable=True).indices
+    order = scores.sort(dim=0, descending=True, stable=True).indices
     ranked = boxes[order].float()
-    if boxes.is_cuda:
+    if device.takes_torch(boxes):
         return order[kept_of(_overlapping(ranked, iou_threshold, offset))]
     return order[torch.from_numpy(_suppressors(ranked, iou_threshold, offset, False) < 0)]
 
@@ -69,7 +70,7 @@ def nms_match(dets: Tensor, iou_threshold: float) -> list[list[int]]:
         dets: ``(N, 5)`` boxes with scores.
         iou_threshold: An IoU of exactly this suppresses, too.
     """
-    order = dets[:, 4].sort(0, descending=True, stable=True).indices
+    order = dets[:, 4].sort(dim=0, descending=True, stable=True).indices
     by = _suppressors(dets[order, :4].float(), iou_threshold, 0, True)
     groups: dict[int, list[int]] = {}
     for rank, (name, suppressor) in enumerate(zip(order.tolist(), by.tolist())):

@@ -10,6 +10,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from gemini_det3d.ops.mmcv_ext import device
 from gemini_det3d.ops.mmcv_ext.nms import _overlapping
 from gemini_det3d.ops.mmcv_ext.suppression import kept_of
 
@@ -60,7 +61,9 @@ def nms_rotated(
         ``(K,)`` int64.
     """
     del dets, scores, labels, multi_label
-    return order[_kept(dets_sorted[:, :5], iou_threshold, inclusive=not dets_sorted.is_cuda)]
+    return order[
+        _kept(dets_sorted[:, :5], iou_threshold, inclusive=not device.takes_torch(dets_sorted))
+    ]
 
 
 def iou3d_boxes_overlap_bev_forward(boxes_a: Tensor, boxes_b: Tensor, ans_overlap: Tensor) -> None:
@@ -96,7 +99,7 @@ def iou3d_nms3d_normal_forward(
 
 def _shared_areas(boxes_a: Tensor, boxes_b: Tensor, aligned: bool) -> Tensor:
     """``(N, 5)`` and ``(M, 5)`` -> ``(N, M)``, or ``(N,)`` where aligned; float64."""
-    if boxes_a.is_cuda:
+    if device.takes_torch(boxes_a):
         from gemini_det3d.ops._rotated_torch import overlap_areas
 
         return overlap_areas(boxes_a[:, :5], boxes_b[:, :5], aligned)
@@ -108,7 +111,7 @@ def _shared_areas(boxes_a: Tensor, boxes_b: Tensor, aligned: bool) -> Tensor:
 
 def _kept(ranked: Tensor, threshold: float, inclusive: bool) -> Tensor:
     """Which ``(N, 5)`` rectangles, best first, greedy suppression keeps: ``(N,)`` bool."""
-    if ranked.is_cuda:
+    if device.takes_torch(ranked):
         ious = _divided(_shared_areas(ranked, ranked, False), ranked, ranked, 0, False).float()
         return kept_of(ious >= threshold if inclusive else ious > threshold)
     from gemini_det3d.ops._rotated_iou_numba import suppressors
