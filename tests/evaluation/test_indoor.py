@@ -15,6 +15,7 @@ from gemini_det3d.apis.eval_sunrgbd import evaluate_room_files
 from gemini_det3d.cli import main
 from gemini_det3d.evaluation.functional.indoor import average_precision, evaluate_indoor
 from gemini_det3d.evaluation.metrics import IndoorDetectionMetric
+from gemini_det3d.formats.errors import FormatError
 from gemini_det3d.formats.sunrgbd import (
     RoomCalibration,
     RoomObjects,
@@ -149,6 +150,24 @@ def test_indoor_metric_gives_the_figures_of_the_function_and_writes_results(tmp_
     expected = evaluate_indoor(truth, found, CLASSES).as_dict()
     assert figures == pytest.approx({f"Indoor/{k}": v for k, v in expected.items()}, abs=1e-3)
     assert len(list(tmp_path.glob("*.txt"))) == 11
+
+
+def test_rooms_of_two_folders_that_number_alike_are_all_evaluated(tmp_path):
+    truth, found = rooms(6)
+    samples = [sample_of(truth[i], found[i], f"{i % 3:06d}") for i in range(6)]
+    for index, sample in enumerate(samples):
+        sample["lidar_path"] = f"{'ab'[index // 3]}/{sample['lidar_path']}"
+    metric = IndoorDetectionMetric()
+    metric.dataset_meta = dict(classes=CLASSES)
+    metric.process(None, samples)
+    expected = evaluate_indoor(truth, found, CLASSES).as_dict()
+    figures = metric.evaluate(size=6)
+    assert figures == pytest.approx({f"Indoor/{k}": v for k, v in expected.items()}, abs=1e-3)
+    metric = IndoorDetectionMetric(txt_dir=str(tmp_path))
+    metric.dataset_meta = dict(classes=CLASSES)
+    metric.process(None, samples)
+    with pytest.raises(FormatError, match=r"b/points/000000\.bin: has the name of a/points/000000"):
+        metric.evaluate(size=6)
 
 
 def test_indoor_metric_leaves_out_what_is_not_finite(tmp_path):

@@ -280,6 +280,66 @@ def test_frames_seen_twice_count_once(tmp_path, infos, truth_samples):
     assert got == pytest.approx(expected, nan_ok=True)
 
 
+def in_tree(tree, samples, broken=False) -> list[dict]:
+    """The same samples as frames of a tree, with the truth or with boxes far away."""
+    found = []
+    for one in samples:
+        one = {**one, "img_path": f"{tree}/image_2/{one['sample_idx']:06d}.png"}
+        if broken:
+            boxes = one["pred_instances_3d"]["bboxes_3d"].tensor + 3.0
+            parts = {**one["pred_instances_3d"], "bboxes_3d": LiDARInstance3DBoxes(boxes)}
+            one["pred_instances_3d"] = parts
+        found.append(one)
+    return found
+
+
+@pytest.mark.parametrize("order", [("good", "bad"), ("bad", "good")])
+def test_two_trees_that_number_alike_are_an_error_that_names_both_files(
+    tmp_path, infos, truth_samples, order
+):
+    samples = [one for t in order for one in in_tree(t, truth_samples, broken=t == "bad")]
+    with pytest.raises(FormatError) as error:
+        run(build(tmp_path, infos), samples)
+    files = [f"{tree}/image_2/000000.png" for tree in order]
+    assert f"frame 000000 stands for {files[0]} and {files[1]}" in str(error.value)
+    assert "MultiDatasetsEvaluator" in str(error.value)
+
+
+def test_the_same_file_again_is_padding(tmp_path, infos, truth_samples):
+    samples = in_tree("good", truth_samples)
+    expected = run(build(tmp_path, infos), samples)
+    assert run(build(tmp_path, infos), samples + samples[:2]) == pytest.approx(
+        expected, nan_ok=True
+    )
+
+
+@pytest.mark.parametrize("with_own_metas", [False, True])
+def test_every_data_set_of_a_test_is_evaluated_by_its_own_metric(
+    tmp_path, infos, truth_samples, with_own_metas
+):
+    evaluators = pytest.importorskip("mmdet.evaluation.evaluator")
+    more = [{**entry, "sample_idx": entry["sample_idx"] + 70} for entry in infos["data_list"]]
+    metrics = []
+    for name, content in (("a", infos), ("b", {**infos, "data_list": more})):
+        (tmp_path / name).mkdir()
+        metrics.append(build(tmp_path / name, content))
+    evaluator = evaluators.MultiDatasetsEvaluator(metrics, ["a", "b"])
+    sizes = {"classes": CLASSES, "cumulative_sizes": [3, 6]}
+    evaluator.dataset_meta = [sizes, dict(sizes)] if with_own_metas else sizes
+    second = [{**one, "sample_idx": one["sample_idx"] + 70} for one in truth_samples]
+    for one in in_tree("a", truth_samples) + in_tree("b", second, broken=True):
+        evaluator.process([one])
+    figures = evaluator.evaluate(6)
+    assert figures["a/KITTI/mean/3d_AP40_moderate"] == 100.0
+    assert figures["b/KITTI/mean/3d_AP40_moderate"] == 0.0
+
+
+def test_a_frame_of_another_tree_is_named_when_it_is_evaluated(tmp_path, infos, truth_samples):
+    strange = in_tree("b", [{**truth_samples[0], "sample_idx": 77}])
+    with pytest.raises(FormatError, match=r"has no frame 000077 \(b/image_2/000077\.png\)"):
+        run(build(tmp_path, infos), strange)
+
+
 def test_the_evaluator_of_mmengine_accepts_data_samples(tmp_path, infos, truth_samples):
     from mmdet3d.structures import Det3DDataSample
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +18,8 @@ from gemini_det3d.evaluation.functional.indoor import (
     check_indoor_options,
     evaluate_indoor,
 )
+from gemini_det3d.formats.errors import FormatError
+from gemini_det3d.formats.stems import IMAGE_SUFFIXES, stem_of
 from gemini_det3d.formats.sunrgbd import RoomObjects, write_results
 from gemini_det3d.registration import register
 
@@ -27,13 +29,13 @@ class RoomResult:
     """One frame, as it travels between processes.
 
     Attributes:
-        frame: Name of its files.
-        truth: Boxes there are.
-        found: Detections.
+        file: Cloud or image that the frame is known by.
+        truth: Boxes there are; names are numbers of labels.
+        found: Detections, likewise.
         num_broken: Detections left out because a coordinate or the score is NaN or infinite.
     """
 
-    frame: str
+    file: str
     truth: RoomObjects
     found: RoomObjects
     num_broken: int
@@ -86,22 +88,22 @@ class IndoorDetectionMetric(BaseMetric):
                 ``img_path`` to name the frame.
 
         Raises:
-            ValueError: Boxes are in another frame, or a label is beyond the data set's classes.
+            ValueError: Boxes are in another frame.
         """
         for sample in data_samples:
             found = sample["pred_instances_3d"]
             boxes = _center_boxes(found["bboxes_3d"])
             scores = found["scores_3d"].detach().cpu().double().numpy()
-            names = self._names(found["labels_3d"].detach().cpu().numpy())
-            objects = RoomObjects(names, boxes, scores)
+            labels = found["labels_3d"].detach().cpu().numpy().astype(np.str_)
+            objects = RoomObjects(labels, boxes, scores)
             whole = np.isfinite(boxes).all(axis=1) & np.isfinite(scores)
             annotation = sample["eval_ann_info"]
             truth = RoomObjects(
-                self._names(np.asarray(annotation["gt_labels_3d"])),
+                np.asarray(annotation["gt_labels_3d"]).astype(np.str_),
                 _center_boxes(annotation["gt_bboxes_3d"]),
             )
             self.results.append(
-                RoomResult(_frame_of(sample), truth, objects.select(whole), int((~whole).sum()))
+                RoomResult(_file_of(sample), truth, objects.select(whole), int((~whole).sum()))
             )
 
     def compute_metrics(self, results: list[RoomResult]) -> dict[str, float]:
@@ -112,38 +114,57 @@ class IndoorDetectionMetric(BaseMetric):
 
         Returns:
             Percent by ``bed_AP_0.25`` and so on.
+
+        Raises:
+            FormatError: ``txt_dir`` is given, and frames of two files have one name.
+            ValueError: A label is beyond the data set's classes.
         """
-        by_frame = {result.frame: result for result in results}
-        frames = [by_frame[name] for name in sorted(by_frame)]
-        broken = {result.frame: result.num_broken for result in frames if result.num_broken}
+        by_file = {result.file: result for result in results}
+        frames = [by_file[name] for name in sorted(by_file)]
+        broken = {_stem(r.file): r.num_broken for r in frames if r.num_broken}
         if broken:
             count = f"{sum(broken.values())} detections in {len(broken)} frames left out"
             reason = "a coordinate or the score is NaN or infinite"
             print_log(f"{count} (first: frame {min(broken)}): {reason}", "current")
         if self.txt_dir is not None:
-            for result in frames:
-                write_results(Path(self.txt_dir) / f"{result.frame}.txt", result.found)
+            for stem, result in _by_stem(frames).items():
+                write_results(Path(self.txt_dir) / f"{stem}.txt", self._named(result.found))
             print_log(f"{len(frames)} result files in {self.txt_dir}", "current")
         evaluation = evaluate_indoor(
-            [result.truth for result in frames],
-            [result.found for result in frames],
+            [self._named(result.truth) for result in frames],
+            [self._named(result.found) for result in frames],
             self.classes or self.dataset_meta["classes"],
             self.thresholds,
         )
         print_log("\n".join(["", evaluation.table(), *evaluation.explain()]), "current")
         return evaluation.as_dict()
 
-    def _names(self, labels: np.ndarray) -> np.ndarray:
+    def _named(self, objects: RoomObjects) -> RoomObjects:
+        """The same objects with the names of their classes."""
         names = np.array(self.dataset_meta["classes"], dtype=np.str_)
-        labels = labels.astype(np.int64)
+        labels = objects.names.astype(np.int64)
         if len(labels) and not -1 <= labels.min() <= labels.max() < len(names):
             raise ValueError(f"label {labels.max()}, but the data set has {len(names)} classes")
-        return np.append(names, "DontCare")[labels]  # -1: a class that is not evaluated
+        # -1: a class that is not evaluated
+        return replace(objects, names=np.append(names, "DontCare")[labels])
 
 
-def _frame_of(sample: Mapping[str, Any]) -> str:
-    path = sample.get("lidar_path") or sample.get("img_path")
-    return Path(path).stem if path else str(sample["sample_idx"])
+def _file_of(sample: Mapping[str, Any]) -> str:
+    return str(sample.get("lidar_path") or sample.get("img_path") or sample["sample_idx"])
+
+
+def _stem(file: str) -> str:
+    return stem_of(file, (*IMAGE_SUFFIXES, ".bin"))
+
+
+def _by_stem(results: Sequence[RoomResult]) -> dict[str, RoomResult]:
+    by_stem: dict[str, RoomResult] = {}
+    for result in results:
+        known = by_stem.setdefault(_stem(result.file), result)
+        if known is not result:
+            fault = f"has the name of {known.file}; without txt_dir both are evaluated"
+            raise FormatError(result.file, fault)
+    return by_stem
 
 
 def _center_boxes(boxes: BaseInstance3DBoxes) -> np.ndarray:

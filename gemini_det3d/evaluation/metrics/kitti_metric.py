@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +17,7 @@ from mmengine.logging import print_log
 
 from gemini_det3d.evaluation.functional import KITTI_CLASSES, check_options, evaluate_kitti
 from gemini_det3d.evaluation.functional.kitti_rules import OverlapSpec, min_overlaps_of
+from gemini_det3d.formats.errors import FormatError
 from gemini_det3d.formats.kitti import (
     Calibration,
     Objects,
@@ -37,16 +38,21 @@ class FrameResult:
     """Detections of one frame, as they travel between processes.
 
     Attributes:
-        frame: Its ``sample_idx`` in ``ann_file``.
-        objects: Detections whose boxes reach the image.
+        file: Image or cloud that the frame is known by; empty where the sample names none.
+        frame: Its ``sample_idx`` in ``ann_file``; None: ``ann_file`` has no such frame.
+        objects: Detections whose boxes reach the image; names are numbers of labels.
         num_outside: Left out because their boxes do not.
         num_broken: Left out because a coordinate or the score is NaN or infinite.
+        fault: Why ``frame`` is None. An error once the frame is evaluated: with several data sets
+            in one test every metric is handed all frames and evaluates its own.
     """
 
-    frame: int | str
-    objects: Objects
-    num_outside: int
-    num_broken: int
+    file: str
+    frame: int | str | None
+    objects: Objects | None = None
+    num_outside: int = 0
+    num_broken: int = 0
+    fault: str = ""
 
 
 @register(METRICS)
@@ -134,24 +140,28 @@ class KittiDetectionMetric(BaseMetric):
                 data sets fill with the frame's position in ``ann_file``.
 
         Raises:
-            FormatError: ``ann_file`` lacks the frame, a matrix or the image's size.
-            ValueError: A label is beyond the data set's classes.
+            FormatError: ``ann_file`` lacks a matrix or the image's size.
         """
         for sample in data_samples:
-            frame, found = self._frame_of(sample), sample["pred_instances_3d"]
+            file, found = _file_of(sample), sample["pred_instances_3d"]
+            try:
+                frame = self._frame_of(file, sample)
+            except FormatError as error:
+                self.results.append(FrameResult(file, None, fault=error.fault))
+                continue
             calibration = self.infos.calibration(frame, self.default_cam_key)
             image_size = self.infos.image_size(frame, self.default_cam_key)
             boxes = _lidar_boxes(found["bboxes_3d"], calibration)
             scores = found["scores_3d"].detach().cpu().double().numpy()
-            names = self._names(frame, found["labels_3d"].detach().cpu().numpy())
+            labels = found["labels_3d"].detach().cpu().numpy().astype(np.str_)
             whole = np.isfinite(boxes).all(axis=1) & np.isfinite(scores)
             objects = from_lidar_boxes(
-                boxes[whole], names[whole], scores[whole], calibration, image_size
+                boxes[whole], labels[whole], scores[whole], calibration, image_size
             )
             left, top, right, bottom = objects.bbox.T
             visible = (right > left) & (bottom > top)
             counts = int((~visible).sum()), int((~whole).sum())
-            self.results.append(FrameResult(frame, objects.select(visible), *counts))
+            self.results.append(FrameResult(file, frame, objects.select(visible), *counts))
 
     def compute_metrics(self, results: list[FrameResult]) -> dict[str, float]:
         """Evaluate the frames that were processed.
@@ -161,10 +171,14 @@ class KittiDetectionMetric(BaseMetric):
 
         Returns:
             Percent by ``Car/3d_AP40_moderate_0.70`` and so on; empty where ``format_only``.
+
+        Raises:
+            FormatError: ``ann_file`` lacks a frame, or two files stand for one of its frames.
+            ValueError: A label is beyond the data set's classes.
         """
-        by_frame = {result.frame: result for result in results}
+        by_frame = self._by_frame(results)
         frames = sorted(by_frame)
-        detections = [by_frame[frame].objects for frame in frames]
+        detections = [self._named(by_frame[frame]) for frame in frames]
         self._report_left_out(list(by_frame.values()))
         if self.txt_dir is not None:
             for frame, objects in zip(frames, detections):
@@ -178,18 +192,37 @@ class KittiDetectionMetric(BaseMetric):
         print_log("\n".join([result.table(), *result.explain()]), "current")
         return result.as_dict()
 
-    def _frame_of(self, sample: Mapping[str, Any]) -> int | str:
-        path = sample.get("img_path") or sample.get("lidar_path")
-        if path is None:
+    def _frame_of(self, file: str, sample: Mapping[str, Any]) -> int | str:
+        if not file:
             return self.infos.frame_at(sample["sample_idx"])
-        return self.infos.frame_named(Path(path).stem)
+        return self.infos.frame_named(Path(file).stem)
 
-    def _names(self, frame: int | str, labels: np.ndarray) -> np.ndarray:
+    def _by_frame(self, results: Sequence[FrameResult]) -> dict[int | str, FrameResult]:
+        """Every frame once: the same file again is a sampler's padding, another one an error."""
+        by_frame: dict[int | str, FrameResult] = {}
+        for result in results:
+            if result.frame is None:
+                raise FormatError(self.ann_file, f"{result.fault} ({result.file or 'no file'})")
+            known = by_frame.setdefault(result.frame, result)
+            if known.file != result.file:
+                fault = (
+                    f"frame {frame_name(result.frame)} stands for {known.file} and {result.file}; "
+                    "data sets that number their frames alike need a metric each "
+                    "(mmdet.MultiDatasetsEvaluator)"
+                )
+                raise FormatError(self.ann_file, fault)
+            by_frame[result.frame] = result
+        return by_frame
+
+    def _named(self, result: FrameResult) -> Objects:
+        """Detections with the names of their classes."""
+        assert result.objects is not None
+        labels = result.objects.name.astype(np.int64)
         names = np.array(self.dataset_meta["classes"], dtype=np.str_)
         if len(labels) and not 0 <= labels.min() <= labels.max() < len(names):
             known = f"the data set has {len(names)} classes {tuple(names.tolist())}"
-            raise ValueError(f"frame {frame}: predicted label {labels.max()}, but {known}")
-        return names[labels]
+            raise ValueError(f"frame {result.frame}: predicted label {labels.max()}, but {known}")
+        return replace(result.objects, name=names[labels])
 
     def _truth(self, frame: int | str) -> Objects:
         if self.label_dir is None:
@@ -207,6 +240,11 @@ class KittiDetectionMetric(BaseMetric):
             if counts:
                 text = f"{sum(counts.values())} detections in {len(counts)} frames left out"
                 print_log(f"{text} (first: frame {min(counts)}): {reason}", "current")
+
+
+def _file_of(sample: Mapping[str, Any]) -> str:
+    path = sample.get("img_path") or sample.get("lidar_path") or ""
+    return str(path[0] if isinstance(path, (list, tuple)) else path)
 
 
 def _lidar_boxes(
