@@ -28,8 +28,8 @@ from gemini_det3d.apis.ablation import (
 )
 from gemini_det3d.apis.comparison.table import headline
 from gemini_det3d.apis.config import ConfigError, read_changed_config
-from gemini_det3d.apis.detector import read_config
-from gemini_det3d.apis.packed_frames import load_for_test, truth_of, views_of
+from gemini_det3d.apis.packed_frames import truth_of, views_of
+from gemini_det3d.apis.trained_model import build_for_test, read_config
 from gemini_det3d.formats.files import make_folder
 from gemini_det3d.formats.text import write_text
 
@@ -140,9 +140,11 @@ class _Bench:
     """Model, data and one evaluator per condition."""
 
     def __init__(self, config: Any, checkpoint: Path, device: str) -> None:
+        from mmdet3d.registry import DATASETS
         from mmengine.evaluator import Evaluator
 
-        self.model, self.dataset = load_for_test(config, checkpoint, device)
+        self.model = build_for_test(config, checkpoint, device).model
+        self.dataset = DATASETS.build(config.test_dataloader.dataset)
         self._evaluators = {}
         for condition in CONDITIONS:
             evaluator = Evaluator(config.test_evaluator)

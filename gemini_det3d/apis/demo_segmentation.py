@@ -204,7 +204,7 @@ def draw(runs: Mapping[str, Run], work_dir: Path) -> None:
 def _load(run: Run) -> tuple[Any, Any]:
     from mmengine.config import Config
 
-    from gemini_det3d.apis.segmentor import load_segmentor
+    from gemini_det3d.apis.trained_model import build_for_test
 
     config = Config.fromfile(run.config)
-    return config, load_segmentor(config, run.checkpoint)
+    return config, build_for_test(config, run.checkpoint).model

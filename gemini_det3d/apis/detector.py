@@ -15,8 +15,8 @@ import numpy as np
 import torch
 
 from gemini_det3d.apis.array_inputs import build_pipeline, check_image, check_points, is_path
-from gemini_det3d.apis.checkpoint import load_checkpoint_safely, load_parameters
-from gemini_det3d.apis.config import ConfigError, find_config
+from gemini_det3d.apis.config import ConfigError
+from gemini_det3d.apis.trained_model import build_for_test, find_test_dataset, read_config
 from gemini_det3d.formats.boxes import in_view, project_points
 from gemini_det3d.formats.calibration_json import calibration_from, read_any_calibration
 from gemini_det3d.formats.kitti import Calibration, read_image_size, read_points
@@ -56,24 +56,13 @@ class Detector:
         checkpoint: str | os.PathLike | None = None,
         device: str = "cpu",
     ) -> None:
-        from mmdet3d.registry import MODELS
-        from mmengine.registry import init_default_scope
-
         cfg = read_config(config)
         self._dataset = find_test_dataset(cfg)
-        init_default_scope(cfg.get("default_scope", "mmdet3d"))
-        self.model = MODELS.build(cfg.model)
-        meta: dict = {}
-        self.ignored_parameters: list[str] = []
-        if checkpoint is not None:
-            loaded = load_checkpoint_safely(checkpoint)
-            self.ignored_parameters = load_parameters(self.model, loaded, checkpoint)
-            meta = loaded["meta"]
-        self.classes = _class_names(meta, cfg, self._dataset)
+        trained = build_for_test(cfg, checkpoint, device)
+        self.model, self.ignored_parameters, self.device = trained[0], trained[1], trained.device
+        self.classes = _class_names(trained.meta, cfg, self._dataset)
         self.model.dataset_meta = {"classes": self.classes}
         self.model.cfg = cfg
-        self.device = choose_device(device)
-        self.model.to(self.device).eval()
         self._pipeline = build_pipeline(self._dataset["pipeline"])
 
     def __call__(
@@ -217,33 +206,6 @@ def points_in_image(
     return points[in_view(pixels, depth, height, width)]
 
 
-def read_config(config: str | os.PathLike | Config) -> Config:
-    """A config from its path, its bare name, or as it is.
-
-    Raises:
-        ConfigError: There is none, or it cannot be read.
-    """
-    from mmengine.config import Config
-
-    if isinstance(config, Config):
-        return config
-    path = find_config(os.fspath(config))
-    try:
-        return Config.fromfile(path)
-    except (SyntaxError, KeyError, TypeError, AttributeError, OSError, ImportError) as error:
-        raise ConfigError(f"{path}: cannot be read ({' '.join(str(error).split())})") from error
-
-
-def find_test_dataset(cfg: Config) -> dict:
-    """The test data set's config, out of its wrappers."""
-    dataset = cfg.get("test_dataloader", {}).get("dataset")
-    while dataset is not None and "pipeline" not in dataset:
-        dataset = dataset.get("dataset")
-    if dataset is None or "model" not in cfg:
-        raise ConfigError(f"{cfg.filename}: has no model or no test_dataloader.dataset.pipeline")
-    return dataset
-
-
 def _read_calibration(given: Matrices) -> Calibration:
     if isinstance(given, Calibration):
         return given
@@ -262,18 +224,3 @@ def _class_names(meta: dict, cfg: Config, dataset: dict) -> list[str]:
         if isinstance(source, dict) and source.get("classes"):
             return [str(name) for name in source["classes"]]
     raise ConfigError(f"{cfg.filename}: names no classes (test_dataloader.dataset.metainfo)")
-
-
-def choose_device(name: str) -> torch.device:
-    """The device of that name.
-
-    Raises:
-        ConfigError: torch knows no such name, or sees no such device.
-    """
-    try:
-        device = torch.device(name)
-    except RuntimeError:
-        raise ConfigError(f"--device {name}: not a device of torch") from None
-    if device.type == "cuda" and (device.index or 0) >= torch.cuda.device_count():
-        raise ConfigError(f"--device {name}: torch sees {torch.cuda.device_count()} CUDA devices")
-    return device

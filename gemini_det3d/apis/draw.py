@@ -12,7 +12,8 @@ import torch
 from tqdm import tqdm
 
 from gemini_det3d.apis.config import ConfigError, read_changed_config
-from gemini_det3d.apis.packed_frames import load_for_test, truth_of, views_of
+from gemini_det3d.apis.packed_frames import truth_of, views_of
+from gemini_det3d.apis.trained_model import build_for_test
 from gemini_det3d.visualization import (
     LabeledBoxes,
     draw_detection_panel,
@@ -73,9 +74,11 @@ def draw(
         FormatError: The checkpoint cannot be read or does not belong to the config.
         ConfigError: The frames have no image, or boxes in another frame than the LiDAR's.
     """
+    from mmdet3d.registry import DATASETS
     from mmengine.dataset import pseudo_collate
 
-    model, dataset = load_for_test(config, checkpoint, device)
+    model = build_for_test(config, checkpoint, device).model
+    dataset = DATASETS.build(config.test_dataloader.dataset)
     numbers = np.linspace(0, len(dataset) - 1, min(frames, len(dataset))).round().astype(int)
     for number in tqdm(numbers, desc="drawing", unit="frame"):
         data = dataset[int(number)]

@@ -31,22 +31,19 @@ def run(args: argparse.Namespace) -> int:
         ConfigError: There is no such config.
         FormatError: The checkpoint does not fit the model.
     """
-    from mmengine.config import Config
-
-    from gemini_det3d.apis.config import find_config
     from gemini_det3d.apis.seg_config import with_data_root
-    from gemini_det3d.apis.segmentor import load_segmentor
     from gemini_det3d.apis.sensor_failures import (
         evaluate_failures,
         failure_cases,
         failure_table,
         summarise_failures,
     )
+    from gemini_det3d.apis.trained_model import build_for_test, read_config
 
-    config = Config.fromfile(find_config(args.config))
+    config = read_config(args.config)
     if args.data_root:
         config = with_data_root(config, args.data_root)
-    model = load_segmentor(config, args.checkpoint).to(args.device)
+    model = build_for_test(config, args.checkpoint, args.device).model
     cases = failure_cases(config.model.modalities, args.seed)
     found = evaluate_failures(model, config, cases)
     print(failure_table({Path(args.config).stem: found}, cases))

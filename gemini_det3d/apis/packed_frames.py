@@ -1,41 +1,11 @@
-"""A trained detector, its test set, and what a packed frame of it shows."""
+"""What a packed frame of a detector's test set shows."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from pathlib import Path
-from typing import Any
 
 import numpy as np
-from torch import Tensor, nn
-
-from gemini_det3d.apis.checkpoint import load_checkpoint_safely, load_parameters
-from gemini_det3d.apis.detector import choose_device
-
-
-def load_for_test(config: Any, checkpoint: Path, device: str) -> tuple[nn.Module, Any]:
-    """Build a detector in evaluation mode with its parameters, and its test set.
-
-    Args:
-        config: An mmengine config.
-        checkpoint: Its parameters; read without running what the file says.
-        device: Where to run.
-
-    Returns:
-        The detector and the data set.
-
-    Raises:
-        FormatError: The checkpoint cannot be read or does not belong to the config.
-        ConfigError: The device is not there.
-    """
-    from mmdet3d.registry import DATASETS, MODELS
-    from mmengine.registry import init_default_scope
-
-    init_default_scope(config.get("default_scope", "mmdet3d"))
-    where = choose_device(device)
-    model: nn.Module = MODELS.build(config.model)
-    load_parameters(model, load_checkpoint_safely(checkpoint), checkpoint)
-    return model.to(where).eval(), DATASETS.build(config.test_dataloader.dataset)
+from torch import Tensor
 
 
 def views_of(data: dict) -> tuple[list[np.ndarray], list[np.ndarray]]:

@@ -4,17 +4,14 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
-from torch import nn
 
 from gemini_det3d.apis.array_inputs import check_image, is_path
-from gemini_det3d.apis.checkpoint import load_checkpoint_safely, load_parameters
 from gemini_det3d.apis.config import ConfigError
-from gemini_det3d.apis.detector import choose_device, find_test_dataset, read_config
+from gemini_det3d.apis.trained_model import build_for_test, find_test_dataset, read_config
 from gemini_det3d.formats.errors import FormatError
 from gemini_det3d.formats.kitti import read_image_size
 from gemini_det3d.models.segmentors.fusion_segmentor import ENSEMBLE
@@ -59,11 +56,9 @@ class Segmentor:
         dataset = find_test_dataset(cfg)
         if "modalities" not in cfg.model:
             raise ConfigError(f"{cfg.filename}: model has no modalities; it is no segmentor")
-        where = choose_device(device)
-        self.model, self.ignored_parameters = build_segmentor(cfg, checkpoint)
+        self.model, self.ignored_parameters, *_ = build_for_test(cfg, checkpoint, device)
         # labels of the size of the images, where a protocol keeps the size that its pipeline made
         self.model.test_cfg = {**self.model.test_cfg, "rescale": True}
-        self.model.to(where)
         self.modalities = tuple(cfg.model.modalities)
         self._stream = ENSEMBLE if len(self.modalities) > 1 else self.modalities[0]
         self.classes = list(DATASETS.get(dataset["type"]).METAINFO["classes"])
@@ -140,39 +135,6 @@ def _with_blanks(images: Mapping[str, Image]) -> dict[str, Any]:
             raise FormatError(name, fault)
     blank = np.zeros((size[1], size[0], 3), dtype=np.uint8)
     return {name: given.get(name, blank) for name in images}
-
-
-def build_segmentor(
-    config: Config, checkpoint: str | os.PathLike | None
-) -> tuple[nn.Module, list[str]]:
-    """A config's segmentor with a checkpoint's parameters, in evaluation.
-
-    Args:
-        config: mmengine's config.
-        checkpoint: Read without running code; None keeps the random parameters.
-
-    Returns:
-        The model, and names in the checkpoint that it does not have.
-
-    Raises:
-        FormatError: The checkpoint cannot be read or does not fit.
-    """
-    from mmdet3d.registry import MODELS
-    from mmengine.registry import init_default_scope
-
-    init_default_scope(config.get("default_scope", "mmdet3d"))
-    settings = dict(config.model)
-    settings["backbone"] = {**settings["backbone"], "init_cfg": None}
-    model = MODELS.build(settings)
-    ignored: list[str] = []
-    if checkpoint is not None:
-        ignored = load_parameters(model, load_checkpoint_safely(checkpoint), checkpoint)
-    return model.eval(), ignored
-
-
-def load_segmentor(config: Config, checkpoint: Path) -> nn.Module:
-    """The model of :func:`build_segmentor` alone."""
-    return build_segmentor(config, checkpoint)[0]
 
 
 def _is_batch(images: Any) -> bool:

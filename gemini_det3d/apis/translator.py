@@ -10,9 +10,8 @@ import numpy as np
 import torch
 
 from gemini_det3d.apis.array_inputs import check_image, is_path
-from gemini_det3d.apis.checkpoint import load_checkpoint_safely, load_parameters
 from gemini_det3d.apis.config import ConfigError
-from gemini_det3d.apis.detector import choose_device, find_test_dataset, read_config
+from gemini_det3d.apis.trained_model import build_for_test, find_test_dataset, read_config
 from gemini_det3d.evaluation.functional import to_bytes
 from gemini_det3d.formats import FormatError
 
@@ -48,22 +47,14 @@ class Translator:
         checkpoint: str | os.PathLike | None = None,
         device: str = "cpu",
     ) -> None:
-        from mmdet3d.registry import MODELS
         from mmengine.dataset import Compose
-        from mmengine.registry import init_default_scope
 
         cfg = read_config(config)
         dataset = find_test_dataset(cfg)
         if not dataset.get("sources") or not dataset.get("target"):
             raise ConfigError(f"{cfg.filename}: test_dataloader.dataset has no sources and target")
         self.sources, self.target = tuple(dataset["sources"]), dataset["target"]
-        init_default_scope(cfg.get("default_scope", "mmdet3d"))
-        self.model = MODELS.build(cfg.model)
-        self.ignored_parameters: list[str] = []
-        if checkpoint is not None:
-            loaded = load_checkpoint_safely(checkpoint)
-            self.ignored_parameters = load_parameters(self.model, loaded, checkpoint)
-        self.model.to(choose_device(device)).eval()
+        self.model, self.ignored_parameters, *_ = build_for_test(cfg, checkpoint, device)
         self._pipeline = Compose(dataset["pipeline"])
 
     def __call__(self, images: View | list[View]) -> np.ndarray | list[np.ndarray]:

@@ -1,0 +1,102 @@
+"""A config's model with trained parameters, ready for a test; what every command builds from."""
+
+from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import torch
+from torch import nn
+
+from gemini_det3d.apis.checkpoint import load_checkpoint_safely, load_parameters
+from gemini_det3d.apis.config import ConfigError, find_config
+
+if TYPE_CHECKING:
+    from mmengine.config import Config
+
+
+class TrainedModel(NamedTuple):
+    """A model in evaluation mode.
+
+    Attributes:
+        model: On its device.
+        ignored_parameters: Names in the checkpoint that the model does not have.
+        meta: What the checkpoint says of itself; empty without one.
+        device: Where the model is.
+    """
+
+    model: nn.Module
+    ignored_parameters: list[str]
+    meta: dict[str, Any]
+    device: torch.device
+
+
+def build_for_test(
+    config: Config, checkpoint: str | os.PathLike | None = None, device: str = "cpu"
+) -> TrainedModel:
+    """Build a config's model.
+
+    Args:
+        config: mmengine's config.
+        checkpoint: Its parameters, read without running what the file says; None keeps the random
+            ones.
+        device: Where to run, as torch names it.
+
+    Raises:
+        FormatError: The checkpoint cannot be read or does not belong to the config.
+        ConfigError: The device is not there.
+    """
+    from mmdet3d.registry import MODELS
+    from mmengine.registry import init_default_scope
+
+    where = choose_device(device)
+    init_default_scope(config.get("default_scope", "mmdet3d"))
+    model: nn.Module = MODELS.build(config.model)
+    ignored: list[str] = []
+    meta: dict[str, Any] = {}
+    if checkpoint is not None:
+        loaded = load_checkpoint_safely(checkpoint)
+        ignored, meta = load_parameters(model, loaded, checkpoint), loaded["meta"]
+    return TrainedModel(model.to(where).eval(), ignored, meta, where)
+
+
+def choose_device(name: str) -> torch.device:
+    """The device of that name.
+
+    Raises:
+        ConfigError: torch knows no such name, or sees no such device.
+    """
+    try:
+        device = torch.device(name)
+    except RuntimeError:
+        raise ConfigError(f"--device {name}: not a device of torch") from None
+    if device.type == "cuda" and (device.index or 0) >= torch.cuda.device_count():
+        raise ConfigError(f"--device {name}: torch sees {torch.cuda.device_count()} CUDA devices")
+    return device
+
+
+def read_config(config: str | os.PathLike | Config) -> Config:
+    """A config from its path, its bare name, or as it is.
+
+    Raises:
+        ConfigError: There is none, or it cannot be read.
+    """
+    from mmengine.config import Config
+
+    if isinstance(config, Config):
+        return config
+    path = find_config(os.fspath(config))
+    try:
+        return Config.fromfile(path)
+    except (SyntaxError, KeyError, TypeError, AttributeError, OSError, ImportError) as error:
+        raise ConfigError(f"{path}: cannot be read ({' '.join(str(error).split())})") from error
+
+
+def find_test_dataset(cfg: Config) -> dict:
+    """The test data set's config, out of its wrappers."""
+    dataset = cfg.get("test_dataloader", {}).get("dataset")
+    while dataset is not None and "pipeline" not in dataset:
+        dataset = dataset.get("dataset")
+    if dataset is None or "model" not in cfg:
+        raise ConfigError(f"{cfg.filename}: has no model or no test_dataloader.dataset.pipeline")
+    return dataset
