@@ -19,6 +19,7 @@ import gemini_det3d.engine.freeze_norm
 import gemini_det3d.engine.module_optimizers
 import gemini_det3d.engine.pretrained_streams
 import gemini_det3d.engine.sample_pictures
+import gemini_det3d.engine.seed_by_name
 import gemini_det3d.engine.staged
 import gemini_det3d.evaluation.extractors
 import gemini_det3d.evaluation.metrics
