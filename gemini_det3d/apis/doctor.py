@@ -172,7 +172,8 @@ def _operator(device: str = "cpu") -> str:
     first, second = torch.randn(2, 5, 16, device=device, requires_grad=True)
     sum(out.square().sum() for out in fusion(first, second)).backward()
     assert all(p.grad.isfinite().all() for p in fusion.parameters()), "gradients are not finite"
-    return "forward and backward"
+    few, many = (fusion.explain(*torch.empty(2, n, 16, device=device)).form for n in (1, 9999))
+    return f"forward and backward; few tokens by {few}, many by {many}"
 
 
 def _kitti_evaluation() -> str:

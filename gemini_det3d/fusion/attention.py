@@ -32,8 +32,7 @@ class CrossAttentionFusion(FusionOperator):
 
     def __init__(self, dim: int, num_heads: int = 8) -> None:
         super().__init__(dim)
-        check_heads(dim, num_heads, type(self).__name__)
-        self.num_heads = num_heads
+        self.num_heads = check_heads(dim, num_heads, type(self).__name__)
         self.query = nn.ModuleList(nn.Linear(dim, dim) for _ in range(2))
         self.key_value = nn.ModuleList(nn.Linear(dim, 2 * dim) for _ in range(2))
         self.out = nn.ModuleList(nn.Linear(dim, dim) for _ in range(2))
@@ -73,7 +72,7 @@ class CrossAttentionFusion(FusionOperator):
         """Direction `i`: (B, N, C) reads (B, N, C); the mask (B, 1, 1, N) hides keys."""
         key, value = self.key_value[i](other).chunk(2, dim=-1)
         heads = (
-            t.unflatten(-1, (self.num_heads, -1)).transpose(1, 2)
+            t.unflatten(-1, (self.num_heads, self.dim // self.num_heads)).transpose(1, 2)
             for t in (self.query[i](own), key, value)
         )
         query, key, value = heads

@@ -6,6 +6,9 @@ operator mixes tokens), C channels. Token n of `first` is aligned with token n o
 
 from __future__ import annotations
 
+from operator import index
+from typing import SupportsIndex
+
 import torch
 from torch import Tensor, nn
 
@@ -13,6 +16,7 @@ __all__ = [
     "FusionOperator",
     "broadcast_valid",
     "check_heads",
+    "check_integer",
     "check_streams",
     "hide",
     "keep_own",
@@ -40,9 +44,7 @@ class FusionOperator(nn.Module):
 
     def __init__(self, dim: int) -> None:
         super().__init__()
-        if not isinstance(dim, int) or isinstance(dim, bool) or dim < 1:
-            raise ValueError(f"{type(self).__name__}: dim must be a positive integer, got {dim!r}")
-        self.dim = dim
+        self.dim = check_integer(dim, 1, "dim", type(self).__name__)
         self._losses: dict[str, Tensor] = {}
 
     def forward(
@@ -61,8 +63,8 @@ class FusionOperator(nn.Module):
             The fused streams, each (..., C).
 
         Raises:
-            ValueError: Shapes differ, the last axis is not `dim`, or `valid` is not a mask that
-                fits the leading axes.
+            ValueError: Shapes differ, the last axis is not `dim`, a stream is not floating point,
+                or `valid` is not a mask that fits the leading axes.
         """
         check_streams(first, second, self.dim, type(self).__name__)
         if first.dtype != second.dtype:
@@ -90,20 +92,40 @@ class FusionOperator(nn.Module):
         return f"dim={self.dim}"
 
 
-def check_heads(dim: int, num_heads: int, owner: str) -> None:
-    """Raise ValueError unless `num_heads` is a positive integer that divides `dim`."""
-    if not isinstance(num_heads, int) or isinstance(num_heads, bool) or num_heads < 1:
-        raise ValueError(f"{owner}: num_heads must be a positive integer, got {num_heads!r}")
-    if dim % num_heads:
-        raise ValueError(f"{owner}: num_heads={num_heads} must divide dim={dim}")
+def check_integer(value: SupportsIndex, least: int, key: str, owner: str) -> int:
+    """The value as a Python integer, whichever library's integer it is.
+
+    Raises:
+        ValueError: It is no integer or below `least`; the message names the key.
+    """
+    try:
+        number = least - 1 if isinstance(value, bool) else index(value)
+    except TypeError:
+        number = least - 1
+    if number < least:
+        kind = "a positive integer" if least == 1 else f"an integer of {least} or more"
+        raise ValueError(f"{owner}: {key} must be {kind}, got {value!r}")
+    return number
+
+
+def check_heads(dim: int, num_heads: SupportsIndex, owner: str) -> int:
+    """The heads as an integer; ValueError unless they are positive and divide `dim`."""
+    heads = check_integer(num_heads, 1, "num_heads", owner)
+    if dim % heads:
+        raise ValueError(f"{owner}: num_heads={heads} must divide dim={dim}")
+    return heads
 
 
 def check_streams(first: Tensor, second: Tensor, dim: int, owner: str) -> None:
-    """Raise ValueError unless both streams are (..., dim) tensors of one shape."""
+    """Raise ValueError unless both streams are (..., dim) floating point tensors of one shape."""
     if first.shape != second.shape:
         raise ValueError(
             f"{owner}: both streams must have one shape, got first {tuple(first.shape)} and "
             f"second {tuple(second.shape)}"
+        )
+    if not first.is_floating_point() or not second.is_floating_point():
+        raise ValueError(
+            f"{owner}: both streams must be floating point, got {first.dtype} and {second.dtype}"
         )
     if first.dim() < 1 or first.shape[-1] != dim:
         raise ValueError(

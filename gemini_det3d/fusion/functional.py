@@ -129,9 +129,10 @@ def fuse_one_way(
     """
     gate = attention_gate(own, other, parameters, direction, num_heads)[..., None]
     weight, bias = parameters.value_weight[direction], parameters.value_bias[direction]
+    heads = (num_heads, own.shape[-1] // num_heads)
     noisy = own if parameters.value_noise is None else own + parameters.value_noise[direction]
-    value_own = F.linear(noisy, weight, bias).unflatten(-1, (num_heads, -1))
-    value_other = F.linear(other, weight, bias).unflatten(-1, (num_heads, -1))
+    value_own = F.linear(noisy, weight, bias).unflatten(-1, heads)
+    value_other = F.linear(other, weight, bias).unflatten(-1, heads)
     read = ((1 - gate) * value_own + gate * value_other).flatten(-2)
     return own + F.linear(read, parameters.out_weight[direction], parameters.out_bias[direction])
 
@@ -149,12 +150,20 @@ def attention_gate(
         key_difference = own * relation_score(own, other, parameters) - own
     if parameters.key_noise is not None:
         key_difference = key_difference - parameters.key_noise[direction]
+    heads = (num_heads, own.shape[-1] // num_heads)
     query = F.linear(own, parameters.query_weight[direction], parameters.query_bias[direction])
     key = F.linear(key_difference, parameters.key_weight[direction])
-    query, key = query.unflatten(-1, (num_heads, -1)), key.unflatten(-1, (num_heads, -1))
+    query, key = query.unflatten(-1, heads), key.unflatten(-1, heads)
     if query.dtype in (torch.float16, torch.bfloat16):  # their products may leave half's range
         query, key = query.float(), key.float()
-    return torch.sigmoid((query * key).sum(-1) * key.shape[-1] ** -0.5).to(own.dtype)
+    return torch.sigmoid(_inner(query, key) * key.shape[-1] ** -0.5).to(own.dtype)
+
+
+def _inner(query: Tensor, key: Tensor) -> Tensor:
+    """Inner products along the last axis."""
+    if torch.onnx.is_in_onnx_export():  # ONNX Runtime gives a sum over no tokens a wrong shape
+        return (query[..., None, :] @ key[..., None])[..., 0, 0]
+    return (query * key).sum(-1)
 
 
 def relation_score(own: Tensor, other: Tensor, parameters: FusionParameters) -> Tensor:

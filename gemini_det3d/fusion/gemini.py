@@ -9,9 +9,9 @@ import torch
 from torch import Tensor, nn
 
 from . import released
-from .base import FusionOperator, broadcast_valid, check_heads, check_streams
+from .base import FusionOperator, broadcast_valid, check_heads, check_integer, check_streams
 from .functional import FusionParameters, gemini_gates
-from .kernels import check_backend, run_backend
+from .kernels import Explanation, check_backend, explain, run
 
 __all__ = ["GeminiFusion"]
 
@@ -62,12 +62,12 @@ class GeminiFusion(FusionOperator):
         block_tokens: int = 0,
     ) -> None:
         super().__init__(dim)
-        _check_arguments(dim, num_heads, linear_init, noise_std, block_tokens)
+        _check_start(linear_init, noise_std)
         check_backend(backend, is_complete=with_noise and with_relation)
-        self.num_heads = num_heads
+        dim, self.num_heads = self.dim, check_heads(self.dim, num_heads, "GeminiFusion")
         self.backend = backend
         self.with_recompute = with_recompute
-        self.block_tokens = block_tokens
+        self.block_tokens = check_integer(block_tokens, 0, "block_tokens", "GeminiFusion")
         self.linear_init = linear_init
         self.noise_std = noise_std
         self.query_weight = nn.Parameter(torch.empty(2, dim, dim))
@@ -144,7 +144,21 @@ class GeminiFusion(FusionOperator):
         """Fuse checked streams (..., C); see `FusionOperator.forward`."""
         parameters = self.fusion_parameters()
         options = (self.with_recompute, self.block_tokens)
-        return run_backend(self.backend, first, second, parameters, self.num_heads, valid, *options)
+        return run(self.backend, first, second, parameters, self.num_heads, valid, *options)
+
+    def explain(self, first: Tensor, second: Tensor) -> Explanation:
+        """Which form a call with these streams (..., C) runs, and why not another; print it.
+
+        Grad mode, autocast, compilers and transforms count as they are at the call of this method.
+
+        Raises:
+            ValueError: As `forward`.
+        """
+        check_streams(first, second, self.dim, type(self).__name__)
+        dtype = torch.promote_types(first.dtype, second.dtype)
+        parameters, options = self.fusion_parameters(), (self.with_recompute, self.block_tokens)
+        streams = first.to(dtype), second.to(dtype)
+        return explain(self.backend, *streams, parameters, self.num_heads, *options)
 
     def gates(
         self, first: Tensor, second: Tensor, valid: Tensor | None = None
@@ -167,18 +181,13 @@ class GeminiFusion(FusionOperator):
         )
 
 
-def _check_arguments(
-    dim: int, num_heads: int, linear_init: str, noise_std: float, block_tokens: int
-) -> None:
-    check_heads(dim, num_heads, "GeminiFusion")
+def _check_start(linear_init: str, noise_std: float) -> None:
     if linear_init not in _LINEAR_INITS:
         raise ValueError(
             f"GeminiFusion: linear_init must be one of {_LINEAR_INITS}, got {linear_init!r}"
         )
     if not noise_std >= 0:
         raise ValueError(f"GeminiFusion: noise_std must be 0 or more, got {noise_std!r}")
-    if not isinstance(block_tokens, int) or block_tokens < 0:
-        raise ValueError(f"GeminiFusion: block_tokens must be 0 or more, got {block_tokens!r}")
 
 
 def _parameter(is_wanted: bool, *shape: int) -> Any:

@@ -27,8 +27,9 @@ class SumFusion(FusionOperator):
 
     def fuse(self, first: Tensor, second: Tensor, valid: Tensor | None) -> tuple[Tensor, Tensor]:
         """Sum checked streams (..., C); see `FusionOperator.forward`."""
-        total = first + second
-        return keep_own(valid, total, first), keep_own(valid, total, second)
+        # twice, so that who overwrites one stream leaves the other alone
+        fused_first, fused_second = first + second, second + first
+        return keep_own(valid, fused_first, first), keep_own(valid, fused_second, second)
 
 
 class ConcatFusion(FusionOperator):

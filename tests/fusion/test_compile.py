@@ -227,3 +227,14 @@ def export_onnx(module, inputs, folder, axes=None):
 def tensors(outputs):
     """Arrays or tensors, as tensors without gradients."""
     return [torch.as_tensor(each).detach() for each in outputs]
+
+
+@needs_onnx
+@pytest.mark.parametrize("shape", [(0, DIM), (2, 0, DIM)])
+def test_onnx_takes_no_tokens(operator, streams, tmp_path, shape):
+    operator.backend = "auto"
+    axes = {len(shape) - 2: torch.export.Dim("tokens")}
+    made_with = tuple(torch.ones(*shape[:-2], 5, DIM) for _ in range(2))
+    run = export_onnx(operator, made_with, tmp_path, (axes, axes))
+    found = run([torch.ones(shape).numpy() for _ in range(2)])
+    assert [array.shape for array in found] == [shape, shape]

@@ -1,6 +1,14 @@
 """Faster ways to compute what `functional` says, with a backward written by hand."""
 
-from .choose import BACKENDS, check_backend, run_backend
 from .compact import compact_fusion
+from .forms import BACKENDS, FORMS, Explanation, check_backend, explain, run
 
-__all__ = ["BACKENDS", "check_backend", "compact_fusion", "run_backend"]
+__all__ = [
+    "BACKENDS",
+    "FORMS",
+    "Explanation",
+    "check_backend",
+    "compact_fusion",
+    "explain",
+    "run",
+]

@@ -34,7 +34,7 @@ __all__ = ["Setting", "blockwise_backward", "blockwise_forward"]
 _BLOCK_ELEMENTS = 1 << 18  # M C per core: 1 MiB in float32, measured on cores with 2 MiB of L2
 _MOST_BLOCK_ELEMENTS = 1 << 20
 _MIN_TOKENS, _MAX_TOKENS = 256, 4096
-_FEW_TOKENS = 16  # products of fewer rows round otherwise: fewer tokens are padded
+_LEAST_ROWS = 16  # products of fewer rows round otherwise: fewer tokens are padded
 
 
 class Setting(NamedTuple):
@@ -77,7 +77,8 @@ def blockwise_forward(
         if it is not wanted.
     """
     constants = _constants(first, parameters, setting)
-    streams, fused = _flat(first, second), _flat(_new(first), _new(first))
+    results = _new(first), _new(first)
+    streams, fused = _flat(first, second), _flat(*results)
     width = tape_width(constants.channels, setting.num_heads)
     tape = constants.out_bias.new_empty(round_up(len(streams[0])) if with_tape else 0, width)
     blocks = _blocks(len(streams[0]), constants.channels, setting.block_tokens)
@@ -100,7 +101,7 @@ def blockwise_forward(
         if with_tape and size != round_up(size):
             workspace.clear_padding()
         _unstage(computed, out, mask, own)
-    return fused[0].view(first.shape), fused[1].view(first.shape), tape
+    return *results, tape
 
 
 @torch.no_grad()
@@ -131,7 +132,8 @@ def blockwise_backward(
     """
     constants = _constants(first, parameters, setting)
     streams, towards = _flat(first, second), _flat(*upstream)
-    gradients = _flat(_new(first), _new(first))
+    results = _new(first), _new(first)
+    gradients = _flat(*results)
     sums = start_gradients(constants) if with_parameters else None
     blocks = _blocks(len(streams[0]), constants.channels, setting.block_tokens)
     memory = _memory(blocks, TRAINING_UNITS, constants)
@@ -153,7 +155,7 @@ def blockwise_backward(
         backward_block(staged, hidden, constants, workspace, sums, computed)
         _unstage(computed, out, mask, given)
     of_parameters = None if sums is None else finish_gradients(sums, parameters)
-    return gradients[0].view(first.shape), gradients[1].view(first.shape), of_parameters
+    return *results, of_parameters
 
 
 def _constants(first: Tensor, parameters: FusionParameters, setting: Setting) -> Constants:
@@ -187,7 +189,7 @@ def _blocks(num_tokens: int, channels: int, most: int) -> list[slice]:
         most = min(max(elements // channels, _MIN_TOKENS), _MAX_TOKENS)
     count = -(-num_tokens // most)
     size = round_up(-(-num_tokens // count))
-    starts = list(range(0, max(num_tokens - _FEW_TOKENS + 1, 1), size))
+    starts = list(range(0, max(num_tokens - _LEAST_ROWS + 1, 1), size))
     return [slice(i, end) for i, end in zip(starts, [*starts[1:], num_tokens])]
 
 
@@ -215,13 +217,13 @@ def _stage(tensor: Tensor, mask: Tensor | None, constants: Constants) -> Tensor:
     staged = tensor.to(constants.out_bias.dtype)
     if mask is not None:
         staged = torch.where(mask, staged, 0)
-    missing = _FEW_TOKENS - len(staged)
+    missing = _LEAST_ROWS - len(staged)
     return F.pad(staged, (0, 0, 0, missing)) if missing > 0 else staged
 
 
 def _targets(out: list[Tensor], mask: Tensor | None, constants: Constants) -> list[Tensor]:
     """Where the block may write: the result itself, unless dtype, mask or few rows forbid."""
-    dtype, size = constants.out_bias.dtype, max(len(out[0]), _FEW_TOKENS)
+    dtype, size = constants.out_bias.dtype, max(len(out[0]), _LEAST_ROWS)
     if mask is None and out[0].dtype == dtype and len(out[0]) == size:
         return out
     return [rows.new_empty(size, rows.shape[1], dtype=dtype) for rows in out]

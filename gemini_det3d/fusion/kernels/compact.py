@@ -22,11 +22,11 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from ..functional import FusionParameters
+from .precision import HALVES
 from .torch_versions import autocast_dtype, is_compiling
 
 __all__ = ["compact_fusion", "hidden_layer"]
 
-_HALVES = (torch.float16, torch.bfloat16)
 # Tokens below and channels from which adding up weights costs more than it saves.
 _HANDFUL, _WIDE = 8, 512
 _EVEN = 128  # elements: whole vectors for up to four threads
@@ -48,9 +48,9 @@ def compact_fusion(
     value_own, value_other = [half.reshape(heads) for half in values]
     gate = _gate(query.view(heads), key.view(heads)).to(value_own.dtype)
     read = torch.lerp(value_other, value_own, gate).view(2, -1, channels)
-    fused = own + torch.baddbmm(p.out_bias[:, None], read, p.out_weight.mT)
-    fused_first, fused_second = fused.view(2, *first.shape)
-    return fused_first, fused_second
+    projected = torch.baddbmm(p.out_bias[:, None], read, p.out_weight.mT)
+    # two tensors, not views of one: whoever keeps or overwrites one leaves the other alone
+    return first + projected[0].view(first.shape), second + projected[1].view(first.shape)
 
 
 def _negated_key_difference(own: Tensor, p: FusionParameters) -> Tensor:
@@ -68,7 +68,7 @@ def hidden_layer(streams: Tensor, p: FusionParameters) -> Tensor:
     gradients for a handful of tokens, where adding up wide weights takes longer than all products.
     """
     num_tokens, channels = streams.shape[1:]
-    is_half = streams.dtype in _HALVES or autocast_dtype(streams.device.type) is not None
+    is_half = streams.dtype in HALVES or autocast_dtype(streams.device.type) is not None
     is_traced = torch.is_grad_enabled() or is_compiling()
     if is_half or (not is_traced and num_tokens < _HANDFUL and channels >= _WIDE):
         pairs = torch.cat((streams, streams.flip(0)), dim=-1)
@@ -82,7 +82,7 @@ def hidden_layer(streams: Tensor, p: FusionParameters) -> Tensor:
 
 def _gate(query: Tensor, key: Tensor) -> Tensor:
     """(2, N, h, 1) from (2, N, h, C/h); half precision cannot hold the products."""
-    if query.dtype in _HALVES:
+    if query.dtype in HALVES:
         query, key = query.float(), key.float()
     logits = (query * key).sum(-1).mul(key.shape[-1] ** -0.5)
     return _evenly(torch.sigmoid, logits)[..., None]

@@ -38,9 +38,8 @@ def fused_fusion(
     query = torch.baddbmm(p.query_bias[:, None], x, p.query_weight.mT)
     values = F.linear(x, p.value_weight.flatten(0, 1)) + _value_bias(p)
     read = gate(query, key, values, num_heads)
-    fused = own + torch.baddbmm(p.out_bias[:, None], read, p.out_weight.mT)
-    fused_first, fused_second = fused.view(2, *first.shape).unbind()
-    return fused_first, fused_second
+    projected = torch.baddbmm(p.out_bias[:, None], read, p.out_weight.mT)
+    return first + projected[0].view(first.shape), second + projected[1].view(first.shape)
 
 
 def _product_dtype(stream: Tensor) -> torch.dtype:

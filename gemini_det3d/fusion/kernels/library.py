@@ -9,19 +9,41 @@ Shapes as in `functional`; the tape as in `workspace.tape_width`.
 
 from __future__ import annotations
 
+from typing import Any
+
 import torch
 from torch import Tensor
 from torch.utils.flop_counter import register_flop_formula
 
 from ..functional import FusionParameters, gemini_fusion
 from .blockwise import Setting, blockwise_backward, blockwise_forward
+from .precision import HALVES, product_dtype
+from .torch_versions import needs_backward
 from .workspace import round_up, tape_width
 
-__all__ = ["fuse", "fuse_backward"]
+__all__ = ["blockwise_fusion", "fuse", "fuse_backward"]
 
 _PARAMETERS = ", ".join(f"Tensor {name}" for name in FusionParameters._fields)
 _SETTING = "int num_heads, ScalarType product_dtype, bool is_paired, int block_tokens"
 _NUM_PARAMETERS = len(FusionParameters._fields)
+
+
+def blockwise_fusion(
+    first: Tensor,
+    second: Tensor,
+    parameters: FusionParameters,
+    num_heads: int,
+    valid: Tensor | None,
+    with_recompute: bool,
+    block_tokens: int,
+) -> tuple[Tensor, Tensor]:
+    """Fuse two streams (..., C); arguments as in `forms.run`."""
+    dtype = product_dtype(first)
+    # the tape is in full precision: next to streams of half precision it would save little
+    is_kept = dtype == first.dtype and not with_recompute
+    with_tape = is_kept and needs_backward(first, second, *parameters)
+    setting = (num_heads, dtype, dtype in HALVES, block_tokens)
+    return fuse(first, second, valid, *parameters, *setting, with_tape)[:2]
 
 
 def _fuse(
@@ -160,3 +182,21 @@ def _(first, second, valid, tape, towards_first, towards_second, *rest, **_) -> 
 def _square(shape: torch.Size) -> int:
     """Floating point operations of one C x C product with all tokens of a stream."""
     return 2 * torch.Size(shape).numel() * shape[-1]
+
+
+def _one_by_one(operator):
+    """How an operator is mapped over a leading axis: call by call (batched gradients need it)."""
+
+    def call(info: Any, axes: tuple, *arguments: Any) -> tuple:
+        def take(i: int) -> list:
+            return [a if x is None else a.select(x, i) for a, x in zip(arguments, axes)]
+
+        results = [operator(*take(i)) for i in range(info.batch_size)]
+        return tuple(torch.stack(each) for each in zip(*results)), (0,) * len(results[0])
+
+    return call
+
+
+if hasattr(torch.library, "register_vmap"):  # PyTorch 2.5 and later
+    for _operator in (fuse, fuse_backward):
+        torch.library.register_vmap(_operator, _one_by_one(_operator))

@@ -2,42 +2,59 @@
 
 from __future__ import annotations
 
+from contextlib import AbstractContextManager, nullcontext
 from importlib.metadata import PackageNotFoundError, version
 
 import torch
+import torch.autograd.forward_ad as forward_ad
+from torch import Tensor
 
 try:
     from torch.fx.experimental.symbolic_shapes import statically_known_true
 except ImportError:  # where `traced` does not run either
 
     def statically_known_true(x: bool) -> bool:
-        """Whether it is True, as far as is known without asking: it never is."""
-        return False
+        """Whether it is True, as far as is known without asking a compiler."""
+        return isinstance(x, bool) and x
 
 
 __all__ = [
     "CAN_TRACE",
+    "HAS_CUSTOM_OPERATORS",
     "autocast_dtype",
     "has_triton",
     "is_compiling",
     "is_exporting",
+    "is_transforming",
+    "leaves_torch",
+    "needs_backward",
     "statically_known_true",
+    "without_autocast",
 ]
 
 # The compilers of 2.5 and 2.7 stop at what `traced` asks of them; between 2.7 and 2.13: not tried.
 CAN_TRACE = tuple(map(int, torch.__version__.split(".")[:2])) >= (2, 13)
+HAS_CUSTOM_OPERATORS = hasattr(torch.library, "custom_op")  # PyTorch 2.4 and later
 _TRITON_NAMES = ("triton", "pytorch-triton", "pytorch-triton-rocm", "triton-windows")
 _LEAST_TRITON = (3, 2)  # the interpreters of 3.0 and 3.1 do not run the kernels
 
 
 def autocast_dtype(device_type: str) -> torch.dtype | None:
     """The dtype that autocast prescribes on a kind of device; None where it is off."""
+    if device_type == "meta":  # where it cannot even be asked for
+        return None
     if hasattr(torch, "get_autocast_dtype"):  # PyTorch 2.4 and later
         is_on = torch.is_autocast_enabled(device_type)
         return torch.get_autocast_dtype(device_type) if is_on else None
     if device_type == "cpu":
         return torch.get_autocast_cpu_dtype() if torch.is_autocast_cpu_enabled() else None
     return torch.get_autocast_gpu_dtype() if torch.is_autocast_enabled() else None
+
+
+def without_autocast(device_type: str) -> AbstractContextManager:
+    """Autocast off within; device meta has none."""
+    is_meta = device_type == "meta"
+    return nullcontext() if is_meta else torch.autocast(device_type, enabled=False)
 
 
 def is_compiling() -> bool:
@@ -48,6 +65,26 @@ def is_compiling() -> bool:
 def is_exporting() -> bool:
     """Whether `torch.export` is tracing; before PyTorch 2.7 it does not say so."""
     return getattr(torch.compiler, "is_exporting", bool)()
+
+
+def leaves_torch() -> bool:
+    """Whether the program is written down for a runtime that has no custom operators."""
+    return (
+        torch.onnx.is_in_onnx_export()
+        or torch.jit.is_tracing()  # pyright: ignore[reportPrivateImportUsage]
+        or torch.jit.is_scripting()  # pyright: ignore[reportPrivateImportUsage]
+    )
+
+
+def is_transforming() -> bool:
+    """Whether a transform of `torch.func` or forward-mode differentiation is at work."""
+    depth = torch._C._functorch.get_dynamic_layer_stack_depth()  # pyright: ignore
+    return depth > 0 or forward_ad._current_level >= 0
+
+
+def needs_backward(*tensors: Tensor | None) -> bool:
+    """Whether autograd records what becomes of any of the tensors."""
+    return torch.is_grad_enabled() and any(t is not None and t.requires_grad for t in tensors)
 
 
 def has_triton() -> bool:

@@ -28,7 +28,7 @@ from torch.utils.checkpoint import (
 
 from ..functional import FusionParameters
 from .constants import Constants, prepare_constants
-from .torch_versions import is_compiling
+from .torch_versions import is_compiling, without_autocast
 
 __all__ = ["traced_fusion"]
 
@@ -43,7 +43,7 @@ def traced_fusion(
     Computes in float32, or float64 for streams of float64.
     """
     dtype = torch.float64 if first.dtype == torch.float64 else torch.float32
-    with torch.autocast(first.device.type, enabled=False):
+    with without_autocast(first.device.type):
         constants = prepare_constants(parameters, num_heads, dtype, dtype, is_paired=False)
         streams = [stream.reshape(-1, stream.shape[-1]).to(dtype) for stream in (first, second)]
         if torch.is_grad_enabled() and is_compiling():
