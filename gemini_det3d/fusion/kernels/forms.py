@@ -20,6 +20,7 @@ from .precision import HALVES, product_dtype
 from .torch_versions import (
     CAN_TRACE,
     HAS_CUSTOM_OPERATORS,
+    INTERPRETS_TRITON,
     autocast_dtype,
     has_triton,
     is_compiling,
@@ -133,7 +134,7 @@ def _completeness(call: Call) -> str:
 
 def _gpu(call: Call) -> str:
     missing = _completeness(call)
-    if call.device != "cuda":
+    if call.device != "cuda" and not INTERPRETS_TRITON:
         missing = missing or f"a GPU, the streams are on {call.device}"
     if call.dtype == torch.float64:
         missing = missing or "float32 or lower"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from contextlib import AbstractContextManager, nullcontext
 from importlib.metadata import PackageNotFoundError, version
 
@@ -21,6 +22,7 @@ except ImportError:  # where `traced` does not run either
 __all__ = [
     "CAN_TRACE",
     "HAS_CUSTOM_OPERATORS",
+    "INTERPRETS_TRITON",
     "autocast_dtype",
     "has_triton",
     "is_compiling",
@@ -35,6 +37,7 @@ __all__ = [
 # The compilers of 2.5 and 2.7 stop at what `traced` asks of them; between 2.7 and 2.13: not tried.
 CAN_TRACE = tuple(map(int, torch.__version__.split(".")[:2])) >= (2, 13)
 HAS_CUSTOM_OPERATORS = hasattr(torch.library, "custom_op")  # PyTorch 2.4 and later
+INTERPRETS_TRITON = os.environ.get("TRITON_INTERPRET") == "1"  # its kernels then run on a CPU
 _TRITON_NAMES = ("triton", "pytorch-triton", "pytorch-triton-rocm", "triton-windows")
 _LEAST_TRITON = (3, 2)  # the interpreters of 3.0 and 3.1 do not run the kernels
 
