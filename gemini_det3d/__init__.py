@@ -1,12 +1,12 @@
 """GeminiFusion as a plug-in for mmdetection3d; the names below are loaded when they are used.
 
-Importing the package registers nothing and pulls in nothing.
+Importing the package registers nothing and pulls in nothing, not even ``typing``: every start of
+Python does so, see :mod:`gemini_det3d.mmcv_finder`.
 """
 
 from __future__ import annotations
 
-from importlib import import_module
-from typing import TYPE_CHECKING, Any
+TYPE_CHECKING = False  # type checkers take it for true
 
 if TYPE_CHECKING:
     from gemini_det3d.apis.ablate import ablate
@@ -40,10 +40,12 @@ _HOMES = {
 }
 
 
-def __getattr__(name: str) -> Any:
+def __getattr__(name: str) -> object:
     """A public name, from the module that defines it (PEP 562)."""
     if name not in _HOMES:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    from importlib import import_module
+
     value = getattr(import_module(_HOMES[name]), name)
     globals()[name] = value
     return value

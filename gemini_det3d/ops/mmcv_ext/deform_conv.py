@@ -63,7 +63,7 @@ def modulated_deform_conv_backward(
 ) -> None:
     """Gradients of :func:`modulated_deform_conv_forward`, added to the five ``grad_`` tensors."""
     pulled = pulled_back(
-        lambda *tensors: _modulated(*tensors, geometry),
+        lambda x, o, m, w, b: _modulated(x, o, m, w, b, geometry),
         (input, offset, mask, weight, bias),
         grad_output,
     )
