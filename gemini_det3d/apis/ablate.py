@@ -26,7 +26,7 @@ from gemini_det3d.apis.ablation import (
     markdown,
     verdicts,
 )
-from gemini_det3d.apis.comparison.table import headline
+from gemini_det3d.apis.comparison.rows import headline
 from gemini_det3d.apis.config import ConfigError, read_changed_config
 from gemini_det3d.apis.packed_frames import truth_of, views_of
 from gemini_det3d.apis.trained_model import build_for_test, read_config

@@ -11,19 +11,29 @@ from pathlib import Path
 
 from tqdm import tqdm
 
-from gemini_det3d.apis.comparison import Swap, Variant, build_rows, make_variants
+from gemini_det3d.apis.comparison import (
+    Row,
+    Swap,
+    Threshold,
+    Variant,
+    build_rows,
+    make_variants,
+)
 from gemini_det3d.apis.comparison.table import markdown, write_tables
 from gemini_det3d.apis.config import ConfigError, find_config
 from gemini_det3d.apis.machine import facts, num_cores
 from gemini_det3d.apis.process import Programs
 from gemini_det3d.apis.runs import Run, Scripts, fingerprint, run_all
 
+_PLUGIN, _START = "gemini_det3d.plugin", "default_hooks.start.type"
 EPILOG = """\
 Example: every operator in one detector, three seeds, beside a detector without a camera
   gemini-det3d compare CONFIG LIDAR_ONLY_CONFIG --seeds 3 --jobs 2 --out work_dirs/operators \\
     --swap model.pts_voxel_encoder.fusion_layer.operator.type=GeminiFusion,SumFusion
 
-A config takes the swaps whose key it has. Training and testing are mmdet3d's own scripts. Started
+A config takes the swaps whose key it has. Runs of one seed are pairs: same data in the same order,
+same initial weights wherever the variants share them; every variant is tested against the first by
+a permutation test over its pairs. Training and testing are mmdet3d's own scripts. Started
 again, the command goes on where it stopped; a variant that fails is reported and does not end the
 others. --out holds table.md, table.csv, table.json, chart.png, and logs and checkpoints by run.
 Exit code: 0, or 1 when a run failed.
@@ -38,6 +48,17 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add("--seeds", type=int, default=1, help="runs of each variant, seeds 0, 1, ... (1)")
     add("--jobs", type=int, default=1, help="runs at a time; the cores are shared (1)")
     add("--out", type=Path, required=True, help="folder for tables, logs and checkpoints")
+    add(
+        "--learned",
+        metavar="SCORE[,LOSS<VALUE]",
+        help="a run with this score or more learned, in the epoch from which the loss stays below",
+    )
+    add("--against", metavar="VARIANT", help="whom all are tested against, seed by seed (first)")
+    add(
+        "--unpaired",
+        action="store_true",
+        help="initial weights by the order of drawing, as without this command, not by name",
+    )
     add("--metric", metavar="REGEX", help="keys whose mean is the score (KITTI: 3D moderate)")
     add("--cfg-options", nargs="+", default=[], metavar="KEY=VALUE", help="set in every variant")
 
@@ -55,8 +76,11 @@ def run(args: argparse.Namespace) -> int:
         jobs=args.jobs,
         options=_options(args.cfg_options),
         metric=args.metric,
+        learned=args.learned,
+        against=args.against,
+        paired=not args.unpaired,
     )
-    print(f"\n{markdown(rows)}\n\neverything is in {args.out}")
+    print(f"\n{markdown(rows, _threshold(args.learned))}\n\neverything is in {args.out}")
     return 1 if any(row.faults for row in rows) else 0
 
 
@@ -81,8 +105,11 @@ def compare(
     jobs: int = 1,
     options: Mapping[str, str] | None = None,
     metric: str | None = None,
+    learned: Threshold | str | None = None,
+    against: str | None = None,
+    paired: bool = True,
     scripts: Scripts | None = None,
-) -> list:
+) -> list[Row]:
     """Train and test every variant with every seed; same data, schedule and scripts for all.
 
     Args:
@@ -93,6 +120,10 @@ def compare(
         jobs: Runs at a time.
         options: Dotted key -> value, set in every variant.
         metric: See :func:`gemini_det3d.apis.comparison.headline`.
+        learned: From where on a run counts as learned, as ``"94,loss_cls<0.6"`` or parsed.
+        against: The variant that all are tested against, seed by seed; None: the first.
+        paired: Runs of one seed start from the same weights wherever variants share them
+            (`SeedByNameHook`; of configs that import this plug-in).
         scripts: Programs to train and test with; None: mmdet3d's.
 
     Returns:
@@ -103,19 +134,25 @@ def compare(
     """
     out = Path(out).resolve()
     swaps = [Swap.parse(swap) if isinstance(swap, str) else swap for swap in swaps]
-    plan = make_plan([os.fspath(config) for config in configs], swaps, out, seeds, options or {})
+    threshold = _threshold(learned)
+    names = [os.fspath(config) for config in configs]
+    plan = make_plan(names, swaps, out, seeds, options or {}, paired)
+    if against is not None and against not in [variant.name for variant in plan.variants]:
+        variants = ", ".join(variant.name for variant in plan.variants)
+        raise ConfigError(f"--against {against}: the variants are {variants}")
     found = run_all(plan.runs, jobs, scripts)
     results: dict[str, list] = {variant.name: [] for variant in plan.variants}
     for a_run in plan.runs:
         results[a_run.folder.parent.name].append(found[a_run.folder])
     figures = measure_all(plan.variants, out, max(1, num_cores() // jobs))
-    rows = build_rows(results, figures, metric)
+    rows = build_rows(results, figures, metric, threshold, against)
     compared = {
         "configs": sorted({variant.config.stem for variant in plan.variants}),
         "swaps": [asdict(swap) for swap in swaps],
         "seeds": list(range(seeds)),
+        "starts_by_name": any(_START in run.options for run in plan.runs),
     }
-    write_tables(out, rows, {**compared, **facts()})
+    write_tables(out, rows, {**compared, **facts()}, threshold)
     return rows
 
 
@@ -125,6 +162,7 @@ def make_plan(
     out: Path,
     seeds: int,
     options: Mapping[str, str],
+    paired: bool = True,
 ) -> Plan:
     """Variants and runs; reads every config, so that a wrong key ends here."""
     from mmengine.config import Config
@@ -137,10 +175,14 @@ def make_plan(
         text = json.dumps(contents[variant.config], sort_keys=True, default=str)
         epochs = contents[variant.config].get("train_cfg", {}).get("max_epochs") or 1
         epochs = int(variant.options.get("train_cfg.max_epochs", epochs))
+        plugs = contents[variant.config].get("custom_imports") or {}
+        can_pair = paired and _PLUGIN in plugs.get("imports", ())
+        start = {_START: "SeedByNameHook"} if can_pair else {}
         for seed in range(seeds):
             folder = out / "runs" / variant.name / f"seed{seed}"
-            mark = fingerprint(text, {**variant.options, "seed": seed})
-            options = {**variant.options, "randomness.seed": seed}
+            own = {**variant.options, **start}
+            mark = fingerprint(text, {**own, "seed": seed})
+            options = {**own, "randomness.seed": seed}
             name = f"{variant.name} seed {seed}"
             runs.append(Run(name, variant.config, folder, epochs, mark, options))
     # seed by seed, so that a comparison cut short has all variants
@@ -177,3 +219,7 @@ def _options(texts: Sequence[str]) -> dict[str, str]:
             raise ConfigError(f"--cfg-options {text!r}: expected KEY=VALUE")
         options[key] = value
     return options
+
+
+def _threshold(learned: Threshold | str | None) -> Threshold | None:
+    return Threshold.parse(learned) if isinstance(learned, str) else learned

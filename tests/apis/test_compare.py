@@ -13,9 +13,10 @@ from PIL import Image
 
 from gemini_det3d.apis import compare as module
 from gemini_det3d.apis.compare import compare
-from gemini_det3d.apis.comparison import Swap, build_rows, headline, make_variants
+from gemini_det3d.apis.comparison import Swap, Threshold, build_rows, headline, make_variants
+from gemini_det3d.apis.comparison.chart import short_names
 from gemini_det3d.apis.comparison.measure import peak_memory_mb
-from gemini_det3d.apis.comparison.table import markdown, short_names
+from gemini_det3d.apis.comparison.table import markdown
 from gemini_det3d.apis.config import ConfigError
 from gemini_det3d.apis.runs import Scripts
 
@@ -118,12 +119,16 @@ def test_table_holds_mean_and_spread_over_seeds_and_the_costs(config, plain, scr
     assert by_name["fused-B"].mean == 65.0 and by_name["fused-B"].spread == pytest.approx(4.0)
     assert by_name["lidar_only"].mean == 15.0
     table = (out / "table.md").read_text()
-    assert "| fused-B | 65.00 ± 4.00 | 3 | 64.00 | 66.00 | 1.500 | 2.500 | 3.5 |" in table
+    assert "| fused-B | 65.00 ± 4.00 | 65.00 | 3 | 64.00 | 66.00 | 1.500 | 2.500 | 3.5 |" in table
+    assert "| fused-B | fused-A | 3 | +10.00 | +10.00 to +10.00 | 0.2500 |" in table
     stored = json.loads((out / "table.json").read_text())
     assert [row["mean"] for row in stored["rows"]] == [55.0, 65.0, 15.0]
     assert stored["seeds"] == [0, 1, 2] and stored["versions"]["torch"]
+    assert stored["rows"][0]["scores"] == [51.0, 55.0, 59.0] and not stored["rows"][0]["paired"]
+    assert stored["rows"][2]["paired"]["difference"] == -40.0
     lines = list(csv.DictReader((out / "table.csv").open()))
     assert [float(line["mean"]) for line in lines] == [55.0, 65.0, 15.0]
+    assert [line["p_value"] for line in lines] == ["", "0.25", "0.25"]
     chart = np.asarray(Image.open(out / "chart.png").convert("RGB"))
     assert chart.std() > 10  # something is drawn
 
@@ -187,3 +192,35 @@ def test_chart_names_what_tells_variants_apart():
     assert short[1:] == ["SumFusion", "Other"]
     assert short[0].replace("\n", "") == names[0]
     assert max(map(len, short[0].splitlines())) <= 30
+
+
+def test_runs_that_learned_are_counted_and_when(config, scripts, tmp_path):
+    lines = [{"loss_cls": 0.9 - 0.2 * epoch, "loss": 1.0, "epoch": epoch} for epoch in (1, 2, 3)]
+    log = tmp_path / "out" / "runs" / "fused-A" / "seed1" / "train" / "1" / "vis_data"
+    log.mkdir(parents=True)
+    (log / "scalars.json").write_text("".join(json.dumps(line) + "\n" for line in lines))
+    swaps, out = [f"{KEY}=A,B"], tmp_path / "out"
+    rows = compare([str(config)], swaps, out, seeds=2, learned="54", scripts=scripts)
+    assert [dict(row.learned) for row in rows] == [{0: None, 1: 0}, {0: 0, 1: 0}]
+    assert [row.learned_share for row in rows] == [0.5, 1.0]
+    found = json.loads((log.parents[2] / "result.json").read_text())["losses"]["loss_cls"]
+    assert Threshold.parse("54,loss_cls<0.6").epoch({"loss_cls": found}) == 2
+    table = (out / "table.md").read_text()
+    assert "| fused-A | 53.00 ± 2.83 | 53.00 | 2 | 1 of 2 |" in table and "learned: 54" in table
+
+
+def test_other_variant_to_test_against_is_named_before_anything_runs(config, scripts, tmp_path):
+    swaps, out = [f"{KEY}=A,B"], tmp_path / "out"
+    with pytest.raises(ConfigError, match="--against C: the variants are fused-A, fused-B"):
+        compare([str(config)], swaps, out, against="C", scripts=scripts)
+    assert not out.exists()
+    rows = compare([str(config)], swaps, out, seeds=2, against="fused-B", scripts=scripts)
+    assert rows[1].paired is None and rows[0].paired.difference == -10.0
+
+
+@pytest.mark.parametrize("paired", [True, False])
+def test_runs_of_the_plugins_configs_start_by_name_unless_told_otherwise(config, tmp_path, paired):
+    text = "custom_imports = dict(imports=['gemini_det3d.plugin'])\n"
+    config.write_text(text + config.read_text())
+    plan = module.make_plan([str(config)], [], tmp_path, 1, {}, paired)
+    assert ("default_hooks.start.type" in plan.runs[0].options) == paired

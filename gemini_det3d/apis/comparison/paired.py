@@ -1,0 +1,147 @@
+"""Whether one variant beats another, over seeds that both ran; and when a run counts as learned."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from gemini_det3d.apis.config import ConfigError
+
+_MOST_EXACT = 16  # pairs: up to here all 2^n signs are tried
+_DRAWS = 2**16
+_LEVEL = 95.0
+
+
+@dataclass(frozen=True)
+class Paired:
+    """A variant against another.
+
+    Attributes:
+        against: Name of the other.
+        pairs: Seeds that both have.
+        difference: Mean of own minus other score.
+        low: Lower end of the bootstrap's 95 % interval of that mean.
+        high: Upper end.
+        p_value: Of the two-sided permutation test that the two are alike: share of all ways to
+            swap the two within pairs whose mean differs as much.
+    """
+
+    against: str
+    pairs: int
+    difference: float
+    low: float
+    high: float
+    p_value: float
+
+
+def compare_pairs(
+    scores: Mapping[int, float], others: Mapping[int, float], against: str
+) -> Paired | None:
+    """Compare the runs of two variants seed by seed.
+
+    Args:
+        scores: By seed.
+        others: Of the other variant.
+        against: Its name.
+
+    Returns:
+        The comparison; None with fewer than two seeds in common.
+    """
+    seeds = sorted(set(scores) & set(others))
+    if len(seeds) < 2:
+        return None
+    differences = np.array([scores[seed] - others[seed] for seed in seeds])
+    low, high = bootstrap_interval(differences)
+    p_value = sign_flip_test(differences)
+    return Paired(against, len(seeds), float(differences.mean()), low, high, p_value)
+
+
+def sign_flip_test(differences: np.ndarray) -> float:
+    """Two-sided p-value of a mean difference of pairs.
+
+    Args:
+        differences: ``(n,)``.
+
+    Returns:
+        Exact up to 16 pairs (then at least ``2 / 2^n``), else by 65,536 random signs.
+    """
+    count = len(differences)
+    if count <= _MOST_EXACT:
+        bits = np.arange(2**count)[:, None] >> np.arange(count)
+        signs = 1.0 - 2.0 * (bits & 1)
+    else:
+        signs = np.random.default_rng(0).choice([-1.0, 1.0], (_DRAWS, count))
+        signs[0] = 1.0  # what was observed
+    means = np.abs(signs @ differences) / count
+    return float(np.mean(means >= abs(differences.mean()) * (1 - 1e-12)))
+
+
+def bootstrap_interval(differences: np.ndarray) -> tuple[float, float]:
+    """Percentile interval, 95 %, of the mean, by 65,536 draws with replacement.
+
+    Args:
+        differences: ``(n,)``; of few pairs the interval comes out too narrow.
+    """
+    chosen = np.random.default_rng(0).integers(len(differences), size=(_DRAWS, len(differences)))
+    ends = np.percentile(differences[chosen].mean(axis=1), [50 - _LEVEL / 2, 50 + _LEVEL / 2])
+    return float(ends[0]), float(ends[1])
+
+
+@dataclass(frozen=True)
+class Threshold:
+    """From where on a run counts as learned.
+
+    Attributes:
+        score: Its score is this or more, percent.
+        loss: Name of the loss that tells when; None: it is not asked.
+        plateau: That loss stays below this once the run has learned.
+    """
+
+    score: float
+    loss: str | None = None
+    plateau: float = 0.0
+
+    @classmethod
+    def parse(cls, text: str) -> Threshold:
+        """Read ``SCORE`` or ``SCORE,LOSS<VALUE``.
+
+        Raises:
+            ConfigError: Not of this form.
+        """
+        score, _, rest = text.partition(",")
+        loss, _, plateau = rest.partition("<")
+        try:
+            if not rest:
+                return cls(float(score))
+            return cls(float(score), loss.strip(), float(plateau))
+        except ValueError:
+            raise ConfigError(f"--learned {text!r}: expected SCORE or SCORE,LOSS<VALUE") from None
+
+    def epoch(self, losses: Mapping[str, Sequence[float | None]]) -> int | None:
+        """The first epoch, from 1, from which the loss stays below; None: it never does.
+
+        Args:
+            losses: By name, the mean of every epoch; None where nothing was logged.
+
+        Raises:
+            ConfigError: There is no such loss.
+        """
+        if self.loss is None:
+            return None
+        if self.loss not in losses:
+            raise ConfigError(f"--learned: no loss {self.loss!r}; there are {', '.join(losses)}")
+        first = None
+        for epoch, value in enumerate(losses[self.loss], start=1):
+            if value is not None:
+                is_below = value < self.plateau
+                first = (first or epoch) if is_below else None
+        return first
+
+    def __str__(self) -> str:
+        """For a note under the table."""
+        text = f"learned: {self.score:g} or more"
+        if self.loss:
+            text += f"; when: the first epoch from which {self.loss} stays below {self.plateau:g}"
+        return text

@@ -1,0 +1,180 @@
+"""The rows of a comparison: what each variant's runs gave."""
+
+from __future__ import annotations
+
+import math
+import re
+import statistics
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+
+from gemini_det3d.apis.comparison.paired import Paired, Threshold, compare_pairs
+from gemini_det3d.apis.config import ConfigError
+
+_KITTI = re.compile(r"KITTI/([^/]+)/3d_AP40_moderate_([\d.]+)$")
+_MEANS = re.compile(r"(^|[/_ ])(mAP|mIoU|NDS)$")
+
+
+@dataclass(frozen=True)
+class Row:
+    """One variant over its seeds.
+
+    Attributes:
+        name: The variant.
+        by_seed: The metric of each finished run, percent.
+        per_part: Mean over seeds of what the metric averages (KITTI: the classes).
+        parameters: Of the model, millions.
+        multiply_adds: Of one frame, billions; sparse convolutions are not counted.
+        latency_ms: Of one frame, median.
+        peak_mb: Peak memory of one training step beyond the built model.
+        train_minutes: Mean over seeds.
+        faults: Why runs failed or a figure is missing, one line each.
+        learned: Seed -> the epoch in which it learned, 0 where the loss does not say, None where
+            it did not learn; empty without a threshold.
+        paired: Against the row that all are compared with; None for that row itself.
+    """
+
+    name: str
+    by_seed: Mapping[int, float]
+    per_part: Mapping[str, float]
+    parameters: float | None
+    multiply_adds: float | None
+    latency_ms: float | None
+    peak_mb: float | None
+    train_minutes: float | None
+    faults: tuple[str, ...]
+    learned: Mapping[int, int | None]
+    paired: Paired | None = None
+
+    @property
+    def scores(self) -> tuple[float, ...]:
+        """Of the finished runs, by rising seed."""
+        return tuple(self.by_seed.values())
+
+    @property
+    def median(self) -> float:
+        """Over seeds; NaN without any."""
+        return statistics.median(self.scores) if self.scores else math.nan
+
+    @property
+    def learned_share(self) -> float | None:
+        """Share of the finished runs that learned; None without a threshold."""
+        found = [epoch is not None for epoch in self.learned.values()]
+        return sum(found) / len(found) if found else None
+
+    @property
+    def learned_epoch(self) -> float | None:
+        """Median epoch in which those that learned did so; None where nothing says when."""
+        epochs = [epoch for epoch in self.learned.values() if epoch]
+        return statistics.median(epochs) if epochs else None
+
+    @property
+    def mean(self) -> float:
+        """Mean over seeds; NaN without any."""
+        return statistics.fmean(self.scores) if self.scores else math.nan
+
+    @property
+    def spread(self) -> float:
+        """Standard deviation over seeds (sample); 0 for one seed, NaN for none."""
+        if not self.scores:
+            return math.nan
+        return statistics.stdev(self.scores) if len(self.scores) > 1 else 0.0
+
+
+def headline(metrics: Mapping[str, float], pattern: str | None = None) -> dict[str, float]:
+    """The values whose mean is the score of a run.
+
+    Args:
+        metrics: All that a test gave.
+        pattern: Regular expression that keys must hold. None: KITTI's moderate 3D AP at 40
+            points, each class at its strictest overlap; else mAP, mIoU or NDS.
+
+    Returns:
+        Value by class, or by key.
+
+    Raises:
+        ConfigError: Nothing fits; the message names some keys.
+    """
+    if pattern is not None:
+        found = {key: value for key, value in metrics.items() if re.search(pattern, key)}
+    else:
+        strictest: dict[str, tuple[float, float]] = {}
+        for key, value in metrics.items():
+            match = _KITTI.search(key)
+            if match:
+                entry = float(match[2]), value
+                strictest[match[1]] = max(strictest.get(match[1], entry), entry)
+        found = {name: value for name, (_, value) in strictest.items()}
+        found = found or {key: value for key, value in metrics.items() if _MEANS.search(key)}
+    if not found:
+        raise ConfigError(f"--metric: nothing fits; a test gave {', '.join(list(metrics)[:8])}")
+    return found
+
+
+def build_rows(
+    results: Mapping[str, Sequence[dict | str]],
+    figures: Mapping[str, dict | str],
+    pattern: str | None = None,
+    threshold: Threshold | None = None,
+    against: str | None = None,
+) -> list[Row]:
+    """Rows of a table.
+
+    Args:
+        results: By variant, what each seed gave: its result, or why there is none.
+        figures: By variant, ``parameters``, ``multiply_adds``, ``latency_ms``, ``peak_mb``, or
+            why there are none.
+        pattern: See `headline`.
+        threshold: From where on a run counts as learned; None: it is not asked.
+        against: The variant that all are compared with; None: the first.
+
+    Raises:
+        ConfigError: There is no such variant, metric or loss.
+    """
+    against = against or next(iter(results))
+    if against not in results:
+        raise ConfigError(f"--against {against}: the variants are {', '.join(results)}")
+    rows = [
+        _build_row(name, seeds, figures.get(name, {}), pattern, threshold)
+        for name, seeds in results.items()
+    ]
+    other = next(row for row in rows if row.name == against)
+    return [
+        row if row is other
+        else replace(row, paired=compare_pairs(row.by_seed, other.by_seed, against))
+        for row in rows
+    ]  # fmt: skip
+
+
+def _build_row(
+    name: str,
+    seeds: Sequence[dict | str],
+    figures: dict | str,
+    pattern: str | None,
+    threshold: Threshold | None,
+) -> Row:
+    done = {number: seed for number, seed in enumerate(seeds) if not isinstance(seed, str)}
+    parts = {number: headline(seed["metrics"], pattern) for number, seed in done.items()}
+    scores = {number: statistics.fmean(part.values()) for number, part in parts.items()}
+    faults = [seed for seed in seeds if isinstance(seed, str)]
+    if isinstance(figures, str):
+        faults, figures = [*faults, f"not measured: {figures}"], {}
+    minutes = [seed["train_minutes"] for seed in done.values()]
+    learned: dict[int, int | None] = {}
+    if threshold is not None:
+        for number, score in scores.items():
+            epoch = threshold.epoch(done[number].get("losses", {})) or 0
+            learned[number] = epoch if score >= threshold.score else None
+    names = next(iter(parts.values()), {})
+    return Row(
+        name=name,
+        by_seed=scores,
+        per_part={k: statistics.fmean(part[k] for part in parts.values()) for k in names},
+        parameters=figures.get("parameters"),
+        multiply_adds=figures.get("multiply_adds"),
+        latency_ms=figures.get("latency_ms"),
+        peak_mb=figures.get("peak_mb"),
+        train_minutes=statistics.fmean(minutes) if minutes else None,
+        faults=tuple(faults),
+        learned=learned,
+    )
