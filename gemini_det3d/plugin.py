@@ -2,7 +2,8 @@
 
 ``custom_imports = dict(imports=["gemini_det3d.plugin"], allow_failed_imports=False)``
 
-It registers everything, admits OpenMMLab's checkpoints to ``torch.load(weights_only=True)`` and
+It registers everything, admits OpenMMLab's checkpoints to ``torch.load(weights_only=True)``, gives
+mmengine a reader of checkpoints that runs no code, and
 lets processes that torchrun started without CUDA find each other.
 """
 
@@ -14,6 +15,7 @@ require()  # before mmdet3d imports mmcv's ops
 import gemini_det3d.datasets.segmentation
 import gemini_det3d.datasets.taskonomy
 import gemini_det3d.datasets.transforms
+import gemini_det3d.engine.checkpoint_loading
 import gemini_det3d.engine.exact
 import gemini_det3d.engine.freeze_norm
 import gemini_det3d.engine.module_optimizers
@@ -24,10 +26,12 @@ import gemini_det3d.engine.staged
 import gemini_det3d.evaluation.extractors
 import gemini_det3d.evaluation.metrics
 import gemini_det3d.models  # noqa: F401
+from gemini_det3d.engine.checkpoint_loading import use_our_reader
 from gemini_det3d.engine.process_group import join_cpu_group
 from gemini_det3d.engine.safe_globals import admit_openmmlab_checkpoints
 
 __all__: list = []
 
 admit_openmmlab_checkpoints()
+use_our_reader()
 join_cpu_group()

@@ -30,4 +30,8 @@ test_evaluator = val_evaluator
 # The learning rate follows the batch (unscaled, a single GPU's loss becomes NaN), and a run that
 # was cut off goes on with --resume.
 auto_scale_lr = dict(enable=True)
-default_hooks = dict(checkpoint=dict(interval=1, max_keep_ckpts=2))
+default_hooks = dict(
+    # the published start has the image branch alone
+    checked_loading=dict(type="CheckedLoadingHook", starts_anew=["pts_"]),
+    checkpoint=dict(interval=1, max_keep_ckpts=2),
+)

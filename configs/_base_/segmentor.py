@@ -26,6 +26,7 @@ model = dict(
 )
 
 default_hooks = dict(
+    checked_loading=dict(type="CheckedLoadingHook"),
     timer=dict(type="IterTimerHook"),
     logger=dict(type="LoggerHook", interval=50),
     param_scheduler=dict(type="ParamSchedulerHook"),

@@ -74,4 +74,6 @@ test_evaluator = val_evaluator
 
 # The learning rate follows the batch, and a run that was cut off goes on with --resume.
 auto_scale_lr = dict(enable=True)
-default_hooks = dict(checkpoint=dict(interval=1, max_keep_ckpts=2))
+default_hooks = dict(
+    checked_loading=dict(type="CheckedLoadingHook"), checkpoint=dict(interval=1, max_keep_ckpts=2)
+)

@@ -26,6 +26,7 @@ from gemini_det3d.apis.ablation import (
     markdown,
     verdicts,
 )
+from gemini_det3d.apis.checkpoint import add_allow_missing, allow_missing
 from gemini_det3d.apis.comparison.rows import headline
 from gemini_det3d.apis.config import ConfigError, read_changed_config
 from gemini_det3d.apis.packed_frames import truth_of, views_of
@@ -53,12 +54,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add("--pictures", type=int, default=4, help="frames whose gates are drawn (4)")
     add("--metric", metavar="REGEX", help="keys whose mean is the score (KITTI: 3D moderate)")
     add("--device", default="cuda" if torch.cuda.is_available() else "cpu")
+    add_allow_missing(parser)
     add("--cfg-options", nargs="+", default=[], metavar="KEY=VALUE", help="changes to the config")
 
 
 def run(args: argparse.Namespace) -> int:
     """Ablate, print table and verdict, write all."""
     config = read_changed_config(args.config, args.cfg_options)
+    allow_missing(config, args.allow_missing)
     result = ablate(
         config, args.checkpoint, args.out, args.frames, args.pictures, args.metric, args.device
     )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+from collections import OrderedDict
 from pathlib import Path
 
 import torch
@@ -10,6 +11,7 @@ from torch import Tensor
 
 from gemini_det3d.apis.config import ConfigError
 from gemini_det3d.formats import FormatError
+from gemini_det3d.models.checkpoints import in_stated_layout, read_checkpoint, write_state
 
 EPILOG = """\
 Knows the released segmentors (MiT, Swin, DeLiVER), the released KITTI detector, and ImageNet files
@@ -50,20 +52,20 @@ def run(args: argparse.Namespace) -> int:
         FormatError: A file cannot be read or written.
         ConfigError: An argument is wrong.
     """
-    from gemini_det3d.apis.conversion import convert_state, read_state, write_state
+    from gemini_det3d.apis.conversion import convert_state
     from gemini_det3d.apis.conversion.expected import config_shapes
 
-    state = read_state(args.source)
+    state = in_stated_layout(read_checkpoint(args.source)["state_dict"])
     if args.modalities < 1:
         raise ConfigError(f"--modalities {args.modalities}: must be 1 or more")
     if args.to_released:
         released = _to_released(state, args)
         if args.target:
-            write_state(args.target, released, {"layout": args.to_released})
+            write_state(args.target, in_stated_layout(released), {"layout": args.to_released})
         print(f"{args.source}: {len(released)} parameters as {args.to_released}")
         return 0
     if args.window_size:
-        state = {n: _resized(n, t, args.window_size) for n, t in state.items()}
+        state = OrderedDict((n, _resized(n, t, args.window_size)) for n, t in state.items())
     wanted = config_shapes(args.config) if args.config else None
     report = convert_state(state, args.modalities, wanted)
     print(report.text(args.verbose))
@@ -72,7 +74,7 @@ def run(args: argparse.Namespace) -> int:
     kept = {n: t for n, t in report.state.items() if not n.startswith(tuple(args.without))}
     if args.target:
         meta = {"converted_from": args.source.name, "layout": report.layout}
-        write_state(args.target, kept, meta)
+        write_state(args.target, in_stated_layout(kept), meta)
         print(f"{args.target}: {len(kept)} parameters written")
     return 0
 
@@ -104,8 +106,7 @@ def _resized(name: str, tensor: Tensor, window: int) -> Tensor:
 
 def _to_released(state: dict[str, Tensor], args: argparse.Namespace) -> dict[str, Tensor]:
     from gemini_det3d.apis.conversion import DETECTOR
-    from gemini_det3d.models.checkpoints import to_released_segmentor
-    from gemini_det3d.models.released import to_released_detector
+    from gemini_det3d.models.checkpoints import to_released_detector, to_released_segmentor
 
     try:
         if args.to_released == DETECTOR:

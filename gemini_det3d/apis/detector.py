@@ -8,7 +8,7 @@ into the image: mmdet3d's KITTI recipes read clouds reduced that way.
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -38,6 +38,7 @@ class Detector:
         config: A path, the bare name of one of this plug-in's configs, or an mmengine Config.
         checkpoint: Its trained parameters; None keeps the random ones.
         device: Where to run, as torch names it.
+        allow_missing: Parameters that may be on one side only; see :func:`load_parameters`.
 
     Attributes:
         model: The model, in evaluation mode.
@@ -55,10 +56,11 @@ class Detector:
         config: str | os.PathLike | Config,
         checkpoint: str | os.PathLike | None = None,
         device: str = "cpu",
+        allow_missing: Sequence[str] = (),
     ) -> None:
         cfg = read_config(config)
         self._dataset = find_test_dataset(cfg)
-        trained = build_for_test(cfg, checkpoint, device)
+        trained = build_for_test(cfg, checkpoint, device, allow_missing)
         self.model, self.ignored_parameters, self.device = trained[0], trained[1], trained.device
         self.classes = _class_names(trained.meta, cfg, self._dataset)
         self.model.dataset_meta = {"classes": self.classes}

@@ -11,6 +11,7 @@ import numpy as np
 import torch
 from tqdm import tqdm
 
+from gemini_det3d.apis.checkpoint import add_allow_missing, allow_missing
 from gemini_det3d.apis.config import ConfigError, read_changed_config
 from gemini_det3d.apis.packed_frames import truth_of, views_of
 from gemini_det3d.apis.trained_model import build_for_test
@@ -36,6 +37,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add("--frames", type=int, default=8, help="frames of the test set, evenly spread (8)")
     add("--score", type=float, default=0.3, help="detections below it are left out (0.3)")
     add("--device", default="cuda" if torch.cuda.is_available() else "cpu")
+    add_allow_missing(parser)
     add("--cfg-options", nargs="+", default=[], metavar="KEY=VALUE", help="changes to the config")
 
 
@@ -44,6 +46,7 @@ def run(args: argparse.Namespace) -> int:
     if args.frames < 1:
         raise ConfigError(f"--frames {args.frames}: must be 1 or more")
     config = read_changed_config(args.config, args.cfg_options)
+    allow_missing(config, args.allow_missing)
     count = draw(config, args.checkpoint, args.out, args.frames, args.score, args.device)
     print(f"{count} pictures: {args.out}")
     return 0

@@ -6,6 +6,7 @@ import argparse
 import json
 from pathlib import Path
 
+from gemini_det3d.apis.checkpoint import add_allow_missing
 from gemini_det3d.formats.text import write_text
 
 EPILOG = """\
@@ -22,6 +23,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--seed", type=int, default=0, help="of random losses and noise (0)")
     parser.add_argument("--json", type=Path, help="write all scores here")
     parser.add_argument("--device", default="cpu", help="(cpu)")
+    add_allow_missing(parser)
 
 
 def run(args: argparse.Namespace) -> int:
@@ -43,7 +45,7 @@ def run(args: argparse.Namespace) -> int:
     config = read_config(args.config)
     if args.data_root:
         config = with_data_root(config, args.data_root)
-    model = build_for_test(config, args.checkpoint, args.device).model
+    model = build_for_test(config, args.checkpoint, args.device, args.allow_missing).model
     cases = failure_cases(config.model.modalities, args.seed)
     found = evaluate_failures(model, config, cases)
     print(failure_table({Path(args.config).stem: found}, cases))

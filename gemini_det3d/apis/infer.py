@@ -12,6 +12,7 @@ from pathlib import Path
 import numpy as np
 from tqdm import tqdm
 
+from gemini_det3d.apis.checkpoint import add_allow_missing
 from gemini_det3d.apis.config import ConfigError
 from gemini_det3d.apis.detector import Detector, infer
 from gemini_det3d.formats.calibration_json import read_any_calibration
@@ -81,6 +82,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add("--score-threshold", type=float, default=0.3,
         help="leave out detections below it (default: %(default)s)")  # fmt: skip
     add("--device", default="cpu", help="cpu or cuda:0 (default: %(default)s)")
+    add_allow_missing(parser)
     add("--all-points", action="store_true",
         help="give the model the points outside the image too; recipes leave them out")  # fmt: skip
 
@@ -96,7 +98,7 @@ def run(args: argparse.Namespace) -> int:
         raise ConfigError(f"--score-threshold {args.score_threshold}, expected 0 to 1")
     frames = find_frames(args.image, args.points, args.calib, args.label)
     keep_folders(args.out, [p for p in (args.image, args.points, args.calib, args.label) if p])
-    detector = Detector(args.config, args.checkpoint, args.device)
+    detector = Detector(args.config, args.checkpoint, args.device, args.allow_missing)
     if detector.ignored_parameters:
         names = detector.ignored_parameters
         print(f"{args.checkpoint}: {len(names)} parameters are not of the config's model and were "

@@ -30,6 +30,7 @@ class Segmentor:
         config: A path, the bare name of one of this plug-in's configs, or an mmengine Config.
         checkpoint: Its trained parameters; None keeps the random ones.
         device: Where to run, as torch names it.
+        allow_missing: Parameters that may be on one side only; see :func:`load_parameters`.
 
     Attributes:
         model: The model, in evaluation mode.
@@ -48,6 +49,7 @@ class Segmentor:
         config: str | os.PathLike | Config,
         checkpoint: str | os.PathLike | None = None,
         device: str = "cpu",
+        allow_missing: Sequence[str] = (),
     ) -> None:
         from mmdet3d.registry import DATASETS
         from mmengine.dataset import Compose
@@ -56,7 +58,9 @@ class Segmentor:
         dataset = find_test_dataset(cfg)
         if "modalities" not in cfg.model:
             raise ConfigError(f"{cfg.filename}: model has no modalities; it is no segmentor")
-        self.model, self.ignored_parameters, *_ = build_for_test(cfg, checkpoint, device)
+        self.model, self.ignored_parameters, *_ = build_for_test(
+            cfg, checkpoint, device, allow_missing
+        )
         # labels of the size of the images, where a protocol keeps the size that its pipeline made
         self.model.test_cfg = {**self.model.test_cfg, "rescale": True}
         self.modalities = tuple(cfg.model.modalities)

@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import torch
 from torch import nn
 
-from gemini_det3d.apis.checkpoint import load_checkpoint_safely, load_parameters
+from gemini_det3d.apis.checkpoint import (
+    allowed_missing,
+    load_checkpoint_safely,
+    load_parameters,
+)
 from gemini_det3d.apis.config import ConfigError, find_config
 
 if TYPE_CHECKING:
@@ -32,7 +37,10 @@ class TrainedModel(NamedTuple):
 
 
 def build_for_test(
-    config: Config, checkpoint: str | os.PathLike | None = None, device: str = "cpu"
+    config: Config,
+    checkpoint: str | os.PathLike | None = None,
+    device: str = "cpu",
+    allow_missing: Sequence[str] = (),
 ) -> TrainedModel:
     """Build a config's model.
 
@@ -41,6 +49,8 @@ def build_for_test(
         checkpoint: Its parameters, read without running what the file says; None keeps the random
             ones.
         device: Where to run, as torch names it.
+        allow_missing: Parameters that may be on one side only, besides those of the config's
+            CheckedLoadingHook; see :func:`load_parameters`.
 
     Raises:
         FormatError: The checkpoint cannot be read or does not belong to the config.
@@ -56,7 +66,9 @@ def build_for_test(
     meta: dict[str, Any] = {}
     if checkpoint is not None:
         loaded = load_checkpoint_safely(checkpoint)
-        ignored, meta = load_parameters(model, loaded, checkpoint), loaded["meta"]
+        allowed = (*allowed_missing(config), *allow_missing)
+        ignored = list(load_parameters(model, loaded, checkpoint, allowed).unexpected)
+        meta = loaded["meta"]
     return TrainedModel(model.to(where).eval(), ignored, meta, where)
 
 

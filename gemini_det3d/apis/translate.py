@@ -9,6 +9,7 @@ from pathlib import Path
 
 from tqdm import tqdm
 
+from gemini_det3d.apis.checkpoint import add_allow_missing
 from gemini_det3d.apis.config import ConfigError
 from gemini_det3d.apis.translator import Translator
 from gemini_det3d.formats import FormatError
@@ -30,6 +31,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add("inputs", type=Path, nargs="+", metavar="INPUT", help="image or folder, one per source")
     add("--out", type=Path, default=Path("work_dirs/translate"), help="folder (%(default)s)")
     add("--device", default="cpu", help="cpu or cuda:0 (%(default)s)")
+    add_allow_missing(parser)
 
 
 def run(args: argparse.Namespace) -> int:
@@ -39,7 +41,7 @@ def run(args: argparse.Namespace) -> int:
     """
     views = find_views(args.inputs)
     keep_folders(args.out, args.inputs, with_subfolders=args.inputs[0].is_dir())
-    translator = Translator(args.config, args.checkpoint, args.device)
+    translator = Translator(args.config, args.checkpoint, args.device, args.allow_missing)
     if len(args.inputs) != len(translator.sources):
         raise ConfigError(f"{len(args.inputs)} inputs; {args.config} translates from "
                           f"{', '.join(translator.sources)}")  # fmt: skip

@@ -28,6 +28,7 @@ class Translator:
         config: A path, the bare name of one of this plug-in's configs, or an mmengine Config.
         checkpoint: Its trained parameters; None keeps the random ones.
         device: Where to run, as torch names it.
+        allow_missing: Parameters that may be on one side only; see :func:`load_parameters`.
 
     Attributes:
         model: The model, in evaluation mode.
@@ -46,6 +47,7 @@ class Translator:
         config: str | os.PathLike | Config,
         checkpoint: str | os.PathLike | None = None,
         device: str = "cpu",
+        allow_missing: Sequence[str] = (),
     ) -> None:
         from mmengine.dataset import Compose
 
@@ -54,7 +56,9 @@ class Translator:
         if not dataset.get("sources") or not dataset.get("target"):
             raise ConfigError(f"{cfg.filename}: test_dataloader.dataset has no sources and target")
         self.sources, self.target = tuple(dataset["sources"]), dataset["target"]
-        self.model, self.ignored_parameters, *_ = build_for_test(cfg, checkpoint, device)
+        self.model, self.ignored_parameters, *_ = build_for_test(
+            cfg, checkpoint, device, allow_missing
+        )
         self._pipeline = Compose(dataset["pipeline"])
 
     def __call__(self, images: View | list[View]) -> np.ndarray | list[np.ndarray]:

@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from pickle import UnpicklingError
 
-import torch
 from mmengine.logging import print_log
 from mmengine.registry import WEIGHT_INITIALIZERS
 from torch import Tensor, nn
 
-from gemini_det3d.engine.safe_globals import admit_openmmlab_checkpoints
+from gemini_det3d.formats.errors import FormatError
 from gemini_det3d.fusion import FusionOperator
-from gemini_det3d.models.checkpoints import take_streams
+from gemini_det3d.models.checkpoints import read_checkpoint, take_streams
 from gemini_det3d.registration import register
 
 
@@ -40,21 +38,15 @@ class PretrainedStreams:
             module: A model on `GeminiMiT`.
 
         Raises:
-            FileNotFoundError: There is no such file.
-            ValueError: It holds more than tensors and plain data, has no such stream, or lacks a
-                parameter in the module's shape.
+            FormatError: It cannot be read, could run code, has no such stream, or lacks a parameter
+                in the module's shape.
         """
-        admit_openmmlab_checkpoints()
+        loaded = read_checkpoint(self.checkpoint)
         try:
-            loaded = torch.load(self.checkpoint, map_location="cpu", weights_only=True)
-        except UnpicklingError as error:
-            first_line = str(error).partition("\n")[0]
-            raise ValueError(f"{self.checkpoint}: cannot be read safely: {first_line}") from None
-        try:
-            state = take_streams(loaded.get("state_dict", loaded), self.streams)
+            state = take_streams(loaded["state_dict"], self.streams)
             chosen = _matching(module, state)
         except ValueError as error:
-            raise ValueError(f"{self.checkpoint}: {error}") from None
+            raise FormatError(self.checkpoint, str(error)) from None
         module.load_state_dict(chosen, strict=False)
         unused = len(state) - len(chosen)
         print_log(f"streams {list(self.streams)} of {self.checkpoint}; {unused} names without a "

@@ -163,9 +163,13 @@ def test_parameters_of_another_model_are_refused():
         load_parameters(model, other, "c.pth")
 
 
-def test_parameters_of_a_wrapped_model_are_taken_and_strange_ones_named():
+def test_parameters_of_a_wrapped_model_are_taken_and_strange_ones_named(tmp_path):
     model = torch.nn.Linear(3, 2)
     state = {f"module.{name}": value for name, value in _state().items()}
     state["module.extra"] = torch.zeros(1)
-    assert load_parameters(model, {"state_dict": state}, "c.pth") == ["extra"]
+    torch.save(state, tmp_path / "c.pth")
+    found = load_checkpoint_safely(tmp_path / "c.pth")
+    with pytest.raises(FormatError, match=r"c.pth: 1 parameters \(extra\) in it have no place"):
+        load_parameters(model, found, "c.pth")
+    assert load_parameters(model, found, "c.pth", ["extra"]).unexpected == ("extra",)
     assert torch.equal(model.weight, _state()["weight"])

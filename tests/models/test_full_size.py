@@ -10,7 +10,7 @@ from mmdet3d.registry import MODELS
 from mmengine.config import Config
 
 from gemini_det3d.apis.config import find_config, mmdet3d_mim
-from gemini_det3d.models.released import convert_released_detector
+from gemini_det3d.models.checkpoints import convert_released_detector
 
 
 def build(name: str):

@@ -6,7 +6,7 @@ import pytest
 import torch
 from mmdet3d.registry import MODELS
 
-from gemini_det3d.models.released import convert_released_detector
+from gemini_det3d.models.checkpoints import convert_released_detector
 
 CHANNELS = dict(img_channels=5, pts_channels=7, mid_channels=8, out_channels=8, img_levels=[0, 1])
 SEEN, BEHIND, ASIDE = [5.0, 2.0, -1.0], [-5.0, -2.0, 1.0], [5.0, 90.0, 0.0]

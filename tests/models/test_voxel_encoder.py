@@ -6,7 +6,7 @@ import pytest
 import torch
 from mmdet3d.registry import MODELS
 
-from gemini_det3d.models.released import convert_released_detector
+from gemini_det3d.models.checkpoints import convert_released_detector
 
 NECK = dict(
     type="PointFusionNeck", img_channels=5, pts_channels=8, mid_channels=16, out_channels=16,

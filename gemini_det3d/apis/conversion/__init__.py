@@ -1,6 +1,5 @@
-"""Checkpoints from elsewhere -> ours: reading, renaming, checking, writing."""
+"""Checkpoints from elsewhere -> ours: renaming and checking."""
 
 from .convert import DETECTOR, ConversionReport, convert_state
-from .files import read_state, write_state
 
-__all__ = ["DETECTOR", "ConversionReport", "convert_state", "read_state", "write_state"]
+__all__ = ["DETECTOR", "ConversionReport", "convert_state"]

@@ -18,8 +18,7 @@ from gemini_det3d.apis.conversion.expected import (
     new_parameters,
 )
 from gemini_det3d.fusion import find_released_blocks
-from gemini_det3d.models.checkpoints import from_released_segmentor
-from gemini_det3d.models.released import convert_released_detector
+from gemini_det3d.models.checkpoints import convert_released_detector, from_released_segmentor
 
 DETECTOR = "released KITTI detector"
 _SHOWN = 12

@@ -7,6 +7,7 @@ from mmdet3d.models.middle_encoders import SparseEncoder
 from mmdet3d.registry import MODELS
 from torch import Tensor
 
+from gemini_det3d.models.checkpoints.sparse import accept_either_layout
 from gemini_det3d.ops import enable_spconv_on_cpu
 from gemini_det3d.registration import register
 
@@ -15,8 +16,9 @@ from gemini_det3d.registration import register
 class GeminiSparseEncoder(SparseEncoder):
     """``SparseEncoder`` with the same arguments and parameter names.
 
-    Differs where the original fails: it trains on CPU, it normalises a single voxel, and a batch
-    without any voxel gives a map of zeros that is still part of the graph.
+    Differs where the original fails: it trains on CPU, it normalises a single voxel, a batch
+    without any voxel gives a map of zeros that is still part of the graph, and weights are taken
+    in spconv's and in mmcv's layout, whatever the checkpoint states.
     """
 
     def __init__(
@@ -30,6 +32,7 @@ class GeminiSparseEncoder(SparseEncoder):
         enable_spconv_on_cpu()
         norm_cfg = norm_cfg or dict(type="SmallBatchNorm1d", eps=1e-3, momentum=0.01)
         super().__init__(in_channels, sparse_shape, order=tuple(order), norm_cfg=norm_cfg, **kwargs)
+        accept_either_layout(self)
 
     def forward(self, voxel_features: Tensor, coors: Tensor, batch_size: int) -> Tensor:
         """Sparse voxels to a dense bird's-eye-view map.

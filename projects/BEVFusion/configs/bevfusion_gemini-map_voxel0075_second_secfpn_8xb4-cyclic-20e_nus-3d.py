@@ -14,3 +14,4 @@ custom_imports = dict(
 model = dict(
     fusion_layer=dict(type="MapFusionNeck", operator=dict(type="GeminiFusion", num_heads=8))
 )
+default_hooks = dict(checked_loading=dict(type="CheckedLoadingHook"))

@@ -9,15 +9,21 @@ import pytest
 import torch
 
 from gemini_det3d.apis.checkpoint import load_checkpoint_safely
-from gemini_det3d.apis.conversion import convert_state, read_state, write_state
+from gemini_det3d.apis.conversion import convert_state
 from gemini_det3d.apis.convert_checkpoint import resize_position_table
 from gemini_det3d.cli import main
 from gemini_det3d.formats import FormatError
 from gemini_det3d.fusion import GeminiFusion
 from gemini_det3d.models.backbones import GeminiMiT, GeminiSwin
-from gemini_det3d.models.checkpoints import from_released_segmentor, to_released_segmentor
+from gemini_det3d.models.checkpoints import (
+    convert_released_detector,
+    from_released_segmentor,
+    read_checkpoint,
+    to_released_detector,
+    to_released_segmentor,
+    write_state,
+)
 from gemini_det3d.models.checkpoints.names import LAYOUTS
-from gemini_det3d.models.released import convert_released_detector, to_released_detector
 
 SEGMENTORS = (
     "segmentation_mit_b3_nyudv2",
@@ -66,7 +72,7 @@ def test_command_writes_a_released_detector(key_lists, tmp_path):
     target = tmp_path / "released.pth"
     command = ["convert-checkpoint", str(tmp_path / "ours.pth"), str(target)]
     assert main([*command, "--to-released", "released KITTI detector"]) == 0
-    back = read_state(target)
+    back = read_checkpoint(target)["state_dict"]
     assert back.keys() == fusion.keys()
     assert all(torch.equal(back[name], tensor) for name, tensor in fusion.items())
 
@@ -160,7 +166,7 @@ def test_imagenet_swin_is_found_inside_its_wrapper(tmp_path):
     state["layers.0.blocks.0.attn.relative_position_index"] = torch.zeros(49, 49)
     state["norm.weight"], state["head.bias"] = torch.rand(768), torch.rand(1000)
     torch.save({"model": state}, tmp_path / "swin.pth")
-    report = convert_state(read_state(tmp_path / "swin.pth"))
+    report = convert_state(read_checkpoint(tmp_path / "swin.pth")["state_dict"])
     assert report.fatal == [] and report.suspicious == []
     assert report.layout == "ImageNet Swin"
 
@@ -176,7 +182,7 @@ def test_command_writes_what_our_model_loads(shared_dir, tmp_path, suffix, capsy
     out = capsys.readouterr().out
     for part in ("mapped: ", "expected to be absent: ", "suspicious: ", "fatal: 0"):
         assert part in out
-    written = read_state(target)
+    written = read_checkpoint(target)["state_dict"]
     assert torch.equal(written["ensemble.alpha"], state["alpha"])
     if suffix == ".pth":
         assert set(load_checkpoint_safely(target)["state_dict"]) == set(written)
@@ -189,7 +195,7 @@ def test_command_goes_back(shared_dir, tmp_path):
     assert main(["convert-checkpoint", str(source), str(ours)]) == 0
     layout = ["--to-released", "released MiT segmentor"]
     assert main(["convert-checkpoint", str(ours), str(back), *layout]) == 0
-    found = read_state(back)
+    found = read_checkpoint(back)["state_dict"]
     assert set(found) == set(state)
     assert all(torch.equal(found[name], tensor) for name, tensor in state.items())
 

@@ -1,0 +1,186 @@
+"""The one reader of checkpoints: tensors and plain data are taken, code never runs.
+
+A checkpoint is a pickle, and a pickle may name any function to be called. PyTorch's restricted
+reader (``weights_only=True``) admits tensors, but also refuses what OpenMMLab's training loop
+stores beside them: log histories, schedulers, numpy numbers. Such names are bound to a stand-in
+here that swallows whatever is done to it, so nothing of theirs is imported or called, and what
+was made of them is dropped afterwards.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from pickle import UnpicklingError
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from gemini_det3d.formats.errors import FormatError
+from gemini_det3d.models.checkpoints.wrappers import find_parameters, without_wrappers
+
+
+class _Dropped:
+    """Stands for an object that is not wanted; any call or state leaves it as it is."""
+
+    def __new__(cls, *args: Any, **kwargs: Any) -> _Dropped:
+        return super().__new__(cls)
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        pass
+
+    def __setstate__(self, state: Any) -> None:
+        pass
+
+
+# Where names lead that a training loop of OpenMMLab leaves in its checkpoints: log histories,
+# schedulers, numbers of numpy. `getattr` is how they name a method; here it gets nothing.
+_DROPPED_PREFIXES = ("mmengine.", "mmcv.", "mmdet.", "mmdet3d.", "gemini_det3d.", "numpy.")
+_DROPPED_NAMES = ("builtins.getattr",)
+
+
+def read_checkpoint(path: str | os.PathLike) -> dict:
+    """Read a checkpoint of any training program without running what it says.
+
+    Args:
+        path: A ``.safetensors`` file, or a pickle of PyTorch.
+
+    Returns:
+        ``state_dict`` (names -> tensors, on the CPU, without the prefixes of wrappers), ``meta``
+        (plain data; empty where there is none), and whatever else the file holds of tensors and
+        plain data. Log histories and numpy values are left out.
+
+    Raises:
+        FormatError: It cannot be read, is cut off, names something that is neither a tensor nor
+            plain data, or holds no parameters.
+    """
+    loaded = _without_dropped(read_content(path))
+    state = find_parameters(loaded, path)
+    checkpoint = dict(loaded) if "state_dict" in loaded else {"meta": loaded.get("meta")}
+    if not isinstance(checkpoint.get("meta"), dict):
+        checkpoint["meta"] = {}
+    return {**checkpoint, "state_dict": without_wrappers(state)}
+
+
+def read_content(
+    path: str | os.PathLike, admitted: Sequence = (), map_location: Any = "cpu"
+) -> Any:
+    """What a file holds, however it is laid out.
+
+    Args:
+        path: The file.
+        admitted: Types (or pairs of a function and the name that it stands for) that may be made
+            besides tensors and plain data, as ``torch.serialization.add_safe_globals`` takes them.
+        map_location: Device of the tensors, as ``torch.load`` takes it.
+
+    Returns:
+        Its content; what OpenMMLab keeps beside it and is not admitted is a stand-in.
+
+    Raises:
+        FormatError: As :func:`read_checkpoint`.
+    """
+    if Path(path).suffix.lower() == ".safetensors":
+        return _read_safetensors(path, map_location)
+    if not hasattr(torch.serialization, "safe_globals"):
+        raise FormatError(
+            path, f"torch {torch.__version__} cannot read it safely; 2.5 or later can"
+        )
+    stand_ins: dict[str, type[_Dropped]] = {}
+    try:
+        while True:
+            try:
+                with _admitting_only([*admitted, *stand_ins.values()]):
+                    return torch.load(path, map_location=map_location, weights_only=True)
+            except UnpicklingError as error:
+                name = _unwanted_name(str(error))
+                if name is None or name in stand_ins:
+                    raise
+                stand_ins[name] = _stand_in(name)  # and once more, past this name
+    except FileNotFoundError:
+        raise FormatError(path, "no such file") from None
+    except IsADirectoryError:
+        raise FormatError(path, "is a folder, not a checkpoint") from None
+    except UnpicklingError as error:
+        raise FormatError(path, _refusal(str(error))) from error
+    except Exception as error:  # a broken file leads the reader to any of them
+        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
+        raise FormatError(path, f"is not a readable checkpoint ({reason})") from error
+
+
+def _read_safetensors(path: str | os.PathLike, map_location: Any) -> dict:
+    try:
+        import safetensors
+    except ImportError:
+        raise FormatError(path, "needs the package safetensors; .pth needs nothing") from None
+    try:
+        with safetensors.safe_open(path, "pt") as file:
+            meta = dict(file.metadata() or {})
+            state = {name: file.get_tensor(name).to(map_location) for name in file.keys()}
+    except FileNotFoundError:
+        raise FormatError(path, "no such file") from None
+    except Exception as error:  # the library raises an error class of its own for each fault
+        raise FormatError(path, f"is not a readable safetensors file ({error})") from error
+    return {"state_dict": state, "meta": meta}
+
+
+def _stand_in(name: str) -> type[_Dropped]:
+    """A class that carries a full name, for the reader looks names up by what it is told."""
+    module, _, qualname = name.rpartition(".")
+    return type(qualname, (_Dropped,), {"__module__": module, "__qualname__": qualname})
+
+
+@contextmanager
+def _admitting_only(types: list) -> Iterator[None]:
+    """torch's allow-list holds these types and nothing that somebody else has put there."""
+    before = torch.serialization.get_safe_globals()
+    torch.serialization.clear_safe_globals()
+    torch.serialization.add_safe_globals(types)
+    try:
+        yield
+    finally:
+        torch.serialization.clear_safe_globals()
+        torch.serialization.add_safe_globals(before)
+
+
+def _unwanted_name(message: str) -> str | None:
+    """The name that stopped the reader, if it is one that may be swallowed."""
+    match = re.search(r"Unsupported global: GLOBAL (\S+)", message)
+    if match is None:
+        return None
+    name = match.group(1) if "." in match.group(1) else f"builtins.{match.group(1)}"
+    return name if name.startswith(_DROPPED_PREFIXES) or name in _DROPPED_NAMES else None
+
+
+def _refusal(message: str) -> str:
+    """PyTorch's pages of advice, one of which is to run the code, as one line."""
+    name = re.search(r"GLOBAL (\S+)", message) or re.search(r"function (<.*?>|\S+)", message)
+    if name:
+        return (
+            f"names {name.group(1)}, which is neither a tensor nor plain data and could run code; "
+            "it was not loaded"
+        )
+    return "is not a readable checkpoint (no pickle of tensors and plain data)"
+
+
+def _without_dropped(value: Any) -> Any:
+    """Plain containers without stand-ins; tensors and other values as they are."""
+    if isinstance(value, Mapping):
+        items = value.items()
+        kept = {k: _without_dropped(v) for k, v in items if not _is_dropped(k, v)}
+        if hasattr(value, "_metadata"):  # versions of the modules, which old layouts are told by
+            kept = type(value)(kept)
+            kept._metadata = value._metadata
+        return kept
+    if isinstance(value, Tensor):
+        return value
+    if isinstance(value, (list, tuple, set)):
+        return type(value)(_without_dropped(v) for v in value if not isinstance(v, _Dropped))
+    return value
+
+
+def _is_dropped(*values: Any) -> bool:
+    return any(isinstance(value, _Dropped) for value in values)

@@ -1,0 +1,96 @@
+"""What training programs wrap around the parameters: dicts around them, words before names."""
+
+from __future__ import annotations
+
+import os
+from collections import OrderedDict
+from collections.abc import Mapping
+from typing import Any
+
+from torch import Tensor
+
+from gemini_det3d.formats.errors import FormatError
+
+_DICTS = (
+    "state_dict",
+    "model",
+    "model_state_dict",
+    "model_state",
+    "segmenter",
+    "net",
+    "network",
+    "module",
+    "params",
+    "ema_state_dict",
+    "model_ema",
+    "params_ema",
+    "ema",
+)
+"""Where the parameters may lie; the first that is there counts, trained ones before averages."""
+
+# Numbers that averaged models keep beside the model.
+_COUNTERS = frozenset({"steps", "n_averaged"})
+
+
+def find_parameters(loaded: Any, path: str | os.PathLike) -> Mapping[str, Tensor]:
+    """The mapping that holds the parameters, out of the dicts around it.
+
+    Args:
+        loaded: Content of a file.
+        path: Its name, for the error.
+
+    Returns:
+        Names to tensors, as they are in the file.
+
+    Raises:
+        FormatError: There is none, or it holds something else too.
+    """
+    if not isinstance(loaded, Mapping):
+        raise FormatError(path, f"holds a {type(loaded).__name__}, not the dict of a checkpoint")
+    name, state = "", loaded
+    while inner := next((k for k in _DICTS if isinstance(state.get(k), Mapping)), None):
+        name, state = inner, state[inner]
+    if not name:  # at the top of the file other things may lie beside
+        tensors = {k: v for k, v in state.items() if isinstance(v, Tensor)}
+        state = state if len(tensors) == len(state) else tensors
+    if not state:
+        keys = ", ".join(map(str, list(loaded)[:5])) or "nothing"
+        raise FormatError(path, f"holds no state_dict, but {keys}")
+    strange = [k for k, value in state.items() if not isinstance(value, Tensor)]
+    if strange:
+        kind = type(state[strange[0]]).__name__
+        raise FormatError(path, f"{name}: {strange[0]!r} is a {kind}, not a tensor")
+    return state
+
+
+def without_wrappers(state: Mapping[str, Tensor]) -> OrderedDict[str, Tensor]:
+    """Names without what wrappers put there.
+
+    ``module.`` before every name (many GPUs, averaged models, which keep a counter beside),
+    ``_orig_mod.`` anywhere (``torch.compile``), and the averages that mmcv's hook kept among the
+    parameters, ``ema_`` and underscores for dots.
+
+    Args:
+        state: Names to tensors.
+
+    Returns:
+        A new dict, which keeps the versions of the modules (``_metadata``) if there are any.
+    """
+    names = {name: str(name).replace("_orig_mod.", "") for name in state}
+    while inner := {name: ours for name, ours in names.items() if ours not in _COUNTERS}:
+        if not all(ours.startswith("module.") for ours in inner.values()):
+            break
+        names = {name: ours.removeprefix("module.") for name, ours in inner.items()}
+    flat = {f"ema_{name.replace('.', '_')}" for name in names.values()}
+    kept = OrderedDict((ours, state[n]) for n, ours in names.items() if ours not in flat)
+    versions = getattr(state, "_metadata", None)
+    if versions is not None:
+        kept._metadata = OrderedDict(  # type: ignore[attr-defined]
+            (_module_name(name), version) for name, version in versions.items()
+        )
+    return kept
+
+
+def _module_name(name: str) -> str:
+    parts = [part for part in name.split(".") if part != "_orig_mod"]
+    return ".".join(parts[1:] if parts[0] == "module" else parts)
