@@ -7,6 +7,7 @@ import sys
 from collections.abc import Sequence
 
 from gemini_det3d.apis.config import ConfigError, find_config, mmdet3d_mim
+from gemini_det3d.formats import FormatError
 
 
 def run_script(name: str, argv: Sequence[str]) -> int:
@@ -15,21 +16,28 @@ def run_script(name: str, argv: Sequence[str]) -> int:
     Args:
         name: 'train' or 'test'.
         argv: The script's arguments. The first that is not an option is the config: a path, or
-            the bare name of one of this plug-in's configs.
+            the bare name of one of this plug-in's configs. ``--skip-bad N`` of ours stands for
+            the config's ``on_bad_sample='skip'`` and ``max_bad_samples=N``.
 
     Returns:
-        0, or 2 when the config or mmdet3d is not there.
+        0, or 2 when the config or mmdet3d is not there, a file cannot be used or the training
+        cannot go on; that is said in one line.
     """
     try:
         script = mmdet3d_mim() / "tools" / f"{name}.py"
-        argv = with_config_path(argv)
+        argv = with_skip_option(with_config_path(argv))
     except ConfigError as error:
         print(f"gemini-det3d {name}: {error}", file=sys.stderr)
         return 2
+    from gemini_det3d.engine.training_errors import TrainingError
+
     before = sys.argv
     sys.argv = [str(script), *argv]
     try:
         runpy.run_path(str(script), run_name="__main__")
+    except (FormatError, TrainingError) as error:
+        print(f"gemini-det3d {name}: {error}", file=sys.stderr)
+        return 2
     except SystemExit as stop:
         return int(stop.code or 0) if not isinstance(stop.code, str) else 1
     finally:
@@ -43,3 +51,24 @@ def with_config_path(argv: Sequence[str]) -> list[str]:
     if argv and not argv[0].startswith("-"):
         argv[0] = str(find_config(argv[0]))
     return argv
+
+
+def with_skip_option(argv: Sequence[str]) -> list[str]:
+    """Replace ``--skip-bad N`` by changes of the config.
+
+    Raises:
+        ConfigError: N is missing or no whole number.
+    """
+    argv = list(argv)
+    if "--skip-bad" not in argv:
+        return argv
+    place = argv.index("--skip-bad")
+    number = argv[place + 1] if place + 1 < len(argv) else ""
+    if not number.isdigit():
+        raise ConfigError(f"--skip-bad needs a whole number, got {number!r}")
+    changes = ["on_bad_sample=skip", f"max_bad_samples={number}"]
+    rest = argv[:place] + argv[place + 2 :]
+    if "--cfg-options" in rest:  # a second one would replace the first
+        place = rest.index("--cfg-options") + 1
+        return rest[:place] + changes + rest[place:]
+    return [*rest, "--cfg-options", *changes]

@@ -16,7 +16,8 @@ from mmengine.dist import get_rank
 from mmengine.registry import DATA_SAMPLERS, DATASETS
 from torch.utils.data import BatchSampler, Sampler
 
-from gemini_det3d.engine.exact.seeding import ORDER, SampleKey, SeededDataset, seed_process
+from gemini_det3d.engine.exact.dataset import SeededDataset
+from gemini_det3d.engine.exact.seeding import ORDER, SampleKey, seed_process
 from gemini_det3d.registration import register
 
 
@@ -59,6 +60,32 @@ class ExactBatchSampler(Sampler):
     def is_infinite(self) -> bool:
         """Whether a pass never ends."""
         return isinstance(self.order, InfiniteSampler)
+
+    @property
+    def length_of_pass(self) -> int:
+        """Batches in which the data are seen once."""
+        if not self.is_infinite:
+            return len(self.batches)
+        return -(-self.order.size // (self.batch_size * self.order.world_size))
+
+    def preview(self, number: int) -> list[list[int]]:
+        """The indices of a pass, without beginning it.
+
+        Args:
+            number: Which pass, from 0.
+
+        Returns:
+            Its batches; nothing where the config has a batch sampler of its own.
+        """
+        if type(self.batches) is not BatchSampler:
+            return []
+        other = copy.copy(self)
+        other.order = copy.copy(self.order)
+        other.batches = copy.copy(self.batches)
+        other.batches.sampler = other.order
+        length = self.length_of_pass
+        other.epoch, other.first = (0, number * length) if self.is_infinite else (number, 0)
+        return [[key.index for key in batch] for batch in islice(other, length)]
 
     def set_epoch(self, epoch: int) -> None:
         """Choose the order and the draws of the next pass."""
@@ -108,7 +135,7 @@ def with_exact_batches(loader: Mapping[str, Any], seed: int, diff_rank_seed: boo
     """A data loader's config, with keys for its samples.
 
     Args:
-        loader: As mmengine's runner takes it.
+        loader: As mmengine's runner takes it; ``bad_sample_notes`` in it is `SeededDataset`'s.
         seed: The runner's seed.
         diff_rank_seed: Whether that differs between processes.
 
@@ -121,7 +148,7 @@ def with_exact_batches(loader: Mapping[str, Any], seed: int, diff_rank_seed: boo
         dataset = DATASETS.build(dataset)
         if hasattr(dataset, "full_init"):
             dataset.full_init()
-    changed["dataset"] = SeededDataset(dataset)
+    changed["dataset"] = SeededDataset(dataset, changed.pop("bad_sample_notes", None))
     changed["batch_sampler"] = dict(
         type="ExactBatchSampler",
         seed=seed - get_rank() if diff_rank_seed else seed,

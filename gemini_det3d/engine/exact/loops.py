@@ -45,12 +45,18 @@ class _BeginsAnywhere:
             return
         if hub.runtime_info.get(VALIDATED) != done:
             hub.update_info(VALIDATED, done)
-            self.runner.val_loop.run()
+            with naming_dead_workers("val_dataloader"):
+                self.runner.val_loop.run()
 
 
 @register(LOOPS)
 class ExactEpochLoop(_BeginsAnywhere, EpochBasedTrainLoop):
     """``EpochBasedTrainLoop`` for `ExactRunner`, which puts it in that one's place."""
+
+    @property
+    def pass_number(self) -> int:
+        """Which time, from 0, the data are being seen."""
+        return self._epoch
 
     def run(self) -> nn.Module:
         """Train."""
@@ -102,6 +108,11 @@ class ExactIterLoop(_BeginsAnywhere, IterBasedTrainLoop):
         self.runner.visualizer.dataset_meta = getattr(self.dataloader.dataset, "metainfo", None)
         intervals = calc_dynamic_intervals(val_interval, dynamic_intervals)
         self.dynamic_milestones, self.dynamic_intervals = intervals
+
+    @property
+    def pass_number(self) -> int:
+        """Which time, from 0, the data are being seen."""
+        return self._iter // max(self.batches.length_of_pass, 1)
 
     def run(self) -> nn.Module:
         """Train."""

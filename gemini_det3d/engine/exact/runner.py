@@ -19,6 +19,7 @@ from mmengine.runner.base_loop import BaseLoop
 from mmengine.runner.checkpoint import _load_checkpoint_to_model
 from torch.utils.data import DataLoader
 
+from gemini_det3d.engine.exact.bad_samples import bad_sample_policy, notes_path
 from gemini_det3d.engine.exact.batches import ExactBatchSampler, with_exact_batches
 from gemini_det3d.engine.exact.checkpoint_files import BACKEND, newest_whole_checkpoint
 from gemini_det3d.engine.exact.reading import read_training_checkpoint, require_training_state
@@ -42,6 +43,7 @@ class ExactRunner(Runner):
     in place of configs are refused: for them nothing of this could be promised.
     """
 
+    _bad_samples: int | None = None  # how many are borne
     _place: dict[str, Any] | None = None  # what the checkpoint says beyond mmengine's part
 
     def set_randomness(self, *args: Any, **kwargs: Any) -> None:
@@ -81,6 +83,9 @@ class ExactRunner(Runner):
             if loop["type"] not in _LOOPS.values():
                 raise ValueError(f"train_cfg.type: {loop['type']} is not one of {list(_LOOPS)}, "
                                  "which are those that ExactRunner can resume")  # fmt: skip
+            if self._bad_samples is not None and isinstance(self._train_dataloader, Mapping):
+                notes = str(notes_path(self.work_dir))
+                self._train_dataloader = {**self._train_dataloader, "bad_sample_notes": notes}
         return super().build_train_loop(loop)
 
     def register_default_hooks(self, hooks: Mapping | None = None) -> None:
@@ -92,6 +97,9 @@ class ExactRunner(Runner):
                 hooks[name] = {**hook, "type": _HOOKS[hook["type"]]}
         super().register_default_hooks(hooks)
         self.register_hook(dict(type="ExactStateHook"))
+        self._bad_samples = bad_sample_policy(self.cfg.get)
+        if self._bad_samples is not None:
+            self.register_hook(dict(type="BadSampleHook", limit=self._bad_samples))
 
     def load_or_resume(self) -> None:
         """As mmengine's; ``--resume`` without a file takes the newest whole checkpoint."""

@@ -9,7 +9,7 @@ to be saved for a run to go on as if it had not been cut off.
 from __future__ import annotations
 
 import random
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -36,35 +36,3 @@ def seed_process(*name: int) -> None:
     random.seed(words.tobytes())
     np.random.seed(words)
     torch.manual_seed(int.from_bytes(words.tobytes()[:8], "little"))
-
-
-class SeededDataset:
-    """A data set whose samples depend on their key alone, in any process and in any order.
-
-    Everything else is the data set's own.
-
-    Args:
-        dataset: What is wrapped.
-    """
-
-    def __init__(self, dataset: Any) -> None:
-        self._wrapped = dataset
-
-    def __len__(self) -> int:
-        return len(self._wrapped)
-
-    def __getitem__(self, key: SampleKey | int) -> Any:
-        """A sample.
-
-        Args:
-            key: Its key, or its index alone: then the generators are left as they are.
-        """
-        if not isinstance(key, SampleKey):
-            return self._wrapped[key]
-        seed_process(key.seed, SAMPLE, key.epoch, key.index)
-        return self._wrapped[key.index]
-
-    def __getattr__(self, name: str) -> Any:
-        if name.startswith("__") or name == "_wrapped":  # while it is copied or unpickled
-            raise AttributeError(name)
-        return getattr(self._wrapped, name)

@@ -13,6 +13,7 @@ from mmengine.registry import HOOKS
 from mmengine.runner import Runner
 from torch import nn
 
+from gemini_det3d.engine.exact.order import store_order
 from gemini_det3d.engine.exact.seeding import EVALUATION, STEP, seed_process
 from gemini_det3d.registration import register
 
@@ -24,15 +25,20 @@ STATE = "exact_state"
 class ExactStateHook(Hook):
     """Sets the generators before each step and adds to checkpoints what mmengine leaves out.
 
-    That is: the seeds, the place within the epoch, the counters of gradient accumulation and the
-    gradients gathered so far, and the memory of ``EarlyStoppingHook``. `ExactRunner` adds this
-    hook by itself.
+    What it leaves out is the seeds, the place within the epoch, the counters of gradient
+    accumulation and the gradients gathered so far, and the memory of ``EarlyStoppingHook``. The
+    order of the samples is stored, too, see `store_order`. `ExactRunner` adds this hook by itself.
     """
 
     priority = "HIGHEST"
+    _stored: int | None = None  # the pass whose order is in the run's folder
 
     def before_train_iter(self, runner: Runner, batch_idx: int, data_batch: Any = None) -> None:
         """Set the generators: what a step draws depends on its number and process alone."""
+        loop = runner.train_loop
+        if loop.pass_number != self._stored:
+            store_order(runner.work_dir, loop.batches, loop.pass_number, runner.logger.warning)
+            self._stored = loop.pass_number
         seed_process(runner.shared_seed, STEP, get_rank(), runner.iter)
 
     def before_val_iter(self, runner: Runner, batch_idx: int, data_batch: Any = None) -> None:
