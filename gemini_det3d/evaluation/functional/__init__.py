@@ -15,7 +15,8 @@ from gemini_det3d.evaluation.functional.kitti_evaluate import (
     check_options,
     evaluate_kitti,
 )
-from gemini_det3d.evaluation.functional.kitti_result import AveragePrecision, Census, KittiResult
+from gemini_det3d.evaluation.functional.kitti_figures import AveragePrecision, Census
+from gemini_det3d.evaluation.functional.kitti_result import KittiResult
 
 __all__ = [
     "KITTI_CLASSES",

@@ -14,11 +14,8 @@ from gemini_det3d.evaluation.functional.kitti_ap import (
     average,
     sample_precision,
 )
-from gemini_det3d.evaluation.functional.kitti_result import (
-    AveragePrecision,
-    Census,
-    KittiResult,
-)
+from gemini_det3d.evaluation.functional.kitti_figures import AveragePrecision, Census
+from gemini_det3d.evaluation.functional.kitti_result import KittiResult
 from gemini_det3d.evaluation.functional.kitti_rules import (
     COUNTS,
     DIFFICULTIES,

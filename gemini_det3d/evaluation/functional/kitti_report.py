@@ -5,10 +5,10 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 
-from gemini_det3d.evaluation.functional.kitti_result import (
+from gemini_det3d.evaluation.functional.kitti_figures import (
     AveragePrecision,
     Census,
-    KittiResult,
+    KittiFigures,
 )
 from gemini_det3d.evaluation.functional.kitti_rules import DIFFICULTIES, NEIGHBOURS
 from gemini_det3d.formats.tables import markdown_table, text_table
@@ -23,7 +23,7 @@ _SHORT_NOTE = (
 )
 
 
-def render_table(result: KittiResult, markdown: bool = False) -> str:
+def render_table(result: KittiFigures, markdown: bool = False) -> str:
     """The figures of a result, one row for each class, metric and overlap.
 
     Args:
@@ -49,7 +49,7 @@ def render_table(result: KittiResult, markdown: bool = False) -> str:
     return "\n".join([title, *_aligned(rows), *notes])
 
 
-def explain(result: KittiResult) -> list[str]:
+def explain(result: KittiFigures) -> list[str]:
     """Why figures are 0 or missing; see :meth:`KittiResult.explain`."""
     levels: dict[tuple[str, str], list[str]] = {}
     for census in result.census:
@@ -65,7 +65,7 @@ def explain(result: KittiResult) -> list[str]:
     return [f"{name} ({', '.join(names)}): {text}" for (name, text), names in levels.items()]
 
 
-def _class_rows(result: KittiResult, class_name: str) -> list[tuple[str, ...]]:
+def _class_rows(result: KittiFigures, class_name: str) -> list[tuple[str, ...]]:
     valid = [str(c.num_valid) for c in result.census if c.class_name == class_name]
     rows = [(class_name, "valid boxes", "", *valid, *valid)]
     kinds = dict.fromkeys(
@@ -124,7 +124,7 @@ def _missing(scores: Sequence[AveragePrecision], census: Census) -> list[str]:
     return [f"aos {_NOT_AVAILABLE} ({without} {where} without an orientation, alpha -10)"]
 
 
-def _truth(census: Census, result: KittiResult) -> str:
+def _truth(census: Census, result: KittiFigures) -> str:
     if census.num_truth == 0:
         held = _listed(result.truth_names, "it holds")
         text = f"Truth: no {census.class_name} ({held})"
@@ -149,7 +149,7 @@ def _reasons(census: Census) -> str:
     return ", ".join(f"{count} {reason}" for count, reason in reasons if count)
 
 
-def _detections(census: Census, result: KittiResult) -> str:
+def _detections(census: Census, result: KittiFigures) -> str:
     if census.num_detections == 0:
         held = _listed(result.detection_names, "they hold")
         return f"Detections: no {census.class_name} ({held})."
