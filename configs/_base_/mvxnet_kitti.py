@@ -11,6 +11,7 @@ model = dict(
     type="GeminiMVXNet",
     pts_voxel_encoder=dict(type="GeminiDynamicVFE", fuse_at="last"),
     pts_middle_encoder=dict(type="GeminiSparseEncoder"),
+    pts_bbox_head=dict(type="GeminiAnchor3DHead"),
 )
 
 train_pipeline = _base_.train_pipeline

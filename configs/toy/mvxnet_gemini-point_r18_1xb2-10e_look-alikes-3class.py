@@ -77,7 +77,7 @@ model = dict(
         type="SECONDFPN", in_channels=[32, 64], upsample_strides=[1, 2], out_channels=[32, 32]
     ),
     pts_bbox_head=dict(
-        type="Anchor3DHead",
+        type="GeminiAnchor3DHead",
         num_classes=3,
         in_channels=64,
         feat_channels=64,

@@ -6,7 +6,8 @@ rotated. Both are affine, so each becomes one matrix and the whole way from an a
 augmented pixel is a single product (see :func:`gemini_det3d.geometry.point_to_pixel_matrix`).
 
 Shapes: ``(4, 4)`` acts on homogeneous columns ``[x, y, z, 1]``, ``(3, 3)`` on ``[u, v, 1]``.
-All float64: the matrices are tiny and rounding here would move every pixel.
+All float64: the matrices are tiny and rounding here would move every pixel. They are made on the
+host, in numpy, so that a device is asked for nothing.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -51,12 +53,12 @@ def points_matrix(
     if coord_type not in FLIP_AXIS:
         raise ValueError(f"coord_type must be one of {sorted(FLIP_AXIS)}, got {coord_type!r}")
     values = {"R": rotation, "S": scale, "T": translation}
-    matrix = torch.eye(4, dtype=torch.float64)
+    matrix = np.eye(4)
     for step in flow:
         if step in values and values[step] is None:
             raise ValueError(f"step {step!r} of the augmentation was recorded without its value")
         matrix = _step_matrix(step, values, coord_type) @ matrix
-    return matrix
+    return torch.from_numpy(matrix)
 
 
 def image_matrix(
@@ -86,36 +88,34 @@ def image_matrix(
     Raises:
         ValueError: ``flip`` without ``width_px``, or a rotation without both sizes.
     """
-    matrix = torch.tensor(
-        [[scale[0], 0, -crop_offset[0]], [0, scale[1], -crop_offset[1]], [0, 0, 1]],
-        dtype=torch.float64,
+    matrix = np.array(
+        [[scale[0], 0, -crop_offset[0]], [0, scale[1], -crop_offset[1]], [0, 0, 1]], np.float64
     )
     if flip:
         if width_px is None:
             raise ValueError("a flipped image needs width_px")
-        mirror = torch.tensor([[-1, 0, width_px], [0, 1, 0], [0, 0, 1]], dtype=torch.float64)
-        matrix = mirror @ matrix
+        matrix = np.array([[-1, 0, width_px], [0, 1, 0], [0, 0, 1]], np.float64) @ matrix
     if rotation_rad:
         if width_px is None or height_px is None:
             raise ValueError("a rotated image needs width_px and height_px")
         matrix = _rotation_about(width_px / 2, height_px / 2, rotation_rad) @ matrix
-    return matrix
+    return torch.from_numpy(matrix)
 
 
-def _rotation_about(u: float, v: float, angle_rad: float) -> Tensor:
+def _rotation_about(u: float, v: float, angle_rad: float) -> np.ndarray:
     c, s = math.cos(angle_rad), math.sin(angle_rad)
     rows = [[c, -s, u - c * u + s * v], [s, c, v - s * u - c * v], [0, 0, 1]]
-    return torch.tensor(rows, dtype=torch.float64)
+    return np.array(rows, np.float64)
 
 
-def _step_matrix(step: str, values: dict, coord_type: str) -> Tensor:
-    matrix = torch.eye(4, dtype=torch.float64)
+def _step_matrix(step: str, values: dict, coord_type: str) -> np.ndarray:
+    matrix = np.eye(4)
     if step == "R":
-        matrix[:3, :3] = torch.as_tensor(values["R"], dtype=torch.float64).T
+        matrix[:3, :3] = np.asarray(values["R"], np.float64).T
     elif step == "S":
         matrix[:3, :3] *= float(values["S"])
     elif step == "T":
-        matrix[:3, 3] = torch.as_tensor(values["T"], dtype=torch.float64)
+        matrix[:3, 3] = np.asarray(values["T"], np.float64)
     elif step in FLIP_AXIS[coord_type]:
         axis = FLIP_AXIS[coord_type][step]
         matrix[axis, axis] = -1

@@ -31,8 +31,7 @@ def point_to_pixel_matrix(projection: Tensor, points: Tensor, image: Tensor) -> 
     """
     # On the host in numpy: a dozen 4 x 4 operations are no work for a device to be waited for.
     image, projection, points = (
-        np.asarray(matrix.detach().cpu(), dtype=np.float64)
-        for matrix in (image, projection, points)
+        np.asarray(matrix, dtype=np.float64) for matrix in (image, projection, points)
     )
     determinant = np.linalg.det(points)
     if not np.isfinite(determinant) or abs(determinant) < 1e-12:

@@ -8,9 +8,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor
+from torch.nn.utils.rnn import pad_sequence
 
 
 def sample_maps(
@@ -35,17 +37,19 @@ def sample_maps(
         ``(sum N_b, sum C_l)``, levels side by side, samples one after the other, in the maps'
         dtype. With no point at all it is empty, and still part of the graph of the maps.
     """
-    rows = [
-        torch.cat(
-            [
-                _sample_one(level[b : b + 1], grid, mode, padding_mode, align_corners)
-                for level in maps
-            ],
-            dim=-1,
-        )
-        for b, grid in enumerate(normalised(p, image_size) for p in pixels)
-    ]
-    return torch.cat(rows)
+    counts = [len(p) for p in pixels]
+    longest = max(counts, default=0)
+    if longest == 0:  # 0 * sum keeps the maps in the graph: no parameter is "unused"
+        nothing = [level.new_zeros(0, level.shape[1]) + 0 * level.sum() for level in maps]
+        return torch.cat(nothing, dim=1)
+    # Frames are filled up to the longest, so that each level is read once for all of them.
+    grid = pad_sequence([normalised(p, image_size) for p in pixels], batch_first=True)
+    read = [_read(level, grid, mode, padding_mode, align_corners) for level in maps]
+    rows = torch.cat(read, dim=1).transpose(1, 2).flatten(0, 1)  # (B, C, n) -> (B n, C)
+    if min(counts) == longest:
+        return rows
+    kept = [b * longest + np.arange(count) for b, count in enumerate(counts)]
+    return rows.index_select(0, torch.from_numpy(np.concatenate(kept)).to(rows.device))
 
 
 def normalised(pixels: Tensor, image_size: tuple[int, int]) -> Tensor:
@@ -55,15 +59,14 @@ def normalised(pixels: Tensor, image_size: tuple[int, int]) -> Tensor:
     return torch.stack([u / width * 2 - 1, v / height * 2 - 1], dim=-1)
 
 
-def _sample_one(level: Tensor, grid: Tensor, mode: str, padding: str, align: bool) -> Tensor:
-    if grid.shape[0] == 0:  # 0 * sum keeps the map in the graph: no parameter is "unused"
-        return level.new_zeros(0, level.shape[1]) + 0 * level.sum()
+def _read(level: Tensor, grid: Tensor, mode: str, padding: str, align: bool) -> Tensor:
+    """``(B, C, h, w)`` at ``(B, n, 2)`` -> ``(B, C, n)``."""
     dtype = torch.promote_types(level.dtype, torch.float32)  # half a pixel is lost in 16 bits
     sampled = F.grid_sample(
         level.to(dtype),
-        grid.to(dtype)[None, None],  # (1, 1, N, 2)
+        grid.to(dtype)[:, None],  # (B, 1, n, 2)
         mode=mode,
         padding_mode=padding,
         align_corners=align,
     )
-    return sampled[0, :, 0].T.to(level.dtype)  # (1, C, 1, N) -> (N, C)
+    return sampled[:, :, 0].to(level.dtype)

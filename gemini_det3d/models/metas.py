@@ -128,12 +128,13 @@ def view_geometries(
     original = tuple(int(v) for v in entries["ori_shape"][:2])
     points = _points_matrix(entries, coord_type)
     shift = _shift(pixel_offset)
-    views = zip(_projections(entries, num_views, coord_type), _image_matrices(entries, num_views))
+    projections = torch.from_numpy(_projections(entries, num_views, coord_type))
+    images = torch.from_numpy(_image_matrices(entries, num_views))
     return [
         ImageGeometry(
             point_to_pixel_matrix(p, points, image @ shift), size, padded, image, original
         )
-        for p, image in views
+        for p, image in zip(projections, images)
     ]
 
 
@@ -220,51 +221,57 @@ def _points_matrix(entries: _Entries, coord_type: str) -> Tensor:
     return points_matrix(flow, **values, coord_type=coord_type)
 
 
-def _projections(entries: _Entries, num_views: int, coord_type: str) -> list[Tensor]:
-    """One projection per view: stated, or camera matrix times pose."""
+def _projections(entries: _Entries, num_views: int, coord_type: str) -> np.ndarray:
+    """One projection per view, ``(V, 3, 4)``: stated, or camera matrix times pose."""
     key = PROJECTION_KEY[coord_type]
     if entries.get(key) is None and coord_type == "LIDAR":
         cameras, poses = (_matrices(entries, k, num_views) for k in ("cam2img", "lidar2cam"))
-        return [k[:3, :3] @ pose[:3] for k, pose in zip(cameras, poses)]
-    return [matrix[:3] for matrix in _matrices(entries, key, num_views)]
+        return cameras[:, :3, :3] @ poses[:, :3]
+    return _matrices(entries, key, num_views)[:, :3]
 
 
-def _image_matrices(entries: _Entries, num_views: int) -> list[Tensor]:
-    """One (3, 3) per view."""
+def _image_matrices(entries: _Entries, num_views: int) -> np.ndarray:
+    """``(V, 3, 3)``."""
     matrices = _matrices(entries, "img_aug_matrix", num_views)
     if matrices.shape[-1] == 3:
-        return list(matrices)
-    images = torch.eye(3, dtype=torch.float64).repeat(num_views, 1, 1)
+        return matrices
+    images = np.tile(np.eye(3), (num_views, 1, 1))
     images[:, :2, :2], images[:, :2, 2] = matrices[:, :2, :2], matrices[:, :2, 3]
-    return list(images)
+    return images
 
 
-def _matrices(entries: _Entries, key: str, num_views: int) -> Tensor:
-    matrices = torch.as_tensor(np.asarray(entries[key]), dtype=torch.float64)
+def _matrices(entries: _Entries, key: str, num_views: int) -> np.ndarray:
+    matrices = _on_host(entries[key])
     matrices = matrices[None] if matrices.ndim == 2 and num_views == 1 else matrices
     rows, columns = matrices.shape[-2:] if matrices.ndim == 3 else (0, 0)
     if len(matrices) != num_views or rows not in (3, 4) or columns not in (3, 4):
         raise ValueError(
             f"'{key}' of sample {entries.sample} must be {num_views} matrices of 3 or 4 rows and "
-            f"columns, got shape {tuple(matrices.shape)}"
+            f"columns, got shape {matrices.shape}"
         )
-    if not torch.isfinite(matrices).all():
+    if not np.isfinite(matrices).all():
         raise ValueError(f"'{key}' of sample {entries.sample} holds values that are not finite")
     return matrices
 
 
 def _projection(entries: _Entries, key: str) -> Tensor:
-    matrix = torch.as_tensor(entries[key], dtype=torch.float64).cpu()
+    matrix = _on_host(entries[key])
     if key in _FROM_THE_CAMERA and matrix.shape == (3, 3):
-        matrix = torch.nn.functional.pad(matrix, (0, 1))
+        matrix = np.pad(matrix, ((0, 0), (0, 1)))
     if matrix.ndim != 2 or matrix.shape[0] not in (3, 4) or matrix.shape[1] != 4:
         raise ValueError(
             f"'{key}' of sample {entries.sample} must be one 3 x 4 or 4 x 4 matrix, "
-            f"got shape {tuple(matrix.shape)}"
+            f"got shape {matrix.shape}"
         )
-    if not torch.isfinite(matrix).all():
+    if not np.isfinite(matrix).all():
         raise ValueError(f"'{key}' of sample {entries.sample} holds values that are not finite")
-    return matrix
+    return torch.from_numpy(matrix)
+
+
+def _on_host(matrix: Any) -> np.ndarray:
+    if isinstance(matrix, Tensor) and matrix.device.type != "cpu":
+        matrix = matrix.cpu()
+    return np.array(matrix, dtype=np.float64)
 
 
 def _crop_offset(entries: _Entries, size: tuple[int, int]) -> tuple[float, float]:

@@ -14,7 +14,14 @@ from .points import (
     three_nn,
 )
 from .rotated_iou import bev_iou, grouped_iou, iou_3d, iou_3d_camera
-from .scatter import DynamicScatter, VoxelIndex, dynamic_scatter, scatter_max, scatter_mean
+from .scatter import (
+    DynamicScatter,
+    VoxelIndex,
+    dynamic_scatter,
+    find_voxels,
+    scatter_max,
+    scatter_mean,
+)
 from .sparse import enable_spconv_on_cpu
 
 __all__ = [
@@ -25,6 +32,7 @@ __all__ = [
     "dynamic_scatter",
     "enable_spconv_on_cpu",
     "farthest_points",
+    "find_voxels",
     "gather_points",
     "group_points",
     "grouped_iou",

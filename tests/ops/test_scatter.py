@@ -9,6 +9,7 @@ from gemini_det3d.ops import (
     DynamicScatter,
     VoxelIndex,
     dynamic_scatter,
+    find_voxels,
     scatter_max,
     scatter_mean,
 )
@@ -118,3 +119,28 @@ def test_dynamic_scatter_equals_the_cuda_op(cuda, reduce):
     order = torch.unique(on_gpu[1].cpu(), dim=0, return_inverse=True)[1].argsort()
     assert torch.equal(on_gpu[1].cpu()[order], on_cpu[1])
     torch.testing.assert_close(on_gpu[0].cpu()[order], on_cpu[0])
+
+
+@pytest.mark.parametrize("num_points", [0, 1, 2, 97])
+def test_find_voxels_leaves_out_points_outside_and_those_not_kept(num_points):
+    _, coors = cloud(num_points)
+    kept = torch.arange(num_points) % 3 > 0
+    coors[1::5, 2] = -1
+    index, rows = find_voxels(coors, kept)
+    expected = (kept & (coors >= 0).all(dim=1)).nonzero()[:, 0]
+    rows = torch.arange(num_points) if rows is None else rows
+    assert torch.equal(rows, expected)
+    assert torch.equal(index.coors[index.of_point], coors[rows])
+    assert torch.equal(index.coors, torch.unique(coors[rows], dim=0))
+
+
+def test_find_voxels_says_when_nothing_is_left_out():
+    _, coors = cloud(97)
+    index, rows = find_voxels(coors)
+    again, _ = find_voxels(coors, torch.ones(97, dtype=torch.bool))
+    assert rows is None and torch.equal(index.of_point, again.of_point)
+
+
+def test_a_grid_too_large_for_the_keys_is_an_error():
+    with pytest.raises(ValueError, match="63-bit"):
+        find_voxels(torch.full((2, 4), 2**31 - 1, dtype=torch.int32))

@@ -1,5 +1,6 @@
-"""Heads that read point features."""
+"""Heads that predict boxes."""
 
+from .anchor_head import GeminiAnchor3DHead
 from .vote_head import GeminiVoteHead
 
-__all__ = ["GeminiVoteHead"]
+__all__ = ["GeminiAnchor3DHead", "GeminiVoteHead"]

@@ -121,7 +121,7 @@ class ImageSampler:
         ]
         exists = sensor_mask(metas, "camera")[:, 0]
         rows = [
-            [*geometry.matrix.flatten().tolist(), *geometry.size, there, len(cloud)]
+            [*geometry.matrix.numpy().flat, *geometry.size, there, len(cloud)]
             for geometry, there, cloud in zip(geometries, exists, points)
         ]
         xyz = torch.cat([cloud[:, :3] for cloud in points])

@@ -20,7 +20,7 @@ from torch import Tensor, nn
 from gemini_det3d.models.metas import sensor_mask
 from gemini_det3d.models.necks.image_sampler import PointSamples
 from gemini_det3d.models.necks.point_fusion import PointFusionNeck
-from gemini_det3d.ops import VoxelIndex, scatter_max, scatter_mean
+from gemini_det3d.ops import VoxelIndex, find_voxels, scatter_max, scatter_mean
 from gemini_det3d.registration import register
 
 
@@ -62,6 +62,8 @@ class GeminiDynamicVFE(DynamicVFE):
             **kwargs,
         )
         self.fuse_at = fuse_at
+        grid = [[self.vx, self.vy, self.vz], [self.x_offset, self.y_offset, self.z_offset]]
+        self.register_buffer("voxel_size_and_first_centre", torch.tensor(grid), persistent=False)
         self.pool = scatter_max if mode == "max" else scatter_mean
         if fusion_layer is not None:
             self.fusion_layer = _build_necks(fusion_layer, feat_channels, fuse_at)
@@ -89,8 +91,10 @@ class GeminiDynamicVFE(DynamicVFE):
             ``(M, C')`` features and ``(M, 4)`` coordinates of the voxels, or ``(N', C')`` features
             of the kept points with ``return_point_feats``.
         """
-        features, coors, points = _existing(features, coors, points, img_metas)
-        index = VoxelIndex.from_coors(coors)
+        index, rows = find_voxels(coors, _of_real_lidars(coors, img_metas))
+        if rows is not None:
+            features, coors = features[rows], coors[rows]
+            points = _kept(points, rows)
         samples = self._samples(img_feats, points, img_metas)
         tokens = self._decorated(features, coors, index)
         for i, layer in enumerate(self.vfe_layers):
@@ -112,11 +116,9 @@ class GeminiDynamicVFE(DynamicVFE):
             mean = scatter_mean(features[:, :3], index)
             columns.append(features[:, :3] - mean[index.of_point])
         if self._with_voxel_center:
-            size = features.new_tensor([self.vx, self.vy, self.vz])
-            first = features.new_tensor([self.x_offset, self.y_offset, self.z_offset])
-            columns.append(
-                features[:, :3] - (coors[:, [3, 2, 1]].to(features.dtype) * size + first)
-            )
+            size, first = self.voxel_size_and_first_centre.to(features.dtype)
+            centre = coors[:, 1:].flip(1).to(features.dtype) * size + first
+            columns.append(features[:, :3] - centre)
         if self._with_distance:
             columns.append(features[:, :3].norm(dim=1, keepdim=True))
         return torch.cat(columns, dim=1)
@@ -146,19 +148,21 @@ class GeminiDynamicVFE(DynamicVFE):
         return self.fusion_layer(img_feats, points, point_feats, metas)
 
 
-def _existing(features: Tensor, coors: Tensor, points: Any, metas: Any) -> tuple:
-    """Leave out points with a negative coordinate and those of a missing LiDAR."""
-    kept = (coors >= 0).all(dim=1)
-    if metas is not None:
-        has_lidar = sensor_mask(metas, "lidar")[:, 0]
-        if not has_lidar.all():
-            kept &= torch.from_numpy(has_lidar).to(kept.device)[coors[:, 0].long()]
-    if bool(kept.all()):
-        return features, coors, points
-    if points is not None:
-        lengths = [len(p) for p in points]
-        points = [p[k] for p, k in zip(points, kept.split(lengths))]
-    return features[kept], coors[kept], points
+def _of_real_lidars(coors: Tensor, metas: Sequence[Mapping[str, Any]] | None) -> Tensor | None:
+    """Which points ``(N,)`` come from a LiDAR that the frame really has; None: all."""
+    has_lidar = None if metas is None else sensor_mask(metas, "lidar")[:, 0]
+    if has_lidar is None or has_lidar.all():
+        return None
+    return torch.from_numpy(has_lidar).to(coors.device)[coors[:, 0].long()]
+
+
+def _kept(points: Sequence[Tensor] | None, rows: Tensor) -> Sequence[Tensor] | None:
+    """The chosen rows of the frames' points, frame by frame."""
+    if points is None:
+        return None
+    kept = torch.zeros(sum(map(len, points)), dtype=torch.bool, device=rows.device)
+    kept[rows] = True
+    return [p[k] for p, k in zip(points, kept.split([len(p) for p in points]))]
 
 
 def _build_necks(config: Mapping[str, Any], widths: Sequence[int], fuse_at: str) -> nn.Module:
