@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -12,7 +11,7 @@ import numpy as np
 
 from gemini_det3d.formats.errors import FormatError
 from gemini_det3d.formats.kitti_calibration import Calibration, read_calibration
-from gemini_det3d.formats.text import read_bytes
+from gemini_det3d.formats.text import read_json
 
 
 def read_any_calibration(path: str | os.PathLike) -> Calibration:
@@ -31,11 +30,7 @@ def read_any_calibration(path: str | os.PathLike) -> Calibration:
     """
     if Path(path).suffix.lower() != ".json":
         return read_calibration(path)
-    try:
-        data = json.loads(read_bytes(path))
-    except ValueError as error:
-        raise FormatError(path, f"is no JSON ({error})") from None
-    return calibration_from(data, path)
+    return calibration_from(read_json(path), path)
 
 
 def calibration_from(data: Any, path: str | os.PathLike = "calibration") -> Calibration:

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import codecs
+import json
 import math
 import os
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -33,6 +36,30 @@ def read_bytes(path: str | os.PathLike) -> bytes:
         raise FormatError(path, f"cannot be read ({error.strerror})") from error
 
 
+def read_text(path: str | os.PathLike) -> str:
+    """A text file as every reader here takes it: what editors leave around the text is no text.
+
+    Args:
+        path: UTF-8 text file, with or without a byte-order mark, with any ends of lines.
+
+    Returns:
+        Its text; lines end with a line feed alone.
+
+    Raises:
+        FormatError: It cannot be read or is not UTF-8 text.
+    """
+    data = read_bytes(path)
+    if data.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
+        raise FormatError(path, "is UTF-16 text; save it as UTF-8")
+    try:
+        text = data.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise FormatError(path, f"is not a text file (byte {error.start})") from None
+    if "\0" in text:
+        raise FormatError(path, f"is not a text file (byte {data.index(0)})")
+    return text.replace("\r\n", "\n").replace("\r", "\n")
+
+
 def read_lines(path: str | os.PathLike) -> list[tuple[int, str]]:
     """The lines that say something, with their numbers.
 
@@ -45,11 +72,9 @@ def read_lines(path: str | os.PathLike) -> list[tuple[int, str]]:
     Raises:
         FormatError: It cannot be read or is not text.
     """
-    try:
-        text = read_bytes(path).decode("utf-8")
-    except UnicodeDecodeError as error:
-        raise FormatError(path, f"is not a text file (byte {error.start})") from None
-    lines = ((number, line.strip()) for number, line in enumerate(text.splitlines(), start=1))
+    lines = (
+        (number, line.strip()) for number, line in enumerate(read_text(path).split("\n"), start=1)
+    )
     return [(number, line) for number, line in lines if line]
 
 
@@ -70,13 +95,33 @@ def parse_numbers(path: str | os.PathLike, words: Sequence[str], where: str) -> 
     values = []
     for word in words:
         try:
-            number = float(word)
+            number = float(word.replace("_", "?"))  # Python's own digits groups are nobody's
         except ValueError:
             raise FormatError(path, f"{where}: {word!r} is not a number") from None
         if not math.isfinite(number):
             raise FormatError(path, f"{where}: {word!r} is not finite")
         values.append(number)
     return np.array(values, dtype=np.float64)
+
+
+def read_json(path: str | os.PathLike) -> Any:
+    """What a JSON file holds.
+
+    Args:
+        path: UTF-8 text file.
+
+    Returns:
+        Plain containers, text and numbers.
+
+    Raises:
+        FormatError: It cannot be read or is no JSON.
+    """
+    try:
+        return json.loads(read_text(path))
+    except (ValueError, RecursionError) as error:
+        if isinstance(error, FormatError):
+            raise
+        raise FormatError(path, f"is no JSON ({error})") from None
 
 
 def write_text(path: str | os.PathLike, text: str) -> None:

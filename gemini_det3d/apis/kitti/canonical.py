@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from pathlib import Path
 
-from gemini_det3d.formats.text import read_lines
+from gemini_det3d.formats.text import read_bytes, read_lines
 
 _COUNTS = {
     "P0": 12,
@@ -43,7 +43,7 @@ def canonical_calibration(path: Path) -> str | None:
         values.setdefault(camera, values["P2"])
     values.setdefault("Tr_imu_to_velo", _IDENTITY)
     text = "".join(f"{name}: {values[name]}\n" for name in _COUNTS)
-    return None if path.read_text(encoding="utf-8").rstrip() == text.rstrip() else text
+    return None if _as_the_converter_sees_it(path).rstrip() == text.rstrip() else text
 
 
 def canonical_labels(path: Path, class_map: Mapping[str, str]) -> str | None:
@@ -64,5 +64,10 @@ def canonical_labels(path: Path, class_map: Mapping[str, str]) -> str | None:
         rows.append(words)
     rows.sort(key=lambda words: words[0] == "DontCare")
     text = "".join(" ".join(words) + "\n" for words in rows)
-    original = path.read_text(encoding="utf-8")
+    original = _as_the_converter_sees_it(path)
     return None if original in (text, text[:-1]) else text
+
+
+def _as_the_converter_sees_it(path: Path) -> str:
+    """The text with its byte-order mark, which is no part of a name there as it is for us."""
+    return read_bytes(path).decode("utf-8").replace("\r\n", "\n")

@@ -23,6 +23,7 @@ from gemini_det3d.apis.kitti.report import TreeReport
 from gemini_det3d.apis.kitti.splits import Splits
 from gemini_det3d.apis.process import Programs
 from gemini_det3d.formats.errors import FormatError
+from gemini_det3d.formats.text import read_text, write_text
 
 INFO_FILES = tuple(f"kitti_infos_{split}.pkl" for split in ("train", "val", "trainval", "test"))
 # What it says of its progress: done and total, or the name of a step.
@@ -117,7 +118,7 @@ def _fill_stage(report: TreeReport, splits: Splits, stage: Path) -> None:
             for frame in frames:
                 name = frame + FILES[folder]
                 if frame in rewrite:
-                    (target / name).write_text(_canonical(source / name, folder, report))
+                    write_text(target / name, _canonical(source / name, folder, report))
                 else:
                     (target / name).symlink_to(source / name)
 
@@ -127,7 +128,7 @@ def _canonical(path: Path, folder: str, report: TreeReport) -> str:
         text = canonical_calibration(path)
     else:
         text = canonical_labels(path, report.class_map)
-    return path.read_text() if text is None else text
+    return read_text(path) if text is None else text
 
 
 def _run_converter(mim: Path, arguments: list[str], out: Path, root: Path) -> None:
