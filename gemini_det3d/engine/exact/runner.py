@@ -22,7 +22,11 @@ from torch.utils.data import DataLoader
 from gemini_det3d.engine.exact.bad_samples import bad_sample_policy, notes_path
 from gemini_det3d.engine.exact.batches import ExactBatchSampler, with_exact_batches
 from gemini_det3d.engine.exact.checkpoint_files import BACKEND, newest_whole_checkpoint
-from gemini_det3d.engine.exact.reading import read_training_checkpoint, require_training_state
+from gemini_det3d.engine.exact.reading import (
+    read_training_checkpoint,
+    require_parameters,
+    require_training_state,
+)
 from gemini_det3d.engine.exact.state_hook import STATE, restore_counts, restore_state
 from gemini_det3d.formats import FormatError
 from gemini_det3d.registration import register
@@ -150,6 +154,7 @@ class ExactRunner(Runner):
             require_training_state(checkpoint, filename)
             self._place = {"file": filename, **checkpoint.pop(STATE, {})}
         self.call_hook("after_load_checkpoint", checkpoint=checkpoint)
+        require_parameters(checkpoint, filename)
         model = self.model.module if is_model_wrapper(self.model) else self.model
         checkpoint = _load_checkpoint_to_model(model, checkpoint, strict, revise_keys=revise_keys)
         self._has_loaded = True

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import os
 import re
+import zipfile
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -89,6 +90,7 @@ def read_content(
         raise FormatError(
             path, f"torch {torch.__version__} cannot read it safely; 2.5 or later can"
         )
+    _refuse_bombs(path)
     stand_ins: dict[str, type[_Dropped]] = {}
     try:
         while True:
@@ -109,6 +111,24 @@ def read_content(
     except Exception as error:  # a broken file leads the reader to any of them
         reason = str(error).splitlines()[0] if str(error) else type(error).__name__
         raise FormatError(path, f"is not a readable checkpoint ({reason})") from error
+
+
+def _refuse_bombs(path: str | os.PathLike) -> None:
+    """torch stores its archives uncompressed; one that is not could fill the memory.
+
+    Raises:
+        FormatError: It is compressed, or claims more than the file can hold.
+    """
+    try:
+        with zipfile.ZipFile(path) as archive:
+            entries = archive.infolist()
+    except Exception:  # no archive at all, or a broken one, of which torch says the rest
+        return
+    inside = sum(entry.file_size for entry in entries)
+    is_packed = any(entry.compress_type != zipfile.ZIP_STORED for entry in entries)
+    if is_packed or inside > Path(path).stat().st_size:
+        raise FormatError(path, f"claims to hold {inside} bytes, packed; torch packs nothing, so "
+                          "it was not loaded")  # fmt: skip
 
 
 def _read_safetensors(path: str | os.PathLike, map_location: Any) -> dict:
