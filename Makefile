@@ -4,9 +4,11 @@
 # make demo-translation    the same for two translation tasks: operators and single sources
 # make test                the test suite        make test-slow   tests that take minutes
 # make bench               benchmarks            make lint        ruff, pyright, import-linter
-# Each sets up what it needs first (.venv). To keep an installed torch or mmcv, or to choose others:
-#   make demo TORCH=keep MMCV=keep            use what `python3` has already
-#   make demo TORCH="torch==2.4.1 --index-url https://..."
+# Each sets up what it needs first (.venv); nothing is compiled. To keep what is installed, or to
+# choose others:
+#   make demo TORCH=keep MMCV=keep SPCONV=keep    use what `python3` has already
+#   make demo TORCH="torch==2.4.1 --index-url https://..." SPCONV=spconv-cu121
+#   make demo MMCV=compiled                       mmcv's own compiled ops (a compiler, 12 minutes)
 PYTHON ?= python3
 VENV ?= .venv
 export TORCH MMCV SPCONV

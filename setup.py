@@ -18,6 +18,28 @@ PTH = (
     "import sys; exec('try:\\n from gemini_det3d import mmcv_finder\\n"
     " mmcv_finder.install()\\nexcept Exception: pass')\n"
 )
+# mmdet3d 1.4 with what it leaves open; without these pip goes back to releases that do not build.
+HOST = [
+    "mmengine>=0.10.7,<0.11",
+    "mmdet==3.3.0",
+    "mmdet3d==1.4.0",
+    "setuptools<81",  # mmengine imports pkg_resources, which later ones lack
+    # 1.2 admits a current matplotlib, but no numpy 2; Python 3.13 has no numpy 1, and 1.1.10 and
+    # 1.1.11 hold matplotlib at releases of 2022
+    'nuscenes-devkit>=1.2; python_version < "3.13"',
+    'nuscenes-devkit==1.1.9; python_version >= "3.13"',
+    'opencv-python<4.12; python_version < "3.13"',  # later ones need numpy 2
+    'opencv-python-headless<4.12; python_version < "3.13"',
+    "matplotlib>=3.8",
+    "numba",
+]
+# All of mmcv but its compiled module, which gemini_det3d.mmcv_finder answers for. mmdet3d refuses
+# 2.2. Where a compiled mmcv is installed, take the extra "mmdet3d" instead of "all".
+MMCV = "mmcv-lite==2.1.0"
+SPCONV_WHEELS = (
+    'python_version < "3.14" and (platform_system == "Windows" or '
+    '(platform_system == "Linux" and platform_machine == "x86_64"))'
+)
 ONNX = ["onnx==1.23.2", "onnxruntime==1.31.1", "onnxscript==0.7.2", "ml_dtypes==0.5.4"]
 
 
@@ -58,10 +80,11 @@ setup(
     include_package_data=False,
     cmdclass={"build_py": BuildWithConfigs, "editable_wheel": EditableWithPth},
     # mmcv, mmdet, mmdet3d, mmengine and spconv are the host's: `gemini-det3d doctor` checks them.
-    install_requires=["torch>=2.1", "numpy<2", "matplotlib", "tqdm", "safetensors"],
+    install_requires=["torch>=2.1", "numpy", "matplotlib", "tqdm", "safetensors"],
     extras_require={
-        "mmdet3d": ["mmengine>=0.10.7", "mmcv==2.1.0", "mmdet==3.3.0", "mmdet3d==1.4.0"],
-        "spconv": ["spconv==2.3.8"],
+        "all": [*HOST, MMCV, f"spconv==2.3.8; {SPCONV_WHEELS}"],
+        "cuda": [*HOST, MMCV, f"spconv-cu126==2.3.8; {SPCONV_WHEELS}"],
+        "mmdet3d": HOST,
         "triton": ["triton>=3.2"],  # not pinned: a CUDA build of torch brings the one it needs
         "onnx": ONNX,
         # FID and KID with the standard features; brings torchvision.

@@ -8,9 +8,11 @@ lets processes that torchrun started without CUDA find each other.
 """
 
 # ruff: noqa: E402
-from gemini_det3d.ops.mmcv_ext.health import require
+from gemini_det3d import stack
+from gemini_det3d.ops.mmcv_ext import health
 
-require()  # before mmdet3d imports mmcv's ops
+stack.require()
+health.require()  # before mmdet3d imports mmcv's ops
 
 import gemini_det3d.datasets.segmentation
 import gemini_det3d.datasets.taskonomy

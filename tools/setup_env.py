@@ -1,11 +1,13 @@
-"""Make the project's environment: a virtual environment with the tested set, mmcv built with ops.
+"""Make the project's environment: a virtual environment with the tested set; nothing is compiled.
 
-Run by every make target. Needs only the standard library; quick when nothing is to do.
+Run by every make target. Needs only the standard library; quick when nothing is to do, and goes on
+where an earlier run was cut off.
 """
 
 from __future__ import annotations
 
 import argparse
+import csv
 import hashlib
 import os
 import re
@@ -18,16 +20,16 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parent.parent
 CONSTRAINTS = ROOT / "tools" / "constraints.txt"
 STAMP = ".gemini_det3d_ready"
-OLDEST, NEWEST = (3, 10), (3, 12)  # what the pinned packages have wheels for
-DISK_GIB = 6.0  # a finished environment holds 3.2 GiB; building needs room beside it
-OPENMMLAB = [
-    "mmengine",
-    "mmdet",
-    "mmdet3d",
-    "matplotlib",
-    "opencv-python",
-    "opencv-python-headless",
-]
+OLDEST, NEWEST = (3, 10), (3, 13)  # what the pinned packages have wheels for
+DISK_GIB = 6.0  # a finished environment holds 3.2 GiB; installing needs room beside it
+TOOLS = "test,lint,triton"
+# Variable -> (package that it stands for, what is installed where it is empty)
+CHOICES = {
+    "TORCH": ("torch", "torch"),
+    "MMCV": ("mmcv", "mmcv-lite"),
+    "SPCONV": ("spconv", "spconv"),
+}
+COMPILED = "mmcv"
 
 
 def main() -> int:
@@ -36,7 +38,7 @@ def main() -> int:
     parser.add_argument("--venv", default=".venv", type=Path, help="folder of the environment")
     args = parser.parse_args()
     venv = args.venv if args.venv.is_absolute() else ROOT / args.venv
-    choice = {name: os.environ.get(name, "").strip() for name in ("TORCH", "MMCV", "SPCONV")}
+    choice = {name: os.environ.get(name, "").strip() for name in CHOICES}
     stamp, wanted = venv / STAMP, fingerprint(choice)
     if stamp.is_file() and stamp.read_text() == wanted:
         return 0
@@ -44,12 +46,17 @@ def main() -> int:
     if problem:
         print(f"setup: {problem}", file=sys.stderr)
         return 1
+    started = time.monotonic()
     try:
         install(venv, choice)
     except subprocess.CalledProcessError as error:
         print(f"setup: failed: {' '.join(map(str, error.cmd))}", file=sys.stderr)
         return 1
+    except KeyboardInterrupt:
+        print("setup: interrupted; the next run goes on from here", file=sys.stderr)
+        return 130
     stamp.write_text(wanted)
+    say(f"ready in {time.monotonic() - started:.0f} s")
     return 0
 
 
@@ -65,14 +72,14 @@ def what_is_missing(venv: Path, choice: dict[str, str]) -> str | None:
     if not OLDEST <= version <= NEWEST:
         return (
             f"Python {version[0]}.{version[1]} is not supported; the pinned packages need 3.10 to "
-            f"3.12 (tested on 3.11). Name another one: make PYTHON=python3.11"
+            f"3.13 (tested on 3.11). Name another one: make PYTHON=python3.11"
         )
     try:
         import ensurepip  # noqa: F401
     except ImportError:
         return "Python has no ensurepip (on Debian: apt-get install python3-venv)"
-    if choice["MMCV"] != "keep" and not any(map(shutil.which, ("c++", "g++", "clang++"))):
-        return "no C++ compiler, which mmcv's ops need (on Debian: apt-get install g++)"
+    if choice["MMCV"] == "compiled" and not any(map(shutil.which, ("c++", "g++", "clang++"))):
+        return "MMCV=compiled needs a C++ compiler (on Debian: apt-get install g++)"
     free = shutil.disk_usage(venv.parent if venv.parent.is_dir() else ROOT).free / 2**30
     if free < DISK_GIB:
         return f"only {free:.1f} GiB free on the disk of {venv}; {DISK_GIB:.0f} GiB are needed"
@@ -80,42 +87,76 @@ def what_is_missing(venv: Path, choice: dict[str, str]) -> str | None:
 
 
 def install(venv: Path, choice: dict[str, str]) -> None:
-    """Create the environment and fill it, in the order that mmcv's build needs."""
-    keeps = [name for name in ("TORCH", "MMCV", "SPCONV") if choice[name] == "keep"]
-    if not (venv / "bin" / "python").exists():
-        say(f"making {venv}")
-        site = ["--system-site-packages"] if keeps else []
-        run([sys.executable, "-m", "venv", *site, venv])
+    """Create the environment and fill it; what is there already stays."""
     python = venv / "bin" / "python"
+    if not works([python, "-m", "pip", "--version"]):
+        say(f"making {venv}")
+        site = ["--system-site-packages"] if "keep" in choice.values() else []
+        run([sys.executable, "-m", "venv", *site, venv])
+    remove_other_mmcv(python, choice["MMCV"])
+    for folder in venv.glob("lib/python3*/site-packages"):
+        drop_half_installed(folder)
     constraints = writable_constraints(venv, choice)
-    say("installing build tools and torch")
-    pip(python, constraints, "setuptools", "wheel", "ninja", "psutil", "packaging", "numpy")
-    if choice["TORCH"] != "keep":
-        pip(python, constraints, *(choice["TORCH"] or "torch").split())
-    say("installing mmengine, mmdet, mmdet3d and what they need (2 minutes)")
-    pip(python, constraints, *OPENMMLAB)
-    if choice["SPCONV"] != "keep":
-        pip(python, constraints, *(choice["SPCONV"] or "spconv").split())
-    install_mmcv(python, constraints, choice["MMCV"])
-    say("installing gemini_det3d")
-    pip(python, constraints, "--no-build-isolation", "-e", f"{ROOT}[test,lint,triton]")
+    say("installing PyTorch, mmdet3d and what they need (1 to 2 minutes and the downloads)")
+    pip(python, constraints, "setuptools", "wheel")
+    if choice["TORCH"] not in ("", "keep"):  # by itself: its index has nothing else
+        pip(python, constraints, *choice["TORCH"].split())
+    if choice["MMCV"] == "compiled":
+        pip(python, constraints, "ninja", "psutil", "torch")
+        compile_mmcv(python, constraints)
+    project = ["--no-build-isolation", "-e", f"{ROOT}[mmdet3d,{TOOLS}]"]
+    pip(python, constraints, *project, *requirements(choice))
 
 
-def install_mmcv(python: Path, constraints: Path, choice: str) -> None:
-    """Install mmcv with its ops; compile it where no wheel is at hand, with progress."""
-    probe = [python, "-c", "import mmcv.ops"]
-    if subprocess.run(probe, capture_output=True).returncode == 0 or choice == "keep":
+def requirements(choice: dict[str, str]) -> list[str]:
+    """What is installed along with the project, by default or by the user's choice."""
+    words: list[str] = []
+    for name, (_, default) in CHOICES.items():
+        if name == "TORCH" and choice[name] or choice[name] in ("keep", "compiled"):
+            continue
+        words += (choice[name] or default).split()
+    return words
+
+
+def remove_other_mmcv(python: Path, choice: str) -> None:
+    """mmcv and mmcv-lite share a folder: the one that is not wanted goes first."""
+    if choice in ("", "compiled"):
+        other = "mmcv-lite" if choice else "mmcv"
+        run([python, "-m", "pip", "uninstall", "-q", "-y", other], stderr=subprocess.DEVNULL)
+
+
+def drop_half_installed(folder: Path) -> list[str]:
+    """Forget packages whose files are not all there, so that pip installs them again.
+
+    pip unpacks in place; after an interruption it takes such a package for installed.
+
+    Args:
+        folder: site-packages.
+
+    Returns:
+        Names of what was forgotten.
+    """
+    dropped = []
+    for info in sorted(folder.glob("*.dist-info")):
+        record = info / "RECORD"
+        if not record.is_file() or not all(
+            (folder / row[0]).exists() or row[0].endswith(".pyc")
+            for row in csv.reader(record.read_text(encoding="utf-8").splitlines())
+            if row
+        ):
+            shutil.rmtree(info)
+            dropped.append(info.name.split("-")[0])
+    return dropped
+
+
+def compile_mmcv(python: Path, constraints: Path) -> None:
+    """Build mmcv with its compiled module, with progress; pip keeps the result."""
+    if works([python, "-c", "import mmcv._ext as m; assert m.__file__[-3:] == '.so'"]):
         return
-    requirement = choice.split() if choice else ["mmcv"]
-    cached = run_text([python, "-m", "pip", "cache", "list", "mmcv"])
-    if "mmcv" not in cached:
-        say(
-            "compiling mmcv's ops, because no wheel of it fits this torch: about 12 minutes on two "
-            "cores, once; pip keeps the result"
-        )
+    say("compiling mmcv's ops, as MMCV=compiled asks: about 12 minutes on two cores, once")
     command = [python, "-m", "pip", "install", "-v", "--no-build-isolation", "-c", constraints]
     environment = dict(os.environ, MMCV_WITH_OPS="1", MAX_JOBS=str(os.cpu_count() or 1))
-    show_progress([*command, *requirement], environment)
+    show_progress([*command, COMPILED], environment)
 
 
 def show_progress(command: list, environment: dict[str, str]) -> None:
@@ -132,11 +173,10 @@ def show_progress(command: list, environment: dict[str, str]) -> None:
     for line in process.stdout:
         lines.append(line)
         step = re.match(r"\s*\[(\d+)/(\d+)\]", line)
-        if step:
+        if step and (sys.stdout.isatty() or int(step[1]) % 10 == 0 or step[1] == step[2]):
             minutes = (time.monotonic() - started) / 60
             end = "\n" if step[1] == step[2] or not sys.stdout.isatty() else "\r"
-            if sys.stdout.isatty() or int(step[1]) % 10 == 0 or step[1] == step[2]:
-                print(f"  file {step[1]} of {step[2]}, {minutes:.1f} min", end=end, flush=True)
+            print(f"  file {step[1]} of {step[2]}, {minutes:.1f} min", end=end, flush=True)
     if process.wait():
         print("".join(lines[-60:]), file=sys.stderr)
         raise subprocess.CalledProcessError(process.returncode, command)
@@ -144,12 +184,11 @@ def show_progress(command: list, environment: dict[str, str]) -> None:
 
 def writable_constraints(venv: Path, choice: dict[str, str]) -> Path:
     """The pins without those packages that the user chose otherwise."""
-    chosen = {"TORCH": "torch", "MMCV": "mmcv", "SPCONV": "spconv"}
-    freed = {package for name, package in chosen.items() if choice[name]}
+    freed = {CHOICES[name][0] for name, value in choice.items() if value not in ("", "compiled")}
     lines = [
         line
         for line in CONSTRAINTS.read_text().splitlines()
-        if re.split(r"[=<>~ ]", line, maxsplit=1)[0] not in freed
+        if re.split(r"[=<>~; ]", line, maxsplit=1)[0] not in freed
     ]
     path = venv / "constraints.txt"
     path.write_text("\n".join(lines) + "\n")
@@ -162,14 +201,17 @@ def pip(python: Path, constraints: Path, *arguments: str) -> None:
     run([python, "-m", "pip", "install", *quiet, "-c", constraints, *arguments])
 
 
-def run(command: list) -> None:
+def run(command: list, **options) -> None:
     """Run a command; its failure is ours."""
-    subprocess.run(list(map(str, command)), check=True)
+    subprocess.run(list(map(str, command)), check=True, **options)
 
 
-def run_text(command: list) -> str:
-    """Output of a command, empty when it fails."""
-    return subprocess.run(list(map(str, command)), capture_output=True, text=True).stdout
+def works(command: list) -> bool:
+    """Whether a command can be run and succeeds."""
+    try:
+        return subprocess.run(list(map(str, command)), capture_output=True).returncode == 0
+    except OSError:
+        return False
 
 
 def say(text: str) -> None:

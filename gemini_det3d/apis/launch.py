@@ -6,8 +6,10 @@ import runpy
 import sys
 from collections.abc import Sequence
 
+from gemini_det3d import stack
 from gemini_det3d.apis.config import ConfigError, find_config, mmdet3d_mim
 from gemini_det3d.formats import FormatError
+from gemini_det3d.ops.mmcv_ext import health
 
 
 def run_script(name: str, argv: Sequence[str]) -> int:
@@ -20,13 +22,15 @@ def run_script(name: str, argv: Sequence[str]) -> int:
             the config's ``on_bad_sample='skip'`` and ``max_bad_samples=N``.
 
     Returns:
-        0, or 2 when the config or mmdet3d is not there, a file cannot be used or the training
-        cannot go on; that is said in one line.
+        0, or 2 when the config or mmdet3d is not there, the packages do not fit together, a file
+        cannot be used or the training cannot go on; that is said in one line.
     """
     try:
         script = mmdet3d_mim() / "tools" / f"{name}.py"
+        stack.require()
+        health.require()
         argv = with_skip_option(with_config_path(argv))
-    except ConfigError as error:
+    except (ConfigError, ImportError) as error:
         print(f"gemini-det3d {name}: {error}", file=sys.stderr)
         return 2
     from gemini_det3d.engine.training_errors import TrainingError

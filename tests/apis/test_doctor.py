@@ -2,9 +2,15 @@
 
 from __future__ import annotations
 
+import argparse
+import json
+import types
+
 import pytest
 
+from gemini_det3d import stack
 from gemini_det3d.apis import doctor
+from gemini_det3d.ops.mmcv_ext import health
 
 
 def test_diagnose_finds_a_tested_machine_healthy():
@@ -13,25 +19,16 @@ def test_diagnose_finds_a_tested_machine_healthy():
 
 
 def test_diagnose_reports_a_missing_package_with_its_fix(monkeypatch):
-    def missing(package):
-        raise doctor.metadata.PackageNotFoundError(package)
-
-    monkeypatch.setattr(doctor, "_installed", missing)
-    row = doctor._version_row("mmcv")
-    assert row.ok is False and "MMCV_WITH_OPS=1" in row.fix
+    monkeypatch.setattr(doctor, "_installed", lambda package: None)
+    row = doctor._version_row("mmdet3d")
+    assert row.ok is False and row.fix == "pip install mmdet3d==1.4.0"
 
 
-@pytest.mark.parametrize("package, version", [("mmcv", "2.2.0"), ("numpy", "2.1.3")])
-def test_diagnose_refuses_versions_that_cannot_work(monkeypatch, package, version):
+@pytest.mark.parametrize("package, version", [("torch", "2.4.1+cu121"), ("numpy", "2.5.1")])
+def test_diagnose_says_when_a_version_is_another_than_the_tested_one(monkeypatch, package, version):
     monkeypatch.setattr(doctor, "_installed", lambda name: version)
     row = doctor._version_row(package)
-    assert row.ok is False and package in row.fix
-
-
-def test_diagnose_says_when_a_version_is_another_than_the_tested_one(monkeypatch):
-    monkeypatch.setattr(doctor, "_installed", lambda name: "2.4.1+cu121")
-    row = doctor._version_row("torch")
-    assert row.ok and "tested with 2.13.0" in row.detail
+    assert row.ok and f"tested with {doctor.VERSIONS[package]}" in row.detail
 
 
 def test_report_goes_on_after_a_failure_and_exits_with_one(monkeypatch, capsys):
@@ -43,3 +40,102 @@ def test_report_goes_on_after_a_failure_and_exits_with_one(monkeypatch, capsys):
     shown = capsys.readouterr().out
     assert "RuntimeError: no such op" in shown and "fix: mend it" in shown
     assert "fusion operator on CPU" in shown
+
+
+def test_report_as_json_holds_every_row(monkeypatch, capsys):
+    monkeypatch.setattr(doctor, "CHECKS", doctor.CHECKS[1:2])
+    assert doctor.run(argparse.Namespace(json=True)) == 0
+    report = json.loads(capsys.readouterr().out)
+    assert report["failed"] == 0 and {"torch", "spconv", "mmcv"} <= {
+        row["name"] for row in report["rows"] if row["ok"]
+    }
+
+
+# --- mmcv ------------------------------------------------------------------------------------
+
+
+def mmcv_rows(monkeypatch, installed, ops, problem=None, at_start=True):
+    found = health.MmcvHealth(installed, ops, problem)
+    monkeypatch.setattr(health, "check", lambda: found)
+    monkeypatch.setattr(doctor, "_finder_at_start", lambda: at_start)
+    return list(doctor._mmcv_rows())
+
+
+def test_mmcv_without_its_compiled_module_is_fine(monkeypatch):
+    rows = mmcv_rows(monkeypatch, {"mmcv-lite": "2.1.0"}, "gemini_det3d")
+    assert all(row.ok for row in rows)
+    assert "nothing is compiled" in rows[0].detail and "when Python starts" in rows[1].detail
+
+
+def test_finder_that_mmdet3ds_own_tools_would_miss_is_named(monkeypatch):
+    rows = mmcv_rows(monkeypatch, {"mmcv-lite": "2.1.0"}, "gemini_det3d", at_start=False)
+    assert rows[1].ok is False and "--force-reinstall --no-deps gemini_det3d" in rows[1].fix
+
+
+def test_fault_of_mmcv_is_divided_into_what_and_fix(monkeypatch):
+    problem = health.problem_of({"mmcv": "2.2.0"})
+    (row,) = mmcv_rows(monkeypatch, {"mmcv": "2.2.0"}, None, problem)
+    assert row.ok is False and "2.2.0" in row.detail and "pip" not in row.detail
+    assert row.fix.startswith("pip uninstall") and "mmcv-lite==2.1.0" in row.fix
+
+
+# --- spconv ----------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "cuda, build",
+    [(0, "spconv"), (13.0, "spconv-cu126"), (12.6, "spconv-cu126"), (12.4, "spconv-cu124"),
+     (12.1, "spconv-cu121"), (11.8, "spconv-cu118")],
+)  # fmt: skip
+def test_remedy_names_a_build_of_spconv_that_exists(monkeypatch, cuda, build):
+    version = tuple(int(part) for part in str(float(cuda)).split("."))
+    monkeypatch.setattr(doctor, "_torch_cuda", lambda: version)
+    assert doctor.spconv_remedy() == f"pip install {build}==2.3.8"
+
+
+def test_cuda_build_of_spconv_needs_no_kernels_for_cpu_beside_a_gpu(monkeypatch):
+    monkeypatch.setattr(doctor, "spconv_build", lambda: ("spconv-cu126", "2.3.8"))
+    (row,) = doctor._sparse_on_cpu(with_cuda=True)
+    assert row.ok is None and "needs none" in row.detail
+    (row,) = doctor._sparse_on_cpu(with_cuda=False)
+    assert row.ok is False and row.fix.endswith("pip install spconv==2.3.8")
+
+
+# --- half-installed stacks -------------------------------------------------------------------
+
+
+def test_torch_that_does_not_see_numpy_is_one_line_with_the_fix(monkeypatch):
+    import torch
+
+    def blind(array):
+        raise RuntimeError("Numpy is not available")
+
+    assert stack.numpy_problem() is None
+    monkeypatch.setattr(torch, "from_numpy", blind)
+    problem = stack.numpy_problem()
+    assert "Numpy is not available" in problem and "pip install 'numpy<2'" in problem
+    with pytest.raises(ImportError, match="does not see numpy"):
+        stack.require()
+    (row,) = doctor._problem_rows()
+    assert row.name == "torch and numpy" and row.fix.startswith("pip install 'numpy<2'")
+
+
+def test_torchvision_of_another_build_is_one_line_with_the_fix(monkeypatch):
+    def broken(name):
+        raise RuntimeError("operator torchvision::nms does not exist\nmore")
+
+    monkeypatch.setattr(stack.metadata, "version", lambda package: "0.29.1")
+    monkeypatch.setattr(stack, "import_module", broken)
+    problem = stack.torchvision_problem()
+    assert "0.29.1" in problem and "torchvision::nms does not exist)" in problem
+    assert "pip uninstall -y torchvision" in problem and "\n" not in problem
+    monkeypatch.setattr(stack, "import_module", lambda name: types.ModuleType(name))
+    assert stack.torchvision_problem() is None
+
+
+def test_stack_without_torchvision_is_fine(monkeypatch):
+    def missing(package):
+        raise stack.metadata.PackageNotFoundError(package)
+
+    monkeypatch.setattr(stack.metadata, "version", missing)
+    assert stack.torchvision_problem() is None
