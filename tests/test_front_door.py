@@ -116,7 +116,7 @@ def test_detector_names_what_is_wrong_with_an_array(detector):
     bad = {
         r"image: is a float64 array of \(\d+, \d+, 3\)": (image / 255, points, CALIBRATION),
         r"image: is a uint8 array of \(\d+, \d+\)": (image[..., 0], points, CALIBRATION),
-        r"points: is a float32 array of \(997, 3\)": (image, points[:, :3], CALIBRATION),
+        r"points: has 3 columns, needs 4": (image, points[:, :3], CALIBRATION),
         "calibration: has no lidar2cam": (image, points, {"cam2img": np.eye(3)}),
     }
     for fault, arguments in bad.items():

@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 
+from gemini_det3d.formats.clouds import first_columns
 from gemini_det3d.formats.errors import FormatError
 
 _POINT_OPTIONS = ("coord_type", "load_dim", "use_dim", "shift_height", "use_color",
@@ -47,20 +48,26 @@ def check_points(points: Any, num_columns: int = 4) -> np.ndarray:
     """A point cloud given as an array.
 
     Args:
-        points: ``(N, num_columns)``: x, y, z in metres, then reflectance and what the config reads.
+        points: ``(N, num_columns or more)``: x, y, z in metres, then reflectance and what the
+            config reads; what stands behind is left.
         num_columns: Columns that the config's loader reads.
 
     Returns:
-        The same numbers as float32, a copy.
+        ``(N, num_columns)`` float32, a copy.
 
     Raises:
-        FormatError: The array has another shape or holds no numbers.
+        FormatError: The array has fewer columns, holds no numbers, or some that are not finite.
     """
-    points = np.asarray(points)
-    if points.ndim != 2 or points.shape[1] != num_columns or points.dtype.kind not in "fiu":
-        fault = f"is a {points.dtype} array of {points.shape}, expected numbers (N, {num_columns})"
-        raise FormatError("points", fault)
-    return np.array(points, dtype=np.float32)
+    found = first_columns(np.asarray(points), num_columns, "points")
+    if not np.isfinite(found).all():
+        raise FormatError("points", "hold NaN or infinite values")
+    return found
+
+
+def columns_of(pipeline: Any) -> int:
+    """Columns of the clouds that a pipeline reads: its loader's ``load_dim``; 4 without one."""
+    loaders = (getattr(step, "from_file", step) for step in pipeline.transforms)
+    return next((step.load_dim for step in loaders if hasattr(step, "load_dim")), 4)
 
 
 def build_pipeline(steps: Sequence[Mapping[str, Any]]) -> Any:

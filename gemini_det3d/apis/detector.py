@@ -14,7 +14,13 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import torch
 
-from gemini_det3d.apis.array_inputs import build_pipeline, check_image, check_points, is_path
+from gemini_det3d.apis.array_inputs import (
+    build_pipeline,
+    check_image,
+    check_points,
+    columns_of,
+    is_path,
+)
 from gemini_det3d.apis.config import ConfigError
 from gemini_det3d.apis.trained_model import build_for_test, find_test_dataset, read_config
 from gemini_det3d.formats.boxes import in_view, project_points
@@ -43,6 +49,7 @@ class Detector:
     Attributes:
         model: The model, in evaluation mode.
         classes: Class names in the order of its labels.
+        num_columns: Columns of a cloud that its config reads (``load_dim``).
         ignored_parameters: Names in the checkpoint that the model does not have.
 
     Raises:
@@ -66,6 +73,7 @@ class Detector:
         self.model.dataset_meta = {"classes": self.classes}
         self.model.cfg = cfg
         self._pipeline = build_pipeline(self._dataset["pipeline"])
+        self.num_columns = columns_of(self._pipeline)
 
     def __call__(
         self,
@@ -78,8 +86,8 @@ class Detector:
 
         Args:
             image: Image file, or ``(H, W, 3)`` uint8 RGB. A list of B images makes a batch.
-            points: ``(N, 4)`` x, y, z (metres, LiDAR frame) and reflectance, or a .bin file; a
-                list of B in a batch.
+            points: ``(N, num_columns or more)`` x, y, z (metres, LiDAR frame), reflectance, or a
+                file (.bin, .npy, .pcd, .las); a list of B in a batch.
             calibration: Matrices, a mapping with ``cam2img`` and ``lidar2cam``, or a file that
                 :func:`read_any_calibration` reads; in a batch one for all, or a list of B.
             crop_to_image: Give the model only the points that fall into the image, as in
@@ -104,7 +112,8 @@ class Detector:
     def _load(self, image: Image, points: Points, calibration: Matrices, crop: bool) -> dict:
         """One frame through the pipeline."""
         calibration = _read_calibration(calibration)
-        points = read_points(points) if is_path(points) else check_points(points)
+        count = self.num_columns
+        points = read_points(points, count) if is_path(points) else check_points(points, count)
         if is_path(image):
             size = read_image_size(image)
         else:

@@ -15,6 +15,7 @@ from tqdm import tqdm
 from gemini_det3d.apis.checkpoint import add_allow_missing
 from gemini_det3d.apis.config import ConfigError
 from gemini_det3d.apis.detector import Detector, infer
+from gemini_det3d.formats import clouds
 from gemini_det3d.formats.calibration_json import read_any_calibration
 from gemini_det3d.formats.errors import FormatError
 from gemini_det3d.formats.inputs import keep_folders
@@ -42,7 +43,7 @@ results), STEM.json (boxes in the LiDAR frame) and STEM.png."""
 _NOISY_MODULES = r"mmengine|mmdet|mmdet3d|spconv|torch|importlib"
 _SUFFIXES = {
     "image": IMAGE_SUFFIXES,
-    "points": (".bin",),
+    "points": clouds.SUFFIXES,
     "calib": (".txt", ".json"),
     "label": (".txt",),
 }
@@ -74,8 +75,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add("--checkpoint", type=Path, required=True, help="trained parameters (.pth)")
     add("--image", type=Path, required=True, help="image, or folder of images")
     add(
-        "--points", type=Path, required=True, help=".bin point cloud (x y z reflectance), or folder"
+        "--points",
+        type=Path,
+        required=True,
+        help="point cloud (x y z reflectance; .bin, .npy, .pcd, .las), or folder",
     )
+    add("--point-columns", type=int, metavar="N",
+        help="float32 columns of .bin files that have more than the config reads")  # fmt: skip
     add("--calib", type=Path, required=True, help="calibration, or folder")
     add("--label", type=Path, help="KITTI labels to draw too, or folder")
     add("--out", type=Path, default=Path("work_dirs/infer"), help="folder (default: %(default)s)")
@@ -96,6 +102,8 @@ def run(args: argparse.Namespace) -> int:
     warnings.filterwarnings("ignore", category=UserWarning, module=_NOISY_MODULES)
     if not 0 <= args.score_threshold <= 1:
         raise ConfigError(f"--score-threshold {args.score_threshold}, expected 0 to 1")
+    if args.point_columns is not None and not 3 <= args.point_columns <= 64:
+        raise ConfigError(f"--point-columns {args.point_columns}, expected 3 to 64")
     frames = find_frames(args.image, args.points, args.calib, args.label)
     keep_folders(args.out, [p for p in (args.image, args.points, args.calib, args.label) if p])
     detector = Detector(args.config, args.checkpoint, args.device, args.allow_missing)
@@ -211,7 +219,7 @@ def write_results(
 def _infer_frame(detector: Detector, frame: Frame, args: argparse.Namespace) -> int:
     """Detect and write; returns the number of detections."""
     calibration = read_any_calibration(frame.calib)
-    points = read_points(frame.points)
+    points = read_points(frame.points, args.point_columns or detector.num_columns)
     image = read_image(frame.image)
     truth = None if frame.label is None else _read_truth(frame.label, calibration)
     found = detector(frame.image, points, calibration, crop_to_image=not args.all_points)

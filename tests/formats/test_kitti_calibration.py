@@ -104,7 +104,7 @@ def test_missing_folder_and_binary_files_are_named(tmp_path):
     with pytest.raises(FormatError, match="cannot be read"):
         read_calibration(tmp_path)
     (tmp_path / "c.txt").write_bytes(b"\xff\xfe\x00")
-    with pytest.raises(FormatError, match="not a text file"):
+    with pytest.raises(FormatError, match="is UTF-16 text"):
         read_calibration(tmp_path / "c.txt")
 
 

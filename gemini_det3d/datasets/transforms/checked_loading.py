@@ -16,9 +16,9 @@ from mmdet3d.registry import TRANSFORMS
 from mmengine import fileio
 from mmengine.logging import print_log
 
+from gemini_det3d.formats.clouds import parse_cloud
 from gemini_det3d.formats.errors import FormatError
 from gemini_det3d.formats.images import decode_color
-from gemini_det3d.formats.kitti_sensors import parse_points
 from gemini_det3d.registration import register
 
 _ON_NON_FINITE = ("error", "drop")
@@ -26,7 +26,10 @@ _ON_NON_FINITE = ("error", "drop")
 
 @register(TRANSFORMS)
 class LoadPointsFromFileChecked(LoadPointsFromFile):
-    """mmdet3d's ``LoadPointsFromFile`` that refuses cut-off files and values that are not finite.
+    """mmdet3d's ``LoadPointsFromFile`` that refuses what is no cloud of ``load_dim`` columns.
+
+    Cut-off files, other numbers of columns, other types, values that are not finite: one line that
+    says what the file seems to be. Besides .bin it reads .npy, .pcd and .las.
 
     Args:
         on_non_finite: ``'error'`` refuses a file with NaN or infinite values, ``'drop'`` leaves
@@ -36,12 +39,17 @@ class LoadPointsFromFileChecked(LoadPointsFromFile):
         **kwargs: As mmdet3d's ``LoadPointsFromFile``.
 
     Raises:
-        ValueError: ``on_non_finite`` is another word.
+        ValueError: ``on_non_finite`` is another word, or ``use_dim`` names a column that
+            ``load_dim`` has not.
     """
 
     def __init__(self, on_non_finite: str = "error", min_points: int = 0, **kwargs) -> None:
         if on_non_finite not in _ON_NON_FINITE:
             raise ValueError(f"on_non_finite={on_non_finite!r}, expected one of {_ON_NON_FINITE}")
+        load_dim, use_dim = kwargs.get("load_dim", 6), kwargs.get("use_dim", [0, 1, 2])
+        columns = range(use_dim) if isinstance(use_dim, int) else use_dim
+        if load_dim < 3 or not set(columns) <= set(range(load_dim)):
+            raise ValueError(f"use_dim={use_dim} names columns that load_dim={load_dim} has not")
         super().__init__(**kwargs)
         self.on_non_finite = on_non_finite
         self.min_points = min_points
@@ -49,7 +57,7 @@ class LoadPointsFromFileChecked(LoadPointsFromFile):
     def _load_points(self, pts_filename: str) -> np.ndarray:
         """Read and check one file; flat, as the base class reshapes it."""
         data = _read(pts_filename, self.backend_args)
-        points = parse_points(data, pts_filename, self.load_dim)
+        points = parse_cloud(data, pts_filename, self.load_dim)
         finite = np.isfinite(points).all(axis=1)
         if not finite.all():
             count = f"{int((~finite).sum())} of {len(points)} points are NaN or infinite"

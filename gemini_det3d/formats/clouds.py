@@ -1,0 +1,201 @@
+"""Point clouds of any common container -> ``(N, F)`` float32; what a file is, its content tells.
+
+A ``.bin`` says nothing of itself: it is float32, point after point, with as many columns as one
+knows. Neighbours in a scan are close, so values one point apart differ less than values of other
+columns; that tells the number of columns, and refuses a file that is read with another.
+"""
+
+from __future__ import annotations
+
+import io
+import os
+
+import numpy as np
+
+from gemini_det3d.formats.errors import FormatError
+from gemini_det3d.formats.pcd import parse_pcd
+
+SUFFIXES = (".bin", ".npy", ".pcd", ".las", ".laz")
+"""Of point clouds, in lower case."""
+
+_BYTES_PER_FLOAT = 4
+_COLUMNS = range(3, 13)
+# Enough neighbours to tell columns by; fewer points are taken as they are.
+_FEW_POINTS, _MANY_VALUES = 64, 20000
+# Of KITTI's, nuScenes' and SUN RGB-D's clouds the right number of columns differs by 2 and more.
+_CLEARLY = 2.0
+_PLAUSIBLE = (1e-9, 1e9)
+_DTYPES = {"float64": "<f8", "big-endian float32": ">f4", "float16": "<f2", "int16": "<i2",
+           "int32": "<i4"}  # fmt: skip
+_KNOWN = {4: "KITTI's clouds have 4", 5: "nuScenes' sweeps have 5", 6: "SUN RGB-D's have 6"}
+_OTHERS = {
+    b"ply": "a .ply file",
+    b"PK\x03\x04": "a .zip or .npz archive",
+    b"\x89PNG": "a PNG image",
+    b"\xff\xd8\xff": "a JPEG image",
+    b"\x80\x02": "a pickle",
+    b"\x80\x04": "a pickle",
+    b"\x89HDF": "an HDF5 file",
+    b"\x1f\x8b": "a gzip archive",
+    b"MATLAB": "a MATLAB file",
+    b"version https://git-lfs": "a pointer of Git LFS, not the file itself",
+    b"<": "a page of the web",
+}
+
+
+def parse_cloud(data: bytes, path: str | os.PathLike, num_features: int = 4) -> np.ndarray:
+    """Bytes of a point file as an array, finite or not.
+
+    Args:
+        data: Content of a .bin, .npy, .pcd, .las or .laz file, whatever its name.
+        path: Its name, for the error.
+        num_features: Columns of a .bin; of other containers the first so many: x, y, z, then the
+            intensity, then what else there is, in the file's order.
+
+    Returns:
+        ``(N, num_features)`` float32, writable.
+
+    Raises:
+        FormatError: It is another kind of file, has fewer columns, or, as .bin, seems to have
+            others.
+    """
+    if data.startswith(b"\x93NUMPY"):
+        points = _parse_npy(data, path)
+    elif data.lstrip()[:6] == b"# .PCD" or data.startswith(b"VERSION"):
+        points = parse_pcd(data, path)
+    elif data.startswith(b"LASF"):
+        points = _parse_las(data, path)
+    else:
+        return _parse_bin(data, path, num_features)
+    return first_columns(points, num_features, path)
+
+
+def first_columns(points: np.ndarray, count: int, path: str | os.PathLike) -> np.ndarray:
+    """The columns that are wanted of a cloud that may have more.
+
+    Args:
+        points: ``(N, F)`` numbers.
+        count: How many.
+        path: Where they come from, for the error.
+
+    Returns:
+        ``(N, count)`` float32, a copy.
+
+    Raises:
+        FormatError: There are fewer, or it is no table of numbers.
+    """
+    if points.ndim != 2 or points.dtype.kind not in "fiu":
+        raise FormatError(path, f"is a {points.dtype} array of {points.shape}, expected numbers "
+                                f"(N, {count} or more)")  # fmt: skip
+    if points.shape[1] < count:
+        raise FormatError(path, f"has {points.shape[1]} columns, needs {count} "
+                                "(x, y, z and the intensity first)")  # fmt: skip
+    with np.errstate(over="ignore"):
+        return np.array(points[:, :count], dtype=np.float32)
+
+
+def seeming_columns(values: np.ndarray) -> dict[int, float]:
+    """How far values that so many places apart lie from each other, in the middle.
+
+    Args:
+        values: Of a cloud, one after the other.
+
+    Returns:
+        Number of columns -> median difference, for those that divide the number of values.
+    """
+    whole = [count for count in _COLUMNS if len(values) % count == 0]
+    values = values[:_MANY_VALUES].astype(np.float64)
+    return {n: float(np.median(np.abs(values[n:] - values[:-n]))) for n in whole}
+
+
+def _parse_bin(data: bytes, path: str | os.PathLike, num_features: int) -> np.ndarray:
+    other = next((name for start, name in _OTHERS.items() if data.startswith(start)), None)
+    if other is not None:
+        raise FormatError(path, f"is {other}; clouds are {', '.join(SUFFIXES)}")
+    each = _BYTES_PER_FLOAT * num_features
+    if len(data) % each:
+        fault = (
+            f"{len(data)} bytes are no whole number of points of {num_features} float32 "
+            f"({each} bytes each)"
+        )
+        raise FormatError(path, fault + _guess(data, num_features))
+    values = np.frombuffer(data, dtype="<f4")
+    guess = _guess(data, num_features) if len(values) >= _FEW_POINTS * num_features else ""
+    if guess:
+        raise FormatError(path, f"{len(data)} bytes are not {num_features} float32 a point{guess}")
+    return values.reshape(-1, num_features).astype(np.float32)
+
+
+def _guess(data: bytes, num_features: int) -> str:
+    """What a .bin seems to be instead; nothing where it may well be what was asked for."""
+    if len(data) % _BYTES_PER_FLOAT == 0:
+        values = np.frombuffer(data, dtype="<f4")
+        if _share_plausible(values) > 0.9:  # some may be NaN or not be set
+            return _guess_columns(values, len(data), num_features)
+    for name, dtype in _DTYPES.items():
+        if len(data) % np.dtype(dtype).itemsize == 0:
+            if _share_plausible(np.frombuffer(data, dtype=dtype)) > 0.999:
+                return f": {name} values? clouds are little-endian float32"
+    return ""
+
+
+def _guess_columns(values: np.ndarray, num_bytes: int, num_features: int) -> str:
+    values = np.nan_to_num(values, nan=0.0, posinf=0.0, neginf=0.0)
+    if len(values) < _FEW_POINTS * num_features:
+        return ""
+    found = seeming_columns(values)
+    if not found:
+        return ""
+    best = min(found, key=lambda n: found[n])
+    asked = found.get(num_features)
+    if best == num_features or (asked is not None and asked <= _CLEARLY * found[best]):
+        return ""
+    known = f" {_KNOWN[best]};" if best in _KNOWN else ""
+    return f": {best} float32 columns?{known} pass --point-columns {best} (load_dim in a config)"
+
+
+def _share_plausible(values: np.ndarray) -> float:
+    """Share of values that a cloud may hold: zero, or of a size that lengths have."""
+    if not len(values):
+        return 0.0
+    with np.errstate(all="ignore"):
+        size = np.abs(values[:_MANY_VALUES].astype(np.float64))
+        low, high = _PLAUSIBLE
+        return float(((size == 0) | ((size > low) & (size < high))).mean())
+
+
+def _parse_npy(data: bytes, path: str | os.PathLike) -> np.ndarray:
+    """An array, from its header and no more bytes than there are; nothing is unpickled."""
+    stream = io.BytesIO(data)
+    try:
+        version = np.lib.format.read_magic(stream)
+        read = {(1, 0): np.lib.format.read_array_header_1_0,
+                (2, 0): np.lib.format.read_array_header_2_0}[version]  # fmt: skip
+        shape, is_fortran, dtype = read(stream)
+        if dtype.names:
+            fault = f"has named columns ({', '.join(dtype.names)}); save a plain (N, F) array"
+            raise FormatError(path, fault)
+        if dtype.hasobject:
+            raise FormatError(path, "holds objects, not numbers")
+        flat = np.frombuffer(data, dtype=dtype, offset=stream.tell())
+        return flat.reshape(shape, order="F" if is_fortran else "C")
+    except FormatError:
+        raise
+    except Exception as error:  # a broken header leads numpy to any of them
+        raise FormatError(path, f"is no readable .npy file ({_first_line(error)})") from None
+
+
+def _parse_las(data: bytes, path: str | os.PathLike) -> np.ndarray:
+    try:
+        import laspy
+    except ImportError:
+        raise FormatError(path, "is a .las file, which needs the package laspy[lazrs]") from None
+    try:
+        las = laspy.read(io.BytesIO(data))
+        return np.column_stack([las.x, las.y, las.z, las.intensity])
+    except Exception as error:  # the library raises errors of its own for each fault
+        raise FormatError(path, f"is no readable .las file ({_first_line(error)})") from error
+
+
+def _first_line(error: Exception) -> str:
+    return (str(error).strip().splitlines() or [type(error).__name__])[0]
