@@ -7,7 +7,8 @@ import sys
 from collections.abc import Sequence
 
 from gemini_det3d import stack
-from gemini_det3d.apis.config import ConfigError, find_config, mmdet3d_mim
+from gemini_det3d.apis.config import ConfigError, mmdet3d_mim
+from gemini_det3d.apis.script_options import checked_arguments
 from gemini_det3d.formats import FormatError
 from gemini_det3d.ops.mmcv_ext import health
 
@@ -17,19 +18,19 @@ def run_script(name: str, argv: Sequence[str]) -> int:
 
     Args:
         name: 'train' or 'test'.
-        argv: The script's arguments. The first that is not an option is the config: a path, or
-            the bare name of one of this plug-in's configs. ``--skip-bad N`` of ours stands for
-            the config's ``on_bad_sample='skip'`` and ``max_bad_samples=N``.
+        argv: The script's arguments, the config (a path, or the bare name of one of this plug-in's)
+            before or after options; see :mod:`gemini_det3d.apis.script_options`. ``--skip-bad N``
+            of ours stands for the config's ``on_bad_sample='skip'`` and ``max_bad_samples=N``.
 
     Returns:
-        0, or 2 when the config or mmdet3d is not there, the packages do not fit together, a file
-        cannot be used or the training cannot go on; that is said in one line.
+        0, or 2 when config or mmdet3d are not there, packages do not fit together, an option has no
+        effect, a file cannot be used or the training cannot go on; one line says so.
     """
     try:
         script = mmdet3d_mim() / "tools" / f"{name}.py"
         stack.require()
         health.require()
-        argv = with_skip_option(with_config_path(argv))
+        argv = checked_arguments(name, with_skip_option(argv))
     except (ConfigError, ImportError) as error:
         print(f"gemini-det3d {name}: {error}", file=sys.stderr)
         return 2
@@ -39,7 +40,7 @@ def run_script(name: str, argv: Sequence[str]) -> int:
     sys.argv = [str(script), *argv]
     try:
         runpy.run_path(str(script), run_name="__main__")
-    except (FormatError, TrainingError) as error:
+    except (FormatError, ConfigError, TrainingError) as error:
         print(f"gemini-det3d {name}: {error}", file=sys.stderr)
         return 2
     except SystemExit as stop:
@@ -47,14 +48,6 @@ def run_script(name: str, argv: Sequence[str]) -> int:
     finally:
         sys.argv = before
     return 0
-
-
-def with_config_path(argv: Sequence[str]) -> list[str]:
-    """Replace the config's name, if the first argument is one, by its path."""
-    argv = list(argv)
-    if argv and not argv[0].startswith("-"):
-        argv[0] = str(find_config(argv[0]))
-    return argv
 
 
 def with_skip_option(argv: Sequence[str]) -> list[str]:

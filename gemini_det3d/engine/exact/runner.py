@@ -28,6 +28,7 @@ from gemini_det3d.engine.exact.reading import (
     require_training_state,
 )
 from gemini_det3d.engine.exact.state_hook import STATE, restore_counts, restore_state
+from gemini_det3d.engine.run_checks import check_steps
 from gemini_det3d.formats import FormatError
 from gemini_det3d.registration import register
 
@@ -77,6 +78,7 @@ class ExactRunner(Runner):
 
         Raises:
             ValueError: The config names another loop.
+            FormatError: There are fewer frames than a batch, and ``drop_last``.
         """
         if isinstance(loop, Mapping):
             loop = dict(loop)
@@ -90,12 +92,15 @@ class ExactRunner(Runner):
             if self._bad_samples is not None and isinstance(self._train_dataloader, Mapping):
                 notes = str(notes_path(self.work_dir))
                 self._train_dataloader = {**self._train_dataloader, "bad_sample_notes": notes}
-        return super().build_train_loop(loop)
+        built = super().build_train_loop(loop)
+        check_steps(built.dataloader, (self.cfg.get("train_dataloader") or {}).get("batch_size"))
+        return built
 
     def register_default_hooks(self, hooks: Mapping | None = None) -> None:
         """As mmengine's, with our checkpoint hook and the one that keeps the state."""
         hooks = dict(hooks or {})
         hooks.setdefault("checkpoint", dict(type="CheckpointHook", interval=1))
+        hooks["run_checks"] = {"type": "RunChecksHook", **(hooks.get("run_checks") or {})}
         for name, hook in hooks.items():
             if isinstance(hook, Mapping) and hook.get("type") in _HOOKS:
                 hooks[name] = {**hook, "type": _HOOKS[hook["type"]]}

@@ -1,0 +1,170 @@
+"""Changes of a config by ``KEY=VALUE``, checked: a change that nothing reads is an error.
+
+mmengine merges any key into a config after the config has been computed. A name that the config
+only computed with (``max_epochs``) has no effect then, and neither has a misspelt one.
+"""
+
+from __future__ import annotations
+
+import inspect
+import sys
+from collections.abc import Iterator, Mapping, Sequence
+from difflib import get_close_matches
+from typing import Any
+
+from gemini_det3d.apis.config import ConfigError
+
+# What mmengine's and our runner read of a config beside the runner's own arguments.
+_READ_ELSEWHERE = (
+    "activation_checkpointing", "compile", "custom_imports", "efficient_conv_bn_eval",
+    "find_unused_parameters", "max_bad_samples", "model_wrapper_cfg", "on_bad_sample",
+    "runner_type", "sync_bn", "tta_model", "tta_pipeline",
+)  # fmt: skip
+# Dicts that mmengine builds something from without a `type`; a wrong key is an error there.
+_BUILT = (
+    "default_hooks", "log_processor", "optim_wrapper", "param_scheduler", "randomness", "test_cfg",
+    "test_dataloader", "train_cfg", "train_dataloader", "val_cfg", "val_dataloader",
+)  # fmt: skip
+_ENV_KEYS = ("cudnn_benchmark", "mp_cfg", "dist_cfg", "resource_limit")
+
+
+def effective_changes(config: Mapping[str, Any], change: str) -> list[str]:
+    """A ``KEY=VALUE`` as changes that have an effect.
+
+    Args:
+        config: Entries of a config.
+        change: As ``--cfg-options`` takes it.
+
+    Returns:
+        The same; for ``data_root`` a change of every entry that names a file or folder below it.
+
+    Raises:
+        ConfigError: There are none.
+    """
+    key, value = change.split("=", 1)
+    top = key.split(".")[0]
+    if top in _read_names():
+        _check_path(config, key)
+        return [change]
+    if top not in config:
+        raise ConfigError(
+            f"--cfg-options {key}: no such key{_close(top, [*config, *_read_names()])}"
+        )
+    if key == "data_root" and isinstance(config["data_root"], str):
+        below = [path for path, leaf in _leaves(config) if _is_below(leaf, config["data_root"])]
+        root, old = value.rstrip("/"), config["data_root"].rstrip("/")
+        if below:
+            values = dict(_leaves(config))
+            return [f"{path}={root}{values[path].rstrip('/')[len(old) :]}" for path in below]
+    found = [
+        path for path, leaf in _leaves(config, with_inner=True) if _is_twin(path, leaf, config, top)
+    ]
+    remedy = f"; set {', '.join(found[:6])}" if found else ""
+    raise ConfigError(
+        f"--cfg-options {key}: the config computes with {top}, and nothing reads it afterwards, so "
+        f"this would change nothing{remedy}"
+    )
+
+
+def _check_path(config: Mapping, key: str) -> None:
+    """Refuse a key below the config's entries that nothing will read."""
+    node: Any = config
+    parts = key.split(".")
+    for depth, part in enumerate(parts):
+        place = ".".join(parts[:depth])
+        if isinstance(node, (list, tuple)):
+            if not part.isdigit() or int(part) >= len(node):
+                raise ConfigError(
+                    f"--cfg-options {key}: {place} has {len(node)} entries, no {part!r}"
+                )
+            node = node[int(part)]
+        elif not isinstance(node, Mapping):
+            if node is None:
+                return
+            raise ConfigError(f"--cfg-options {key}: {place} is {node!r:.40} and has no {part!r}")
+        elif part in node:
+            node = node[part]
+        else:
+            if depth:
+                _check_new_key(node, part, place, key)
+            return
+
+
+def _check_new_key(node: Mapping, part: str, place: str, key: str) -> None:
+    if place == "env_cfg":
+        known, is_complete = [*node, *_ENV_KEYS], True
+    elif place == "auto_scale_lr":
+        known, is_complete = ["enable", "base_batch_size"], True
+    elif "type" in node:
+        known, is_complete = _arguments_of(node["type"])
+    else:
+        known, is_complete = list(node), False
+    if part in known or place.split(".")[0] in _BUILT and "type" not in node:
+        return
+    if is_complete or get_close_matches(part, known, 1, 0.8):
+        raise ConfigError(f"--cfg-options {key}: {place} has no {part!r}{_close(part, known)}")
+    print(f"--cfg-options {key}: {place} had no {part!r} before", file=sys.stderr)
+
+
+def _arguments_of(kind: Any) -> tuple[list[str], bool]:
+    """Names that a registered class takes, and whether it takes no others."""
+    from mmdet3d import registry
+    from mmengine.registry import Registry
+
+    tables = [value for value in vars(registry).values() if isinstance(value, Registry)]
+    found = (
+        kind
+        if isinstance(kind, type)
+        else next(filter(None, (t.get(str(kind)) for t in tables)), None)
+    )
+    if found is None:
+        return [], False
+    names, is_complete = ["type", "_scope_", "init_cfg"], True
+    for base in found.__mro__[:-1]:  # kwargs are handed up
+        if "__init__" not in vars(base):
+            continue
+        parameters = inspect.signature(base.__init__).parameters.values()
+        names += [p.name for p in parameters]
+        is_complete = not any(p.kind is p.VAR_KEYWORD for p in parameters)
+        if is_complete:
+            break
+    return names, is_complete
+
+
+def _read_names() -> list[str]:
+    from mmengine.runner import Runner
+
+    return [*list(inspect.signature(Runner.__init__).parameters)[1:], *_READ_ELSEWHERE]
+
+
+def _leaves(node: Any, path: str = "", with_inner: bool = False) -> Iterator[tuple[str, Any]]:
+    """Dotted path and value of everything that the runner reads."""
+    items = node.items() if isinstance(node, Mapping) else enumerate(node)
+    for key, value in items:
+        if not path and key not in _read_names():
+            continue
+        here = f"{path}.{key}" if path else str(key)
+        is_inner = isinstance(value, (Mapping, list, tuple))
+        if with_inner or not is_inner:
+            yield here, value
+        if is_inner:
+            yield from _leaves(value, here, with_inner)
+
+
+def _is_below(leaf: Any, root: str) -> bool:
+    root = root.rstrip("/")
+    return isinstance(leaf, str) and (leaf.rstrip("/") == root or leaf.startswith(root + "/"))
+
+
+def _is_twin(path: str, leaf: Any, config: Mapping, top: str) -> bool:
+    """Whether an entry has the name of a variable, or its value where that says enough."""
+    value = config[top]
+    is_telling = isinstance(value, str) or (
+        isinstance(value, (list, dict, tuple)) and len(value) > 1
+    )
+    return path.rsplit(".", 1)[-1] == top or (is_telling and leaf == value)
+
+
+def _close(word: str, known: Sequence[str]) -> str:
+    close = get_close_matches(word, known, 3, 0.6)
+    return f"; close to it: {', '.join(close)}" if close else ""

@@ -1,0 +1,138 @@
+"""Arguments of mmdet3d's scripts, checked before they run.
+
+Options may stand before the config. One that this machine or config cannot follow, and a change of
+the config that would change nothing, end in one line instead of a traceback or a wasted training.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from typing import Any
+
+from gemini_det3d.apis.config import ConfigError, find_config
+from gemini_det3d.apis.config_changes import effective_changes
+
+# Options of tools/train.py and tools/test.py, and ours, by how many values they take.
+_ONE_VALUE = (
+    "--work-dir", "--sync_bn", "--launcher", "--local_rank", "--local-rank", "--show-dir",
+    "--score-thr", "--task", "--wait-time",
+)  # fmt: skip
+_NO_VALUE = ("--amp", "--auto-scale-lr", "--ceph", "--show", "--tta", "--help")
+_CFG_OPTIONS, _RESUME = "--cfg-options", "--resume"
+
+
+def checked_arguments(name: str, argv: Sequence[str]) -> list[str]:
+    """Arguments of a script, the config first, that will all have an effect.
+
+    Args:
+        name: 'train' or 'test'.
+        argv: As the user gave them, options before or after the config.
+
+    Returns:
+        The same with the config's path in front. ``data_root=DIR`` becomes a change of every entry
+        below the config's ``data_root``.
+
+    Raises:
+        ConfigError: The config is not there, or an option cannot have the effect that it names.
+    """
+    places, options, changes = split_arguments(argv)
+    if not places:
+        return list(argv)  # --help, or the script's own complaint
+    places[0] = str(find_config(places[0]))
+    from gemini_det3d.apis.detector import read_config
+
+    config = read_config(places[0])
+    check_imports(config)
+    changes = [word for change in changes for word in effective_changes(config.to_dict(), change)]
+    _check_options(name, options, config, changes)
+    _check_files(name, places, options)
+    return [*places, *options, *([_CFG_OPTIONS, *changes] if changes else [])]
+
+
+def split_arguments(argv: Sequence[str]) -> tuple[list[str], list[str], list[str]]:
+    """Positional words, options with their values, and ``KEY=VALUE`` changes of the config."""
+    places, options, changes = [], [], []
+    words = list(argv)
+    while words:
+        word = words.pop(0)
+        if not word.startswith("-"):
+            places.append(word)
+            continue
+        name = _full_name(word.split("=")[0])
+        if name == _CFG_OPTIONS:
+            while words and "=" in words[0] and not words[0].startswith("-"):
+                changes.append(words.pop(0))
+            continue
+        options.append(word)
+        takes_one = name in _ONE_VALUE or (name == _RESUME and words and _is_checkpoint(words[0]))
+        if takes_one and "=" not in word and words:
+            options.append(words.pop(0))
+    return places, options, changes
+
+
+def check_imports(config: Any) -> None:
+    """Refuse a config that needs this plug-in and does not import it.
+
+    Raises:
+        ConfigError: A child's ``custom_imports`` has replaced ours.
+    """
+    imports = (config.get("custom_imports") or {}).get("imports") or []
+    imports = [imports] if isinstance(imports, str) else list(imports)
+    if any(str(name).startswith("gemini_det3d") for name in imports):
+        return
+    if config.get("runner_type") == "ExactRunner" or "gemini_det3d.plugin" in config.text:
+        raise ConfigError(
+            f"{config.filename}: custom_imports is {imports}: mmengine replaces the list of the "
+            "base config by that of the child; add 'gemini_det3d.plugin' to it"
+        )
+
+
+def _check_options(name: str, options: list[str], config: Any, changes: list[str]) -> None:
+    given = {_full_name(word.split("=")[0]) for word in options if word.startswith("--")}
+    wrapper = next((c.split("=", 1)[1] for c in changes if c.startswith("optim_wrapper.type=")), "")
+    wrapper = wrapper or (config.get("optim_wrapper") or {}).get("type", "")
+    if name == "train" and ("--amp" in given or wrapper == "AmpOptimWrapper"):
+        import torch
+
+        if not torch.cuda.is_available():
+            raise ConfigError(
+                "--amp (AmpOptimWrapper) needs a GPU, and torch sees none; segmentors take "
+                "--cfg-options model.autocast_dtype=bfloat16 on any device"
+            )
+    if "--auto-scale-lr" in given:
+        scale = config.get("auto_scale_lr") or {}
+        missing = [key for key in ("enable", "base_batch_size") if key not in scale]
+        if missing:
+            raise ConfigError(
+                f"--auto-scale-lr: {config.filename} has no auto_scale_lr.{missing[0]}"
+            )
+    if "--tta" in given:
+        missing = [key for key in ("tta_model", "tta_pipeline") if key not in config]
+        if missing:
+            hint = "; segmentors average over model.test_cfg.scales and flip instead"
+            raise ConfigError(f"--tta: {config.filename} has no {' and no '.join(missing)}{hint}")
+    if given & {"--show", "--show-dir"}:
+        if "visualization" not in (config.get("default_hooks") or {}):
+            raise ConfigError(f"--show: {config.filename} has no default_hooks.visualization "
+                              "(gemini-det3d draw makes pictures)")  # fmt: skip
+        if "--task" not in given:
+            raise ConfigError("--show and --show-dir need --task (multi-modality_det, say)")
+
+
+def _check_files(name: str, places: list[str], options: list[str]) -> None:
+    resume = [b for a, b in zip(options, options[1:]) if _full_name(a) == _RESUME and b != "auto"]
+    checkpoints = places[1:2] if name == "test" else [b for b in resume if not b.startswith("-")]
+    for path in checkpoints:
+        if "://" not in path and not os.path.isfile(path):
+            raise ConfigError(f"{path}: no such file")
+
+
+def _full_name(option: str) -> str:
+    known = (*_ONE_VALUE, *_NO_VALUE, _CFG_OPTIONS, _RESUME)
+    matches = [name for name in known if name.startswith(option)] if len(option) > 2 else []
+    return option if option in known or len(matches) != 1 else matches[0]
+
+
+def _is_checkpoint(word: str) -> bool:
+    return word == "auto" or word.endswith((".pth", ".pt", ".safetensors", ".ckpt"))

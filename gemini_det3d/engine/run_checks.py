@@ -1,0 +1,119 @@
+"""What would train or test something else than was asked, told before the first step."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from mmengine.hooks import Hook
+from mmengine.model import is_model_wrapper
+from mmengine.registry import HOOKS
+from mmengine.runner import Runner
+from torch.utils.data import DataLoader
+
+from gemini_det3d.formats import FormatError
+from gemini_det3d.registration import register
+
+_ON_OTHER_RATE = ("error", "warn")
+_RATE_TOLERANCE = 1e-6
+
+
+@register(HOOKS)
+class RunChecksHook(Hook):
+    """Refuses a checkpoint that does not mean what the config says.
+
+    Args:
+        on_other_rate: What to do when a run is resumed whose config gives another learning rate
+            (another batch size under ``auto_scale_lr``, for example): mmengine keeps the rate of
+            the checkpoint in silence. 'error', or 'warn' and keep it.
+
+    Raises:
+        ValueError: ``on_other_rate`` is another word.
+    """
+
+    priority = "VERY_HIGH"
+
+    def __init__(self, on_other_rate: str = "error") -> None:
+        if on_other_rate not in _ON_OTHER_RATE:
+            raise ValueError(f"on_other_rate={on_other_rate!r} must be one of {_ON_OTHER_RATE}")
+        self.on_other_rate = on_other_rate
+
+    def after_load_checkpoint(self, runner: Runner, checkpoint: dict) -> None:
+        """Compare what the checkpoint states with the config.
+
+        Raises:
+            FormatError: Modalities are others, or in another order, or a resumed run would keep
+                another learning rate than the config's.
+        """
+        name = runner._load_from or "the checkpoint"
+        model = runner.model.module if is_model_wrapper(runner.model) else runner.model
+        check_modalities(checkpoint, getattr(model, "modalities", None), name)
+        if not runner._resume or "optimizer" not in checkpoint:
+            return
+        before, now = list(_rates(checkpoint["optimizer"])), list(_rates(runner.optim_wrapper))
+        pairs = [(b, n) for b, n in zip(before, now) if abs(b - n) > _RATE_TOLERANCE * abs(b)]
+        if not pairs:
+            return
+        fault = (
+            f"was trained with a learning rate of {pairs[0][0]:g}, the config gives "
+            f"{pairs[0][1]:g} (another batch size under auto_scale_lr?); a resumed run keeps the "
+            "checkpoint's"
+        )
+        if self.on_other_rate == "warn":
+            runner.logger.warning(f"{name}: {fault}")
+            return
+        remedy = "default_hooks.run_checks.on_other_rate=warn accepts that, load_from starts anew"
+        raise FormatError(name, f"{fault}: {remedy}")
+
+
+def check_steps(loader: DataLoader, batch_size: int | None) -> None:
+    """Refuse a training whose epochs have no step.
+
+    Args:
+        loader: The training's.
+        batch_size: As the config has it, for the error.
+
+    Raises:
+        FormatError: It gives no batch.
+    """
+    if len(loader) == 0:
+        count, size = len(loader.dataset), f" of {batch_size}" if batch_size else ""  # type: ignore
+        fault = f"{count} frames make no batch{size} with drop_last=True: nothing to train on"
+        raise FormatError("train_dataloader", fault)
+
+
+def check_modalities(checkpoint: Mapping, modalities: Any, name: Any) -> None:
+    """Refuse a segmentor's checkpoint whose streams are not the model's, in order.
+
+    Args:
+        checkpoint: With ``meta``, where a trained segmentor's data set states its ``modalities``.
+        modalities: Of the model; None: it has none.
+        name: Of the file, for the error.
+
+    Raises:
+        FormatError: They differ.
+    """
+    meta = checkpoint.get("meta") or {}
+    stated = (meta.get("dataset_meta") or {}).get("modalities")
+    if stated is None or modalities is None or tuple(stated) == tuple(modalities):
+        return
+    fault = (
+        f"was trained on {', '.join(map(str, stated))}, in this order; the config's model reads "
+        f"{', '.join(modalities)}"
+    )
+    raise FormatError(name, fault)
+
+
+def _rates(state: Any) -> Iterator[float]:
+    """Initial learning rates of all groups, of an optimiser or of several by name."""
+    if isinstance(state, Mapping):
+        groups = state.get("param_groups")
+        parts = [state[key] for key in sorted(state)] if groups is None else []
+    elif hasattr(state, "optim_wrappers"):  # several
+        parts, groups = [state.optim_wrappers[key] for key in sorted(state.optim_wrappers)], None
+    else:
+        parts, groups = [], state.param_groups
+    for part in parts:
+        yield from _rates(part)
+    for group in groups or ():
+        yield float(group.get("initial_lr", group["lr"]))

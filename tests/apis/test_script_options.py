@@ -1,0 +1,140 @@
+"""What mmdet3d's scripts would accept without effect is one line before they run."""
+
+from __future__ import annotations
+
+import pytest
+
+from gemini_det3d.apis.config import ConfigError, find_config
+from gemini_det3d.apis.script_options import checked_arguments, split_arguments
+from gemini_det3d.cli import main
+
+TOY = "mvxnet_gemini-point_r18_1xb2-6e_scenes-3class"
+SEG = "segformer_gemini-pixel_mit-toy_1xb4-12e_scenes-25class"
+
+
+def checked(*options, config=TOY, name="train"):
+    return checked_arguments(name, [config, *options])
+
+
+@pytest.mark.parametrize(
+    ("argv", "places", "options", "changes"),
+    [
+        (["c.py", "--work-dir", "w"], ["c.py"], ["--work-dir", "w"], []),
+        (["--work-dir", "w", "c.py"], ["c.py"], ["--work-dir", "w"], []),
+        (["--amp", "--resume", "c.py"], ["c.py"], ["--amp", "--resume"], []),
+        (["--resume", "a.pth", "c.py"], ["c.py"], ["--resume", "a.pth"], []),
+        (["--cfg-options", "a=1", "b.c=2", "c.py"], ["c.py"], [], ["a=1", "b.c=2"]),
+        (["--cfg", "a=1", "--work-dir=w", "c.py", "x.pth"], ["c.py", "x.pth"], ["--work-dir=w"],
+         ["a=1"]),
+    ],
+)  # fmt: skip
+def test_options_may_stand_before_the_config(argv, places, options, changes):
+    assert split_arguments(argv) == (places, options, changes)
+
+
+def test_the_config_comes_first_with_its_path():
+    found = checked_arguments("train", ["--work-dir", "w", "--cfg-options", "resume=True", TOY])
+    path = str(find_config(TOY))
+    assert found == [path, "--work-dir", "w", "--cfg-options", "resume=True"]
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ("dataroot=x", "dataroot: no such key; close to it: data_root"),
+        ("max_epochs=1", "max_epochs: the config computes with .*; set train_cfg.max_epochs"),
+        ("class_names=[a]", "the config computes with class_names, and nothing reads it"),
+        ("train_pipeline.0.type=X", "computes with train_pipeline.*set train_dataloader.dataset"),
+        ("auto_scale_lr.enabled=True", "auto_scale_lr has no 'enabled'; close to it: enable"),
+        ("env_cfg.cudnn_benchmrk=1", "env_cfg has no 'cudnn_benchmrk'; close to it: cudnn_bench"),
+        ("model.test_cfg.pts.max_nun=1", "model.test_cfg.pts has no 'max_nun'; close.*max_num"),
+        ("model.pts_voxel_encoder.fuse_att=all", "has no 'fuse_att'; close to it: fuse_at"),
+        ("param_scheduler.9.end=1", "param_scheduler has 2 entries, no '9'"),
+        ("load_from.x=1", None),
+        ("train_dataloader.batch_size.x=1", "train_dataloader.batch_size is 2 and has no 'x'"),
+    ],
+)
+def test_a_change_without_effect_is_named(change, message):
+    if message is None:  # a new value where there was none
+        assert change in checked("--cfg-options", change)
+        return
+    with pytest.raises(ConfigError, match=message):
+        checked("--cfg-options", change)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        "train_cfg.max_epochs=1", "train_dataloader.batch_size=1", "randomness.seed=3",
+        "model.test_cfg.pts.max_num=5", "optim_wrapper.optimizer.lr=0.1", "sync_bn=torch",
+        "train_dataloader.drop_last=True", "train_dataloader.dataset.dataset.indices=3",
+        "default_hooks.checkpoint.save_best=x", "param_scheduler.0.end=3",
+        "model.pts_voxel_encoder.fusion_layer.operator.type=SumFusion", "load_from=a.pth",
+        "env_cfg.resource_limit=1", "model.backbone=None", "work_dir=x",
+    ],
+)  # fmt: skip
+def test_a_change_with_effect_is_left_alone(change):
+    if change.startswith("model.backbone"):
+        with pytest.raises(ConfigError, match="has no 'backbone'; close to it: .*img_backbone"):
+            checked("--cfg-options", change)
+    else:
+        assert checked("--cfg-options", change)[1:] == ["--cfg-options", change]
+
+
+@pytest.mark.parametrize("config", [TOY, SEG, "translator_gemini_mit-toy_views-rgb-edge2depth"])
+def test_data_root_reaches_everything_below_it(config):
+    from mmengine.config import Config, DictAction
+
+    found = checked("--cfg-options", "data_root=/elsewhere/d/", config=config)
+    cfg = Config.fromfile(found[0])
+    action = DictAction(["--cfg-options"], "cfg_options", nargs="+")
+
+    class Answer:
+        pass
+
+    answer = Answer()
+    action(None, answer, found[2:])
+    cfg.merge_from_dict(answer.cfg_options)
+    runs = {k: cfg[k] for k in ("train_dataloader", "val_dataloader", "test_dataloader",
+                                "val_evaluator", "test_evaluator")}  # fmt: skip
+    assert "data/" not in str(runs).replace("/elsewhere/d", "") and "/elsewhere/d" in str(runs)
+
+
+@pytest.mark.parametrize(
+    ("name", "options", "message"),
+    [
+        ("train", ["--amp"], "needs a GPU"),
+        ("train", ["--cfg-options", "optim_wrapper.type=AmpOptimWrapper"], "needs a GPU"),
+        ("test", ["a.pth", "--tta"], "has no tta_model and no tta_pipeline"),
+        ("test", ["a.pth", "--show"], "--show"),
+        ("test", ["nowhere.pth"], "nowhere.pth: no such file"),
+        ("train", ["--resume", "nowhere.pth"], "nowhere.pth: no such file"),
+    ],
+)
+def test_what_machine_or_config_cannot_do_is_named(monkeypatch, name, options, message):
+    monkeypatch.setattr("torch.cuda.is_available", lambda: False)
+    with pytest.raises(ConfigError, match=message):
+        checked(*options, name=name)
+
+
+def test_auto_scale_lr_without_a_base_batch_is_named():
+    with pytest.raises(ConfigError, match="has no auto_scale_lr"):
+        checked("--auto-scale-lr", config=SEG)
+
+
+def test_another_plug_ins_imports_do_not_replace_ours_in_silence(tmp_path):
+    path = tmp_path / "child.py"
+    path.write_text(
+        f"_base_ = [{str(find_config(TOY))!r}]\n"
+        "custom_imports = dict(imports=['json'], allow_failed_imports=False)\n"
+    )
+    with pytest.raises(ConfigError, match=r"custom_imports is \['json'\].*add 'gemini_det3d.plug"):
+        checked(config=str(path))
+    path.write_text(path.read_text().replace("['json']", "['json', 'gemini_det3d.plugin']"))
+    assert checked(config=str(path)) == [str(path)]
+
+
+def test_a_refused_option_is_one_line_and_exit_code_2(capsys):
+    assert main(["train", "--work-dir", "w", TOY, "--cfg-options", "max_epochs=1"]) == 2
+    error = capsys.readouterr().err
+    assert error.count("\n") == 1 and "train_cfg.max_epochs" in error

@@ -1,0 +1,51 @@
+"""A run that would do something else than was asked ends before its first step."""
+
+from __future__ import annotations
+
+import pytest
+from toy import toy_config, train
+
+from gemini_det3d.engine.run_checks import RunChecksHook, check_modalities
+from gemini_det3d.formats import FormatError
+
+
+@pytest.mark.parametrize("size", [1, 3])
+def test_fewer_frames_than_a_batch_are_no_training(tmp_path, size):
+    config = toy_config(tmp_path)
+    config.train_dataloader.batch_size = 4
+    config.train_dataloader.drop_last = True
+    config.train_dataloader.dataset.size = size
+    with pytest.raises(FormatError, match=f"train_dataloader: {size} frames make no batch of 4"):
+        train(config)
+    assert not list(tmp_path.glob("*.pth"))
+
+
+@pytest.mark.parametrize("two", [False, True])
+def test_a_resumed_run_does_not_keep_another_rate_in_silence(tmp_path, two):
+    config = toy_config(tmp_path, two=two)
+    train(config)
+    config.optim_wrapper.optimizer.lr *= 0.5
+    with pytest.raises(FormatError, match="learning rate of .*, the config gives .*on_other_rate"):
+        train(config, resume=True)
+    config.default_hooks.run_checks = dict(on_other_rate="warn")
+    config.train_cfg.max_epochs = 4
+    assert train(config, resume=True).iter == 24
+
+
+@pytest.mark.parametrize(
+    ("stated", "model"),
+    [(("rgb", "depth"), ("depth", "rgb")), (("rgb", "depth", "event", "lidar"), ("rgb", "depth")),
+     (("rgb",), ("rgb", "depth"))],
+)  # fmt: skip
+def test_other_modalities_than_in_training_are_named(stated, model):
+    checkpoint = {"meta": {"dataset_meta": {"classes": ("a",), "modalities": stated}}}
+    with pytest.raises(FormatError, match=f"a.pth: was trained on {', '.join(stated)}, in this"):
+        check_modalities(checkpoint, model, "a.pth")
+    check_modalities(checkpoint, list(stated), "a.pth")
+    check_modalities({"meta": {}}, model, "a.pth")
+    check_modalities(checkpoint, None, "a.pth")
+
+
+def test_another_word_is_refused_when_built():
+    with pytest.raises(ValueError, match="on_other_rate='ignore'"):
+        RunChecksHook("ignore")
