@@ -8,6 +8,8 @@ are z, y, x.
 
 from __future__ import annotations
 
+import functools
+
 import torch
 from torch import Tensor
 
@@ -25,7 +27,7 @@ def dynamic_voxelize_forward(
         NDim: 3.
     """
     cells, inside, _ = _cells(points, voxel_size, coors_range, NDim)
-    coors.copy_(torch.where(inside[:, None], cells, -1).flip(1))
+    coors.copy_(torch.where(inside, cells, -1).flip(0).T)
 
 
 def hard_voxelize_forward(
@@ -67,7 +69,7 @@ def hard_voxelize_forward(
     voxels.copy_(filled.index_copy_(0, slot, points)[:-1].view_as(voxels))
     opened = torch.where(first & (voxel < max_voxels), voxel, max_voxels)
     corners = torch.cat([coors, coors.new_empty(1, NDim)])
-    coors.copy_(corners.index_copy_(0, opened, cells.flip(1))[:-1])
+    coors.copy_(corners.index_copy_(0, opened, cells.flip(0).T)[:-1])
     counts = torch.cat([num_points_per_voxel, num_points_per_voxel.new_zeros(1)])
     row = torch.where(taken, voxel, max_voxels)
     num_points_per_voxel.copy_(counts.index_add_(0, row, taken.to(counts.dtype))[:-1])
@@ -77,20 +79,20 @@ def hard_voxelize_forward(
 def _cells(
     points: Tensor, voxel_size: Tensor, coors_range: Tensor, ndim: int
 ) -> tuple[Tensor, Tensor, list[int]]:
-    """Cell of each point as x, y, z ``(N, 3)`` int32, if it is in the grid, the grid's size."""
-    exact = points[:, :ndim].to(torch.promote_types(points.dtype, torch.float32))
+    """Cell of each point as x, y, z ``(3, N)`` int32, if it is in the grid, the grid's size."""
+    exact = points[:, :ndim].T.to(torch.promote_types(points.dtype, torch.float32)).contiguous()
     low, size = coors_range[:ndim].to(exact.device), voxel_size.to(exact.device)
-    cells = ((exact - low) / size).floor()
+    cells = (exact - low[:, None]).div_(size[:, None]).floor_()
     # Halves away from zero, as C rounds; a grid is never negative.
     grid = ((coors_range[ndim:] - coors_range[:ndim]) / voxel_size + 0.5).floor()
-    inside = ((cells >= 0) & (cells < grid.to(exact.device))).all(dim=1)  # NaN is not
-    cells = torch.where(inside[:, None], cells, 0).int()
-    return cells, inside, [int(count) for count in grid]
+    fits = (cells >= 0) & (cells < grid.to(exact.device)[:, None])  # NaN does not
+    inside = functools.reduce(torch.logical_and, fits)
+    return cells.int(), inside, [int(count) for count in grid]
 
 
 def _flat(cells: Tensor, grid: list[int]) -> Tensor:
     """One int64 for each cell of the grid."""
-    x, y, z = cells.long().unbind(1)
+    x, y, z = cells.long()
     return (z * grid[1] + y) * grid[0] + x
 
 
