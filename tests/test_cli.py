@@ -53,3 +53,10 @@ def test_bad_file_is_one_line_that_names_it(capsys, tmp_path):
 def test_train_is_mmdet3d_own_script():
     done = command("train", "--help")
     assert done.returncode == 0 and "--auto-scale-lr" in done.stdout
+
+
+def test_benchmarks_outside_of_a_checkout_are_one_line(monkeypatch, capsys, tmp_path):
+    monkeypatch.setattr("gemini_det3d.apis.benchmark._FOLDER", tmp_path / "benchmarks")
+    assert main(["benchmark", "fusion", "x"]) == 2
+    error = capsys.readouterr().err
+    assert error.count("\n") == 1 and "checkout" in error

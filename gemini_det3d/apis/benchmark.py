@@ -1,40 +1,44 @@
-"""Benchmarks: one subcommand each, or all of them."""
+"""Benchmarks: one subcommand each, or all of them. They lie beside the package, in a checkout."""
 
 from __future__ import annotations
 
 import argparse
+import sys
 from importlib import import_module
+from types import ModuleType
 
-BENCHMARKS = {
-    "fusion": ("benchmark_fusion", "the operator against its released form and its rivals"),
-    "segmentation": (
-        "benchmark_segmentation",
-        "a whole two-stream segmentor with and without fusion",
-    ),
-    "launches": (
-        "benchmark_launches",
-        "operator calls and waits of a config's training step, counted without a GPU",
-    ),
-    "kitti-eval": ("benchmark_kitti_eval", "KITTI evaluation of 3,769 frames"),
-}
+from gemini_det3d.apis.config import PACKAGE, ConfigError
+
+EPILOG = ""
+_FOLDER = PACKAGE.parent / "benchmarks"
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """One subparser per benchmark; 'all' runs each that has defaults."""
+    if not _FOLDER.is_dir():
+        parser.description = f"{parser.description} (from a checkout; they are not installed)"
+        parser.add_argument("arguments", nargs="*")
+        return
     choices = parser.add_subparsers(dest="benchmark", required=True, metavar="BENCHMARK")
-    for name, (module, text) in BENCHMARKS.items():
+    for name, (_, text) in _benchmarks().items():
         sub = choices.add_parser(name, help=text, description=text)
-        import_module(f"gemini_det3d.apis.{module}").add_arguments(sub)
+        _module(name).add_arguments(sub)
     everything = choices.add_parser("all", help="each of them with its defaults")
     everything.add_argument("--quick", action="store_true", help="the short versions")
 
 
 def run(args: argparse.Namespace) -> int:
-    """Run what was asked for; the exit code is the worst one."""
+    """Run what was asked for; the exit code is the worst one.
+
+    Raises:
+        ConfigError: This is no checkout.
+    """
+    if not _FOLDER.is_dir():
+        raise ConfigError("benchmarks are not installed; run this from a checkout of the project")
     if args.benchmark != "all":
         return _module(args.benchmark).run(args)
     codes = []
-    for name in BENCHMARKS:
+    for name in _benchmarks():
         parser = argparse.ArgumentParser()
         _module(name).add_arguments(parser)
         if any(not action.option_strings for action in parser._actions):
@@ -45,5 +49,12 @@ def run(args: argparse.Namespace) -> int:
     return max(codes)
 
 
-def _module(name: str):
-    return import_module(f"gemini_det3d.apis.{BENCHMARKS[name][0]}")
+def _benchmarks() -> dict[str, tuple[str, str]]:
+    root = str(_FOLDER.parent)
+    if root not in sys.path:
+        sys.path.insert(0, root)
+    return import_module("benchmarks").BENCHMARKS
+
+
+def _module(name: str) -> ModuleType:
+    return import_module(f"benchmarks.{_benchmarks()[name][0]}")

@@ -11,7 +11,8 @@ import numpy as np
 import pytest
 from kitti_reference import random_set
 
-from gemini_det3d.apis import benchmark_kitti_eval, eval_kitti
+from benchmarks import kitti_eval as benchmark_kitti_eval
+from gemini_det3d.apis import eval_kitti
 from gemini_det3d.apis.config import ConfigError
 from gemini_det3d.cli import main
 from gemini_det3d.evaluation import evaluate_kitti

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from reference import random_released
 from torch import Tensor
 
-from gemini_det3d.apis.fusion_bench import ReleasedFusion
+from benchmarks.fusion import ReleasedFusion
 from gemini_det3d.fusion import GeminiFusion
 from gemini_det3d.fusion.kernels.blockwise import Setting, blockwise_forward
 

@@ -12,7 +12,7 @@ from mmdet3d.structures import Det3DDataSample, LiDARInstance3DBoxes
 from mmengine.config import Config
 from mmengine.structures import InstanceData
 
-from gemini_det3d.apis.benchmark_launches import census_of_training, report
+from benchmarks.launches import census_of_training, report
 from gemini_det3d.apis.config import find_config
 
 SIZE = (64, 96)

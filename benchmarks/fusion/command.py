@@ -7,10 +7,10 @@ import json
 import os
 from time import perf_counter
 
+from gemini_det3d.apis.config import ConfigError
 from gemini_det3d.formats.text import write_text
 
-from .config import ConfigError
-from .fusion_bench.cases import Case, growth_cases, headline_cases, shape_grid
+from .cases import Case, growth_cases, headline_cases, shape_grid
 
 _ROUNDS, _QUICK_ROUNDS = 15, 3
 _SECONDS, _QUICK_SECONDS = 6.0, 0.5  # a case and mode: no further round once this is spent
@@ -39,8 +39,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     """Measure, print the table and the goals, write JSON, Markdown and plot where asked for."""
     os.environ.setdefault("KINETO_LOG_LEVEL", "99")  # the memory profiler talks on its own
-    from .fusion_bench.memory import keep_memory
-    from .fusion_bench.report import goal_lines, machine_line, plot_growth, table_lines
+    from .memory import keep_memory
+    from .report import goal_lines, machine_line, plot_growth, table_lines
 
     if args.release_memory and args.device != "cpu":
         raise ConfigError("--release-memory: is of the CPU's memory")
@@ -69,8 +69,8 @@ def run(args: argparse.Namespace) -> int:
 
 
 def _break_down(args: argparse.Namespace) -> int:
-    from .fusion_bench.breakdown import break_down, breakdown_lines
-    from .fusion_bench.report import machine_line
+    from .breakdown import break_down, breakdown_lines
+    from .report import machine_line
 
     if args.plot or args.device != "cpu":
         raise ConfigError("--breakdown: is measured on the cpu and has no --plot")
@@ -112,7 +112,7 @@ def measure(
     """
     from tqdm import tqdm
 
-    from .fusion_bench.measure import compare
+    from .measure import compare
 
     rounds = rounds if rounds is not None else _QUICK_ROUNDS if is_quick else _ROUNDS
     if rounds < 1:

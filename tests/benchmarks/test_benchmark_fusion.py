@@ -10,10 +10,10 @@ import sys
 
 import pytest
 
-from gemini_det3d.apis import benchmark_fusion
-from gemini_det3d.apis.fusion_bench import Case, Site, compare, memory, shape_grid
-from gemini_det3d.apis.fusion_bench.breakdown import KINDS, break_down, breakdown_lines
-from gemini_det3d.apis.fusion_bench.report import goal_lines
+from benchmarks.fusion import Case, Site, compare, memory, shape_grid
+from benchmarks.fusion import command as benchmark_fusion
+from benchmarks.fusion.breakdown import KINDS, break_down, breakdown_lines
+from benchmarks.fusion.report import goal_lines
 from gemini_det3d.cli import main
 
 KEYS = {
@@ -125,7 +125,7 @@ def test_grid_covers_the_range_of_shapes():
 
 FAULTS = """
 import resource, sys, torch
-from gemini_det3d.apis.fusion_bench.memory import keep_memory
+from benchmarks.fusion.memory import keep_memory
 if sys.argv[1] == "keep":
     keep_memory()
 def fill():

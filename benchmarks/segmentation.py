@@ -128,7 +128,7 @@ def time_in_turn(
 def _released_form(operator):
     from torch import nn
 
-    from gemini_det3d.apis.fusion_bench import ReleasedFusion
+    from .fusion import ReleasedFusion
 
     class ReleasedSlot(nn.Module):
         """The released form on maps ``(B, H, W, C)``."""

@@ -5,7 +5,7 @@ import json
 import pytest
 import torch
 
-from gemini_det3d.apis.benchmark_segmentation import build_models
+from benchmarks.segmentation import build_models
 from gemini_det3d.cli import main
 
 
