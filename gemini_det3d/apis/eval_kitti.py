@@ -17,7 +17,7 @@ from gemini_det3d.evaluation.functional import (
     check_options,
     evaluate_kitti,
 )
-from gemini_det3d.evaluation.functional.kitti_ap import SAMPLINGS
+from gemini_det3d.evaluation.functional.kitti_ap import RECALL_RULES
 from gemini_det3d.evaluation.functional.kitti_rules import METRICS, OverlapSpec, min_overlaps_of
 from gemini_det3d.formats.errors import FormatError
 from gemini_det3d.formats.kitti import Objects, read_objects
@@ -27,7 +27,8 @@ from gemini_det3d.formats.text import read_lines, write_text
 EPILOG = """\
 A frame without a result file counts as a frame without detections; a result file without a frame
 is an error. Below 41 valid boxes KITTI's development kit cannot reach 100 (it samples recall at 41
-places and gives each box one); --sampling devkit prints its figures all the same.
+places and gives each box one); --recall devkit follows it, for
+comparison with published figures.
 """
 
 
@@ -36,10 +37,12 @@ class KittiEvaluation(FileEvaluation):
     """An evaluation of KITTI result files; `result` is a KittiResult."""
 
     def content(self) -> dict[str, Any]:
-        """Figures, KITTI's own sampling, and how many boxes were counted and why."""
+        """Figures, those by KITTI's own rule, and how many boxes were counted and why."""
         return {
             "classes": self.result.classes,
             **super().content(),
+            "recall": self.result.recall_rule,
+            "comparable_with_published": self.result.is_comparable,
             "devkit_figures": without_nan(self.result.as_dict(devkit=True)),
             "census": [asdict(census) for census in self.result.census],
             "reasons": self.result.explain(),
@@ -71,10 +74,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--split", metavar="FILE", help="evaluate the frames listed in this file")
     parser.add_argument("--frames", nargs="+", metavar="ID", help="evaluate these frames only")
     parser.add_argument(
-        "--sampling",
-        choices=SAMPLINGS,
-        default=SAMPLINGS[0],
-        help="recall positions below 41 boxes",
+        "--recall",
+        choices=RECALL_RULES,
+        default=RECALL_RULES[0],
+        help="recall positions below 41 boxes; KITTI's own: devkit",
     )
     parser.add_argument("--json", metavar="FILE", help="write all figures as JSON")
     parser.add_argument("--markdown", metavar="FILE", help="write the report as Markdown")
@@ -84,7 +87,7 @@ def run(args: argparse.Namespace) -> int:
     """Evaluate, print the report, write what was asked for."""
     overlaps = parse_overlaps(args.min_overlap)
     try:
-        check_options(args.classes, METRICS, args.sampling)
+        check_options(args.classes, METRICS, args.recall)
         for name in overlaps:
             min_overlaps_of(name, overlaps)
     except ValueError as error:
@@ -96,7 +99,7 @@ def run(args: argparse.Namespace) -> int:
         split=args.split,
         frames=args.frames,
         min_overlaps=overlaps,
-        sampling=args.sampling,
+        recall=args.recall,
     )
     print(evaluation.report())
     if args.json:
@@ -114,7 +117,7 @@ def evaluate_files(
     split: str | Path | None = None,
     frames: Sequence[str] | None = None,
     min_overlaps: dict[str, OverlapSpec] | None = None,
-    sampling: str = SAMPLINGS[0],
+    recall: str = RECALL_RULES[0],
     progress: bool = True,
 ) -> KittiEvaluation:
     """Evaluate a folder of result files.
@@ -126,7 +129,7 @@ def evaluate_files(
         split: File with the frames to evaluate, one a line. None: all.
         frames: The frames to evaluate. None: all.
         min_overlaps: Own overlaps by class, see :func:`evaluate_kitti`.
-        sampling: See :func:`evaluate_kitti`.
+        recall: See :func:`evaluate_kitti`.
         progress: Show one.
 
     Returns:
@@ -153,9 +156,7 @@ def evaluate_files(
         )
     chosen = set(wanted)
     return KittiEvaluation(
-        result=evaluate_kitti(
-            truth, detections, classes, min_overlaps=min_overlaps, sampling=sampling
-        ),
+        result=evaluate_kitti(truth, detections, classes, min_overlaps=min_overlaps, recall=recall),
         missing=tuple(name for name in wanted if name not in files),
         left_out=tuple(name for name in files if name not in chosen),
     )

@@ -51,7 +51,7 @@ def join(*parts: Objects) -> Objects:
 def test_figures_equal_the_slow_reference(metric):
     pytest.importorskip("shapely")
     truth, found = random_set(seed=3, num_frames=73)
-    result = evaluate_kitti(truth, found, sampling="devkit")
+    result = evaluate_kitti(truth, found, recall="devkit")
     scores = [score for score in result.scores if score.metric == metric]
     counts = [score.num_truth for score in scores]
     assert min(counts) < 41 < max(counts)
@@ -99,7 +99,7 @@ def test_figures_equal_those_of_mmdet3d_given_an_exact_overlap(metrics, monkeypa
         classes,
         eval_types=list(metrics),
     )
-    result = evaluate_kitti(truth, found, classes, sampling="devkit")
+    result = evaluate_kitti(truth, found, classes, recall="devkit")
     words = {"2D": "bbox", "BEV": "bev", "3D": "3d"}
     for key, value in expected.items():
         name, metric, count, level, *rest = key.removeprefix("KITTI/").split("_")
@@ -144,7 +144,7 @@ def test_an_ignored_box_may_take_the_detection_of_a_box_that_it_covers_as_in_the
 @pytest.mark.parametrize("count", [1, 2, 5, 13, 40])
 def test_devkit_sampling_gives_each_box_one_recall_position(count):
     truth = [cars(count)]
-    result = evaluate_kitti(truth, as_detections(truth), ["Car"], sampling="devkit")
+    result = evaluate_kitti(truth, as_detections(truth), ["Car"], recall="devkit")
     score = result.find("Car", "3d", "easy")
     assert score.ap40 == pytest.approx(100 * (count - 1) / 40)
     assert score.ap11 == pytest.approx(100 * ((count - 1) // 4 + 1) / 11)
@@ -152,7 +152,7 @@ def test_devkit_sampling_gives_each_box_one_recall_position(count):
 
 def test_devkit_figures_come_with_the_default_ones():
     truth, found = random_set(seed=9, num_frames=53)
-    default, devkit = evaluate_kitti(truth, found), evaluate_kitti(truth, found, sampling="devkit")
+    default, devkit = evaluate_kitti(truth, found), evaluate_kitti(truth, found, recall="devkit")
     assert default.as_dict(devkit=True) == pytest.approx(devkit.as_dict())
     few = [s for s in default.scores if s.num_truth < 41]
     many = [s for s in default.scores if s.num_truth >= 41]
@@ -359,7 +359,7 @@ def test_an_own_overlap_decides_what_is_found():
         ({"classes": "Car"}, "classes must be distinct names"),
         ({"classes": ("DontCare",)}, "DontCare marks regions"),
         ({"metrics": ("2d",)}, r"metrics must be some of \('bbox', 'aos', 'bev', '3d'\)"),
-        ({"sampling": "coco"}, "got 'coco'"),
+        ({"recall": "coco"}, "got 'coco'"),
         ({"min_overlaps": {"Car": (0.5, 0.5)}}, r"min_overlaps\['Car'\] is \(0.5, 0.5\)"),
         ({"min_overlaps": {"Car": 0.0}}, "overlaps lie between 0 and 1"),
     ],

@@ -391,7 +391,7 @@ def test_two_processes_give_the_figures_of_one(tmp_path, infos, truth_samples):
         ({"format_only": True}, "txt_dir must name a folder"),
         ({"min_overlaps": {"Car": 1.5}}, r"min_overlaps\['Car'\] is 1.5"),
         ({"classes": ["Car", "car"]}, "classes must be distinct names"),
-        ({"sampling": "coco"}, "sampling must be one of"),
+        ({"recall": "coco"}, "recall must be one of"),
     ],
 )
 def test_a_wrong_option_is_an_error_when_the_metric_is_built(options, message):

@@ -110,8 +110,25 @@ def test_a_figure_that_the_devkit_would_lower_is_marked_and_explained():
     text = evaluate_kitti([TRUTH], [found], ("Car",)).table()
     assert "100.00*" in text
     assert "*: fewer than 41 valid boxes" in text
-    text = evaluate_kitti([TRUTH], [found], ("Car",), sampling="devkit").table()
+    text = evaluate_kitti([TRUTH], [found], ("Car",), recall="devkit").table()
     assert "*" not in text
+
+
+def test_result_says_which_recall_was_used_and_whether_it_may_be_compared():
+    found = objects([("Car", 60, 0, 0)], 0.5)
+    by_definition = evaluate_kitti([TRUTH], [found], ("Car",))
+    by_kit = evaluate_kitti([TRUTH], [found], ("Car",), recall="devkit")
+    assert (by_definition.recall_rule, by_kit.recall_rule) == ("definition", "devkit")
+    assert not by_definition.is_comparable and by_kit.is_comparable
+    assert "comparable with published figures" in by_kit.table()
+    assert "comparable with published figures" not in by_definition.table()
+    assert "may not be compared with published ones" in by_definition.table()
+
+
+def test_many_boxes_are_comparable_whichever_recall_was_asked_for():
+    truth, found = random_set(seed=5, num_frames=400)
+    result = evaluate_kitti(truth, found, ("Car",))
+    assert min(score.num_truth for score in result.scores) >= 41 and result.is_comparable
 
 
 def test_a_zero_says_how_many_boxes_were_ignored_and_why_and_how_close_it_came():

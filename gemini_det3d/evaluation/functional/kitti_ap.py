@@ -12,10 +12,10 @@ from gemini_det3d.evaluation.functional.kitti_rules import COUNTS
 from gemini_det3d.evaluation.functional.kitti_stack import ClassPairs
 
 NUM_POSITIONS = 41
-SAMPLINGS = ("definition", "devkit")
+RECALL_RULES = ("definition", "devkit")
 
 
-def recall_thresholds(scores: np.ndarray, num_truth: int, sampling: str) -> np.ndarray:
+def recall_thresholds(scores: np.ndarray, num_truth: int, rule: str) -> np.ndarray:
     """The score that stands for each recall position that the detections reach.
 
     From 41 boxes on the development kit's choice is taken: the score whose recall comes nearest.
@@ -27,7 +27,7 @@ def recall_thresholds(scores: np.ndarray, num_truth: int, sampling: str) -> np.n
     Args:
         scores: ``(S,)`` scores of the detections that found a box, any order.
         num_truth: Boxes that count, at least 1.
-        sampling: 'definition', or 'devkit' to follow the kit below 41 boxes, too.
+        rule: 'definition', or 'devkit' to follow the kit below 41 boxes, too.
 
     Returns:
         ``(T,)`` descending, ``T <= 41``; entry k belongs to recall k / 40.
@@ -35,7 +35,7 @@ def recall_thresholds(scores: np.ndarray, num_truth: int, sampling: str) -> np.n
     from gemini_det3d.evaluation.functional._kitti_kernels import nearest_recall_thresholds
 
     descending = np.sort(scores)[::-1].copy()
-    if num_truth >= NUM_POSITIONS or sampling == "devkit":
+    if num_truth >= NUM_POSITIONS or rule == "devkit":
         return nearest_recall_thresholds(descending, num_truth)
     # Integers, so that no rounding decides: position k needs ceil(k * num_truth / 40) boxes.
     positions = np.arange(NUM_POSITIONS)
@@ -44,7 +44,7 @@ def recall_thresholds(scores: np.ndarray, num_truth: int, sampling: str) -> np.n
 
 
 def sample_precision(
-    pairs: ClassPairs, level: int, metric: str, min_overlap: float, sampling: str = "definition"
+    pairs: ClassPairs, level: int, metric: str, min_overlap: float, rule: str = "definition"
 ) -> tuple[np.ndarray, np.ndarray, float]:
     """Precision and orientation similarity over recall.
 
@@ -53,7 +53,7 @@ def sample_precision(
         level: Index of the difficulty.
         metric: 'bbox', 'bev' or '3d'.
         min_overlap: Overlap that a detection must exceed.
-        sampling: See :func:`recall_thresholds`.
+        rule: See :func:`recall_thresholds`.
 
     Returns:
         ``(41,)`` precision and ``(41,)`` similarity (only 'bbox' has a use for it), both monotone
@@ -81,7 +81,7 @@ def sample_precision(
         pairs.detections.alpha,
         float(min_overlap),
     )
-    thresholds = recall_thresholds(scores_of_matches(task), num_truth, sampling)
+    thresholds = recall_thresholds(scores_of_matches(task), num_truth, rule)
     totals = count_matches(task, thresholds)
     found, false_alarms, missed, similarity = totals.T
     # All detections of a threshold may have gone to ignored boxes: no precision to speak of.

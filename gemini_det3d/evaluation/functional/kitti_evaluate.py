@@ -10,7 +10,7 @@ import numpy as np
 
 from gemini_det3d.evaluation.functional.kitti_ap import (
     NUM_POSITIONS,
-    SAMPLINGS,
+    RECALL_RULES,
     average,
     sample_precision,
 )
@@ -40,7 +40,7 @@ def evaluate_kitti(
     *,
     min_overlaps: Mapping[str, OverlapSpec] | None = None,
     metrics: Sequence[str] = METRICS,
-    sampling: str = "definition",
+    recall: str = "definition",
 ) -> KittiResult:
     """Average precision in the image, from above, in space, and of the orientation.
 
@@ -53,7 +53,8 @@ def evaluate_kitti(
         min_overlaps: Own overlaps by class, see
             :func:`gemini_det3d.evaluation.functional.kitti_rules.min_overlaps_of`.
         metrics: Any of 'bbox', 'aos', 'bev' and '3d'.
-        sampling: How to place the recall positions below 41 boxes, 'definition' or 'devkit', see
+        recall: How to place the recall positions below 41 boxes: 'devkit', KITTI's own rule, whose
+            figures may always be compared with published ones, or 'definition', see
             :func:`gemini_det3d.evaluation.functional.kitti_ap.recall_thresholds`.
 
     Returns:
@@ -63,7 +64,7 @@ def evaluate_kitti(
         ValueError: The frames do not pair up, detections have no finite scores, or an option is
             none of the above.
     """
-    check_options(classes, metrics, sampling)
+    check_options(classes, metrics, recall)
     _check_frames(truth, detections)
     overlaps = {name: min_overlaps_of(name, min_overlaps) for name in classes}
     stacks = Stack.from_frames(truth), Stack.from_frames(detections)
@@ -72,7 +73,7 @@ def evaluate_kitti(
     for name in classes:
         pairs = pair_class(name, *stacks)
         counts = [_count(pairs, level) for level in range(len(DIFFICULTIES))]
-        scores += _score_class(pairs, counts, overlaps[name], metrics, sampling)
+        scores += _score_class(pairs, counts, overlaps[name], metrics, recall)
         census += counts
     return KittiResult(
         classes=tuple(classes),
@@ -81,6 +82,7 @@ def evaluate_kitti(
         detection_names=_tally(detections),
         scores=tuple(scores),
         census=tuple(census),
+        recall_rule=recall,
     )
 
 
@@ -89,7 +91,7 @@ def _score_class(
     counts: Sequence[Census],
     overlaps: Mapping[str, tuple[float, ...]],
     metrics: Sequence[str],
-    sampling: str,
+    rule: str,
 ) -> list[AveragePrecision]:
     """Every figure of a class; the similarity comes with the precision in the image."""
     scores = []
@@ -98,18 +100,18 @@ def _score_class(
             continue
         for min_overlap in overlaps[metric]:
             for level in range(len(DIFFICULTIES)):
-                scores += _score(pairs, counts[level], level, metric, min_overlap, sampling)
+                scores += _score(pairs, counts[level], level, metric, min_overlap, rule)
     wanted = [score for score in scores if score.metric in metrics]
     return sorted(wanted, key=lambda score: METRICS.index(score.metric))
 
 
 def _score(
-    pairs: ClassPairs, count: Census, level: int, metric: str, min_overlap: float, sampling: str
+    pairs: ClassPairs, count: Census, level: int, metric: str, min_overlap: float, rule: str
 ) -> Iterator[AveragePrecision]:
     """The precision of one metric and, beside 'bbox', the orientation similarity."""
-    *curves, recall = sample_precision(pairs, level, metric, min_overlap, sampling)
+    *curves, recall = sample_precision(pairs, level, metric, min_overlap, rule)
     kit = curves
-    if sampling != "devkit" and 0 < count.num_valid < NUM_POSITIONS:
+    if rule != "devkit" and 0 < count.num_valid < NUM_POSITIONS:
         kit = sample_precision(pairs, level, metric, min_overlap, "devkit")[:2]
     for name, curve, kit_curve in zip((metric, "aos"), curves, kit):
         if name == "aos" and metric != "bbox":
@@ -181,13 +183,13 @@ def _tally(frames: Sequence[Objects]) -> dict[str, int]:
     return dict(counter.most_common())
 
 
-def check_options(classes: Sequence[str], metrics: Sequence[str], sampling: str) -> None:
+def check_options(classes: Sequence[str], metrics: Sequence[str], recall: str) -> None:
     """Refuse options that :func:`evaluate_kitti` would refuse, before there are frames.
 
     Args:
         classes: Classes to evaluate.
         metrics: Metrics.
-        sampling: Placement of the recall positions.
+        recall: Placement of the recall positions.
 
     Raises:
         ValueError: One of them is none of what is allowed.
@@ -200,8 +202,8 @@ def check_options(classes: Sequence[str], metrics: Sequence[str], sampling: str)
     unknown = [metric for metric in metrics if metric not in METRICS]
     if isinstance(metrics, str) or not metrics or unknown:
         raise ValueError(f"metrics must be some of {METRICS}, got {metrics!r}")
-    if sampling not in SAMPLINGS:
-        raise ValueError(f"sampling must be one of {SAMPLINGS}, got {sampling!r}")
+    if recall not in RECALL_RULES:
+        raise ValueError(f"recall must be one of {RECALL_RULES}, got {recall!r}")
 
 
 def _check_frames(truth: Sequence[Objects], detections: Sequence[Objects]) -> None:

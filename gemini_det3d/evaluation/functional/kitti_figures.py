@@ -102,6 +102,7 @@ class KittiFigures:
         detection_names: Detections by class name.
         scores: Every average precision; class, metric and overlap, then difficulty.
         census: Every class and difficulty.
+        recall_rule: 'devkit' or 'definition', how recall was placed below 41 boxes.
     """
 
     classes: tuple[str, ...]
@@ -110,6 +111,12 @@ class KittiFigures:
     detection_names: dict[str, int]
     scores: tuple[AveragePrecision, ...]
     census: tuple[Census, ...]
+    recall_rule: str = "definition"
+
+    @property
+    def is_comparable(self) -> bool:
+        """Whether every figure may be compared with published ones: all follow KITTI's rule."""
+        return not any(score.is_short for score in self.scores)
 
     def find(
         self, class_name: str, metric: str, difficulty: str, min_overlap: float | None = None

@@ -19,8 +19,13 @@ _NOT_AVAILABLE = "n/a"
 _SHORT_MARK = "*"
 _SHORT_NOTE = (
     f"{_SHORT_MARK}: fewer than 41 valid boxes: every recall position takes the first score that "
-    "reaches it (KITTI's development kit gives each box one position and stays below)"
+    "reaches it (KITTI's development kit gives each box one position and stays below); such "
+    "figures may not be compared with published ones, those of recall='devkit' may"
 )
+_RULES = {
+    "devkit": "recall as KITTI's development kit places it: comparable with published figures",
+    "definition": "recall by definition, as KITTI's development kit places it from 41 boxes on",
+}
 
 
 def render_table(result: KittiFigures, markdown: bool = False) -> str:
@@ -34,8 +39,8 @@ def render_table(result: KittiFigures, markdown: bool = False) -> str:
         Title, table and notes, without a newline at the end.
     """
     rows = [row for name in result.classes for row in _class_rows(result, name)]
-    notes = []
-    if any(score.is_short for score in result.scores):
+    notes = [_RULES[result.recall_rule]]
+    if not result.is_comparable:
         notes.append(_SHORT_NOTE)
     if any(math.isnan(score.ap40) for score in result.scores):
         notes.append(f"{_NOT_AVAILABLE}: nothing to measure, see the reasons below")

@@ -69,7 +69,8 @@ class KittiDetectionMetric(BaseMetric):
         classes: Classes to evaluate. None: those of the data set.
         min_overlaps: Own overlaps by class name, in the order bbox, bev, 3d; see
             :func:`gemini_det3d.evaluation.functional.kitti_rules.min_overlaps_of`.
-        sampling: 'definition' or 'devkit', how to sample recall below 41 boxes.
+        recall: 'definition' or 'devkit', how to place recall below 41 boxes; KITTI's own rule is
+            'devkit', and its figures may be compared with published ones at any number of boxes.
         label_dir: Folder of ``label_2`` files to take the ground truth from. None: ``ann_file``.
         txt_dir: Folder to write KITTI result files to, one a frame. None: none are written.
         format_only: Write the result files and evaluate nothing (a split without labels).
@@ -92,7 +93,7 @@ class KittiDetectionMetric(BaseMetric):
         metric: str = "bbox",
         classes: Sequence[str] | None = None,
         min_overlaps: Mapping[str, OverlapSpec] | None = None,
-        sampling: str = "definition",
+        recall: str = "definition",
         label_dir: str | None = None,
         txt_dir: str | None = None,
         format_only: bool = False,
@@ -110,10 +111,10 @@ class KittiDetectionMetric(BaseMetric):
         for name in min_overlaps or ():
             min_overlaps_of(name, min_overlaps)
         metrics = _METRICS_OF[metric]
-        check_options(classes or KITTI_CLASSES, metrics, sampling)
+        check_options(classes or KITTI_CLASSES, metrics, recall)
         self.ann_file = ann_file
         self.classes = classes
-        self.options = {"min_overlaps": min_overlaps, "metrics": metrics, "sampling": sampling}
+        self.options = {"min_overlaps": min_overlaps, "metrics": metrics, "recall": recall}
         self.label_dir = label_dir
         self.txt_dir = txt_dir
         self.format_only = format_only
