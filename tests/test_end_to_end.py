@@ -9,6 +9,7 @@ import sys
 import pytest
 from programs import run_python
 
+from docs import code_blocks
 from gemini_det3d.apis.config import find_config, mmdet3d_mim
 
 CONFIG = "mvxnet_gemini-point_r18_1xb2-6e_scenes-3class"
@@ -129,3 +130,28 @@ def test_training_names_a_bad_file(scenes, config, kind):
     assert done.returncode != 0
     last = done.stderr.strip().splitlines()[-1]
     assert "FormatError" in last and path.name in last
+
+
+@pytest.fixture
+def studies(config, trained, tmp_path, monkeypatch):
+    """The last blocks of docs/python.md, on the small set, in a folder with what they name."""
+    (tmp_path / "epoch_6.pth").symlink_to(trained / "epoch_1.pth")
+    monkeypatch.chdir(tmp_path)
+    blocks = code_blocks("python.md")["Which operator? Does the camera matter?"]
+    return [block.replace(CONFIG, config.as_posix()) for block in blocks]
+
+
+def test_ablation_of_the_python_page_runs(studies, tmp_path):
+    names: dict = {}
+    exec(studies[0], names)
+    assert names["result"].rows[0].name == "real"
+    assert (tmp_path / "work_dirs" / "ablation" / "ablation.md").is_file()
+
+
+@pytest.mark.slow
+def test_comparison_of_the_python_page_runs(studies, tmp_path):
+    names: dict = {}
+    exec(studies[0], names)
+    exec(studies[1], names)
+    assert len(names["rows"]) == 2 and not any(row.faults for row in names["rows"])
+    assert (tmp_path / "work_dirs" / "operators" / "table.md").is_file()
