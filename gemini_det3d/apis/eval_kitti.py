@@ -8,10 +8,15 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from tqdm import tqdm
-
 from gemini_det3d.apis.config import ConfigError
-from gemini_det3d.apis.file_evaluation import FileEvaluation, without_nan
+from gemini_det3d.apis.file_evaluation import (
+    FileEvaluation,
+    add_file_arguments,
+    evaluate_folder,
+    report,
+    text_files,
+    without_nan,
+)
 from gemini_det3d.evaluation.functional import (
     KITTI_CLASSES,
     check_options,
@@ -19,10 +24,8 @@ from gemini_det3d.evaluation.functional import (
 )
 from gemini_det3d.evaluation.functional.kitti_ap import RECALL_RULES
 from gemini_det3d.evaluation.functional.kitti_rules import METRICS, OverlapSpec, min_overlaps_of
-from gemini_det3d.formats.errors import FormatError
 from gemini_det3d.formats.kitti import Objects, read_objects
 from gemini_det3d.formats.kitti_infos import frame_name, read_infos
-from gemini_det3d.formats.text import read_lines, write_text
 
 EPILOG = """\
 A frame without a result file counts as a frame without detections; a result file without a frame
@@ -51,19 +54,7 @@ class KittiEvaluation(FileEvaluation):
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Arguments of ``gemini-det3d eval-kitti``."""
-    parser.add_argument("results", metavar="RESULTS", help="folder of KITTI result files (*.txt)")
-    parser.add_argument(
-        "annotations",
-        metavar="ANNOTATIONS",
-        help="label_2 folder, or an info file of mmdet3d (*.pkl; nothing in it is run)",
-    )
-    parser.add_argument(
-        "--classes",
-        nargs="+",
-        default=list(KITTI_CLASSES),
-        metavar="NAME",
-        help="classes to evaluate, any names (default: Car Pedestrian Cyclist)",
-    )
+    add_file_arguments(parser, "label_2 folder", KITTI_CLASSES)
     parser.add_argument(
         "--min-overlap",
         nargs="+",
@@ -71,7 +62,6 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="NAME=IOU",
         help="own overlap of a class, one number or bbox,bev,3d: Bus=0.6 Car=0.7,0.5,0.5",
     )
-    parser.add_argument("--split", metavar="FILE", help="evaluate the frames listed in this file")
     parser.add_argument("--frames", nargs="+", metavar="ID", help="evaluate these frames only")
     parser.add_argument(
         "--recall",
@@ -79,8 +69,6 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         default=RECALL_RULES[0],
         help="recall positions below 41 boxes; KITTI's own: devkit",
     )
-    parser.add_argument("--json", metavar="FILE", help="write all figures as JSON")
-    parser.add_argument("--markdown", metavar="FILE", help="write the report as Markdown")
 
 
 def run(args: argparse.Namespace) -> int:
@@ -101,12 +89,7 @@ def run(args: argparse.Namespace) -> int:
         min_overlaps=overlaps,
         recall=args.recall,
     )
-    print(evaluation.report())
-    if args.json:
-        write_text(args.json, evaluation.as_json())
-    if args.markdown:
-        write_text(args.markdown, evaluation.report(markdown=True) + "\n")
-    return 0
+    return report(evaluation, args)
 
 
 def evaluate_files(
@@ -138,27 +121,18 @@ def evaluate_files(
     Raises:
         FormatError: A file cannot be used, or results and labels do not belong together.
     """
-    known, read_truth = open_annotations(annotations)
-    files = find_results(results)
-    for name, path in files.items():
-        if name not in known:
-            raise FormatError(path, f"{annotations} has no frame {name}")
-    wanted = _choose(known, annotations, split, frames)
-    bar = tqdm(wanted, desc="reading", unit="frame", disable=not progress, leave=False)
-    truth, detections = [], []
-    for name in bar:
-        truth.append(read_truth(name))
-        has_file = name in files
-        detections.append(
-            read_objects(files[name], with_score=True)
-            if has_file
-            else Objects.empty(with_score=True)
-        )
-    chosen = set(wanted)
-    return KittiEvaluation(
-        result=evaluate_kitti(truth, detections, classes, min_overlaps=min_overlaps, recall=recall),
-        missing=tuple(name for name in wanted if name not in files),
-        left_out=tuple(name for name in files if name not in chosen),
+    options = dict(min_overlaps=min_overlaps, recall=recall)
+    return evaluate_folder(
+        KittiEvaluation,
+        lambda truth, found: evaluate_kitti(truth, found, classes, **options),
+        results,
+        annotations,
+        open_annotations(annotations),
+        lambda path: read_objects(path, with_score=True),
+        Objects.empty(with_score=True),
+        split=split,
+        frames=frames,
+        progress=progress,
     )
 
 
@@ -176,33 +150,11 @@ def open_annotations(path: str | Path) -> tuple[list[str], Callable[[str], Objec
     """
     path = Path(path)
     if path.is_dir():
-        files = {file.stem: file for file in sorted(path.glob("*.txt"))}
-        if not files:
-            raise FormatError(path, "holds no label files (*.txt)")
+        files = text_files(path, "label")
         return list(files), lambda name: read_objects(files[name])
     infos = read_infos(path)
     numbers = {frame_name(frame): frame for frame in infos.frames}
     return list(numbers), lambda name: infos.objects(numbers[name])
-
-
-def find_results(folder: str | Path) -> dict[str, Path]:
-    """The result files of a folder by frame.
-
-    Args:
-        folder: Folder of ``<frame>.txt``.
-
-    Raises:
-        FormatError: It is no folder or holds none; a subfolder that does is named.
-    """
-    folder = Path(folder)
-    if not folder.is_dir():
-        raise FormatError(folder, "no such folder of result files")
-    files = {path.stem: path for path in sorted(folder.glob("*.txt"))}
-    if not files:
-        inner = sorted({path.parent.name for path in folder.glob("*/*.txt")})
-        hint = f"; its subfolder {inner[0]} does" if inner else ""
-        raise FormatError(folder, f"holds no result files (*.txt){hint}")
-    return files
 
 
 def parse_overlaps(words: Sequence[str]) -> dict[str, OverlapSpec]:
@@ -220,28 +172,3 @@ def parse_overlaps(words: Sequence[str]) -> dict[str, OverlapSpec]:
             raise ConfigError(f"--min-overlap {word}: expected NAME=IOU") from None
         overlaps[name] = values[0] if len(values) == 1 else values
     return overlaps
-
-
-def _choose(
-    known: Sequence[str],
-    annotations: str | Path,
-    split: str | Path | None,
-    frames: Sequence[str] | None,
-) -> list[str]:
-    """Frames asked for, in the labels' order; numbers may lack their leading zeros."""
-    chosen = set(known)
-    if split is not None:
-        listed = [line for _, line in read_lines(split)]
-        chosen &= _known(listed, set(known), split, f"{annotations} has no frame")
-    if frames is not None:
-        chosen &= _known(frames, set(known), annotations, "has no frame")
-    return [name for name in known if name in chosen]
-
-
-def _known(names: Sequence[str], known: set[str], source: str | Path, complaint: str) -> set[str]:
-    """Full names of frames, all of which must be known."""
-    full = [name if name in known else name.zfill(6) for name in names]
-    for name in full:
-        if name not in known:
-            raise FormatError(source, f"{complaint} {name}")
-    return set(full)

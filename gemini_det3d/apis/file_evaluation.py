@@ -2,11 +2,18 @@
 
 from __future__ import annotations
 
+import argparse
 import json
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from pathlib import Path
+from typing import Any, TypeVar
+
+from tqdm import tqdm
+
+from gemini_det3d.formats.errors import FormatError
+from gemini_det3d.formats.text import read_lines, write_text
 
 
 @dataclass(frozen=True)
@@ -55,3 +62,113 @@ class FileEvaluation:
 def without_nan(figures: Mapping[str, float]) -> dict[str, float | None]:
     """NaN, which JSON does not have, as None."""
     return {name: None if math.isnan(value) else value for name, value in figures.items()}
+
+
+Evaluation = TypeVar("Evaluation", bound=FileEvaluation)
+
+
+def evaluate_folder(
+    make: Callable[..., Evaluation],
+    evaluate: Callable[[list, list], Any],
+    results: str | Path,
+    annotations: str | Path,
+    truth: tuple[Sequence[str], Callable[[str], Any]],
+    read: Callable[[Path], Any],
+    nothing: Any,
+    *,
+    split: str | Path | None = None,
+    frames: Sequence[str] | None = None,
+    progress: bool = True,
+) -> Evaluation:
+    """Evaluate a folder of result files.
+
+    Args:
+        make: Class of the evaluation.
+        evaluate: From the truth and the detections of each frame to the figures.
+        results: Folder of ``<frame>.txt``; numbers may lack their leading zeros, here and in lists.
+        annotations: Where the truth comes from, for errors.
+        truth: Its frames in order, and a function from a name to its objects.
+        read: Reads a result file.
+        nothing: What a frame without one has.
+        split: File with the frames to evaluate, one a line. None: all.
+        frames: The frames to evaluate. None: all.
+        progress: Show one.
+
+    Raises:
+        FormatError: A file cannot be used, or results and labels do not belong together.
+    """
+    names, read_truth = truth
+    known = set(names)
+
+    def full(name: str, source: str | Path, complaint: str = f"{annotations} has no frame") -> str:
+        found = name if name in known else name.zfill(6)
+        if found not in known:
+            raise FormatError(source, f"{complaint} {found}")
+        return found
+
+    files = {full(name, path): path for name, path in text_files(results, "result").items()}
+    chosen = known
+    if split is not None:
+        chosen = chosen & {full(line, split) for _, line in read_lines(split)}
+    if frames is not None:
+        chosen = chosen & {full(name, annotations, "has no frame") for name in frames}
+    wanted = [name for name in names if name in chosen]
+    bar = tqdm(wanted, desc="reading", unit="frame", disable=not progress, leave=False)
+    pairs = [(read_truth(n), read(files[n]) if n in files else nothing) for n in bar]
+    return make(
+        evaluate([true for true, _ in pairs], [found for _, found in pairs]),
+        missing=tuple(name for name in wanted if name not in files),
+        left_out=tuple(name for name in files if name not in chosen),
+    )
+
+
+def text_files(folder: str | Path, kind: str) -> dict[str, Path]:
+    """The files of a folder by frame, in order.
+
+    Args:
+        folder: Folder of ``<frame>.txt``.
+        kind: What they hold: "result" or "label".
+
+    Raises:
+        FormatError: It is no folder or holds none; a subfolder that does is named.
+    """
+    folder = Path(folder)
+    if not folder.is_dir():
+        raise FormatError(folder, f"no such folder of {kind} files")
+    files = {path.stem: path for path in sorted(folder.glob("*.txt"))}
+    if not files:
+        inner = sorted({path.parent.name for path in folder.glob("*/*.txt")})
+        hint = f"; its subfolder {inner[0]} does" if inner else ""
+        raise FormatError(folder, f"holds no {kind} files (*.txt){hint}")
+    return files
+
+
+def add_file_arguments(
+    parser: argparse.ArgumentParser, labels: str, classes: Sequence[str]
+) -> None:
+    """What every evaluation of result files takes.
+
+    Args:
+        parser: The command's.
+        labels: What its label folder is called.
+        classes: Those it has unless others are named.
+    """
+    add = parser.add_argument
+    add("results", metavar="RESULTS", help="folder of result files (*.txt)")
+    add("annotations", metavar="ANNOTATIONS",
+        help=f"{labels}, or an info file of mmdet3d (*.pkl; nothing in it is run)")  # fmt: skip
+    add("--classes", nargs="+", default=list(classes), metavar="NAME",
+        help=f"classes to evaluate, any names (default: {' '.join(classes)})")  # fmt: skip
+    add("--split", metavar="FILE", help="evaluate the frames listed in this file")
+    add("--json", metavar="FILE", help="write all figures as JSON")
+    add("--markdown", metavar="FILE", help="write the report as Markdown")
+
+
+def report(evaluation: FileEvaluation, args: argparse.Namespace) -> int:
+    """Print the report and write what was asked for; the command's exit code."""
+    print(evaluation.report())
+    if args.json:
+        write_text(args.json, evaluation.as_json())
+    if args.markdown:
+        write_text(args.markdown, evaluation.report(markdown=True) + "\n")
+    return 0

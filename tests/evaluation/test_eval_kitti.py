@@ -14,6 +14,7 @@ from kitti_reference import random_set
 from benchmarks import kitti_eval as benchmark_kitti_eval
 from gemini_det3d.apis import eval_kitti
 from gemini_det3d.apis.config import ConfigError
+from gemini_det3d.apis.file_evaluation import text_files
 from gemini_det3d.cli import main
 from gemini_det3d.evaluation import evaluate_kitti
 from gemini_det3d.formats.errors import FormatError
@@ -91,9 +92,9 @@ def test_labels_in_place_of_results_are_refused(folders):
 
 def test_a_folder_without_result_files_is_named_with_the_subfolder_that_has_some(folders):
     with pytest.raises(FormatError, match=r"holds no result files .*subfolder label_2 does"):
-        eval_kitti.find_results(folders[0].parent)
+        text_files(folders[0].parent, "result")
     with pytest.raises(FormatError, match="no such folder"):
-        eval_kitti.find_results(folders[0] / "none")
+        text_files(folders[0] / "none", "result")
 
 
 def test_the_command_prints_the_table_and_writes_json_and_markdown(folders, tmp_path, capsys):

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
-from gemini_det3d.datasets.synthetic.resumable import Made, record_parameters, run_jobs
+from gemini_det3d.datasets.synthetic.resumable import Job, Layout, Made, write_set
 from gemini_det3d.datasets.synthetic.room_frames import (
     ROOM_PRESETS,
     RoomWorld,
@@ -13,22 +13,6 @@ from gemini_det3d.datasets.synthetic.room_frames import (
     room_files,
     write_room_frame,
 )
-from gemini_det3d.formats.text import write_text
-
-# Raised when the same parameters give other files than before.
-_VERSION = 1
-
-
-@dataclass(frozen=True)
-class RoomJob:
-    """One frame to make: where it goes and what decides it; made anew in every process."""
-
-    folder: Path
-    number: int
-    world: RoomWorld
-    seed: int
-    split: str
-    index: int
 
 
 def make_rooms(
@@ -43,8 +27,8 @@ def make_rooms(
 
     ``sunrgbd_trainval`` with ``image``, ``depth``, ``calib``, ``label`` and the two lists, as
     mmdet3d documents it. Frames 1 to ``num_train`` are for training, the next ``num_val`` for
-    validation; each split draws from seeds of its own. The files are the same for any number of
-    workers, and frames that a former run finished are kept.
+    validation; each split draws from seeds of its own. It is written by
+    :func:`gemini_det3d.datasets.synthetic.resumable.write_set`.
 
     Args:
         out: Root of the data set; made when there is none.
@@ -52,7 +36,7 @@ def make_rooms(
         num_val: Validation frames.
         seed: Decides every frame, 0 or more.
         preset: Name of one of ``ROOM_PRESETS``, or the settings themselves.
-        workers: Processes; see :func:`gemini_det3d.datasets.synthetic.make_kitti_scenes`.
+        workers: Processes.
 
     Returns:
         What was done.
@@ -65,42 +49,26 @@ def make_rooms(
         raise ValueError(f"no preset {preset!r}; there are {', '.join(ROOM_PRESETS)}")
     world = ROOM_PRESETS[preset] if isinstance(preset, str) else preset
     counts = {"train": num_train, "val": num_val}
-    for name, value, least in (
-        ("num_train", num_train, 0),
-        ("num_val", num_val, 0),
-        ("seed", seed, 0),
-        ("workers", workers, 1),
-    ):
-        if value < least:
-            raise ValueError(f"{name}={value} must be {least} or more")
-    folder = Path(out)
-    parameters = {"seed": seed, **{f"num_{k}": v for k, v in counts.items()}}
-    record_parameters(
-        folder, {"version": _VERSION, **parameters, **world.parameters()}, holds="sunrgbd_trainval"
-    )
-    jobs = [
-        RoomJob(folder, 1 + index + (num_train if split == "val" else 0), world, seed, split, index)
-        for split, count in counts.items()
-        for index in range(count)
-    ]
-    open_jobs = [job for job in jobs if not _is_finished(job)]
-    run_jobs(open_jobs, _make, workers, "making rooms")
-    _write_lists(folder, jobs)
-    return Made(folder, num_made=len(open_jobs), num_kept=len(jobs) - len(open_jobs))
+    parameters = {"seed": seed, "num_train": num_train, "num_val": num_val, **world.parameters()}
+    return write_set(out, _LAYOUT, world, counts, parameters, seed, workers)
 
 
-def _is_finished(job: RoomJob) -> bool:
-    return all(path.is_file() for path in room_files(job.folder, job.number).values())
+def _files(job: Job) -> Iterable[Path]:
+    return room_files(job.folder, job.number).values()
 
 
-def _make(job: RoomJob) -> None:
+def _make(job: Job) -> None:
     frame = make_room_frame(job.world, job.seed, job.split, job.index)
     write_room_frame(room_files(job.folder, job.number), frame)
 
 
-def _write_lists(folder: Path, jobs: list[RoomJob]) -> None:
+def _lists(jobs: Sequence[Job]) -> dict[str, str]:
     """The extraction's lists of frames: numbers without leading zeros."""
-    root = folder / "sunrgbd_trainval"
-    for split in ("train", "val"):
-        text = "".join(f"{job.number}\n" for job in jobs if job.split == split)
-        write_text(root / f"{split}_data_idx.txt", text)
+    return {
+        f"{_ROOT}/{split}_data_idx.txt": "".join(f"{j.number}\n" for j in jobs if j.split == split)
+        for split in ("train", "val")
+    }
+
+
+_ROOT = "sunrgbd_trainval"
+_LAYOUT = Layout("making rooms", _ROOT, _files, _make, _lists, first=1)

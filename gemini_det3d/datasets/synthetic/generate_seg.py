@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterable, Sequence
+from functools import partial
 from pathlib import Path
 
-from gemini_det3d.datasets.synthetic.resumable import Made, record_parameters, run_jobs
+from gemini_det3d.datasets.synthetic.resumable import Job, Layout, Made, write_set
 from gemini_det3d.datasets.synthetic.seg_frames import (
     LAYOUTS,
     SegWorld,
@@ -14,26 +14,6 @@ from gemini_det3d.datasets.synthetic.seg_frames import (
     seg_frame_files,
     write_seg_frame,
 )
-from gemini_det3d.formats.text import write_text
-
-# Raised when the same parameters give other files than before.
-_VERSION = 1
-
-
-@dataclass(frozen=True)
-class SegJob:
-    """One frame to make: where it goes and what decides it; made anew in every process."""
-
-    folder: Path
-    layout: str
-    world: SegWorld
-    seed: int
-    split: str
-    index: int
-
-    def files(self) -> dict[str, Path]:
-        """Its files."""
-        return seg_frame_files(self.folder, self.layout, self.world, self.split, self.index)
 
 
 def make_seg_scenes(
@@ -45,10 +25,7 @@ def make_seg_scenes(
     world: SegWorld | None = None,
     workers: int = 1,
 ) -> Made:
-    """Write a synthetic segmentation set.
-
-    The files are the same, byte for byte, for any number of workers. Frames that a former run
-    finished are kept.
+    """Write a synthetic segmentation set, by `write_set`.
 
     Args:
         out: Root of the data set; made when there is none.
@@ -57,7 +34,7 @@ def make_seg_scenes(
         seed: Decides every frame, 0 or more.
         layout: "deliver" (four modalities), "nyudv2" or "sunrgbd" (RGB and depth).
         world: What scenes hold and sensors see; None: the defaults.
-        workers: Processes; see `make_kitti_scenes`.
+        workers: Processes.
 
     Returns:
         What was done.
@@ -69,41 +46,40 @@ def make_seg_scenes(
     world = world or SegWorld()
     if layout not in LAYOUTS:
         raise ValueError(f"no layout {layout!r}; there are {', '.join(LAYOUTS)}")
-    numbers = {"num_train": num_train, "num_val": num_val, "seed": seed, "workers": workers - 1}
-    for name, value in numbers.items():
-        if value < 0:
-            raise ValueError(f"{name}={value + (name == 'workers')} is too small")
-    folder = Path(out)
-    made_from = {"version": _VERSION, "layout": layout, "seed": seed, "num_train": num_train,
-                 "num_val": num_val, **world.parameters()}  # fmt: skip
-    record_parameters(folder, made_from, holds="img" if layout == "deliver" else "labels")
-    jobs = list(_jobs(folder, layout, world, seed, num_train, num_val))
-    open_jobs = [job for job in jobs if not all(p.is_file() for p in job.files().values())]
-    run_jobs(open_jobs, _make, workers, "making scenes")
-    if layout != "deliver":
-        _write_lists(folder, layout, jobs)
-    return Made(folder, num_made=len(open_jobs), num_kept=len(jobs) - len(open_jobs))
+    counts = {"train": num_train, "test" if layout == "sunrgbd" else "val": num_val}
+    parameters = {"layout": layout, "seed": seed, "num_train": num_train, "num_val": num_val,
+                  **world.parameters()}  # fmt: skip
+    return write_set(out, _layout(layout), world, counts, parameters, seed, workers)
 
 
-def _jobs(
-    folder: Path, layout: str, world: SegWorld, seed: int, num_train: int, num_val: int
-) -> Iterator[SegJob]:
-    other = "test" if layout == "sunrgbd" else "val"
-    for split, count in (("train", num_train), (other, num_val)):
-        for index in range(count):
-            yield SegJob(folder, layout, world, seed, split, index)
+def _layout(name: str) -> Layout:
+    holds = "img" if name == "deliver" else "labels"
+    functions = (partial(function, name) for function in (_files, _make, _lists))
+    return Layout("making scenes", holds, *functions)
 
 
-def _make(job: SegJob) -> None:
+def _paths(layout: str, job: Job) -> dict[str, Path]:
+    return seg_frame_files(job.folder, layout, job.world, job.split, job.index)
+
+
+def _files(layout: str, job: Job) -> Iterable[Path]:
+    return _paths(layout, job).values()
+
+
+def _make(layout: str, job: Job) -> None:
     sample = make_seg_frame(job.world, job.seed, job.split, job.index)
-    write_seg_frame(job.files(), job.layout, sample)
+    write_seg_frame(_paths(layout, job), layout, sample)
 
 
-def _write_lists(folder: Path, layout: str, jobs: list[SegJob]) -> None:
+def _lists(layout: str, jobs: Sequence[Job]) -> dict[str, str]:
+    """Those of NYUDv2 and SUN RGB-D; DeLiVER's folders say it."""
+    if layout == "deliver":
+        return {}
     keys = ("rgb", "labels", "depth") if layout == "nyudv2" else ("rgb", "labels")
-    lines: dict[str, list[str]] = {}
+    lists: dict[str, str] = {}
     for job in jobs:
-        paths = (job.files()[key].relative_to(folder).as_posix() for key in keys)
-        lines.setdefault(job.split, []).append("\t".join(paths) + "\n")
-    for split, rows in lines.items():
-        write_text(folder / f"{split}.txt", "".join(rows))
+        found = _paths(layout, job)
+        paths = (found[key].relative_to(job.folder).as_posix() for key in keys)
+        name = f"{job.split}.txt"
+        lists[name] = lists.get(name, "") + "\t".join(paths) + "\n"
+    return lists

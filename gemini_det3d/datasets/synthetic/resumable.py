@@ -1,13 +1,13 @@
-"""Making many frames by several processes, so that an interrupted run goes on where it stopped."""
+"""Writing a whole data set by several processes; an interrupted run goes on where it stopped."""
 
 from __future__ import annotations
 
 import json
 import multiprocessing
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TypeVar
+from typing import Any
 
 from tqdm import tqdm
 
@@ -15,7 +15,52 @@ from gemini_det3d.formats import FormatError
 from gemini_det3d.formats.text import write_text
 
 _RECORD = "scenes.json"
-Job = TypeVar("Job")
+# Raised when the same parameters give other files than before.
+_VERSION = 1
+
+
+@dataclass(frozen=True)
+class Job:
+    """One frame to make: where it goes and what decides it; made anew in every process.
+
+    Attributes:
+        folder: Root of the data set.
+        world: What the frame is drawn from.
+        seed: Of the set.
+        split: Name of its split.
+        index: In its split, from 0.
+        number: In the set; those of validation follow those of training.
+    """
+
+    folder: Path
+    world: Any
+    seed: int
+    split: str
+    index: int
+    number: int
+
+
+@dataclass(frozen=True)
+class Layout:
+    """How a data set lies on disk; its functions are a module's, so that other processes find them.
+
+    Attributes:
+        title: For the progress display.
+        holds: Folder in which frames lie; one without a record of its parameters is not touched.
+        files: The files of a job.
+        make: Makes one.
+        lists: Lists of frames: path in the data set -> text.
+        first: Number of the first frame.
+        size: How many frames a job is.
+    """
+
+    title: str
+    holds: str
+    files: Callable[[Job], Iterable[Path]]
+    make: Callable[[Job], None]
+    lists: Callable[[Sequence[Job]], Mapping[str, str]]
+    first: int = 0
+    size: Callable[[Job], int] = lambda job: 1
 
 
 @dataclass(frozen=True)
@@ -33,40 +78,78 @@ class Made:
     num_kept: int
 
 
-def run_jobs(jobs: Sequence[Job], make: Callable[[Job], None], workers: int, title: str) -> None:
-    """Make what is missing, with a progress display.
+def write_set(
+    out: str | Path,
+    layout: Layout,
+    world: Any,
+    counts: Mapping[str, int],
+    parameters: Mapping[str, Any],
+    seed: int = 0,
+    workers: int = 1,
+) -> Made:
+    """Write a data set; frames that a former run finished are kept.
+
+    The files are the same, byte for byte, for any number of workers.
 
     Args:
-        jobs: One frame each.
-        make: Makes one; a function of a module, so that other processes find it.
-        workers: Processes; 1 makes the frames in this one.
-        title: What the display says.
+        out: Root of the data set; made when there is none.
+        layout: How it lies there.
+        world: What its frames are drawn from.
+        counts: Split -> number of jobs, training first.
+        parameters: Everything that decides the files.
+        seed: Decides every frame, 0 or more.
+        workers: Processes; 1 makes the frames in this one. With more, a script that calls this
+            needs the usual ``if __name__ == "__main__"``.
+
+    Returns:
+        What was done.
+
+    Raises:
+        ValueError: A number is out of range.
+        FormatError: ``out`` holds a set made with other parameters; the message names them.
     """
+    numbers = {f"num_{split}": count for split, count in counts.items()}
+    for name, value in {**numbers, "seed": seed, "workers": workers - 1}.items():
+        if value < 0:
+            least = int(name == "workers")
+            raise ValueError(f"{name}={value + least} must be {least} or more")
+    folder = Path(out)
+    _record(folder, {"version": _VERSION, **parameters}, layout.holds)
+    jobs = [
+        Job(folder, world, seed, split, index, layout.first + offset + index)
+        for split, count in counts.items()
+        for offset in [0 if split in ("train", "test") else counts["train"]]
+        for index in range(count)
+    ]
+    missing = [job for job in jobs if not all(path.is_file() for path in layout.files(job))]
+    _run(missing, layout, workers)
+    for name, text in layout.lists(jobs).items():
+        write_text(folder / name, text)
+    made = sum(map(layout.size, missing))
+    return Made(folder, num_made=made, num_kept=sum(map(layout.size, jobs)) - made)
+
+
+def _run(jobs: Sequence[Job], layout: Layout, workers: int) -> None:
     if not jobs:
         return
-    progress = tqdm(total=len(jobs), desc=title, unit="frame")
+    progress = tqdm(total=len(jobs), desc=layout.title, unit="frame")
     with progress:
         if workers == 1 or len(jobs) == 1:
             for job in jobs:
-                make(job)
+                layout.make(job)
                 progress.update()
             return
         # Fresh processes: a fork would copy this one's threads' locks. They share the compiled
         # kernels through numba's cache, which the first frame fills before they start.
-        make(jobs[0])
+        layout.make(jobs[0])
         progress.update()
         with multiprocessing.get_context("spawn").Pool(min(workers, len(jobs) - 1)) as pool:
-            for _ in pool.imap_unordered(make, jobs[1:], chunksize=4):
+            for _ in pool.imap_unordered(layout.make, jobs[1:], chunksize=4):
                 progress.update()
 
 
-def record_parameters(folder: Path, parameters: dict, holds: str) -> None:
+def _record(folder: Path, parameters: dict, holds: str) -> None:
     """Write down what decides the files, or compare with what a former run wrote down.
-
-    Args:
-        folder: Root of the data set.
-        parameters: Everything that decides the files, as plain values.
-        holds: Subfolder that the frames go to; one without a record is not touched.
 
     Raises:
         FormatError: The folder was made with other parameters; the message names them.

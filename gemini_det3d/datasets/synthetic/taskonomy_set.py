@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
 
-from gemini_det3d.datasets.synthetic.resumable import Made, record_parameters, run_jobs
+from gemini_det3d.datasets.synthetic.resumable import Job, Layout, Made, write_set
 from gemini_det3d.datasets.synthetic.rooms import sample_room
 from gemini_det3d.datasets.synthetic.scene import Scene
 from gemini_det3d.datasets.synthetic.street import sample_street
@@ -20,11 +20,8 @@ from gemini_det3d.datasets.synthetic.views import (
 )
 from gemini_det3d.datasets.synthetic.weather import WEATHERS, under_weather
 from gemini_det3d.formats.taskonomy import domain_path, write_png
-from gemini_det3d.formats.text import write_text
 
 _SPLITS = ("train", "val")
-# Raised when the same parameters give other files than before.
-_VERSION = 1
 
 
 @dataclass(frozen=True)
@@ -79,35 +76,8 @@ class ViewSet:
                 raise ValueError(f"no weather {name!r}; there are {', '.join(WEATHERS)}")
 
 
-@dataclass(frozen=True)
-class SceneJob:
-    """One scene and its views; made anew in every process.
-
-    Attributes:
-        folder: Root of the data set.
-        views: The set that it belongs to.
-        split: ``train`` or ``val``.
-        index: Number of the scene in its split.
-        stems: Of its views.
-    """
-
-    folder: Path
-    views: ViewSet
-    split: str
-    index: int
-    stems: tuple[str, ...]
-
-    def is_finished(self) -> bool:
-        """Whether all files are there."""
-        return all(domain_path(self.folder, stem, domain).is_file()
-                   for stem in self.stems for domain in VIEW_DOMAINS)  # fmt: skip
-
-
 def make_taskonomy_views(out: str | Path, views: ViewSet, workers: int = 1) -> Made:
-    """Write views in Taskonomy's layout, with ``train.txt`` and ``val.txt``.
-
-    The files are the same, byte for byte, for any number of workers. Scenes that a former run
-    finished are kept.
+    """Write views in Taskonomy's layout, with ``train.txt`` and ``val.txt``, by `write_set`.
 
     Args:
         out: Root of the data set; made when there is none.
@@ -121,32 +91,40 @@ def make_taskonomy_views(out: str | Path, views: ViewSet, workers: int = 1) -> M
         ValueError: ``workers`` is below 1.
         FormatError: ``out`` holds views made with other parameters; the message names them.
     """
-    if workers < 1:
-        raise ValueError(f"workers={workers} must be 1 or more")
-    folder = Path(out)
-    record_parameters(folder, {"version": _VERSION, **asdict(views)}, holds="rgb")
-    jobs = [job for split in _SPLITS for job in _jobs(folder, views, split)]
-    open_jobs = [job for job in jobs if not job.is_finished()]
-    run_jobs(open_jobs, _make, workers, "making views")
-    for split in _SPLITS:
-        stems = [stem for job in jobs if job.split == split for stem in job.stems]
-        write_text(folder / f"{split}.txt", "".join(f"{s}\n" for s in stems))
-    made = sum(len(job.stems) for job in open_jobs)
-    return Made(folder, num_made=made, num_kept=views.num_train + views.num_val - made)
+    # A job is a scene; those of the two splits are numbered through, so no stem is used twice.
+    counts = {s: -(-_num_views(views, s) // views.views_per_scene) for s in _SPLITS}
+    return write_set(out, _LAYOUT, views, counts, asdict(views), views.seed, workers)
 
 
-def _jobs(folder: Path, views: ViewSet, split: str) -> list[SceneJob]:
-    """Scenes of the two splits are numbered through, so no stem stands for two views."""
-    per = views.views_per_scene
-    scenes_of_train = -(-views.num_train // per)
-    first, count = (0, views.num_train) if split == "train" else (scenes_of_train, views.num_val)
-    stems = [f"point_{first + view // per}_view_{view % per}" for view in range(count)]
-    return [SceneJob(folder, views, split, start // per, tuple(stems[start : start + per]))
-            for start in range(0, count, per)]  # fmt: skip
+def _num_views(views: ViewSet, split: str) -> int:
+    return views.num_train if split == "train" else views.num_val
 
 
-def _make(job: SceneJob) -> None:
-    views, world = job.views, WORLDS[job.views.world]
+def _stems(job: Job) -> list[str]:
+    """Names of a scene's views; the last scene of a split may have fewer."""
+    views: ViewSet = job.world
+    left = _num_views(views, job.split) - job.index * views.views_per_scene
+    return [f"point_{job.number}_view_{k}" for k in range(min(left, views.views_per_scene))]
+
+
+def _num_stems(job: Job) -> int:
+    return len(_stems(job))
+
+
+def _files(job: Job) -> Iterable[Path]:
+    return (domain_path(job.folder, stem, d) for stem in _stems(job) for d in VIEW_DOMAINS)
+
+
+def _lists(jobs: Sequence[Job]) -> dict[str, str]:
+    return {
+        f"{split}.txt": "".join(f"{s}\n" for j in jobs if j.split == split for s in _stems(j))
+        for split in _SPLITS
+    }
+
+
+def _make(job: Job) -> None:
+    views: ViewSet = job.world
+    world = WORLDS[views.world]
     sequence = np.random.SeedSequence([views.seed, _SPLITS.index(job.split), job.index])
     seeds = sequence.spawn(2 + views.views_per_scene)
     scene_rng, *view_rngs, weather_rng = map(np.random.default_rng, seeds)
@@ -155,7 +133,10 @@ def _make(job: SceneJob) -> None:
         weather = WEATHERS[views.weathers[job.index % len(views.weathers)]]
         scene = under_weather(scene, weather, weather_rng)
         viewpoint = replace(viewpoint, noise=weather.noise)
-    for stem, rng in zip(job.stems, view_rngs):
+    for stem, rng in zip(_stems(job), view_rngs):
         camera = sample_camera(rng, viewpoint, world.facing_deg, world.down_deg)
         for domain, image in render_view(scene, camera, rng).items():
             write_png(domain_path(job.folder, stem, domain), image)
+
+
+_LAYOUT = Layout("making views", "rgb", _files, _make, _lists, size=_num_stems)
