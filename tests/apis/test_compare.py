@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+import math
 import textwrap
 
 import numpy as np
@@ -224,3 +225,11 @@ def test_runs_of_the_plugins_configs_start_by_name_unless_told_otherwise(config,
     config.write_text(text + config.read_text())
     plan = module.make_plan([str(config)], [], tmp_path, 1, {}, paired)
     assert ("default_hooks.start.type" in plan.runs[0].options) == paired
+
+
+def test_class_without_truth_does_not_enter_the_score():
+    metrics = {"KITTI/Car/3d_AP40_moderate_0.70": 5.0, "KITTI/Tram/3d_AP40_moderate_0.50": math.nan}
+    assert headline(metrics) == {"Car": 5.0}
+    metrics.pop("KITTI/Car/3d_AP40_moderate_0.70")
+    with pytest.raises(ConfigError, match="nothing to measure Tram by"):
+        headline(metrics)

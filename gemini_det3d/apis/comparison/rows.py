@@ -90,7 +90,7 @@ def headline(metrics: Mapping[str, float], pattern: str | None = None) -> dict[s
             points, each class at its strictest overlap; else mAP, mIoU or NDS.
 
     Returns:
-        Value by class, or by key.
+        Value by class, or by key; without those that the test set has no truth for (NaN).
 
     Raises:
         ConfigError: Nothing fits; the message names some keys.
@@ -108,7 +108,10 @@ def headline(metrics: Mapping[str, float], pattern: str | None = None) -> dict[s
         found = found or {key: value for key, value in metrics.items() if _MEANS.search(key)}
     if not found:
         raise ConfigError(f"--metric: nothing fits; a test gave {', '.join(list(metrics)[:8])}")
-    return found
+    known = {name: value for name, value in found.items() if not math.isnan(value)}
+    if not known:
+        raise ConfigError(f"--metric: the test set has nothing to measure {', '.join(found)} by")
+    return known
 
 
 def build_rows(
