@@ -72,6 +72,8 @@ class FusionOperator(nn.Module):
             first, second = first.to(dtype), second.to(dtype)
         if valid is not None:
             valid = broadcast_valid(valid, first.shape[:-1])
+        if self._losses:  # nobody took them, and they hold a graph
+            self._losses = {}
         return self.fuse(first, second, valid)
 
     def fuse(self, first: Tensor, second: Tensor, valid: Tensor | None) -> tuple[Tensor, Tensor]:
@@ -82,10 +84,33 @@ class FusionOperator(nn.Module):
         """Take the losses of the latest training forward, by name; most operators have none.
 
         A detector adds them to its loss dict. They are handed out once, so that no graph is kept
-        alive: a second call returns an empty dict.
+        alive: a second call returns an empty dict. Copies and pickles hold none.
+
+        Raises:
+            RuntimeError: They were computed without gradients and would train nothing, as the
+                first pass of ``checkpoint(..., use_reentrant=True)`` does.
         """
         losses, self._losses = self._losses, {}
+        is_trained = torch.is_grad_enabled() and any(p.requires_grad for p in self.parameters())
+        if is_trained and not all(loss.requires_grad for loss in losses.values()):
+            raise RuntimeError(
+                f"{type(self).__name__}: {', '.join(losses)} was computed without gradients and "
+                "would train nothing; a checkpointed block needs use_reentrant=False"
+            )
         return losses
+
+    def keep_losses(self, losses: dict[str, Tensor]) -> None:
+        """Hold the losses of a training forward until they are taken.
+
+        Those of a forward that a backward repeats (gradient checkpoints) are not held: the loss of
+        that step has been summed before.
+        """
+        if not _is_in_backward():
+            self._losses = losses
+
+    def __getstate__(self) -> dict:
+        """Everything but losses, whose graph can be neither copied nor pickled."""
+        return {**self.__dict__, "_losses": {}}
 
     def extra_repr(self) -> str:
         """Show the channels in the printed model."""
@@ -157,3 +182,8 @@ def keep_own(valid: Tensor | None, fused: Tensor, own: Tensor) -> Tensor:
 def hide(stream: Tensor, valid: Tensor | None) -> Tensor:
     """Zeros where not valid, so that neither values nor gradients there can spread."""
     return stream if valid is None else torch.where(valid[..., None], stream, 0)
+
+
+def _is_in_backward() -> bool:
+    task = getattr(torch._C, "_current_graph_task_id", None)
+    return task is not None and task() != -1

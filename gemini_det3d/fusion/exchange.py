@@ -64,7 +64,7 @@ class TokenExchangeFusion(FusionOperator):
         )
         if self.training:
             total = hide(scores[0], valid).sum() + hide(scores[1], valid).sum()
-            self._losses = {"loss_token_scores": self.loss_weight * total}
+            self.keep_losses({"loss_token_scores": self.loss_weight * total})
         return keep_own(valid, fused_first, first), keep_own(valid, fused_second, second)
 
 
@@ -112,7 +112,7 @@ class ChannelExchangeFusion(FusionOperator):
         chosen = [s.flatten(0, -2) if valid is None else s[valid] for s in streams]
         normed = [_normalise(norm, tokens) for norm, tokens in zip(self.norm, chosen)]
         if self.training:
-            self._losses = {"loss_channel_scales": self.loss_weight * self._sparsity()}
+            self.keep_losses({"loss_channel_scales": self.loss_weight * self._sparsity()})
         fused = []
         for i in (0, 1):
             is_low = self.norm[i].weight.abs() < self.threshold

@@ -111,6 +111,15 @@ class GeminiFusion(FusionOperator):
         """The state dict under the released names: the inverse of `from_released`."""
         return released.to_released(self.state_dict(), prefix)
 
+    def no_weight_decay(self) -> set[str]:
+        """Names of the biases, which recipes spare from decay.
+
+        ``in_bias`` and ``out_bias`` hold both directions, so they have two axes and a rule by the
+        number of axes would decay them. timm asks a model for such names under this one.
+        """
+        biases = (name for name, _ in self.named_parameters() if name.endswith("_bias"))
+        return set(biases)
+
     @torch.no_grad()
     def reset_parameters(self) -> None:
         """Draw all parameters anew, distributed as in the released code."""

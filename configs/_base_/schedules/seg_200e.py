@@ -1,13 +1,9 @@
 # DeLiVER: 200 epochs, ten of them to rise, then down as a polynomial; tested in the second half.
 optim_wrapper = dict(
     type="OptimWrapper",
+    constructor="FlatDecayOptimWrapperConstructor",  # no decay for biases and norms, as released
     optimizer=dict(type="AdamW", lr=2e-4, betas=(0.9, 0.999), eps=1e-8, weight_decay=0.01),
-    paramwise_cfg=dict(
-        norm_decay_mult=0.0,
-        bias_decay_mult=0.0,
-        flat_decay_mult=0.0,
-        custom_keys={"decode_head": dict(lr_mult=10.0)},
-    ),
+    paramwise_cfg=dict(custom_keys={"decode_head": dict(lr_mult=10.0)}),
 )
 param_scheduler = [
     dict(

@@ -1,0 +1,61 @@
+"""Weight decay as released: none for parameters of one axis, whatever other rule they are under."""
+
+from __future__ import annotations
+
+from mmengine.model import is_model_wrapper
+from mmengine.optim import DefaultOptimWrapperConstructor, OptimWrapper
+from mmengine.registry import OPTIM_WRAPPER_CONSTRUCTORS
+from torch import nn
+
+from gemini_det3d.fusion import GeminiFusion
+from gemini_det3d.registration import register
+
+
+@register(OPTIM_WRAPPER_CONSTRUCTORS)
+class FlatDecayOptimWrapperConstructor(DefaultOptimWrapperConstructor):
+    """mmengine's constructor, and then no decay for biases, norms and other flat parameters.
+
+    mmengine's own ``flat_decay_mult`` does not reach parameters under a ``custom_keys`` entry, nor
+    the operator's packed biases, which hold both directions and so have two axes.
+    """
+
+    def __call__(self, model: nn.Module) -> OptimWrapper:
+        """Build the optimiser.
+
+        Args:
+            model: The model, wrapped for several processes or not.
+
+        Returns:
+            The wrapper; every parameter is a group of its own.
+
+        Raises:
+            ValueError: ``paramwise_cfg`` is missing, so that parameters share a group.
+        """
+        wrapper = super().__call__(model)
+        spared = {id(p) for p in spared_parameters(model)}
+        for group in wrapper.optimizer.param_groups:
+            if len(group["params"]) > 1:
+                raise ValueError("FlatDecayOptimWrapperConstructor: optim_wrapper.paramwise_cfg "
+                                 "must be given, an empty dict at least")  # fmt: skip
+            if id(group["params"][0]) in spared:
+                group["weight_decay"] = 0.0
+        return wrapper
+
+
+def spared_parameters(model: nn.Module) -> list[nn.Parameter]:
+    """Parameters that the released recipes do not decay.
+
+    Args:
+        model: Any module.
+
+    Returns:
+        Those of at most one axis, and the packed biases of every `GeminiFusion`.
+    """
+    model = model.module if is_model_wrapper(model) else model
+    packed = [
+        module.get_parameter(name)
+        for module in model.modules()
+        if isinstance(module, GeminiFusion)
+        for name in module.no_weight_decay()
+    ]
+    return [p for p in model.parameters() if p.ndim <= 1] + packed
