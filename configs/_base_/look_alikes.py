@@ -12,8 +12,10 @@ image_size = (310, 94)
 pixel_offset = (0.5, 0.5)
 data_root = "data/look_alikes/"
 loading = [
-    dict(type="LoadPointsFromFileChecked", coord_type="LIDAR", load_dim=4, use_dim=4),
-    dict(type="LoadImageFromFileChecked"),
+    dict(
+        type="LoadPointsFromFile", _scope_="gemini_det3d", coord_type="LIDAR", load_dim=4, use_dim=4
+    ),
+    dict(type="LoadImageFromFile", _scope_="gemini_det3d"),
 ]
 train_pipeline = [
     *loading,

@@ -17,8 +17,8 @@ model = dict(
 train_pipeline = _base_.train_pipeline
 test_pipeline = _base_.test_pipeline
 for pipeline in (train_pipeline, test_pipeline):
-    pipeline[0].type = "LoadPointsFromFileChecked"
-    pipeline[1].type = "LoadImageFromFileChecked"
+    pipeline[0]["_scope_"] = "gemini_det3d"  # the checked twins of mmdet3d's loaders
+    pipeline[1]["_scope_"] = "gemini_det3d"
 del pipeline
 
 train_dataloader = dict(dataset=dict(dataset=dict(pipeline=train_pipeline)))

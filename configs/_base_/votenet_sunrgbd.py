@@ -17,14 +17,15 @@ model = dict(
 )
 
 load_points = dict(
-    type="LoadPointsFromFileChecked",
+    type="LoadPointsFromFile",
+    _scope_="gemini_det3d",
     coord_type="DEPTH",
     shift_height=True,
     load_dim=6,
     use_dim=[0, 1, 2],
     min_points=1,
 )
-load_image = dict(type="LoadImageFromFileChecked")
+load_image = dict(type="LoadImageFromFile", _scope_="gemini_det3d")
 image_scale = (1333, 600)
 num_points = 20000
 train_pipeline = [

@@ -78,8 +78,10 @@ data_root = "data/scenes/"
 image_size = (416, 128)
 backend_args = None
 loading = [
-    dict(type="LoadPointsFromFileChecked", coord_type="LIDAR", load_dim=4, use_dim=4),
-    dict(type="LoadImageFromFileChecked"),
+    dict(
+        type="LoadPointsFromFile", _scope_="gemini_det3d", coord_type="LIDAR", load_dim=4, use_dim=4
+    ),
+    dict(type="LoadImageFromFile", _scope_="gemini_det3d"),
 ]
 train_pipeline = [
     *loading,

@@ -96,7 +96,7 @@ def _check_new_key(node: Mapping, part: str, place: str, key: str) -> None:
     elif place == "auto_scale_lr":
         known, is_complete = ["enable", "base_batch_size"], True
     elif "type" in node:
-        known, is_complete = _arguments_of(node["type"])
+        known, is_complete = _arguments_of(node["type"], node.get("_scope_"))
     else:
         known, is_complete = list(node), False
     if part in known or place.split(".")[0] in _BUILT and "type" not in node:
@@ -106,17 +106,15 @@ def _check_new_key(node: Mapping, part: str, place: str, key: str) -> None:
     print(f"--cfg-options {key}: {place} had no {part!r} before", file=sys.stderr)
 
 
-def _arguments_of(kind: Any) -> tuple[list[str], bool]:
+def _arguments_of(kind: Any, scope: str | None) -> tuple[list[str], bool]:
     """Names that a registered class takes, and whether it takes no others."""
     from mmdet3d import registry
     from mmengine.registry import Registry
 
     tables = [value for value in vars(registry).values() if isinstance(value, Registry)]
-    found = (
-        kind
-        if isinstance(kind, type)
-        else next(filter(None, (t.get(str(kind)) for t in tables)), None)
-    )
+    name = f"{scope}.{kind}" if scope and "." not in str(kind) else str(kind)
+    registered = (_get(table, name) for table in tables)
+    found = kind if isinstance(kind, type) else next(filter(None, registered), None)
     if found is None:
         return [], False
     names, is_complete = ["type", "_scope_", "init_cfg"], True
@@ -129,6 +127,13 @@ def _arguments_of(kind: Any) -> tuple[list[str], bool]:
         if is_complete:
             break
     return names, is_complete
+
+
+def _get(table: Any, name: str) -> Any:
+    try:
+        return table.get(name)
+    except ImportError:  # one of mmdet3d's tables names a module that it does not have
+        return None
 
 
 def _read_names() -> list[str]:

@@ -37,7 +37,7 @@ def test_indoor_detectors_differ_in_the_image_branch_alone():
         assert key in branch or fused.model[key] == points.model[key], key
     for key in ("optim_wrapper", "param_scheduler", "train_cfg"):
         assert points[key] == fused[key]
-    of_image = ("LoadImageFromFileChecked", "Resize")
+    of_image = ("LoadImageFromFile", "Resize")
     steps = [step for step in fused.train_pipeline if step.type not in of_image]
     assert [s.type for s in points.train_pipeline] == [s.type for s in steps]
     assert points.train_pipeline[:-1] == steps[:-1]

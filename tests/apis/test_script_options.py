@@ -70,6 +70,7 @@ def test_a_change_without_effect_is_named(change, message):
         "train_dataloader.drop_last=True", "train_dataloader.dataset.dataset.indices=3",
         "default_hooks.checkpoint.save_best=x", "param_scheduler.0.end=3",
         "model.pts_voxel_encoder.fusion_layer.operator.type=SumFusion", "load_from=a.pth",
+        "test_dataloader.dataset.pipeline.0.on_non_finite=drop",
         "env_cfg.resource_limit=1", "model.backbone=None", "work_dir=x",
     ],
 )  # fmt: skip

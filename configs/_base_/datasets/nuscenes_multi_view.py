@@ -31,7 +31,9 @@ data_prefix = dict(
 modality = dict(use_lidar=True, use_camera=True)
 
 train_pipeline = [
-    dict(type="LoadPointsFromFileChecked", coord_type="LIDAR", load_dim=5, use_dim=5),
+    dict(
+        type="LoadPointsFromFile", _scope_="gemini_det3d", coord_type="LIDAR", load_dim=5, use_dim=5
+    ),
     dict(type="LoadPointsFromMultiSweeps", sweeps_num=10, use_dim=[0, 1, 2, 3, 4]),
     dict(type="LoadMultiViewImages"),
     dict(type="LoadAnnotations3D", with_bbox_3d=True, with_label_3d=True),
@@ -62,7 +64,9 @@ train_pipeline = [
     dict(type="PackSensorInputs", keys=["points", "img", "gt_bboxes_3d", "gt_labels_3d"]),
 ]
 test_pipeline = [
-    dict(type="LoadPointsFromFileChecked", coord_type="LIDAR", load_dim=5, use_dim=5),
+    dict(
+        type="LoadPointsFromFile", _scope_="gemini_det3d", coord_type="LIDAR", load_dim=5, use_dim=5
+    ),
     dict(type="LoadPointsFromMultiSweeps", sweeps_num=10, use_dim=[0, 1, 2, 3, 4], test_mode=True),
     dict(type="LoadMultiViewImages"),
     dict(type="MultiViewImageAug", size=image_size),

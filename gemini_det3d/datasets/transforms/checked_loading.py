@@ -1,8 +1,8 @@
 """The loaders of a KITTI pipeline, with one line for a bad file instead of a traceback.
 
-They take and give what the loaders of mmdet3d and mmcv do, whose names they carry with
-``Checked`` behind, so a config changes by one word. An error in a worker of a DataLoader
-arrives as the same FormatError.
+They take and give what the loaders of mmdet3d and mmcv do. Under ``_scope_="gemini_det3d"`` they
+carry the same names, for tools that look for these (mmdet3d's inferencers); everywhere the names
+with ``Checked`` behind. An error in a worker of a DataLoader arrives as the same FormatError.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ import logging
 
 import numpy as np
 from mmcv.transforms import LoadImageFromFile
-from mmdet3d.datasets.transforms import LoadPointsFromFile
+from mmdet3d.datasets.transforms import LoadPointsFromDict, LoadPointsFromFile
 from mmdet3d.registry import TRANSFORMS
 from mmengine import fileio
 from mmengine.logging import print_log
@@ -20,10 +20,12 @@ from gemini_det3d.formats.clouds import parse_cloud
 from gemini_det3d.formats.errors import FormatError
 from gemini_det3d.formats.images import decode_color
 from gemini_det3d.registration import register
+from gemini_det3d.registry import TRANSFORMS as OUR_TRANSFORMS
 
 _ON_NON_FINITE = ("error", "drop")
 
 
+@register(OUR_TRANSFORMS, "LoadPointsFromFile")
 @register(TRANSFORMS)
 class LoadPointsFromFileChecked(LoadPointsFromFile):
     """mmdet3d's ``LoadPointsFromFile`` that refuses what is no cloud of ``load_dim`` columns.
@@ -76,6 +78,21 @@ class LoadPointsFromFileChecked(LoadPointsFromFile):
         return f"{super().__repr__()[:-1]}, {ours})"
 
 
+@register(OUR_TRANSFORMS, "LoadPointsFromDict")
+class LoadPointsFromDictChecked(LoadPointsFromDict):
+    """mmdet3d's ``LoadPointsFromDict``, of arrays in an inferencer, with our loader's arguments.
+
+    Args:
+        on_non_finite: Not used; the array is the caller's.
+        min_points: Not used.
+        **kwargs: As mmdet3d's.
+    """
+
+    def __init__(self, on_non_finite: str = "error", min_points: int = 0, **kwargs) -> None:
+        super().__init__(**kwargs)
+
+
+@register(OUR_TRANSFORMS, "LoadImageFromFile")
 @register(TRANSFORMS)
 class LoadImageFromFileChecked(LoadImageFromFile):
     """mmcv's ``LoadImageFromFile`` that names the image it cannot read, cut-off ones included.

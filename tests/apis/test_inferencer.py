@@ -1,0 +1,76 @@
+"""mmdet3d's own inferencer runs with our configs and finds what our detector finds."""
+
+from __future__ import annotations
+
+import pickle
+
+import numpy as np
+import pytest
+import torch
+from kitti_camera import CALIBRATION, SIZE
+from mmdet3d.registry import TRANSFORMS
+from mmengine.config import Config
+from PIL import Image
+
+import gemini_det3d.plugin  # noqa: F401
+from gemini_det3d.apis.config import find_config
+from gemini_det3d.apis.detector import Detector
+from gemini_det3d.datasets.transforms import LoadImageFromFileChecked, LoadPointsFromFileChecked
+from gemini_det3d.formats import FormatError
+from gemini_det3d.formats.kitti import write_points
+
+TOY = "mvxnet_gemini-point_r18_1xb2-6e_scenes-3class"
+
+
+@pytest.fixture
+def frame(tmp_path):
+    rng = np.random.default_rng(3)
+    pixels = rng.integers(0, 255, (SIZE[1], SIZE[0], 3), dtype=np.uint8)
+    Image.fromarray(pixels).save(tmp_path / "000001.png")
+    write_points(tmp_path / "000001.bin", rng.uniform([5, -3, -1.5, 0], [30, 3, 0, 1], (499, 4)))
+    camera = {
+        "img_path": "000001.png",
+        "cam2img": CALIBRATION.cam2img.tolist(),
+        "lidar2cam": CALIBRATION.lidar2cam.tolist(),
+        "lidar2img": CALIBRATION.lidar2img.tolist(),
+    }
+    infos = {"metainfo": {}, "data_list": [{"sample_idx": 1, "images": {"CAM2": camera}}]}
+    (tmp_path / "infos.pkl").write_bytes(pickle.dumps(infos))
+    return tmp_path
+
+
+def test_inferencer_of_mmdet3d_finds_what_the_detector_finds(frame):
+    from mmdet3d.apis import MultiModalityDet3DInferencer
+
+    torch.manual_seed(0)
+    detector = Detector(TOY)
+    path = frame / "toy.pth"
+    meta = {"dataset_meta": {"classes": ("Pedestrian", "Cyclist", "Car")}}
+    torch.save({"state_dict": detector.model.state_dict(), "meta": meta}, path)
+    files = frame / "000001.png", frame / "000001.bin"
+    expected = detector(*files, CALIBRATION, crop_to_image=False)
+    inferencer = MultiModalityDet3DInferencer(str(find_config(TOY)), str(path), device="cpu")
+    names = {"img": str(files[0]), "points": str(files[1]), "infos": str(frame / "infos.pkl")}
+    (found,) = inferencer(names)["predictions"]
+    assert len(expected) > 0
+    np.testing.assert_allclose(sorted(found["scores_3d"]), sorted(expected.scores), atol=2e-3)
+
+
+@pytest.mark.parametrize("name", [TOY, "mvxnet_gemini-point_r50_8xb2-80e_kitti-3d-3class",
+                                  "votenet_gemini-point_r18_1xb4-30e_rooms-6class"])  # fmt: skip
+def test_loaders_have_mmdet3ds_names_and_our_checks(name, tmp_path):
+    pipeline = Config.fromfile(find_config(name)).test_dataloader.dataset.pipeline
+    points, image = pipeline[:2]
+    assert [points.type, image.type] == ["LoadPointsFromFile", "LoadImageFromFile"]
+    assert isinstance(TRANSFORMS.build(points), LoadPointsFromFileChecked)
+    loader = TRANSFORMS.build(image)
+    assert isinstance(loader, LoadImageFromFileChecked)
+    with pytest.raises(FormatError, match="no such file"):
+        loader({"img_path": str(tmp_path / "nothing.png")})
+
+
+def test_the_same_names_without_our_scope_are_mmdet3ds():
+    plain = TRANSFORMS.build(dict(type="LoadPointsFromFile", coord_type="LIDAR"))
+    assert not isinstance(plain, LoadPointsFromFileChecked)
+    old = dict(type="LoadPointsFromFileChecked", coord_type="LIDAR", load_dim=4, use_dim=4)
+    assert isinstance(TRANSFORMS.build(old), LoadPointsFromFileChecked)
