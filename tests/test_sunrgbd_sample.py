@@ -17,7 +17,7 @@ import gemini_det3d.plugin  # noqa: F401
 from gemini_det3d.apis.config import find_config, mmdet3d_mim
 from gemini_det3d.apis.eval_sunrgbd import evaluate_room_files
 from gemini_det3d.formats import FormatError
-from gemini_det3d.formats.kitti_sensors import read_image, read_points
+from gemini_det3d.formats.kitti import read_image, read_points
 from gemini_det3d.formats.sunrgbd import SunInfos, read_results
 from gemini_det3d.geometry import project, sample_maps
 from gemini_det3d.models.metas import image_geometry
