@@ -10,8 +10,8 @@ from PIL import Image
 from programs import run_python
 
 from gemini_det3d.apis.config import find_config, mmdet3d_mim
-from gemini_det3d.datasets.synthetic import Viewpoint, ViewSet, make_taskonomy_views
 from gemini_det3d.formats.taskonomy import domain_path, read_list
+from gemini_det3d.worlds import Viewpoint, ViewSet, make_taskonomy_views
 
 CONFIG = "translator_gemini_mit-toy_views-rgb-edge2depth"
 

@@ -48,7 +48,7 @@ def run(args: argparse.Namespace) -> int:
 
 def make_scenes(args: argparse.Namespace) -> None:
     """Write the scenes; those that exist are kept."""
-    from gemini_det3d.datasets.synthetic import make_kitti_scenes
+    from gemini_det3d.worlds import make_kitti_scenes
 
     numbers = (args.train, args.val, args.seed)
     make_kitti_scenes(args.data, *numbers, preset="toy", workers=num_cores())

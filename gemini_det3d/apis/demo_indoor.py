@@ -60,7 +60,7 @@ def make_data(args: argparse.Namespace) -> None:
         ConfigError: The check found faults; they are printed before.
     """
     from gemini_det3d.apis.prepare_sunrgbd import RoomOptions, prepare_sunrgbd
-    from gemini_det3d.datasets.synthetic import make_rooms
+    from gemini_det3d.worlds import make_rooms
 
     workers = num_cores()
     make_rooms(args.data, args.train, args.val, args.seed, preset="toy", workers=workers)

@@ -77,7 +77,7 @@ def run(args: argparse.Namespace) -> int:
 
 def make_scenes(args: argparse.Namespace) -> None:
     """Write the scenes in DeLiVER's layout; those that exist are kept."""
-    from gemini_det3d.datasets.synthetic.generate_seg import make_seg_scenes
+    from gemini_det3d.worlds.generate_seg import make_seg_scenes
 
     make_seg_scenes(args.data, args.train, args.val, args.seed, "deliver", workers=num_cores())
 

@@ -122,7 +122,7 @@ def run(args: argparse.Namespace) -> int:
 
 def make_views(args: argparse.Namespace) -> None:
     """Write the views; those that exist are kept."""
-    from gemini_det3d.datasets.synthetic import Viewpoint, ViewSet, make_taskonomy_views
+    from gemini_det3d.worlds import Viewpoint, ViewSet, make_taskonomy_views
 
     views = ViewSet(args.train, args.val, args.seed, viewpoint=Viewpoint(size_px=96))
     make_taskonomy_views(args.data, views, workers=num_cores())

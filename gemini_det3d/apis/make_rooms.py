@@ -6,8 +6,8 @@ import argparse
 
 from gemini_det3d.apis.config import ConfigError
 from gemini_det3d.apis.machine import num_cores
-from gemini_det3d.datasets.synthetic.generate_rooms import make_rooms
-from gemini_det3d.datasets.synthetic.room_frames import ROOM_PRESETS
+from gemini_det3d.worlds.generate_rooms import make_rooms
+from gemini_det3d.worlds.room_frames import ROOM_PRESETS
 
 EPILOG = """\
 Presets:

@@ -7,10 +7,10 @@ from dataclasses import replace
 
 from gemini_det3d.apis.config import ConfigError
 from gemini_det3d.apis.machine import num_cores
-from gemini_det3d.datasets.synthetic.generate import make_kitti_scenes
-from gemini_det3d.datasets.synthetic.generate_seg import make_seg_scenes
-from gemini_det3d.datasets.synthetic.presets import PRESETS, KittiWorld, get_preset
-from gemini_det3d.datasets.synthetic.seg_frames import LAYOUTS, SegWorld
+from gemini_det3d.worlds.generate import make_kitti_scenes
+from gemini_det3d.worlds.generate_seg import make_seg_scenes
+from gemini_det3d.worlds.presets import PRESETS, KittiWorld, get_preset
+from gemini_det3d.worlds.seg_frames import LAYOUTS, SegWorld
 
 EPILOG = """\
 Presets:

@@ -6,9 +6,9 @@ import argparse
 
 from gemini_det3d.apis.config import ConfigError
 from gemini_det3d.apis.machine import num_cores
-from gemini_det3d.datasets.synthetic.taskonomy_set import WORLDS, ViewSet, make_taskonomy_views
-from gemini_det3d.datasets.synthetic.views import Viewpoint
-from gemini_det3d.datasets.synthetic.weather import WEATHERS
+from gemini_det3d.worlds.taskonomy_set import WORLDS, ViewSet, make_taskonomy_views
+from gemini_det3d.worlds.views import Viewpoint
+from gemini_det3d.worlds.weather import WEATHERS
 
 EPILOG = """\
 Writes a folder per domain (rgb, normal, reshading, depth_euclidean, depth_zbuffer,

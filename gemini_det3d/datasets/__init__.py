@@ -1,7 +1,10 @@
-"""Data sets and their pipelines: synthetic worlds, and the steps that a pipeline names.
+"""Data sets and the steps that a pipeline names.
 
-Nothing is imported here: the synthetic worlds need no mmdet3d, and making scenes should not wait
-for it. The plug-in imports ``gemini_det3d.datasets.transforms``, which registers them.
+The plug-in imports ``gemini_det3d.datasets.transforms``, which registers them.
 """
 
+from gemini_det3d.moved import install
+
 __all__: list = []
+
+install()

@@ -17,9 +17,9 @@ from gemini_det3d.apis.sensor_failures import (
     failure_table,
     summarise_failures,
 )
-from gemini_det3d.datasets.synthetic.generate_seg import make_seg_scenes
-from gemini_det3d.datasets.synthetic.presets import KittiWorld
-from gemini_det3d.datasets.synthetic.seg_frames import SegWorld
+from gemini_det3d.worlds.generate_seg import make_seg_scenes
+from gemini_det3d.worlds.presets import KittiWorld
+from gemini_det3d.worlds.seg_frames import SegWorld
 
 
 @pytest.fixture

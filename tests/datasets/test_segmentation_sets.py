@@ -14,11 +14,11 @@ from gemini_det3d.datasets.segmentation_classes import (
     NYUDV2_CLASSES,
     SUNRGBD_CLASSES,
 )
-from gemini_det3d.datasets.synthetic.generate_seg import make_seg_scenes
-from gemini_det3d.datasets.synthetic.presets import KittiWorld
-from gemini_det3d.datasets.synthetic.seg_frames import CLASSES, SegWorld, make_seg_frame
 from gemini_det3d.formats import FormatError
 from gemini_det3d.formats.segmentation import read_color, read_labels, write_image
+from gemini_det3d.worlds.generate_seg import make_seg_scenes
+from gemini_det3d.worlds.presets import KittiWorld
+from gemini_det3d.worlds.seg_frames import CLASSES, SegWorld, make_seg_frame
 
 WORLD = SegWorld(KittiWorld(image_width=64, image_height=24, supersample=1))
 SETS = {

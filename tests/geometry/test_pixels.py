@@ -8,10 +8,10 @@ import numpy as np
 import pytest
 import torch
 
-from gemini_det3d.datasets.synthetic.camera import Camera
 from gemini_det3d.formats import boxes
 from gemini_det3d.geometry import MIN_DEPTH_M, image_matrix, in_view, sample_maps
 from gemini_det3d.models.metas import image_geometry, view_geometries
+from gemini_det3d.worlds.camera import Camera
 
 SIZE = (23, 31)  # height, width
 # Looks along x, 19 px focal length, centre (14, 11): KITTI's way, pixel (0, 0) is a centre.
