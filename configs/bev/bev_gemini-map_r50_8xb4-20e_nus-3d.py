@@ -57,7 +57,7 @@ model = dict(
         out_channels=256,
         operator=dict(type="GeminiFusion", num_heads=8),
     ),
-    pts_bbox_head=dict(bbox_coder=dict(pc_range=point_cloud_range[:2])),
+    pts_bbox_head=dict(type="GeminiCenterHead", bbox_coder=dict(pc_range=point_cloud_range[:2])),
     train_cfg=dict(pts=dict(point_cloud_range=point_cloud_range)),
     test_cfg=dict(pts=dict(pc_range=point_cloud_range[:2])),
 )

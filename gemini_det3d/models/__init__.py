@@ -3,7 +3,7 @@
 from .auxiliary import WithAuxiliaryLosses, auxiliary_losses
 from .backbones import GeminiMiT, GeminiPointNet2SASSG, GeminiSwin
 from .decode_heads import SegFormerMLPHead
-from .dense_heads import GeminiAnchor3DHead, GeminiVoteHead
+from .dense_heads import GeminiAnchor3DHead, GeminiCenterHead, GeminiVoteHead
 from .detectors import GeminiBEVDetector, GeminiMVXNet, GeminiVoteNet
 from .layers import GeminiPointFPModule, GeminiPointSAModule, SmallBatchNorm1d
 from .losses import AdversarialLoss, OhemCrossEntropy, PixelCrossEntropy
@@ -26,6 +26,7 @@ __all__ = [
     "FusionSegmentor",
     "GeminiAnchor3DHead",
     "GeminiBEVDetector",
+    "GeminiCenterHead",
     "GeminiDynamicVFE",
     "GeminiMVXNet",
     "GeminiMiT",
