@@ -44,8 +44,6 @@ def build_model(config: Any) -> torch.nn.Module:
     from mmdet3d.registry import MODELS
     from mmengine.registry import init_default_scope
 
-    import gemini_det3d.plugin  # noqa: F401
-
     init_default_scope(config.get("default_scope", "mmdet3d"))
     return MODELS.build(config.model)
 
@@ -59,8 +57,6 @@ def training_batch(config: Any, data_root: str | None, size: int) -> dict:
     from mmdet3d.registry import DATASETS
     from mmengine.dataset import pseudo_collate
     from mmengine.registry import init_default_scope
-
-    import gemini_det3d.plugin  # noqa: F401
 
     init_default_scope(config.get("default_scope", "mmdet3d"))
     dataset = config.train_dataloader.dataset

@@ -22,22 +22,31 @@ for arrays.
 
 from .augmentation import image_matrix, points_matrix
 from .bev import BevGrid, cells_in_view
-from .lifting import DepthBins, feature_pixels, lift_pixels, measured_depth
-from .pooling import pool_to_cells
+from .lifting import (
+    DepthBins,
+    feature_pixels,
+    invert_projection,
+    lift_pixels,
+    measured_depth,
+)
+from .pooling import CellOrder, order_by_cell, pool_to_cells
 from .projection import MIN_DEPTH_M, in_image, in_view, point_to_pixel_matrix, project
 from .sampling import sample_maps
 
 __all__ = [
     "MIN_DEPTH_M",
     "BevGrid",
+    "CellOrder",
     "DepthBins",
     "cells_in_view",
     "feature_pixels",
     "image_matrix",
     "in_image",
     "in_view",
+    "invert_projection",
     "lift_pixels",
     "measured_depth",
+    "order_by_cell",
     "point_to_pixel_matrix",
     "points_matrix",
     "pool_to_cells",

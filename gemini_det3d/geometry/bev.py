@@ -72,13 +72,13 @@ class BevGrid:
         -1 for points outside the range (above and below it, too) and for NaN.
         """
         height, width = self.shape
-        low = points.new_tensor(self.point_cloud_range[:3])
-        size = points.new_tensor([*self.cell_size_m, 1.0])
-        x, y, z = ((points - low) / size).unbind(-1)
+        (x, y, z), size = points.unbind(-1), self.cell_size_m
+        low = self.point_cloud_range
+        x, y, z = (x - low[0]) / size[0], (y - low[1]) / size[1], z - low[2]
         z_span = self.point_cloud_range[5] - self.point_cloud_range[2]
         inside = (x >= 0) & (x < width) & (y >= 0) & (y < height) & (z >= 0) & (z < z_span)
-        cell = torch.where(inside, y, 0).floor().long() * width
-        return torch.where(inside, cell + torch.where(inside, x, 0).floor().long(), -1)
+        column, row = (at.masked_fill(~inside, 0).floor().long() for at in (x, y))
+        return (row * width + column).masked_fill(~inside, -1)
 
     def centres(self, device: torch.device | None = None) -> Tensor:
         """Centres ``(H, W, 2)`` of the cells as (x, y), metres, float64."""
@@ -102,19 +102,21 @@ def cells_in_view(
 
     Args:
         grid: The grid.
-        matrix: ``(3, 4)``, point -> pixel (times depth); decides the device.
-        shows: Which pixels ``(N, 2)`` the image shows: ``(N,)`` bool.
+        matrix: ``(3, 4)`` or of V views ``(V, 3, 4)``, point -> pixel (times depth); decides the
+            device.
+        shows: Which pixels ``(..., N, 2)`` the image shows: ``(..., N)`` bool.
         depth_m: ``(nearest, farthest)`` depth that counts as seen.
 
     Returns:
-        ``(H, W)`` bool.
+        ``(H, W)`` or ``(V, H, W)`` bool.
     """
-    centres = grid.centres(matrix.device)
+    centres = grid.centres(matrix.device).flatten(0, 1)
     low, high = grid.point_cloud_range[2], grid.point_cloud_range[5]
-    seen = torch.zeros(grid.shape, dtype=torch.bool, device=matrix.device)
-    for share in _SEEN_AT:
-        z = torch.full_like(centres[..., :1], low + share * (high - low))
-        pixels, depth = project(torch.cat([centres, z], dim=-1).flatten(0, 1), matrix)
-        near, far = max(depth_m[0], MIN_DEPTH_M), depth_m[1]
-        seen |= (shows(pixels) & (depth >= near) & (depth < far)).view(grid.shape)
-    return seen
+    near, far = max(depth_m[0], MIN_DEPTH_M), depth_m[1]
+    heights = [
+        torch.nn.functional.pad(centres, (0, 1), value=low + share * (high - low))
+        for share in _SEEN_AT
+    ]
+    pixels, depth = project(torch.cat(heights), matrix)
+    seen = shows(pixels) & (depth >= near) & (depth < far)
+    return seen.unflatten(-1, (len(_SEEN_AT), *grid.shape)).any(dim=-3)

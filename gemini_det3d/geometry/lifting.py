@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -80,34 +81,50 @@ def feature_pixels(
     return torch.stack([u.expand(h, w), v[:, None].expand(h, w)], dim=-1)
 
 
-def lift_pixels(pixels: Tensor, depths: Tensor, matrix: Tensor) -> Tensor:
+def invert_projection(matrix: Tensor) -> Tensor:
+    """The inverse of the left part of projections, on the host: ``(..., 3, 4)`` -> ``(..., 3, 3)``.
+
+    Raises:
+        ValueError: A projection cannot be inverted.
+    """
+    left = np.asarray(matrix, dtype=np.float64)[..., :3]
+    determinant = np.linalg.det(left)
+    if not np.isfinite(determinant).all() or (determinant == 0).any():
+        raise ValueError("the projection cannot be inverted: its matrix is singular")
+    return torch.from_numpy(np.linalg.inv(left))
+
+
+def lift_pixels(
+    pixels: Tensor, depths: Tensor, matrix: Tensor, inverse: Tensor | None = None
+) -> Tensor:
     """The points that project to the pixels at the depths: the inverse of ``project``.
 
     Args:
         pixels: ``(..., 2)`` pixels of the augmented image.
         depths: ``(D,)`` metres along the camera's axis.
-        matrix: ``(3, 4)``, augmented point -> augmented pixel (times depth).
+        matrix: ``(3, 4)`` or of N views ``(N, 3, 4)``, augmented point -> augmented pixel (times
+            depth).
+        inverse: What :func:`invert_projection` says of ``matrix``; None: it is asked.
 
     Returns:
-        ``(D, ..., 3)`` augmented points, float64.
+        ``(D, ..., 3)`` or ``(N, D, ..., 3)`` augmented points, float64.
 
     Raises:
         ValueError: The projection cannot be inverted.
     """
-    matrix = matrix.to(pixels.device, torch.float64)
-    determinant = torch.linalg.det(matrix[:, :3])
-    if not torch.isfinite(determinant) or determinant == 0:
-        raise ValueError("the projection cannot be inverted: its matrix is singular")
+    inverse = invert_projection(matrix.cpu()) if inverse is None else inverse
+    matrix, inverse = (m.to(pixels.device, torch.float64) for m in (matrix, inverse))
     pixels, depths = pixels.double(), depths.to(pixels.device, torch.float64)
-    rays = torch.cat([pixels, torch.ones_like(pixels[..., :1])], dim=-1)
-    scaled = depths.view(-1, *[1] * rays.dim()) * rays  # (D, ..., 3)
-    return (scaled - matrix[:, 3]) @ torch.linalg.inv(matrix[:, :3]).T
+    rays = torch.cat([pixels, torch.ones_like(pixels[..., :1])], dim=-1).reshape(-1, 3)
+    scaled = (depths[:, None, None] * rays).flatten(0, 1)  # (D P, 3)
+    lifted = (scaled - matrix[..., None, :3, 3]) @ inverse.mT
+    return lifted.unflatten(-2, (len(depths), *pixels.shape[:-1]))
 
 
 def measured_depth(
     points: Tensor,
     matrix: Tensor,
-    size: tuple[int, int],
+    size: tuple[int | Tensor, int | Tensor],
     padded_size: tuple[int, int],
     feature_size: tuple[int, int],
     bins: DepthBins,
@@ -116,23 +133,26 @@ def measured_depth(
 
     Args:
         points: ``(N, 3 or more)`` augmented points.
-        matrix: ``(3, 4)``, augmented point -> augmented pixel (times depth).
-        size: ``(height, width)`` of the image without padding.
+        matrix: ``(3, 4)`` or of V views ``(V, 3, 4)``, augmented point -> augmented pixel (times
+            depth).
+        size: ``(height, width)`` of the image without padding; of V views ``(V, 1)`` each.
         padded_size: ``(H, W)`` pixels that the feature map covers.
         feature_size: ``(h, w)``.
         bins: Depth bins.
 
     Returns:
-        ``(D, h, w)`` float32: share of the cell's points in each bin; all zeros where there is
-        no point.
+        ``(D, h, w)`` or ``(V, D, h, w)`` float32: share of the cell's points in each bin; all zeros
+        where there is no point.
     """
     (h, w), (height, width) = feature_size, padded_size
     pixels, depth = project(points[:, :3], matrix)
     depth_bin = bins.bin_of(depth)
     kept = in_view(pixels, depth, *size) & (depth_bin >= 0)
-    pixels, depth_bin = pixels[kept], depth_bin[kept]
-    column = (pixels[:, 0] * (w / width)).long().clamp(max=w - 1)
-    row = (pixels[:, 1] * (h / height)).long().clamp(max=h - 1)
-    place = (depth_bin * h + row) * w + column
-    count = torch.bincount(place, minlength=len(bins) * h * w).view(len(bins), h, w).float()
-    return count / count.sum(dim=0).clamp(min=1)
+    column = (pixels[..., 0] * (w / width)).long().clamp(max=w - 1)
+    row = (pixels[..., 1] * (h / height)).long().clamp(max=h - 1)
+    num_places = len(bins) * h * w
+    place = ((depth_bin * h + row) * w + column).masked_fill(~kept, num_places)
+    count = torch.zeros(*place.shape[:-1], num_places + 1, device=points.device)
+    count = count.scatter_add(-1, place, torch.ones_like(place, dtype=count.dtype))
+    count = count[..., :-1].unflatten(-1, (len(bins), h, w))
+    return count / count.sum(dim=-3, keepdim=True).clamp(min=1)

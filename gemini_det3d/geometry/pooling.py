@@ -7,13 +7,55 @@ neither the lifted features (entries x channels) nor a scatter with collisions i
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+# Sorts behind every cell.
+_NO_CELL = torch.iinfo(torch.int64).max
+
+
+@dataclass(frozen=True)
+class CellOrder:
+    """Entries in the order of their cells, those of no cell left out.
+
+    Attributes:
+        entries: ``(K,)`` int64, number of each entry that falls into a cell, cell by cell.
+        starts: ``(num_cells + 1,)`` int64, where each cell's entries begin, and the end.
+    """
+
+    entries: Tensor
+    starts: Tensor
+
+
+def order_by_cell(cells: Tensor, num_cells: int) -> CellOrder:
+    """Sort entries by cell; worth keeping where cells stay the same.
+
+    Args:
+        cells: ``(E,)`` int64, cell of each entry; entries with a negative cell are left out.
+        num_cells: Cells of the grid.
+
+    Raises:
+        ValueError: A cell number is ``num_cells`` or more.
+    """
+    kept = cells >= 0
+    cells, entries = torch.sort(cells.masked_fill(~kept, _NO_CELL), stable=True)
+    starts = torch.searchsorted(cells, torch.arange(num_cells + 1, device=cells.device))
+    num_kept, inside = torch.stack([kept.sum(), starts[-1]]).tolist()  # asked for at once
+    if num_kept != inside:
+        worst = int(cells[num_kept - 1])
+        raise ValueError(f"cell {worst} is outside a grid of {num_cells} cells")
+    return CellOrder(entries[:num_kept], starts)
+
 
 def pool_to_cells(
-    features: Tensor, weights: Tensor, rows: Tensor, cells: Tensor, num_cells: int
+    features: Tensor,
+    weights: Tensor,
+    rows: Tensor,
+    cells: Tensor | CellOrder,
+    num_cells: int,
 ) -> Tensor:
     """Weighted sum of the features that fall into each cell.
 
@@ -23,7 +65,8 @@ def pool_to_cells(
         features: ``(P, C)`` table.
         weights: ``(E,)`` weight of each entry.
         rows: ``(E,)`` int64, row of ``features`` of each entry.
-        cells: ``(E,)`` int64, cell of each entry; entries with a negative cell are left out.
+        cells: ``(E,)`` int64, cell of each entry; entries with a negative cell are left out. Or
+            their order, found before.
         num_cells: Cells of the grid.
 
     Returns:
@@ -32,21 +75,17 @@ def pool_to_cells(
     Raises:
         ValueError: A cell number is ``num_cells`` or more.
     """
-    kept = cells >= 0
-    cells, order = torch.sort(cells[kept], stable=True)
-    if len(cells) and int(cells[-1]) >= num_cells:
-        raise ValueError(f"cell {int(cells[-1])} is outside a grid of {num_cells} cells")
-    if len(cells) == 0:  # 0 * sum keeps both in the graph: no parameter is "unused"
+    order = cells if isinstance(cells, CellOrder) else order_by_cell(cells, num_cells)
+    if len(order.entries) == 0:  # 0 * sum keeps both in the graph: no parameter is "unused"
         unread = 0 * features[:0].sum() + 0 * weights[:0].sum()
         return features.new_zeros(num_cells, features.shape[1]) + unread
     dtype = torch.promote_types(features.dtype, torch.float32)
-    starts = torch.searchsorted(cells, torch.arange(num_cells + 1, device=cells.device))
     pooled = F.embedding_bag(
-        rows[kept][order],
+        rows[order.entries],
         features.to(dtype),
-        starts,
+        order.starts,
         mode="sum",
-        per_sample_weights=weights[kept][order].to(dtype),
+        per_sample_weights=weights[order.entries].to(dtype),
         include_last_offset=True,
     )
     return pooled.to(features.dtype)

@@ -19,24 +19,25 @@ def point_to_pixel_matrix(projection: Tensor, points: Tensor, image: Tensor) -> 
     """Compose projection and both augmentations.
 
     Args:
-        projection: ``(3, 4)`` or ``(4, 4)``, original point -> original pixel (times depth).
+        projection: ``(..., 3, 4)`` or ``(..., 4, 4)``, original point -> original pixel (times
+            depth).
         points: ``(4, 4)``, original point -> augmented point.
-        image: ``(3, 3)``, original pixel -> augmented pixel.
+        image: ``(..., 3, 3)``, original pixel -> augmented pixel.
 
     Returns:
-        ``(3, 4)`` float64, augmented point -> augmented pixel (times depth).
+        ``(..., 3, 4)`` float64, augmented point -> augmented pixel (times depth).
 
     Raises:
         ValueError: ``points`` cannot be inverted (a scale of zero, a flat rotation).
     """
     # On the host in numpy: a dozen 4 x 4 operations are no work for a device to be waited for.
-    image, projection, points = (
+    move, camera, undo = (
         np.asarray(matrix, dtype=np.float64) for matrix in (image, projection, points)
     )
-    determinant = np.linalg.det(points)
+    determinant = np.linalg.det(undo)
     if not np.isfinite(determinant) or abs(determinant) < 1e-12:
         raise ValueError("the point augmentation cannot be undone: its matrix is singular")
-    return torch.from_numpy(image @ projection[:3] @ np.linalg.inv(points))
+    return torch.from_numpy(move @ camera[..., :3, :] @ np.linalg.inv(undo))
 
 
 def project(points: Tensor, matrix: Tensor) -> tuple[Tensor, Tensor]:
@@ -58,13 +59,15 @@ def project(points: Tensor, matrix: Tensor) -> tuple[Tensor, Tensor]:
     return camera[..., :2] / divisor[..., None], depth
 
 
-def in_image(pixels: Tensor, height_px: float, width_px: float) -> Tensor:
+def in_image(pixels: Tensor, height_px: float | Tensor, width_px: float | Tensor) -> Tensor:
     """Which pixels ``(..., 2)`` lie inside an image, lower ends included: ``(...)`` bool."""
     u, v = pixels.unbind(-1)
     return (u >= 0) & (u < width_px) & (v >= 0) & (v < height_px)
 
 
-def in_view(pixels: Tensor, depth: Tensor, height_px: float, width_px: float) -> Tensor:
+def in_view(
+    pixels: Tensor, depth: Tensor, height_px: float | Tensor, width_px: float | Tensor
+) -> Tensor:
     """Which points the camera really sees: in front of it and inside the image.
 
     Args:

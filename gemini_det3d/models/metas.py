@@ -127,14 +127,13 @@ def view_geometries(
     padded = tuple(int(v) for v in entries.first("batch_input_shape", "input_shape")[:2])
     original = tuple(int(v) for v in entries["ori_shape"][:2])
     points = _points_matrix(entries, coord_type)
-    shift = _shift(pixel_offset)
+    images = _image_matrices(entries, num_views)
+    moved = torch.from_numpy(images @ _shift(pixel_offset).numpy())
     projections = torch.from_numpy(_projections(entries, num_views, coord_type))
-    images = torch.from_numpy(_image_matrices(entries, num_views))
+    matrices = point_to_pixel_matrix(projections, points, moved)
     return [
-        ImageGeometry(
-            point_to_pixel_matrix(p, points, image @ shift), size, padded, image, original
-        )
-        for p, image in zip(projections, images)
+        ImageGeometry(matrix, size, padded, image, original)
+        for matrix, image in zip(matrices, torch.from_numpy(images))
     ]
 
 

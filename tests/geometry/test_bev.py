@@ -93,7 +93,7 @@ def test_feature_pixels_are_the_centres_of_the_cells():
 def test_lift_of_a_pixel_is_the_point_computed_by_hand():
     # u = 40 - 10 y / x, v = 30 - 10 z / x at depth x = 5: pixel (36, 32) is (5, 2, -1).
     points = lift_pixels(torch.tensor([[36.0, 32.0]]), torch.tensor([5.0]), PROJECTION)
-    assert points.tolist() == [[[5.0, 2.0, -1.0]]]
+    assert points[0, 0].tolist() == pytest.approx([5.0, 2.0, -1.0], rel=1e-14)
 
 
 def test_lift_refuses_a_singular_projection():

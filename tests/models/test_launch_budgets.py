@@ -19,6 +19,9 @@ SIZE = (64, 96)
 LIDAR2IMG = np.array([[48.0, -60, 0, 0], [32, 0, -60, 0], [1, 0, 0, 0], [0, 0, 0, 1]])
 
 
+NEAR = [-12.8, -12.8, -5.0, 12.8, 12.8, 3.0]
+
+
 def ring(num_views: int) -> np.ndarray:
     """Cameras that look around in equal steps."""
     views = []
@@ -89,3 +92,21 @@ def test_kitti_step_stays_within_its_budget(census):
     assert counted.num_calls() <= 2000, report("KITTI", counted, 20)
     # one for the number of voxels, one for the seen points, one for the positive anchors
     assert counted.num_waits(ours=True) <= 3, report("KITTI", counted, 20)
+
+
+def test_nuscenes_step_stays_within_its_budget(census):
+    """50 waits and 4,000 operator calls."""
+    counted = census(
+        "bev_gemini-map_r50_8xb4-20e_nus-3d",
+        {
+            "data_preprocessor.voxel_layer.point_cloud_range": NEAR,
+            "view_transform.point_cloud_range": NEAR,
+            "pts_middle_encoder.sparse_shape": [41, 256, 256],
+            "train_cfg.pts.point_cloud_range": NEAR,
+            "train_cfg.pts.grid_size": [256, 256, 40],
+        },
+        batch(frame(0, 21, 10, views=6), frame(1, 9, 10, views=6)),
+    )
+    assert counted.num_waits() <= 50, report("nuScenes", counted, 20)
+    assert counted.num_calls() <= 4000, report("nuScenes", counted, 20)
+    assert counted.num_waits(ours=True) == 0, report("nuScenes", counted, 20)  # the rig stayed

@@ -11,6 +11,7 @@ from mmdet3d.registry import MODELS
 from gemini_det3d.geometry import image_matrix, point_to_pixel_matrix, points_matrix
 from gemini_det3d.models import LiftToBEV
 from gemini_det3d.models.metas import ImageGeometry, view_geometries
+from gemini_det3d.models.view_transforms import Views
 
 # Looks along x with focal length 10 px and centre (40, 30): u = 40 - 10 y / x, v = 30 - 10 z / x.
 PROJECTION = torch.tensor([[40.0, -10.0, 0.0, 0.0], [30.0, 0.0, -10.0, 0.0], [1.0, 0.0, 0.0, 0.0]])
@@ -31,6 +32,10 @@ def lift(**options) -> LiftToBEV:
 
 def view(projection=PROJECTION) -> ImageGeometry:
     return ImageGeometry(projection.double(), SIZE, SIZE)
+
+
+def packed(*geometries: ImageGeometry) -> Views:
+    return Views.pack(geometries, torch.device("cpu"))
 
 
 def transparent(model: LiftToBEV) -> LiftToBEV:
@@ -127,6 +132,22 @@ def test_sample_without_a_view_is_zero_unseen_and_unknown_to_the_statistics():
     torch.testing.assert_close(norm.running_mean - before, one)
 
 
+def test_a_rig_that_stays_is_sorted_once_and_one_that_moved_anew(monkeypatch):
+    from gemini_det3d.models.view_transforms import lift as module
+
+    sorted_, original = [], module.order_by_cell
+    monkeypatch.setattr(module, "order_by_cell", lambda *a: sorted_.append(1) or original(*a))
+    model, features = lift().eval(), torch.randn(1, 3, 3, 5)
+    moved = PROJECTION.clone()
+    moved[0, 3] += 1e-3
+    first, _ = model(features, [view()], [0], [None])
+    again, _ = model(features, [view()], [0], [None])
+    other, _ = model(features, [view(moved)], [0], [None])
+    assert len(sorted_) == 2 and torch.equal(first, again)
+    back, _ = model(features, [view()], [0], [None])
+    assert len(sorted_) == 3 and torch.equal(first, back)
+
+
 def test_no_view_at_all_still_gives_every_parameter_a_gradient():
     model = lift()
     bev, seen = model(torch.zeros(0), [], [], [None, None])
@@ -145,16 +166,16 @@ def test_every_parameter_learns():
 
 def test_features_in_the_padding_are_not_lifted():
     model = lift()
-    padded = ImageGeometry(PROJECTION.double(), (60, 48), (60, 80))
-    assert (model.cells_of(padded, (3, 5))[:, :, 3:] == -1).all()
-    assert (model.cells_of(padded, (3, 5))[:, :, :3] >= 0).any()
+    padded = packed(ImageGeometry(PROJECTION.double(), (60, 48), (60, 80)))
+    assert (model.cells_of(padded, (3, 5))[..., 3:] == -1).all()
+    assert (model.cells_of(padded, (3, 5))[..., :3] >= 0).any()
 
 
 def test_features_in_the_empty_corners_of_a_rotated_image_are_not_lifted():
     image = image_matrix((1, 1), width_px=80, rotation_rad=math.pi / 2, height_px=60)
     matrix = point_to_pixel_matrix(PROJECTION, torch.eye(4), image)
     model = lift()
-    cells = model.cells_of(ImageGeometry(matrix, SIZE, SIZE, image, SIZE), (3, 5))
+    cells = model.cells_of(packed(ImageGeometry(matrix, SIZE, SIZE, image, SIZE)), (3, 5))[0]
     # A quarter turn of 80 x 60 covers columns 10 to 70 of the canvas.
     assert (cells[:, :, 0] == -1).all() and (cells[:, :, 4] == -1).all()
     assert (cells[:, :, 1:4] >= 0).any()

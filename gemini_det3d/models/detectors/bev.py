@@ -100,7 +100,7 @@ class GeminiBEVDetector(WithAuxiliaryLosses, MVXTwoStageDetector):
         images = batch_inputs_dict.get("imgs") if self.with_camera else None
         if images is not None and images.dim() == 4:
             images = images[:, None]
-        has_lidar = torch.from_numpy(sensor_mask(batch_input_metas, "lidar")[:, 0])
+        has_lidar = sensor_mask(batch_input_metas, "lidar")[:, 0]
         maps, exists = [], []
         if self.with_camera:
             points = batch_inputs_dict.get("points") or [None] * len(batch_input_metas)
@@ -110,7 +110,7 @@ class GeminiBEVDetector(WithAuxiliaryLosses, MVXTwoStageDetector):
             exists.append(seen)
         if self.with_lidar:
             maps.append(self.lidar_map(batch_inputs_dict["voxels"], has_lidar))
-            exists.append(has_lidar)
+            exists.append(torch.from_numpy(has_lidar))
         fused = self.pts_fusion_layer(maps, exists) if len(maps) == 2 else maps[0]
         features = self.pts_backbone(fused)
         return None, self.pts_neck(features) if self.with_pts_neck else features
@@ -155,7 +155,7 @@ class GeminiBEVDetector(WithAuxiliaryLosses, MVXTwoStageDetector):
         level = features[self.view_transform.feature_level]
         return self.view_transform(level, geometries, sample_of, points)
 
-    def lidar_map(self, voxels: Mapping[str, Tensor], has_lidar: Tensor) -> Tensor:
+    def lidar_map(self, voxels: Mapping[str, Tensor], has_lidar: np.ndarray) -> Tensor:
         """The LiDAR's map ``(B, C, h, w)``; zeros for frames without one.
 
         Args:
@@ -171,7 +171,7 @@ class GeminiBEVDetector(WithAuxiliaryLosses, MVXTwoStageDetector):
         present = self._encoded(_of_frames(voxels, has_lidar, True), int(has_lidar.sum()))
         if has_lidar.all():
             return present
-        rows = has_lidar.nonzero()[:, 0].to(present.device)
+        rows = torch.from_numpy(np.flatnonzero(has_lidar)).to(present.device)
         return present.new_zeros(len(has_lidar), *present.shape[1:]).index_copy(0, rows, present)
 
     def _encoded(self, voxels: Mapping[str, Tensor], batch_size: int) -> Tensor:
@@ -203,13 +203,13 @@ def _existing(images: Tensor, has_camera: np.ndarray) -> Tensor:
 
 
 def _of_frames(
-    voxels: Mapping[str, Tensor], chosen: Tensor, is_renumbered: bool
+    voxels: Mapping[str, Tensor], has_lidar: np.ndarray, is_renumbered: bool
 ) -> Mapping[str, Tensor]:
-    """The voxels of chosen frames ``(B,)``, numbered as before or one after the other."""
-    if chosen.all():
+    """The voxels of frames with a LiDAR, numbered as before or one after the other."""
+    if has_lidar.all():
         return voxels
     frame = voxels["coors"][:, 0].long()
-    chosen = chosen.to(frame.device)
+    chosen = torch.from_numpy(has_lidar).to(frame.device)
     kept = chosen[frame]
     voxels = {name: value[kept] for name, value in voxels.items() if len(value) == len(kept)}
     if is_renumbered:

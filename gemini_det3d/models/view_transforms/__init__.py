@@ -1,5 +1,6 @@
 """From image features to bird's-eye-view maps."""
 
 from .lift import LiftToBEV
+from .views import Views
 
-__all__ = ["LiftToBEV"]
+__all__ = ["LiftToBEV", "Views"]

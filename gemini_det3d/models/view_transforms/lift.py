@@ -9,8 +9,11 @@ Shapes: N views of all samples, C channels, h x w feature map, D depth bins, H x
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
+from dataclasses import dataclass
 
+import numpy as np
 import torch
 from mmcv.cnn import ConvModule
 from mmdet3d.registry import MODELS
@@ -18,16 +21,32 @@ from torch import Tensor, nn
 
 from gemini_det3d.geometry import (
     BevGrid,
+    CellOrder,
     DepthBins,
     cells_in_view,
     feature_pixels,
     lift_pixels,
     measured_depth,
+    order_by_cell,
     pool_to_cells,
 )
 from gemini_det3d.models.layers import keep_in_graph
 from gemini_det3d.models.metas import ImageGeometry
+from gemini_det3d.models.view_transforms.views import Views
 from gemini_det3d.registration import register
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What the calibration of B samples decides.
+
+    Attributes:
+        order: Lifted entries in the order of the map's cells.
+        seen: ``(B, H, W)`` bool, the cells that a view of the sample sees.
+    """
+
+    order: CellOrder
+    seen: Tensor
 
 
 @register(MODELS)
@@ -74,6 +93,7 @@ class LiftToBEV(nn.Module):
             ConvModule(in_channels, mid_channels, 3, padding=1, norm_cfg=norm_cfg),
             nn.Conv2d(mid_channels, len(self.bins) + out_channels, 1),
         )
+        self._last_plan: tuple[tuple, Plan] | None = None
         # logit of the share of the measurement; 0.88 at the start
         self.lidar_trust = nn.Parameter(torch.tensor(2.0)) if with_lidar_depth else None
         self.refine = nn.Sequential(
@@ -102,22 +122,25 @@ class LiftToBEV(nn.Module):
             ``(B, out_channels, H, W)`` map, zeros for samples without a view; and ``(B, H, W)``
             bool, the cells that a view of the sample sees.
         """
-        bev = features.new_zeros(len(points), self.out_channels, *self.grid.shape)
-        seen = torch.zeros(len(points), *self.grid.shape, dtype=torch.bool, device=bev.device)
+        shape = (len(points), *self.grid.shape)
         if not len(geometries):
+            bev = features.new_zeros(len(points), self.out_channels, *self.grid.shape)
+            seen = torch.zeros(shape, dtype=torch.bool, device=bev.device)
             return bev + keep_in_graph(self), seen
         logits, context = self.depth_net(features).split([len(self.bins), self.out_channels], dim=1)
-        measured = self._measured(logits, geometries, sample_of, points)
-        depth = self.depth_distribution(logits, measured)
+        views = Views.pack(geometries, features.device)
+        depth = self.depth_distribution(logits, self._measured(logits, views, sample_of, points))
         # Only samples with a view: the others would be zeros to the batch normalisation.
         with_view = sorted(set(sample_of))
         rank = [with_view.index(sample) for sample in sample_of]
-        refined = self.refine(self._splat(context, depth, geometries, rank, len(with_view)))
-        for sample, geometry in zip(sample_of, geometries):
-            matrix = geometry.matrix.to(bev.device)
-            seen[sample] |= cells_in_view(self.grid, matrix, geometry.shows, self._depth_range())
-        rows = torch.tensor(with_view, device=bev.device)
-        return bev.to(refined.dtype).index_copy(0, rows, refined), seen
+        plan = self._plan(views, tuple(logits.shape[-2:]), rank)
+        refined = self.refine(self._splat(context, depth, plan, len(with_view)))
+        if len(with_view) == len(points):
+            return refined, plan.seen
+        rows = torch.from_numpy(np.array(with_view)).to(refined.device)
+        bev = refined.new_zeros(len(points), *refined.shape[1:]).index_copy(0, rows, refined)
+        seen = torch.zeros(shape, dtype=torch.bool, device=rows.device)
+        return bev, seen.index_copy(0, rows, plan.seen)
 
     def depth_distribution(self, logits: Tensor, measured: Tensor | None) -> Tensor:
         """Predicted and measured depth as one distribution.
@@ -136,73 +159,71 @@ class LiftToBEV(nn.Module):
         return predicted + share * (measured - predicted)
 
     def _measured(
-        self, logits: Tensor, geometries: Sequence, sample_of: Sequence[int], points: Sequence
+        self, logits: Tensor, views: Views, sample_of: Sequence[int], points: Sequence
     ) -> Tensor | None:
         if self.lidar_trust is None:
             return None
-        measured = torch.zeros_like(logits, dtype=torch.float32)
-        for view, (geometry, sample) in enumerate(zip(geometries, sample_of)):
-            if points[sample] is not None:
-                measured[view] = measured_depth(
-                    points[sample],
-                    geometry.matrix,
-                    geometry.size,
-                    geometry.padded_size,
-                    logits.shape[-2:],
-                    self.bins,
+        measured = []
+        for sample in sorted(set(sample_of)):  # views are in the order of their samples
+            first, number = sample_of.index(sample), sample_of.count(sample)
+            chosen = slice(first, first + number)
+            if points[sample] is None:
+                measured.append(torch.zeros_like(logits[chosen], dtype=torch.float32))
+                continue
+            size = (views.size[0][chosen], views.size[1][chosen])
+            matrix, padded = views.matrix[chosen], views.padded_size
+            measured.append(
+                measured_depth(
+                    points[sample], matrix, size, padded, tuple(logits.shape[-2:]), self.bins
                 )
-        return measured
+            )
+        return torch.cat(measured)
 
-    def _splat(
-        self,
-        context: Tensor,
-        depth: Tensor,
-        geometries: Sequence[ImageGeometry],
-        rank: Sequence[int],
-        num_samples: int,
-    ) -> Tensor:
+    def _plan(self, views: Views, feature_size: tuple[int, int], rank: Sequence[int]) -> Plan:
+        """What follows from the calibration alone; the last one is kept for a rig that stays."""
+        key = (views.key, feature_size, tuple(rank), views.matrix.device)
+        if self._last_plan is None or self._last_plan[0] != key:
+            num_cells = math.prod(self.grid.shape)
+            place = torch.from_numpy(np.array(rank)).to(views.matrix.device)
+            cells = self.cells_of(views, feature_size)
+            offset = place.view(-1, 1, 1, 1) * num_cells
+            cells = torch.where(cells >= 0, cells + offset, cells).flatten()
+            order = order_by_cell(cells, (max(rank) + 1) * num_cells)
+            seen = cells_in_view(
+                self.grid, views.matrix, views.shows, (self.bins.near_m, self.bins.far_m)
+            )
+            counts = torch.zeros(max(rank) + 1, *self.grid.shape, device=seen.device)
+            seen = counts.index_add(0, place, seen.to(counts.dtype)) > 0
+            self._last_plan = (key, Plan(order, seen))
+        return self._last_plan[1]
+
+    def _splat(self, context: Tensor, depth: Tensor, plan: Plan, num_samples: int) -> Tensor:
         """Sum the lifted features in their cells: (num_samples, C, H, W)."""
         height, width = self.grid.shape
         num_views, channels, h, w = context.shape
-        cells = torch.stack(
-            [
-                self.cells_of(geometry, (h, w), context.device, offset=r * height * width)
-                for geometry, r in zip(geometries, rank)
-            ]
-        )
         rows = torch.arange(num_views * h * w, device=context.device).view(num_views, 1, h, w)
         pooled = pool_to_cells(
             context.permute(0, 2, 3, 1).reshape(-1, channels),
             depth.flatten(),
             rows.expand_as(depth).flatten(),
-            cells.flatten(),
+            plan.order,
             num_samples * height * width,
         )
         return pooled.view(num_samples, height, width, channels).permute(0, 3, 1, 2).contiguous()
 
-    def cells_of(
-        self,
-        geometry: ImageGeometry,
-        feature_size: tuple[int, int],
-        device: torch.device | None = None,
-        offset: int = 0,
-    ) -> Tensor:
-        """Cell of each bin of each feature cell of one view.
+    def cells_of(self, views: Views, feature_size: tuple[int, int]) -> Tensor:
+        """Cell of each bin of each feature cell.
 
         Args:
-            geometry: Of the view.
+            views: N views.
             feature_size: ``(h, w)``.
-            device: Of the result.
-            offset: Number of the map's first cell.
 
         Returns:
-            ``(D, h, w)`` int64; -1 outside the map, and for feature cells that show nothing
+            ``(N, D, h, w)`` int64; -1 outside the map, and for feature cells that show nothing
             (padding, empty corners).
         """
-        pixels = feature_pixels(feature_size, geometry.padded_size, device)
-        cells = self.grid.cell_of(lift_pixels(pixels, self.bins.centres(device), geometry.matrix))
-        kept = (cells >= 0) & geometry.shows(pixels)
-        return torch.where(kept, cells + offset, -1)
-
-    def _depth_range(self) -> tuple[float, float]:
-        return self.bins.near_m, self.bins.far_m
+        device = views.matrix.device
+        pixels = feature_pixels(feature_size, views.padded_size, device)
+        points = lift_pixels(pixels, self.bins.centres(device), views.matrix, views.inverse)
+        shown = views.shows(pixels.flatten(0, 1)).unflatten(1, (1, *feature_size))
+        return self.grid.cell_of(points).masked_fill(~shown, -1)
