@@ -20,6 +20,7 @@ import gemini_det3d.datasets.transforms
 import gemini_det3d.engine.checkpoint_loading
 import gemini_det3d.engine.exact
 import gemini_det3d.engine.finite_loss
+import gemini_det3d.engine.first_batch
 import gemini_det3d.engine.flat_decay
 import gemini_det3d.engine.freeze_norm
 import gemini_det3d.engine.module_optimizers

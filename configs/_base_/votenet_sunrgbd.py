@@ -76,5 +76,7 @@ test_evaluator = val_evaluator
 # The learning rate follows the batch, and a run that was cut off goes on with --resume.
 auto_scale_lr = dict(enable=True)
 default_hooks = dict(
-    checked_loading=dict(type="CheckedLoadingHook"), checkpoint=dict(interval=1, max_keep_ckpts=2)
+    checked_loading=dict(type="CheckedLoadingHook"),
+    first_batch=dict(type="FirstBatchHook", coord_type="DEPTH"),
+    checkpoint=dict(interval=1, max_keep_ckpts=2),
 )

@@ -7,6 +7,7 @@ into the image: mmdet3d's KITTI recipes read clouds reduced that way.
 
 from __future__ import annotations
 
+import logging
 import os
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
@@ -24,7 +25,9 @@ from gemini_det3d.apis.array_inputs import (
 from gemini_det3d.apis.config import ConfigError
 from gemini_det3d.apis.trained_model import build_for_test, find_test_dataset, read_config
 from gemini_det3d.formats.boxes import in_view, project_points
+from gemini_det3d.formats.calibration_check import check_matrices, check_overlap
 from gemini_det3d.formats.calibration_json import calibration_from, read_any_calibration
+from gemini_det3d.formats.errors import FormatError
 from gemini_det3d.formats.kitti import Calibration, read_image_size, read_points
 from gemini_det3d.visualization import LabeledBoxes
 
@@ -35,6 +38,9 @@ if TYPE_CHECKING:
 Image = str | os.PathLike | np.ndarray
 Points = str | os.PathLike | np.ndarray
 Matrices = str | os.PathLike | Calibration | Mapping[str, Any]
+
+
+_LOG = logging.getLogger(__name__)
 
 
 class Detector:
@@ -70,6 +76,7 @@ class Detector:
         trained = build_for_test(cfg, checkpoint, device, allow_missing)
         self.model, self.ignored_parameters, self.device = trained[0], trained[1], trained.device
         self.classes = _class_names(trained.meta, cfg, self._dataset)
+        self._check_classes(checkpoint or cfg.filename)
         self.model.dataset_meta = {"classes": self.classes}
         self.model.cfg = cfg
         self._pipeline = build_pipeline(self._dataset["pipeline"])
@@ -109,8 +116,17 @@ class Detector:
         frames = zip(image, points, calibrations)
         return self._detect([self._load(*frame, crop_to_image) for frame in frames])
 
+    def _check_classes(self, source: str | os.PathLike) -> None:
+        """See that every label of the head has a name."""
+        heads = (getattr(self.model, name, None) for name in ("pts_bbox_head", "bbox_head"))
+        count = next((head.num_classes for head in heads if hasattr(head, "num_classes")), None)
+        if count is not None and count != len(self.classes):
+            fault = f"names {len(self.classes)} classes ({', '.join(self.classes)}), the head "
+            raise FormatError(source, f"{fault}tells {count} apart")
+
     def _load(self, image: Image, points: Points, calibration: Matrices, crop: bool) -> dict:
         """One frame through the pipeline."""
+        source = os.fspath(calibration) if is_path(calibration) else "calibration"
         calibration = _read_calibration(calibration)
         count = self.num_columns
         points = read_points(points, count) if is_path(points) else check_points(points, count)
@@ -119,6 +135,7 @@ class Detector:
         else:
             image = check_image(image)
             size = (image.shape[1], image.shape[0])
+        _warn_or_refuse(calibration, points, size, source)
         if crop:
             points = points_in_image(points, calibration, size)
         return self._pipeline(self._frame(image, points, calibration, size))
@@ -221,6 +238,17 @@ def _read_calibration(given: Matrices) -> Calibration:
     if isinstance(given, Calibration):
         return given
     return calibration_from(given) if isinstance(given, Mapping) else read_any_calibration(given)
+
+
+def _warn_or_refuse(
+    calibration: Calibration, points: np.ndarray, size: tuple[int, int], source: str
+) -> None:
+    faults = check_matrices(calibration.lidar2cam, calibration.cam2img, size)
+    faults += check_overlap(points, calibration.lidar2cam, calibration.cam2img, size)[1]
+    for fault in faults:
+        if fault.level == "error":
+            raise FormatError(source, fault.text)
+        _LOG.warning("%s: %s", source, fault.text)
 
 
 def _class_names(meta: dict, cfg: Config, dataset: dict) -> list[str]:

@@ -13,6 +13,7 @@ from typing import Any, TypeVar
 from tqdm import tqdm
 
 from gemini_det3d.formats.errors import FormatError
+from gemini_det3d.formats.stems import files_by_stem
 from gemini_det3d.formats.text import read_lines, write_text
 
 
@@ -135,7 +136,7 @@ def text_files(folder: str | Path, kind: str) -> dict[str, Path]:
     folder = Path(folder)
     if not folder.is_dir():
         raise FormatError(folder, f"no such folder of {kind} files")
-    files = {path.stem: path for path in sorted(folder.glob("*.txt"))}
+    files = files_by_stem(folder, (".txt",))
     if not files:
         inner = sorted({path.parent.name for path in folder.glob("*/*.txt")})
         hint = f"; its subfolder {inner[0]} does" if inner else ""

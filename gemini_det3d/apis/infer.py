@@ -222,7 +222,7 @@ def _infer_frame(detector: Detector, frame: Frame, args: argparse.Namespace) -> 
     points = read_points(frame.points, args.point_columns or detector.num_columns)
     image = read_image(frame.image)
     truth = None if frame.label is None else _read_truth(frame.label, calibration)
-    found = detector(frame.image, points, calibration, crop_to_image=not args.all_points)
+    found = detector(frame.image, points, frame.calib, crop_to_image=not args.all_points)
     found = found.above(args.score_threshold)
     write_results(args.out, frame, found, calibration, image, points, truth)
     return len(found)

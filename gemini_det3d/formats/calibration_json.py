@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from gemini_det3d.formats.calibration_check import check_matrices
 from gemini_det3d.formats.errors import FormatError
 from gemini_det3d.formats.kitti_calibration import Calibration, read_calibration
 from gemini_det3d.formats.text import read_json
@@ -44,10 +45,14 @@ def calibration_from(data: Any, path: str | os.PathLike = "calibration") -> Cali
         The calibration.
 
     Raises:
-        FormatError: A matrix is missing, of another shape, singular or not finite.
+        FormatError: A matrix is missing, of another shape, singular, not finite, or cannot be one:
+            transposed, mirrored, in millimetres.
     """
     cam2img = _matrix(path, data, "cam2img", ((3, 3), (3, 4)))
     lidar2cam = _matrix(path, data, "lidar2cam", ((3, 4), (4, 4)))
+    for fault in check_matrices(lidar2cam, cam2img):
+        if fault.level == "error":
+            raise FormatError(path, fault.text)
     p2 = np.zeros((3, 4))
     p2[:, : cam2img.shape[1]] = cam2img
     return Calibration(p2, np.eye(3), lidar2cam[:3])

@@ -70,8 +70,8 @@ def read_calibration(path: str | os.PathLike) -> Calibration:
         The three matrices, float64.
 
     Raises:
-        FormatError: A matrix is missing, given twice, has the wrong number of values, values
-            that are not finite numbers, or is singular.
+        FormatError: A matrix is missing, given twice with other values, has the wrong number of
+            values, values that are not finite numbers, or is singular.
     """
     found: dict[str, np.ndarray] = {}
     for number, line in read_lines(path):
@@ -79,9 +79,10 @@ def read_calibration(path: str | os.PathLike) -> Calibration:
         name = words[0]
         if name not in _SHAPES:
             continue
-        if name in found:
-            raise FormatError(path, f"line {number}: {name} is given twice")
-        found[name] = _parse_matrix(path, name, words[1:])
+        matrix = _parse_matrix(path, name, words[1:])
+        if name in found and not np.array_equal(found[name], matrix):
+            raise FormatError(path, f"line {number}: {name} is given twice, with other values")
+        found[name] = matrix
     missing = [name for name in _SHAPES if name not in found]
     if missing:
         raise FormatError(path, f"has no {', '.join(missing)}")

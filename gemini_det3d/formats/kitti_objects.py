@@ -16,6 +16,7 @@ from gemini_det3d.formats.errors import FormatError
 from gemini_det3d.formats.text import parse_numbers, read_lines, write_text
 
 _TRUTH_COLUMNS = 15
+_MOST_OCCLUDED = 1000  # 3 in KITTI
 _RESULT_COLUMNS = 16
 # Result files get six decimals: a hundred times finer than a score needs to keep its rank.
 _DECIMALS = 6
@@ -139,7 +140,7 @@ def read_objects(path: str | os.PathLike, with_score: bool | None = None) -> Obj
             wanted = expected or f"{_TRUTH_COLUMNS} or {_RESULT_COLUMNS}"
             raise FormatError(path, f"line {number}: {len(words)} columns, expected {wanted}")
         row = parse_numbers(path, words[1:], f"line {number}")
-        if row[1] != round(row[1]):
+        if row[1] != round(row[1]) or abs(row[1]) > _MOST_OCCLUDED:
             raise FormatError(path, f"line {number}: occluded {words[2]!r} is no whole number")
         names.append(words[0])
         rows.append(row)

@@ -90,11 +90,16 @@ def test_bad_matrix_is_one_line_that_names_file_and_matrix(
     assert "\n" not in str(error.value)
 
 
-def test_matrix_given_twice_is_refused(tmp_path, calibration):
+@pytest.mark.parametrize("line", [2, 4, 5])
+def test_matrix_given_twice_is_refused_where_the_two_differ(tmp_path, calibration, line):
     path = tmp_path / "c.txt"
     write_calibration(path, calibration)
-    path.write_text(path.read_text() + path.read_text().splitlines()[2])
-    with pytest.raises(FormatError, match="line 8: P2 is given twice"):
+    text = path.read_text()
+    path.write_text(text + text.splitlines()[line].replace(" ", "  ") + "\n")
+    assert np.array_equal(read_calibration(path).lidar2img, calibration.lidar2img)
+    name, first, rest = text.splitlines()[line].split(" ", 2)
+    path.write_text(f"{text}{name} {float(first) + 1} {rest}\n")
+    with pytest.raises(FormatError, match=f"line 8: {name[:-1]} is given twice, with other values"):
         read_calibration(path)
 
 

@@ -7,7 +7,7 @@ at; the published KITTI frames themselves raise a few.
 from __future__ import annotations
 
 import difflib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
@@ -15,7 +15,12 @@ import numpy as np
 
 from gemini_det3d.apis.kitti.canonical import canonical_calibration, canonical_labels
 from gemini_det3d.apis.kitti.check_objects import check_objects
-from gemini_det3d.formats.boxes import in_view, project_points
+from gemini_det3d.formats.calibration_check import (
+    check_boxes,
+    check_matrices,
+    check_overlap,
+    check_rotation,
+)
 from gemini_det3d.formats.kitti import (
     Calibration,
     FormatError,
@@ -24,15 +29,14 @@ from gemini_det3d.formats.kitti import (
     read_image,
     read_objects,
     read_points,
+    to_lidar_boxes,
 )
 
 # The names that mmdet3d's converter knows; any other becomes label -1 and is never trained.
 KITTI_CLASSES = ("Pedestrian", "Cyclist", "Car", "Van", "Truck", "Person_sitting", "Tram", "Misc")
 FILES = {"calib": ".txt", "image_2": ".png", "velodyne": ".bin", "label_2": ".txt"}
 
-_FEW_POINTS = 100
 _FAR_M = 250.0  # twice the reach of the scanners in use: other units
-_ROTATION_TOLERANCE = 1e-3
 
 
 @dataclass(frozen=True)
@@ -108,7 +112,7 @@ class FrameChecker:
         """
         report = FrameReport(*task)
         calibration = self._attempt(report, "calib", self._calibration)
-        image = self._attempt(report, "image_2", lambda _, path: read_image(path).shape)
+        image = self._attempt(report, "image_2", _image_shape)
         points = self._attempt(report, "velodyne", self._points)
         size = None if image is None else (image[1], image[0])
         if calibration is not None and size is not None and points is not None:
@@ -117,6 +121,10 @@ class FrameChecker:
             objects = self._attempt(report, "label_2", self._labels)
             if objects is not None and calibration is not None and size is not None:
                 findings, stats = check_objects(objects, calibration, size, points)
+                if points is not None:
+                    real = objects.select(objects.name != "DontCare")
+                    centers = to_lidar_boxes(real, calibration)[:, :3]
+                    self._add(report, "label_2", check_boxes(centers, points))
                 self._add(report, "label_2", findings)
                 report.stats["classes"] = stats
         return report
@@ -162,7 +170,7 @@ class FrameChecker:
             self._add(report, folder, [("error", error.fault + _hint(path))])
             return None
 
-    def _add(self, report: FrameReport, folder: str, findings: list[tuple[str, str]]) -> None:
+    def _add(self, report: FrameReport, folder: str, findings: Sequence[tuple[str, str]]) -> None:
         file = self.path(report.part, report.frame, folder).relative_to(self.root).as_posix()
         report.findings += [Finding(level, file, fault) for level, fault in findings]
 
@@ -170,13 +178,10 @@ class FrameChecker:
         calibration = read_calibration(path)
         rotations = {"R0_rect": calibration.r0_rect, "Tr_velo_to_cam": calibration.tr_velo_to_cam}
         for name, matrix in rotations.items():
-            rotation = matrix[:, :3]
-            error = np.abs(rotation @ rotation.T - np.eye(3)).max()
-            if error > _ROTATION_TOLERANCE:
-                fault = f"{name} is no rotation (R R^T differs from 1 by {error:.2g})"
-                self._add(report, "calib", [("warning", fault)])
-            elif np.linalg.det(rotation) < 0:
-                self._add(report, "calib", [("error", f"{name} mirrors (determinant -1)")])
+            self._add(report, "calib", check_rotation(matrix[:, :3], name))
+        own = {fault.text for fault in check_rotation(calibration.lidar2cam[:3, :3], "lidar2cam")}
+        faults = check_matrices(calibration.lidar2cam, calibration.cam2img)
+        self._add(report, "calib", [fault for fault in faults if fault.text not in own])
         if canonical_calibration(path) is not None:
             report.rewrite.append("calib")
         return calibration
@@ -197,7 +202,7 @@ class FrameChecker:
         return points
 
     def _labels(self, report: FrameReport, path: Path) -> Objects:
-        objects = read_objects(path, with_score=False)
+        objects = read_objects(path)  # scores, as pseudo labels have them, are left
         objects.name = np.array([self.class_map.get(n, n) for n in objects.name.tolist()], str)
         for name in sorted(set(objects.name.tolist()) - {*KITTI_CLASSES, "DontCare"}):
             self._add(report, "label_2", [("error", f"unknown class {name!r}{_class_hint(name)}")])
@@ -213,13 +218,16 @@ class FrameChecker:
         points: np.ndarray,
     ) -> None:
         """Count the points that the reduced cloud will keep."""
-        pixels, depth = project_points(points[:, :3], calibration.lidar2img)
-        count = int(in_view(pixels, depth, size[1], size[0]).sum())
+        count, faults = check_overlap(points, calibration.lidar2cam, calibration.cam2img, size)
         report.stats["points_in_image"] = count
-        if count < _FEW_POINTS:
-            level = "error" if count == 0 else "warning"
-            fault = f"{count} of {len(points)} points fall into the image; does calib belong to it?"
-            self._add(report, "velodyne", [(level, fault)])
+        self._add(report, "velodyne", faults)
+
+
+def _image_shape(_: FrameReport, path: Path) -> tuple[int, ...]:
+    twin = next((t for s in (".jpg", ".jpeg") if (t := path.with_suffix(s)).exists()), None)
+    if twin is not None and path.exists():
+        raise FormatError(path, f"is of one frame with {twin.name}; keep one of the two")
+    return read_image(path).shape
 
 
 def _hint(path: Path) -> str:

@@ -50,7 +50,7 @@ BAD_FILES = [
     ("velodyne", lambda p: write_points(p, np.full((5, 4), np.nan)), "5 of 5 points are NaN"),
     ("velodyne", lambda p: write_points(p, np.full((5, 4), -3.0)), "0 of 5 points fall into"),
     ("label_2", lambda p: p.unlink(), "no such file"),
-    ("label_2", lambda p: edit(p, "Car", "Car 1"), "line 1: 16 columns, expected 15"),
+    ("label_2", lambda p: edit(p, "Car", "Car 1"), "line 2: 15 columns, expected 16"),
     ("label_2", lambda p: edit(p, "Car", "car"), "unknown class 'car'; rename it with"),
     ("label_2", lambda p: edit(p, " 1.5 ", " nan "), "'nan' is not finite"),
     ("label_2", lambda p: edit(p, " 1.5 ", " -1.5 "), "object 1 (Car) has dimensions -1.5"),
@@ -87,7 +87,8 @@ def test_mirroring_calibration_is_an_error_and_a_skewed_one_a_warning(tree):
     path = tree / "training" / "calib" / "000001.txt"
     for factors, level, fault in (
         ([1, 1, -1], "error", "R0_rect mirrors (determinant -1)"),
-        ([1, 1, 1.2], "warning", "R0_rect is no rotation"),
+        ([1, 1, 1.01], "warning", "R0_rect is no rotation"),
+        ([1, 1, 1.2], "error", "R0_rect is no rotation"),
     ):
         write_calibration(
             path, Calibration(CALIBRATION.p2, np.diag(factors), CALIBRATION.tr_velo_to_cam)
@@ -159,3 +160,18 @@ def test_canonical_files_are_left_alone_and_others_keep_every_digit(tree, tmp_pa
     assert canonical_labels(label, {"Car": "Van"}) == (
         f"{first.replace('Car', 'Van')}\n{second}\n{ignored}\n"
     )
+
+
+@pytest.mark.parametrize("suffix", [".jpg", ".jpeg"])
+def test_image_in_two_kinds_is_an_error_that_names_both(tree, suffix):
+    image = tree / "training" / "image_2" / "000001.png"
+    image.with_suffix(suffix).write_bytes(image.read_bytes())
+    fault = f"is of one frame with 000001{suffix}; keep one of the two"
+    assert ("error", "training/image_2/000001.png", fault) in _findings(tree)
+
+
+def test_labels_with_scores_are_labels(tree):
+    path = tree / "training" / "label_2" / "000001.txt"
+    before = _findings(tree)
+    path.write_text("".join(f"{line} 0.9\n" for line in path.read_text().splitlines()))
+    assert _findings(tree) == before

@@ -1,0 +1,77 @@
+"""The first batch of a training: do its points fall into its images?"""
+
+from __future__ import annotations
+
+import logging
+from typing import Any
+
+from mmengine.hooks import Hook
+from mmengine.logging import print_log
+from mmengine.registry import HOOKS
+from mmengine.runner import Runner
+
+from gemini_det3d.formats import FormatError
+from gemini_det3d.formats.calibration_check import count_in_image
+from gemini_det3d.models.metas import view_geometries
+from gemini_det3d.registration import register
+
+_FEW_POINTS = 20
+
+
+@register(HOOKS)
+class FirstBatchHook(Hook):
+    """Looks at the first batch as the model gets it, augmented and packed.
+
+    A wrong calibration trains without an error: no point sees a pixel, and the image branch learns
+    nothing.
+
+    Args:
+        coord_type: Frame of the points, as the fusion neck has it.
+    """
+
+    def __init__(self, coord_type: str = "LIDAR") -> None:
+        self.coord_type = coord_type
+        self._is_done = False
+
+    def before_train_iter(
+        self, runner: Runner, batch_idx: int, data_batch: dict | None = None
+    ) -> None:
+        """Count the points in the images, once.
+
+        Args:
+            runner: The runner.
+            batch_idx: Unused.
+            data_batch: ``inputs`` and ``data_samples`` as they come from the data loader.
+
+        Raises:
+            FormatError: A sample has points, and none of them falls into an image.
+        """
+        inputs = (data_batch or {}).get("inputs")
+        if self._is_done or not isinstance(inputs, dict) or not {"img", "points"} <= set(inputs):
+            return
+        self._is_done = True
+        for sample, points, images in zip(
+            data_batch["data_samples"],
+            inputs["points"],
+            inputs["img"],  # type: ignore[index]
+        ):
+            self._check(dict(sample.metainfo), points, images)
+
+    def _check(self, meta: dict, points: Any, images: Any) -> None:
+        views = images[None] if images.dim() == 3 else images
+        height, width = views.shape[-2:]
+        meta.setdefault("batch_input_shape", (height, width))
+        geometries = view_geometries(meta, len(views), self.coord_type)
+        cloud = points.detach().cpu().numpy()
+        counts = [
+            count_in_image(cloud, g.matrix.cpu().numpy(), (width, height)) for g in geometries
+        ]
+        if not len(cloud) or sum(counts) >= min(_FEW_POINTS, len(cloud)):
+            return
+        path = str(meta.get("lidar_path") or meta.get("img_path") or meta.get("sample_idx"))
+        fault = f"{sum(counts)} of {len(cloud)} points of the first batch fall into its images"
+        if not sum(counts):
+            raise FormatError(
+                path, f"{fault}; points, calibration and images do not belong together"
+            )
+        print_log(f"{path}: {fault}", logger="current", level=logging.WARNING)

@@ -1,0 +1,64 @@
+"""A training whose points see no pixel stops at its first batch."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+from mmdet3d.structures import Det3DDataSample
+from mmengine.hooks import Hook
+
+from gemini_det3d.engine.first_batch import FirstBatchHook
+from gemini_det3d.formats import FormatError
+
+LIDAR2IMG = np.array([[100.0, -100, 0, 0], [60, 0, -100, 0], [1, 0, 0, 0], [0, 0, 0, 1]])
+
+
+def batch(points: torch.Tensor, lidar2img: np.ndarray = LIDAR2IMG) -> dict:
+    meta = dict(
+        lidar2img=lidar2img, img_shape=(120, 200), scale_factor=(1.0, 1.0), flip=False,
+        lidar_path="000007.bin", pcd_horizontal_flip=False, pcd_vertical_flip=False,
+        pcd_scale_factor=1.0, pcd_trans=np.zeros(3), pcd_rotation=torch.eye(3),
+        transformation_3d_flow=[],
+    )  # fmt: skip
+    sample = Det3DDataSample(metainfo=meta)
+    return {"inputs": {"points": [points], "img": [torch.zeros(3, 120, 200)]},
+            "data_samples": [sample]}  # fmt: skip
+
+
+def ahead(number: int) -> torch.Tensor:
+    return torch.tensor([[10.0, 0.0, 0.0, 0.5]]).repeat(number, 1)
+
+
+def check(data: dict) -> Hook:
+    hook = FirstBatchHook()
+    hook.before_train_iter(None, 0, data)
+    return hook
+
+
+@pytest.mark.parametrize("number", [0, 3, 100])
+def test_points_in_the_image_pass(number: int) -> None:
+    check(batch(ahead(number)))
+
+
+@pytest.mark.parametrize(
+    "points, lidar2img",
+    [
+        (ahead(50) * torch.tensor([-1.0, 1, 1, 1]), LIDAR2IMG),
+        (ahead(50), np.linalg.inv(LIDAR2IMG)),
+        (ahead(50) + torch.tensor([0, 500.0, 0, 0]), LIDAR2IMG),
+    ],
+)
+def test_points_beside_the_image_stop_the_training_and_name_the_file(points, lidar2img) -> None:
+    with pytest.raises(FormatError, match=r"000007\.bin: 0 of 50 points of the first batch"):
+        check(batch(points, lidar2img))
+
+
+def test_later_batches_cost_nothing() -> None:
+    hook = check(batch(ahead(5)))
+    hook.before_train_iter(None, 1, batch(-ahead(50)))
+
+
+@pytest.mark.parametrize("data", [None, {}, {"inputs": {"points": []}}, {"inputs": torch.ones(1)}])
+def test_batch_of_one_sensor_is_none_of_its_business(data) -> None:
+    check(data)
