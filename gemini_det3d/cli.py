@@ -90,6 +90,10 @@ def _run(name: str, argv: list[str]) -> int:
     except (FormatError, ConfigError) as error:
         print(f"gemini-det3d {name}: {error}", file=sys.stderr)
         return 2
+    except ImportError as error:  # a package that is not there, or not of these versions
+        fault = " ".join(str(error).split())
+        print(f"gemini-det3d {name}: {fault} (gemini-det3d doctor says more)", file=sys.stderr)
+        return 2
     except OSError as error:  # a disk, a permission, a device: nothing that a traceback explains
         print(f"gemini-det3d {name}: {_one_line(error)}", file=sys.stderr)
         return 2

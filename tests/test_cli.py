@@ -60,3 +60,15 @@ def test_benchmarks_outside_of_a_checkout_are_one_line(monkeypatch, capsys, tmp_
     assert main(["benchmark", "fusion", "x"]) == 2
     error = capsys.readouterr().err
     assert error.count("\n") == 1 and "checkout" in error
+
+
+def test_package_that_is_not_there_is_one_line(monkeypatch, capsys):
+    from gemini_det3d.apis import doctor
+
+    def fail(args):
+        raise ImportError("GeminiSparseEncoder needs\nsparse convolution")
+
+    monkeypatch.setattr(doctor, "run", fail)
+    assert main(["doctor"]) == 2
+    error = capsys.readouterr().err
+    assert error.count("\n") == 1 and "needs sparse convolution" in error

@@ -9,7 +9,10 @@ from torch import Tensor
 
 from gemini_det3d.models.checkpoints.sparse import accept_either_layout
 from gemini_det3d.ops import enable_spconv_on_cpu
+from gemini_det3d.ops.mmcv_ext import health
 from gemini_det3d.registration import register
+
+SPCONV_REMEDY = "pip install spconv==2.3.8, or spconv-cu126==2.3.8 where a GPU is"
 
 
 @register(MODELS)
@@ -19,6 +22,9 @@ class GeminiSparseEncoder(SparseEncoder):
     Differs where the original fails: it trains on CPU, it normalises a single voxel, a batch
     without any voxel gives a map of zeros that is still part of the graph, and weights are taken
     in spconv's and in mmcv's layout, whatever the checkpoint states.
+
+    Raises:
+        ImportError: Neither spconv nor a compiled mmcv is here, so no sparse convolution at all.
     """
 
     def __init__(
@@ -29,7 +35,8 @@ class GeminiSparseEncoder(SparseEncoder):
         order: tuple[str, ...] = ("conv", "norm", "act"),
         **kwargs,
     ) -> None:
-        enable_spconv_on_cpu()
+        if not enable_spconv_on_cpu() and health.check().ops != "compiled":
+            raise ImportError(f"{type(self).__name__} needs sparse convolution: {SPCONV_REMEDY}")
         norm_cfg = norm_cfg or dict(type="SmallBatchNorm1d", eps=1e-3, momentum=0.01)
         super().__init__(in_channels, sparse_shape, order=tuple(order), norm_cfg=norm_cfg, **kwargs)
         accept_either_layout(self)
