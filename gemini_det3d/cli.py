@@ -28,6 +28,7 @@ COMMANDS = {
     "benchmark": ("benchmark", "measure the operator and the evaluation on this machine"),
     "convert-checkpoint": ("convert_checkpoint", "released and ImageNet checkpoints into ours"),
     "eval-sensors": ("eval_sensors", "a segmentor with sensors missing or noisy"),
+    "eval-robustness": ("eval_robustness", "a detector or segmentor under corrupted sensors"),
     "demo-segmentation": ("demo_segmentation", "the same for segmentation with four modalities"),
     "compare": ("compare", "train and test variants alike; one table of AP and costs"),
     "ablate": ("ablate", "what a trained detector loses without camera or LiDAR, and its gates"),

@@ -6,6 +6,7 @@ from gemini_det3d.datasets.transforms.checked_loading import (
     LoadImageFromFileChecked,
     LoadPointsFromFileChecked,
 )
+from gemini_det3d.datasets.transforms.corrupt import Corrupt
 from gemini_det3d.datasets.transforms.multi_view import LoadMultiViewImages, MultiViewImageAug
 from gemini_det3d.datasets.transforms.seg_augment import (
     SegBlur,
@@ -30,6 +31,7 @@ from gemini_det3d.datasets.transforms.translation import (
 )
 
 __all__ = [
+    "Corrupt",
     "LoadDomainImages",
     "LoadImageFromFileChecked",
     "LoadModalities",

@@ -1,0 +1,239 @@
+"""Scores of a trained model under corruptions, condition by condition; a run that stops goes on."""
+
+from __future__ import annotations
+
+import copy
+import hashlib
+import json
+import statistics
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+from tqdm import tqdm
+
+from gemini_det3d.apis.comparison.rows import headline
+from gemini_det3d.apis.config import ConfigError
+from gemini_det3d.apis.trained_model import build_for_test, find_test_dataset, read_config
+from gemini_det3d.corruptions import CORRUPTIONS, SEVERITIES, RobustnessScores, robustness_scores
+from gemini_det3d.formats.errors import FormatError
+from gemini_det3d.formats.text import write_text
+
+if TYPE_CHECKING:
+    from mmengine.config import Config
+
+CLEAN = "clean"
+
+
+@dataclass(frozen=True)
+class Robustness:
+    """Scores in percent.
+
+    Attributes:
+        clean: Without corruption.
+        corrupted: By corruption, by severity.
+        frames: Tested.
+    """
+
+    clean: float
+    corrupted: dict[str, dict[int, float]]
+    frames: int
+
+    def summary(self, baseline: Robustness | None = None) -> RobustnessScores:
+        """CE, RR and RCE; see :func:`gemini_det3d.corruptions.robustness_scores`.
+
+        Raises:
+            ConfigError: The baseline was tested otherwise.
+        """
+        others = None
+        if baseline is not None:
+            others = {name: _shares(each) for name, each in baseline.corrupted.items()}
+            for name, each in self.corrupted.items():
+                if set(baseline.corrupted.get(name, ())) != set(each):
+                    raise ConfigError(f"--baseline: {name} was not tested there at {list(each)}")
+        ours = {name: _shares(each) for name, each in self.corrupted.items()}
+        return robustness_scores(self.clean / 100, ours, others)
+
+
+def evaluate_robustness(
+    config: Config | str,
+    checkpoint: Path | str,
+    out: Path | str,
+    corruptions: Sequence[str] | None = None,
+    severities: Sequence[int] = SEVERITIES,
+    frames: int | None = None,
+    metric: str | None = None,
+    seed: int = 0,
+    device: str = "cpu",
+) -> Robustness:
+    """Test a detector or segmentor without and under each corruption.
+
+    Args:
+        config: A path, a bare name, or an mmengine Config; its test set and evaluator are used.
+        checkpoint: Trained parameters, read without running what the file says.
+        out: Folder of ``robustness.json``, which is written after each condition; what it holds of
+            the same test is not tested again.
+        corruptions: Names; None: all that change something the model reads.
+        severities: Of each.
+        frames: Frames, evenly spread over the test set; None: all.
+        metric: See :func:`gemini_det3d.apis.comparison.rows.headline`.
+        seed: Of the corruptions.
+        device: Where to run.
+
+    Raises:
+        ConfigError: There is no such corruption, or the model reads nothing that it changes.
+        FormatError: The checkpoint cannot be read or does not belong to the config.
+    """
+    config = copy.deepcopy(read_config(config))
+    test = _Test(config, Path(checkpoint), frames, metric, seed, device)
+    names = test.applicable(corruptions)
+    path = Path(out) / "robustness.json"
+    scores = _Scores(path, test.mark)
+    conditions = [(CLEAN, 0), *((name, each) for name in names for each in severities)]
+    for name, severity in tqdm(conditions, desc="testing", unit="condition"):
+        if scores.get(name, severity) is None:
+            scores.put(name, severity, test.score(name, severity))
+    corrupted = {n: {s: scores.get(n, s) for s in severities} for n in names}
+    return Robustness(scores.get(CLEAN, 0), corrupted, len(test.indices))
+
+
+def read_robustness(path: Path | str) -> Robustness:
+    """A ``robustness.json`` that was written earlier.
+
+    Raises:
+        FormatError: It cannot be read, or is none.
+    """
+    found = _read(Path(path))
+    try:
+        scores = found["scores"]
+        clean = float(scores.pop(CLEAN)["0"])
+        corrupted = {n: {int(s): float(x) for s, x in each.items()} for n, each in scores.items()}
+        return Robustness(clean, corrupted, len(found["test"]["frames"]))
+    except (KeyError, TypeError, ValueError, AttributeError) as error:
+        raise FormatError(path, f"is not a robustness.json of eval-robustness ({error})") from None
+
+
+class _Test:
+    """A model and its test set behind one switch of corruptions."""
+
+    def __init__(
+        self,
+        config: Config,
+        checkpoint: Path,
+        frames: int | None,
+        metric: str | None,
+        seed: int,
+        device: str,
+    ) -> None:
+        from mmdet3d.registry import DATASETS
+
+        self.model = build_for_test(config, checkpoint, device).model
+        self._insert(find_test_dataset(config), seed)
+        self.dataset = DATASETS.build(config.test_dataloader.dataset)
+        number = len(self.dataset) if frames is None else min(frames, len(self.dataset))
+        self.indices = np.linspace(0, len(self.dataset) - 1, number).round().astype(int).tolist()
+        self.evaluator, self.metric = config.test_evaluator, metric
+        data = checkpoint.read_bytes()
+        self.mark = {
+            "config": hashlib.sha256(config.pretty_text.encode()).hexdigest(),
+            "checkpoint": hashlib.sha256(data).hexdigest(),
+            "frames": self.indices,
+            "metric": metric,
+            "seed": seed,
+        }
+
+    def _insert(self, dataset: Any, seed: int) -> None:
+        pipeline = dataset.pipeline
+        loads = [
+            place for place, step in enumerate(pipeline) if str(step["type"]).startswith("Load")
+        ]
+        if not loads:
+            raise ConfigError("test_dataloader.dataset.pipeline: no step loads anything")
+        for step in pipeline:
+            if step["type"] == "Pack3DDetInputs":
+                step["type"] = "PackSensorInputs"  # the same, with sensor_mask
+        self._place = loads[-1] + 1
+        pipeline.insert(self._place, dict(type="Corrupt", seed=seed))
+
+    def applicable(self, names: Sequence[str] | None) -> list[str]:
+        """The corruptions to test: those asked for, or all that change what the model reads."""
+        from gemini_det3d.datasets.transforms.corrupt import targets_of
+
+        seen: set[str] = set()
+        pipeline = self._dataset().pipeline.transforms
+        step = pipeline[self._place]
+        listen = step.transform
+        step.transform = lambda results: seen.update(targets_of(results)) or listen(results)
+        self.dataset[self.indices[0]]
+        del step.transform
+        fitting = [name for name, each in CORRUPTIONS.items() if each.target in seen]
+        for name in names or ():
+            if name not in CORRUPTIONS:
+                raise ConfigError(f"--corruptions {name}: is none of {', '.join(CORRUPTIONS)}")
+            if name not in fitting:
+                fault = f"changes the {CORRUPTIONS[name].target}, which the test set does not load"
+                raise ConfigError(f"--corruptions {name}: {fault}")
+        return list(names or fitting)
+
+    def _dataset(self) -> Any:
+        dataset = self.dataset
+        while not hasattr(dataset, "pipeline"):
+            dataset = dataset.dataset
+        return dataset
+
+    @torch.no_grad()
+    def score(self, name: str, severity: int) -> float:
+        """Of one condition, percent."""
+        from mmengine.dataset import pseudo_collate
+        from mmengine.evaluator import Evaluator
+
+        step = self._dataset().pipeline.transforms[self._place]
+        step.switch(None if name == CLEAN else name, max(severity, 1))
+        evaluator = Evaluator(self.evaluator)
+        evaluator.dataset_meta = self.dataset.metainfo
+        for index in tqdm(self.indices, desc=f"{name} {severity or ''}", leave=False, unit="frame"):
+            data = self.dataset[index]
+            outputs = self.model.test_step(pseudo_collate([data]))
+            evaluator.process(data_samples=outputs, data_batch=data)
+        return statistics.fmean(
+            headline(evaluator.evaluate(len(self.indices)), self.metric).values()
+        )
+
+
+class _Scores:
+    """Scores in a file that knows which test they are of."""
+
+    def __init__(self, path: Path, mark: dict) -> None:
+        self.path, self.mark = path, mark
+        self.scores: dict[str, dict[str, float]] = {}
+        if path.is_file():
+            found = _read(path)
+            if found.get("test") == mark:
+                self.scores = found.get("scores", {})
+
+    def get(self, name: str, severity: int) -> float | None:
+        return self.scores.get(name, {}).get(str(severity))
+
+    def put(self, name: str, severity: int, score: float) -> None:
+        self.scores.setdefault(name, {})[str(severity)] = score
+        text = json.dumps({"test": self.mark, "scores": self.scores}, indent=1)
+        write_text(self.path, text + "\n")
+
+
+def _read(path: Path) -> dict:
+    try:
+        found = json.loads(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise FormatError(path, f"cannot be read ({error.strerror or error})") from error
+    except ValueError as error:
+        raise FormatError(path, f"is not JSON ({error})") from None
+    if not isinstance(found, dict):
+        raise FormatError(path, "is not a robustness.json of eval-robustness")
+    return found
+
+
+def _shares(scores: dict[int, float]) -> list[float]:
+    return [score / 100 for score in scores.values()]

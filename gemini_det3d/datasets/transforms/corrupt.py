@@ -1,0 +1,163 @@
+"""Corruptions of a sample in a test's pipeline, after its files are loaded."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from mmcv.transforms import BaseTransform
+from mmdet3d.registry import TRANSFORMS
+
+from gemini_det3d.corruptions import (
+    CORRUPTIONS,
+    SEVERITIES,
+    corrupt_image,
+    corrupt_points,
+    generator_of,
+)
+from gemini_det3d.datasets.transforms.sensors import mask_sensors, num_cameras
+from gemini_det3d.registration import register
+
+_PROJECTIONS = ("lidar2img", "lidar2cam", "depth2img")
+_FRAME_KEYS = ("sample_name", "lidar_path", "pts_filename", "img_path", "sample_idx")
+
+
+@register(TRANSFORMS)
+class Corrupt(BaseTransform):
+    """Corrupts the camera, the LiDAR, their calibration or their presence in every sample.
+
+    Stands behind the steps that load files, before any that augment, and works on samples of
+    detectors (``img``, ``points``) and of segmentors (``images``, the first of which is the
+    camera). What it draws depends on the seed and the name of the sample's file alone.
+
+    Args:
+        corruption: A name of :data:`gemini_det3d.corruptions.CORRUPTIONS`; None leaves samples as
+            they are.
+        severity: 1 to 5.
+        seed: Of the test.
+
+    Raises:
+        ValueError: There is no such corruption or severity.
+    """
+
+    def __init__(self, corruption: str | None = None, severity: int = 1, seed: int = 0) -> None:
+        self.seed = seed
+        self.switch(corruption, severity)
+
+    def switch(self, corruption: str | None, severity: int = 1) -> None:
+        """Corrupt in another way from now on; arguments as of the class."""
+        if corruption is not None and corruption not in CORRUPTIONS:
+            raise ValueError(f"Corrupt: corruption={corruption!r} is none of {list(CORRUPTIONS)}")
+        if severity not in SEVERITIES:
+            raise ValueError(f"Corrupt: severity={severity!r} must be one of {SEVERITIES}")
+        self.corruption, self.severity = corruption, severity
+
+    def transform(self, results: dict) -> dict:
+        """Corrupt one sample.
+
+        Args:
+            results: With its files loaded.
+
+        Returns:
+            The same dictionary with new values where they are changed.
+
+        Raises:
+            ValueError: The sample does not have what is to be corrupted.
+        """
+        if self.corruption is not None:
+            target = CORRUPTIONS[self.corruption].target
+            if target not in targets_of(results):
+                raise ValueError(
+                    f"Corrupt: {self.corruption} changes the sample's {target}, which it lacks"
+                )
+            getattr(self, f"_change_{target}")(results, frame_of(results))
+        return results
+
+    def _change_camera(self, results: dict, frame: str) -> None:
+        if "img" not in results:
+            name = next(iter(results["images"]))
+            results["images"] = {**results["images"], name: self._picture(results, name, frame)}
+        elif isinstance(results["img"], list):
+            views = enumerate(results["img"])
+            results["img"] = [self._bgr(image, frame, view) for view, image in views]
+        else:
+            results["img"] = self._bgr(results["img"], frame, 0)
+
+    def _change_modalities(self, results: dict, frame: str) -> None:
+        names = results["images"]
+        results["images"] = {name: self._picture(results, name, frame) for name in names}
+
+    def _change_lidar(self, results: dict, frame: str) -> None:
+        points = results["points"]
+        changed = corrupt_points(
+            points.tensor.numpy(), self.corruption, self.severity, self.seed, frame
+        )
+        results["points"] = points.new_point(torch.from_numpy(changed))
+
+    def _change_calibration(self, results: dict, frame: str) -> None:
+        movement = self._draw(None, frame)
+        for key in _PROJECTIONS:
+            if key in results:
+                matrices = np.asarray(results[key], dtype=np.float64)
+                wide = np.broadcast_to(np.eye(4), (*matrices.shape[:-2], 4, 4)).copy()
+                wide[..., : matrices.shape[-2], : matrices.shape[-1]] = matrices
+                results[key] = (wide @ movement)[..., : matrices.shape[-2], :]
+
+    def _change_presence(self, results: dict, frame: str) -> None:
+        is_segmentation = "img" not in results
+        sensors = list(results["images"]) if is_segmentation else ["camera"] * num_cameras(results)
+        if self.corruption == "views_gone":
+            there = self._draw(len(sensors), frame)
+            exists = dict(zip(sensors, there.tolist())) if is_segmentation else {"camera": there}
+        else:
+            is_there = bool(self._draw(1, frame)[0])
+            of_lidar = self.corruption == "lidar_gone"
+            camera = sensors[0] if is_segmentation else "camera"
+            exists = {"lidar" if of_lidar else camera: is_there}
+            if of_lidar and not is_there and "points" in results:
+                results["points"] = results["points"][:0]
+        mask_sensors(results, **exists)
+
+    def _draw(self, data: Any, frame: str) -> np.ndarray:
+        generator = generator_of(self.corruption, self.seed, frame)
+        return CORRUPTIONS[self.corruption](data, self.severity, generator)
+
+    def _picture(self, results: dict, name: str, frame: str) -> np.ndarray:
+        image, view = results["images"][name], list(results["images"]).index(name)
+        changed = corrupt_image(image, self.corruption, self.severity, self.seed, frame, view)
+        return changed.astype(image.dtype)
+
+    def _bgr(self, image: np.ndarray, frame: str, view: int) -> np.ndarray:
+        changed = corrupt_image(
+            image[..., ::-1], self.corruption, self.severity, self.seed, frame, view
+        )
+        return np.ascontiguousarray(changed[..., ::-1]).astype(image.dtype)
+
+    def __repr__(self) -> str:
+        return f"Corrupt(corruption={self.corruption!r}, severity={self.severity})"
+
+
+def targets_of(results: dict) -> set[str]:
+    """What of a loaded sample can be corrupted; names as of ``Corruption.target``."""
+    targets = set()
+    aligned = results.get("images")
+    if isinstance(aligned, dict) and all(isinstance(v, np.ndarray) for v in aligned.values()):
+        return {"camera", "modalities"} | ({"presence"} if len(aligned) > 1 else set())
+    if "img" in results:
+        targets.add("camera")
+    if "points" in results:
+        targets.add("lidar")
+    if len(targets) == 2:
+        targets |= {"calibration", "presence"}
+    return targets
+
+
+def frame_of(results: dict) -> str:
+    """The name of a sample, without the folder it lies in."""
+    for key in _FRAME_KEYS:
+        value = results.get(key)
+        if value is not None:
+            return Path(str(value[0] if isinstance(value, (list, tuple)) else value)).name
+    raise ValueError(f"Corrupt: the sample has none of {_FRAME_KEYS}, so nothing can be seeded")

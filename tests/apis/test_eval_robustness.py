@@ -1,0 +1,108 @@
+"""Scores under corruptions: every condition once, going on where it stopped, one table."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+import torch
+from mmdet3d.registry import MODELS
+from mmengine.config import Config
+from mmengine.registry import init_default_scope
+
+import gemini_det3d.plugin  # noqa: F401
+from gemini_det3d.apis import robustness
+from gemini_det3d.apis.config import ConfigError, find_config
+from gemini_det3d.apis.demo_segmentation import CONFIG
+from gemini_det3d.apis.eval_robustness import robustness_table
+from gemini_det3d.apis.robustness import Robustness, evaluate_robustness, read_robustness
+from gemini_det3d.apis.seg_config import with_data_root, with_modalities
+from gemini_det3d.cli import main
+from gemini_det3d.datasets.synthetic.generate_seg import make_seg_scenes
+from gemini_det3d.datasets.synthetic.presets import KittiWorld
+from gemini_det3d.datasets.synthetic.seg_frames import SegWorld
+from gemini_det3d.formats import FormatError
+
+NAMES = ["dark", "dropped_values", "views_gone"]
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory):
+    """A segmentor of two sensors with random parameters, on two small scenes."""
+    root = tmp_path_factory.mktemp("seg")
+    rig = KittiWorld(image_width=64, image_height=32, supersample=1)
+    make_seg_scenes(root, 1, 2, 0, "deliver", SegWorld(rig))
+    config = Config.fromfile(find_config(CONFIG))
+    config = with_modalities(with_data_root(config, f"{root}/"), ["rgb", "depth"])
+    init_default_scope("mmdet3d")
+    torch.manual_seed(0)
+    checkpoint = root / "random.pth"
+    torch.save({"state_dict": MODELS.build(config.model).state_dict()}, checkpoint)
+    return config, checkpoint
+
+
+def test_every_condition_is_tested_once_and_a_run_goes_on(trained, tmp_path, monkeypatch):
+    config, checkpoint = trained
+    first = evaluate_robustness(config.copy(), checkpoint, tmp_path, NAMES[:2], [1, 5])
+    tested = []
+    score = robustness._Test.score
+
+    def counted(self, name, severity):
+        tested.append((name, severity))
+        return score(self, name, severity)
+
+    monkeypatch.setattr(robustness._Test, "score", counted)
+    found = evaluate_robustness(config.copy(), checkpoint, tmp_path, NAMES, [1, 5])
+    assert tested == [("views_gone", 1), ("views_gone", 5)]
+    assert {name: found.corrupted[name] for name in NAMES[:2]} == first.corrupted
+    assert found.frames == 2
+    assert read_robustness(tmp_path / "robustness.json") == found
+
+
+def test_corruptions_change_scores_and_another_test_starts_anew(trained, tmp_path):
+    config, checkpoint = trained
+    found = evaluate_robustness(config.copy(), checkpoint, tmp_path, ["dropped_values"], [5])
+    assert found.corrupted["dropped_values"][5] != found.clean
+    other = evaluate_robustness(config.copy(), checkpoint, tmp_path, ["dark"], [5], frames=1)
+    assert other.frames == 1
+    assert list(json.loads((tmp_path / "robustness.json").read_text())["scores"]) == [
+        "clean",
+        "dark",
+    ]
+
+
+def test_what_cannot_be_changed_is_one_line(trained, tmp_path):
+    config, checkpoint = trained
+    with pytest.raises(ConfigError, match="lidar_fog: changes the lidar, which the test set does"):
+        evaluate_robustness(config.copy(), checkpoint, tmp_path, ["lidar_fog"])
+    with pytest.raises(ConfigError, match="mist: is none of fog, rain"):
+        evaluate_robustness(config.copy(), checkpoint, tmp_path, ["mist"])
+
+
+def test_the_table_has_every_score_and_the_means():
+    found = Robustness(80.0, {"fog": {1: 70.0, 5: 10.0}, "dark": {1: 60.0, 5: 20.0}}, 7)
+    table = robustness_table(found, found)
+    assert "| camera weather | fog | 70.00 | 10.00 | 40.00 | 50.00 | 100.00 |" in table
+    assert "mRR 50.00, mRCE 50.00, mCE 100.00 over 2 corruptions, 7 frames" in table
+    assert "| camera light | 1 | 40.00 |" in table
+
+
+def test_a_baseline_of_other_severities_is_refused():
+    found = Robustness(80.0, {"fog": {1: 70.0}}, 7)
+    with pytest.raises(ConfigError, match="fog was not tested there at .1."):
+        found.summary(Robustness(80.0, {"fog": {5: 70.0}}, 7))
+
+
+@pytest.mark.parametrize("text", ["", "[]", "{}", '{"scores": {"clean": 3}, "test": {}}'])
+def test_a_file_that_is_no_baseline_is_one_line(tmp_path, text):
+    path = tmp_path / "robustness.json"
+    path.write_text(text)
+    with pytest.raises(FormatError, match=r"robustness\.json: is not"):
+        read_robustness(path)
+
+
+def test_the_command_lists_corruptions_and_wants_a_config(capsys):
+    assert main(["eval-robustness", "--list"]) == 0
+    assert "lidar_fog" in capsys.readouterr().out
+    assert main(["eval-robustness"]) == 2
+    assert "needs CONFIG and CHECKPOINT" in capsys.readouterr().err
