@@ -18,10 +18,10 @@ from gemini_det3d.apis.eval_robustness import robustness_table
 from gemini_det3d.apis.robustness import Robustness, evaluate_robustness, read_robustness
 from gemini_det3d.apis.seg_config import with_data_root, with_modalities
 from gemini_det3d.cli import main
-from gemini_det3d.datasets.synthetic.generate_seg import make_seg_scenes
-from gemini_det3d.datasets.synthetic.presets import KittiWorld
-from gemini_det3d.datasets.synthetic.seg_frames import SegWorld
 from gemini_det3d.formats import FormatError
+from gemini_det3d.worlds.generate_seg import make_seg_scenes
+from gemini_det3d.worlds.presets import KittiWorld
+from gemini_det3d.worlds.seg_frames import SegWorld
 
 NAMES = ["dark", "dropped_values", "views_gone"]
 
