@@ -8,6 +8,7 @@ from importlib import import_module
 # Data set -> (module in gemini_det3d.apis, help). Each has add_arguments and run, as a command.
 DATASETS = {
     "kitti": ("prepare_kitti", "KITTI object detection, or anything in its raw layout"),
+    "segmentation": ("prepare_segmentation", "NYUDv2, SUN RGB-D or DeLiVER for segmentation"),
     "sunrgbd": ("prepare_sunrgbd", "SUN RGB-D, extracted by MATLAB or as it is downloaded"),
 }
 

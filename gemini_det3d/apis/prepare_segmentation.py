@@ -1,0 +1,132 @@
+"""Check a segmentation set: every file, their sizes, and the numbers of its classes."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ProcessPoolExecutor
+from contextlib import nullcontext
+from pathlib import Path
+
+from tqdm import tqdm
+
+from gemini_det3d.apis.config import ConfigError
+from gemini_det3d.apis.machine import num_cores
+from gemini_det3d.apis.segmentation_set.check import (
+    KINDS,
+    SegFrameChecker,
+    SegFrameReport,
+    SetKind,
+)
+from gemini_det3d.apis.segmentation_set.report import SetReport, load_known
+from gemini_det3d.formats.errors import FormatError
+from gemini_det3d.formats.segmentation import SegFrame
+
+EPILOG = """\
+Training reads such a set as it is, so nothing is written but the report. A numbering of classes
+other than the published one is first_label of the data set in a config, colours of PASCAL VOC's map
+are label_code='voc', float depth needs max_values of LoadModalities; the same here as options."""
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the command's arguments."""
+    add = parser.add_argument
+    add("root", type=Path, metavar="ROOT", help="folder of the set")
+    add("--kind", choices=list(KINDS), required=True, help="its layout and classes")
+    add("--splits", nargs="+", help="splits to check (those that are there)")
+    add("--modalities", nargs="+", help="images to check, the leading one first (all)")
+    add("--first-label", type=int, help="number of the first class in the files (as published)")
+    add("--label-code", choices=["voc"], help="label maps are in PASCAL VOC's colours")
+    add("--max-values", nargs="+", default=[], metavar="NAME=NUMBER",
+        help="number that is white in 16-bit or float images, depth=10 for example")  # fmt: skip
+    add("--report", type=Path, metavar="FILE", help="write a JSON report; the next run is faster")
+    add("--workers", type=int, default=num_cores(), help="processes (default: %(default)s)")
+
+
+def run(args: argparse.Namespace) -> int:
+    """Check and report; 0 without errors, else 1.
+
+    Raises:
+        FormatError: There is no such set.
+        ConfigError: An option cannot be.
+    """
+    kind, root = KINDS[args.kind], args.root.resolve()
+    first = kind.first_label if args.first_label is None else args.first_label
+    if args.workers < 1 or first < 0:
+        raise ConfigError(f"--workers {args.workers} must be 1 or more, --first-label {first} 0")
+    code = args.label_code or kind.label_code
+    frames = _frames_of(kind, root, args.splits)
+    every = {frame.name: frame for split in frames.values() for frame in split}
+    modalities = _modalities(next(iter(every.values())), args.modalities)
+    max_values = _max_values(args.max_values)
+    checker = SegFrameChecker(root, modalities, code, max_values)
+    settings = {"modalities": list(modalities), "label_code": code, "max_values": max_values}
+    report = SetReport(
+        root, kind.classes, first, settings,
+        {split: [frame.name for frame in found] for split, found in frames.items()},
+        label_files={name: checker.relative(frame.labels) for name, frame in every.items()},
+    )  # fmt: skip
+    for each in _check_all(checker, every, load_known(args.report, settings), args.workers):
+        report.frames[each.name] = each
+    report.frames = {name: report.frames[name] for name in every}
+    print(report.text())
+    if args.report:
+        report.save(args.report)
+        print(f"report: {args.report}")
+    return int(any(finding.level == "error" for finding in report.findings()))
+
+
+def _frames_of(
+    kind: SetKind, root: Path, splits: Sequence[str] | None
+) -> dict[str, list[SegFrame]]:
+    """Frames by split; without ``splits`` of those that are there, which is one at least."""
+    if not root.is_dir():
+        raise FormatError(root, "no such folder")
+    found, faults = {}, []
+    for split in splits or kind.splits:
+        try:
+            found[split] = kind.list_frames(root, split)
+        except FormatError as error:
+            if splits:
+                raise
+            faults.append(error)
+    if not found:
+        raise faults[0]
+    return found
+
+
+def _modalities(frame: SegFrame, wanted: Sequence[str] | None) -> tuple[str, ...]:
+    unknown = [name for name in wanted or () if name not in frame.images]
+    if unknown:
+        raise ConfigError(f"--modalities {' '.join(unknown)}: the set has {list(frame.images)}")
+    return tuple(wanted or frame.images)
+
+
+def _max_values(words: Sequence[str]) -> dict[str, float]:
+    try:
+        return {name: float(value) for name, value in (word.split("=") for word in words)}
+    except ValueError:
+        raise ConfigError(f"--max-values {' '.join(words)}: expected NAME=NUMBER") from None
+
+
+def _check_all(
+    checker: SegFrameChecker,
+    frames: dict[str, SegFrame],
+    known: dict[str, SegFrameReport],
+    workers: int,
+) -> Iterator[SegFrameReport]:
+    """Reports of all frames; unchanged ones are taken from an earlier run."""
+    todo = []
+    for name, frame in frames.items():
+        earlier = known.get(name)
+        if earlier is not None and earlier.fingerprint == checker.fingerprint(frame):
+            yield earlier
+        else:
+            todo.append(frame)
+    workers = max(1, min(workers, len(todo) // 8))
+    pool = ProcessPoolExecutor(workers) if workers > 1 else nullcontext()
+    with pool, tqdm(total=len(todo), desc="checking", unit="frame", disable=not todo) as bar:
+        is_pool = isinstance(pool, ProcessPoolExecutor)
+        for report in pool.map(checker, todo, chunksize=8) if is_pool else map(checker, todo):
+            yield report
+            bar.update()

@@ -1,0 +1,164 @@
+"""Checking one frame of a segmentation set: every fault becomes a finding, none an exception."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from gemini_det3d.apis.kitti.check import Finding
+from gemini_det3d.datasets.segmentation_classes import (
+    DELIVER_CLASSES,
+    NYUDV2_CLASSES,
+    SUNRGBD_CLASSES,
+)
+from gemini_det3d.formats.aligned import check_same_view
+from gemini_det3d.formats.errors import FormatError
+from gemini_det3d.formats.images import decode_labels
+from gemini_det3d.formats.segmentation import (
+    SegFrame,
+    list_deliver,
+    list_nyudv2,
+    list_sunrgbd,
+    read_color,
+)
+from gemini_det3d.formats.text import read_bytes
+
+
+@dataclass(frozen=True)
+class SetKind:
+    """What a published set is like.
+
+    Attributes:
+        list_frames: Root and split -> frames.
+        classes: Names, in the order of their numbers.
+        first_label: Number of the first class in the files.
+        label_code: What the channels of coloured label files mean; see `decode_labels`.
+        splits: Names of its splits.
+    """
+
+    list_frames: Callable[[Path, str], list[SegFrame]]
+    classes: tuple[str, ...]
+    first_label: int
+    label_code: int | str | None
+    splits: tuple[str, ...]
+
+
+KINDS = {
+    "nyudv2": SetKind(list_nyudv2, NYUDV2_CLASSES, 0, None, ("train", "val")),
+    "sunrgbd": SetKind(list_sunrgbd, SUNRGBD_CLASSES, 1, None, ("train", "test")),
+    "deliver": SetKind(list_deliver, DELIVER_CLASSES, 1, 0, ("train", "val", "test")),
+}
+
+
+@dataclass
+class SegFrameReport:
+    """What was found in one frame.
+
+    Attributes:
+        name: Of the frame.
+        fingerprint: Of its files; the same one, the same report.
+        findings: Faults.
+        size: Width and height of the leading image.
+        labels: Numbers in the label map -> pixels; empty where it cannot be read.
+    """
+
+    name: str
+    fingerprint: str
+    findings: list[Finding] = field(default_factory=list)
+    size: tuple[int, int] | None = None
+    labels: dict[int, int] = field(default_factory=dict)
+
+    def to_json(self) -> dict:
+        """Plain values."""
+        return asdict(self)
+
+    @classmethod
+    def from_json(cls, data: Mapping[str, Any]) -> SegFrameReport:
+        """Back from plain values."""
+        labels = {int(value): int(count) for value, count in data["labels"].items()}
+        findings = [Finding(**entry) for entry in data["findings"]]
+        size = tuple(data["size"]) if data["size"] else None
+        return cls(data["name"], data["fingerprint"], findings, size, labels)
+
+
+class SegFrameChecker:
+    """Checks frames; may be sent to worker processes.
+
+    Args:
+        root: Of the set, which messages leave out.
+        modalities: Names of those to check, the leading one first.
+        label_code: As of `SetKind`.
+        max_values: As of ``LoadModalities``.
+    """
+
+    def __init__(
+        self,
+        root: Path,
+        modalities: tuple[str, ...],
+        label_code: int | str | None,
+        max_values: Mapping[str, float],
+    ) -> None:
+        self.root, self.modalities = root, modalities
+        self.label_code, self.max_values = label_code, dict(max_values)
+
+    def __call__(self, frame: SegFrame) -> SegFrameReport:
+        """Check one frame.
+
+        Args:
+            frame: Its files.
+
+        Returns:
+            Its report.
+        """
+        report = SegFrameReport(frame.name, self.fingerprint(frame))
+        paths = {name: frame.images[name] for name in self.modalities}
+        shapes: dict[Path, tuple[int, ...]] = {}
+        for name, path in paths.items():
+            image = self._attempt(report, read_color, path, self.max_values.get(name))
+            if image is not None:
+                shapes[path] = image.shape[:2]
+        labels = self._attempt(report, self._labels, frame.labels)
+        if labels is not None:
+            shapes[frame.labels] = labels.shape
+            values, counts = np.unique(labels, return_counts=True)
+            report.labels = dict(zip(values.tolist(), counts.tolist()))
+        leading = paths[self.modalities[0]]
+        if leading in shapes:
+            height, width = shapes[leading]
+            report.size = (width, height)
+            for path, shape in shapes.items():
+                args = path, shape, leading, shapes[leading], "crop"
+                self._attempt(report, check_same_view, *args)
+        return report
+
+    def fingerprint(self, frame: SegFrame) -> str:
+        """Sizes and times of a frame's files; a missing one counts too."""
+        marks = []
+        for path in (*(frame.images[name] for name in self.modalities), frame.labels):
+            try:
+                status = path.stat()
+                marks.append(f"{status.st_size}:{status.st_mtime_ns}")
+            except OSError:
+                marks.append("-")
+        return " ".join(marks)
+
+    def relative(self, path: str | Path) -> str:
+        """A file as messages name it."""
+        path = Path(path)
+        return path.relative_to(self.root).as_posix() if self.root in path.parents else str(path)
+
+    def _labels(self, path: Path) -> np.ndarray:
+        return decode_labels(read_bytes(path), path, self.label_code)
+
+    def _attempt(self, report: SegFrameReport, read: Callable[..., Any], *args: Any) -> Any:
+        """What is read, or None with a finding that says why not."""
+        try:
+            return read(*args)
+        except FormatError as error:
+            fault = error.fault.replace(f"{self.root}/", "")
+            report.findings.append(Finding("error", self.relative(error.path), fault))
+            return None
