@@ -13,7 +13,7 @@ from time import perf_counter
 
 import numpy as np
 
-from gemini_det3d.apis.eval_kitti import evaluate_files
+from gemini_det3d.apis.kitti.evaluate import evaluate_files
 from gemini_det3d.apis.machine import num_cores
 from gemini_det3d.evaluation.functional import KITTI_CLASSES, evaluate_kitti
 from gemini_det3d.formats.kitti import Objects, write_objects

@@ -9,8 +9,8 @@ from __future__ import annotations
 TYPE_CHECKING = False  # type checkers take it for true
 
 if TYPE_CHECKING:
-    from gemini_det3d.apis.ablate import ablate
-    from gemini_det3d.apis.compare import compare
+    from gemini_det3d.apis.ablation.ablate import ablate
+    from gemini_det3d.apis.comparison.compare import compare
     from gemini_det3d.apis.config import find_config
     from gemini_det3d.apis.detector import Detector
     from gemini_det3d.apis.segmentor import Segmentor
@@ -34,8 +34,8 @@ _HOMES = {
     "GeminiFusion": "gemini_det3d.fusion",
     "Segmentor": "gemini_det3d.apis.segmentor",
     "Translator": "gemini_det3d.apis.translator",
-    "ablate": "gemini_det3d.apis.ablate",
-    "compare": "gemini_det3d.apis.compare",
+    "ablate": "gemini_det3d.apis.ablation.ablate",
+    "compare": "gemini_det3d.apis.comparison.compare",
     "find_config": "gemini_det3d.apis.config",
 }
 

@@ -6,11 +6,11 @@ import argparse
 import os
 import sys
 from collections.abc import Sequence
-from importlib import import_module
 
 from gemini_det3d import __version__
+from gemini_det3d.commands import load_command
 
-# Subcommand -> (module in gemini_det3d.apis, help). Modules are imported when they are called, so
+# Subcommand -> (module in gemini_det3d.commands, help). They are imported when they are called, so
 # `gemini-det3d --help` needs nothing but Python.
 COMMANDS = {
     "doctor": ("doctor", "say what works on this machine, by running it, and how to mend the rest"),
@@ -37,6 +37,7 @@ COMMANDS = {
     "demo-indoor": ("demo_indoor", "rooms, points alone against points and colour"),
     "demo-translation": ("demo_translation", "two translation tasks, operators against each other"),
 }
+SCRIPTS = ("train", "test")  # hand their arguments on to mmdet3d's own
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -67,20 +68,22 @@ def _run(name: str, argv: list[str]) -> int:
     from gemini_det3d.formats import FormatError
     from gemini_det3d.formats.inputs import keep_arguments
 
-    module = import_module(f"gemini_det3d.apis.{COMMANDS[name][0]}")
+    if name in SCRIPTS:
+        from gemini_det3d.apis.launch import run_script
+
+        return run_script(name, argv)
+    command = load_command(COMMANDS[name][0])
     parser = argparse.ArgumentParser(
         prog=f"gemini-det3d {name}",
         description=COMMANDS[name][1],
-        epilog=getattr(module, "EPILOG", None),
+        epilog=command.EPILOG,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    if hasattr(module, "run_script"):  # hands its arguments on to another program
-        return module.run_script(name, argv)
-    module.add_arguments(parser)
+    command.add_arguments(parser)
     args = parser.parse_args(argv)
     try:
         keep_arguments(vars(args))
-        code = module.run(args)
+        code = command.run(args)
         sys.stdout.flush()
         return code
     except BrokenPipeError:

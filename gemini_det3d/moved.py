@@ -9,8 +9,29 @@ from importlib.abc import Loader, MetaPathFinder
 from importlib.machinery import ModuleSpec
 from types import ModuleType
 
+_COMMANDS = (
+    "benchmark",
+    "convert_checkpoint",
+    "demo",
+    "demo_indoor",
+    "demo_segmentation",
+    "demo_translation",
+    "eval_sensors",
+    "make_rooms",
+    "make_scenes",
+    "make_views",
+    "prepare",
+)
 MOVED = {
     "gemini_det3d.datasets.synthetic": "gemini_det3d.worlds",
+    "gemini_det3d.apis.ablate": "gemini_det3d.apis.ablation.ablate",
+    "gemini_det3d.apis.check_alignment": "gemini_det3d.apis.alignment.check",
+    "gemini_det3d.apis.compare": "gemini_det3d.apis.comparison.compare",
+    "gemini_det3d.apis.eval_kitti": "gemini_det3d.apis.kitti.evaluate",
+    "gemini_det3d.apis.eval_sunrgbd": "gemini_det3d.apis.sunrgbd.evaluate",
+    "gemini_det3d.apis.prepare_kitti": "gemini_det3d.apis.kitti.prepare",
+    "gemini_det3d.apis.prepare_sunrgbd": "gemini_det3d.apis.sunrgbd.prepare",
+    **{f"gemini_det3d.apis.{name}": f"gemini_det3d.commands.{name}" for name in _COMMANDS},
 }
 
 

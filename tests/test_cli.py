@@ -7,7 +7,8 @@ import sys
 
 import pytest
 
-from gemini_det3d.cli import COMMANDS, main
+from gemini_det3d.cli import COMMANDS, SCRIPTS, main
+from gemini_det3d.commands import Command, load_command
 
 
 def command(*argv: str) -> subprocess.CompletedProcess:
@@ -27,7 +28,7 @@ def test_help_lists_every_command_and_imports_no_torch():
     assert all(name in done.stdout for name in COMMANDS)
 
 
-@pytest.mark.parametrize("name", [n for n in COMMANDS if n not in ("train", "test")])
+@pytest.mark.parametrize("name", [n for n in COMMANDS if n not in SCRIPTS])
 def test_every_command_has_help(name):
     done = command(name, "--help")
     assert done.returncode == 0 and f"gemini-det3d {name}" in done.stdout, done.stderr
@@ -56,14 +57,14 @@ def test_train_is_mmdet3d_own_script():
 
 
 def test_benchmarks_outside_of_a_checkout_are_one_line(monkeypatch, capsys, tmp_path):
-    monkeypatch.setattr("gemini_det3d.apis.benchmark._FOLDER", tmp_path / "benchmarks")
+    monkeypatch.setattr("gemini_det3d.commands.benchmark._FOLDER", tmp_path / "benchmarks")
     assert main(["benchmark", "fusion", "x"]) == 2
     error = capsys.readouterr().err
     assert error.count("\n") == 1 and "checkout" in error
 
 
 def test_package_that_is_not_there_is_one_line(monkeypatch, capsys):
-    from gemini_det3d.apis import doctor
+    from gemini_det3d.commands import doctor
 
     def fail(args):
         raise ImportError("GeminiSparseEncoder needs\nsparse convolution")
@@ -72,3 +73,8 @@ def test_package_that_is_not_there_is_one_line(monkeypatch, capsys):
     assert main(["doctor"]) == 2
     error = capsys.readouterr().err
     assert error.count("\n") == 1 and "needs sparse convolution" in error
+
+
+@pytest.mark.parametrize("name", [n for n in COMMANDS if n not in SCRIPTS])
+def test_every_command_keeps_to_the_protocol(name):
+    assert isinstance(load_command(COMMANDS[name][0]), Command)

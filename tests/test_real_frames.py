@@ -9,7 +9,7 @@ import pytest
 from programs import run_python
 
 from gemini_det3d.apis.config import find_config, mmdet3d_mim
-from gemini_det3d.apis.eval_kitti import evaluate_files
+from gemini_det3d.apis.kitti.evaluate import evaluate_files
 
 CONFIG = "mvxnet_gemini-point_r18_1xb1-overfit_kitti-3d-3class"
 

@@ -15,7 +15,7 @@ from programs import run_python
 
 import gemini_det3d.plugin  # noqa: F401
 from gemini_det3d.apis.config import find_config, mmdet3d_mim
-from gemini_det3d.apis.eval_sunrgbd import evaluate_room_files
+from gemini_det3d.apis.sunrgbd.evaluate import evaluate_room_files
 from gemini_det3d.formats import FormatError
 from gemini_det3d.formats.kitti import read_image, read_points
 from gemini_det3d.formats.sunrgbd import SunInfos, read_results

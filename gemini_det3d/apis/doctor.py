@@ -2,17 +2,13 @@
 
 from __future__ import annotations
 
-import argparse
-import json
-import platform
 import subprocess
 import sys
-import warnings
 from collections.abc import Callable, Iterator
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from importlib import metadata
 
-from gemini_det3d import __version__, stack
+from gemini_det3d import stack
 from gemini_det3d.apis import doctor_checks as checks
 
 VERSIONS = {  # tested together; see tools/constraints.txt and docs/install.md
@@ -42,32 +38,6 @@ class Row:
     fix: str = ""
 
 
-def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """How to report."""
-    parser.add_argument("--json", action="store_true", help="print the report as JSON")
-
-
-def run(args: argparse.Namespace | None = None) -> int:
-    """Print the report; exit code 1 when a row failed."""
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # of the libraries, about their own futures
-        rows = list(diagnose())
-    failed = sum(row.ok is False for row in rows)
-    if args is not None and args.json:
-        facts = {"gemini_det3d": __version__, "python": platform.python_version(),
-                 "machine": f"{platform.machine()} {platform.system()}"}  # fmt: skip
-        print(json.dumps({**facts, "failed": failed, "rows": [asdict(r) for r in rows]}, indent=1))
-        return int(failed > 0)
-    print(f"Python {platform.python_version()} on {platform.machine()} {platform.system()}\n")
-    for row in rows:
-        mark = {True: "ok    ", False: "FAILED", None: "-     "}[row.ok]
-        print(f"{mark}  {row.name:<34} {row.detail}")
-        if row.ok is False and row.fix:
-            print(f"        fix: {row.fix}")
-    print(f"\n{'Everything works.' if not failed else f'{failed} of {len(rows)} rows failed.'}")
-    return int(failed > 0)
-
-
 def diagnose() -> Iterator[Row]:
     """Yield a row per package and per capability; never raises."""
     for package in VERSIONS:
@@ -78,9 +48,6 @@ def diagnose() -> Iterator[Row]:
     for name, check, fix in CHECKS:
         yield _check_row(name, check, fix)
     yield from _device_rows()
-
-
-# --- what is installed -----------------------------------------------------------------------
 
 
 def _version_row(package: str) -> Row:
@@ -171,9 +138,6 @@ def _problem_rows() -> Iterator[Row]:
             continue
         if problem:
             yield Row(name, False, *_what_and_fix(problem))
-
-
-# --- what works ------------------------------------------------------------------------------
 
 
 def _check_row(name: str, check: Callable[[], str], fix: str) -> Row:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import argparse
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -11,8 +10,7 @@ import numpy as np
 import torch
 from tqdm import tqdm
 
-from gemini_det3d.apis.checkpoint import add_allow_missing, allow_missing
-from gemini_det3d.apis.config import ConfigError, read_changed_config
+from gemini_det3d.apis.config import ConfigError
 from gemini_det3d.apis.packed_frames import truth_of, views_of
 from gemini_det3d.apis.trained_model import build_for_test
 from gemini_det3d.visualization import (
@@ -21,35 +19,6 @@ from gemini_det3d.visualization import (
     draw_surround_panel,
     save_png,
 )
-
-EPILOG = """\
-Detections in the colours of their classes, truth white and dashed: on the image of every camera and
-from above. For detectors in the LiDAR frame, with one camera or several.
-"""
-
-
-def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Which detector, how many frames, and where pictures go."""
-    add = parser.add_argument
-    add("config", help="a config, by path or name")
-    add("checkpoint", type=Path, help="its trained parameters")
-    add("--out", type=Path, default=Path("work_dirs/pictures"), help="folder to write")
-    add("--frames", type=int, default=8, help="frames of the test set, evenly spread (8)")
-    add("--score", type=float, default=0.3, help="detections below it are left out (0.3)")
-    add("--device", default="cuda" if torch.cuda.is_available() else "cpu")
-    add_allow_missing(parser)
-    add("--cfg-options", nargs="+", default=[], metavar="KEY=VALUE", help="changes to the config")
-
-
-def run(args: argparse.Namespace) -> int:
-    """Detect and draw."""
-    if args.frames < 1:
-        raise ConfigError(f"--frames {args.frames}: must be 1 or more")
-    config = read_changed_config(args.config, args.cfg_options)
-    allow_missing(config, args.allow_missing)
-    count = draw(config, args.checkpoint, args.out, args.frames, args.score, args.device)
-    print(f"{count} pictures: {args.out}")
-    return 0
 
 
 def draw(

@@ -172,9 +172,9 @@ def test_command_ablates_a_detector(tmp_path):
     run_python(*cli, "prepare", "kitti", data, "--classes", "Car", "Truck", "Tram",
                "--workers", 1, cwd=tmp_path)  # fmt: skip
     save = (
-        "import torch, sys; from gemini_det3d.apis.check_alignment import read_config;"
+        "import torch, sys; from gemini_det3d.apis.config import read_changed_config as read;"
         "from mmdet3d.registry import MODELS; from mmengine.registry import init_default_scope;"
-        "c = read_config(sys.argv[1], []); init_default_scope('mmdet3d');"
+        "c = read(sys.argv[1], []); init_default_scope('mmdet3d');"
         "torch.save(MODELS.build(c.model).state_dict(), 'model.pth')"
     )
     run_python("-c", save, config, cwd=tmp_path)

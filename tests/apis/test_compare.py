@@ -12,10 +12,10 @@ import pytest
 import torch
 from PIL import Image
 
-from gemini_det3d.apis import compare as module
-from gemini_det3d.apis.compare import compare
 from gemini_det3d.apis.comparison import Swap, Threshold, build_rows, headline, make_variants
+from gemini_det3d.apis.comparison import compare as module
 from gemini_det3d.apis.comparison.chart import short_names
+from gemini_det3d.apis.comparison.compare import compare
 from gemini_det3d.apis.comparison.measure import peak_memory_mb
 from gemini_det3d.apis.comparison.table import markdown
 from gemini_det3d.apis.config import ConfigError

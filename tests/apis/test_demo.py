@@ -8,10 +8,10 @@ import json
 import pytest
 from mmengine.config import Config
 
-from gemini_det3d.apis import demo
 from gemini_det3d.apis.demo_pass import DemoPass
 from gemini_det3d.apis.machine import PACKAGES
 from gemini_det3d.cli import main
+from gemini_det3d.commands import demo
 
 
 @pytest.fixture
@@ -44,7 +44,7 @@ def test_summary_can_be_read_back(args, tmp_path, capsys):
 @pytest.mark.parametrize("name", ["demo-indoor", "demo-segmentation"])
 def test_no_epochs_are_one_line_that_names_the_option(name, tmp_path, monkeypatch, capsys):
     for made in ("demo_indoor.make_data", "demo_segmentation.make_scenes"):
-        monkeypatch.setattr(f"gemini_det3d.apis.{made}", lambda args: None)
+        monkeypatch.setattr(f"gemini_det3d.commands.{made}", lambda args: None)
     folders = ["--data", str(tmp_path / "data"), "--work-dir", str(tmp_path / "work")]
     assert main([name, *folders, "--epochs", "0"]) == 2
     assert "--epochs 0: must be 1 or more" in capsys.readouterr().err

@@ -7,8 +7,8 @@ import argparse
 import pytest
 from mmengine.config import Config
 
-from gemini_det3d.apis import demo_indoor
 from gemini_det3d.apis.config import find_config
+from gemini_det3d.commands import demo_indoor
 
 
 @pytest.fixture

@@ -11,10 +11,11 @@ import torch
 from mmengine.config import Config
 from PIL import Image
 
-from gemini_det3d.apis import demo_translation, runs
+from gemini_det3d.apis import runs
 from gemini_det3d.apis.config import ConfigError
 from gemini_det3d.apis.translator import Translator
 from gemini_det3d.cli import main
+from gemini_det3d.commands import demo_translation
 
 TASK = "rgb-edge2depth"
 

@@ -10,6 +10,7 @@ import pytest
 
 from gemini_det3d import stack
 from gemini_det3d.apis import doctor
+from gemini_det3d.commands import doctor as command
 from gemini_det3d.ops.mmcv_ext import health
 
 
@@ -36,7 +37,7 @@ def test_report_goes_on_after_a_failure_and_exits_with_one(monkeypatch, capsys):
         raise RuntimeError("no such op\nand more")
 
     monkeypatch.setattr(doctor, "CHECKS", (("an op", broken, "mend it"), doctor.CHECKS[1]))
-    assert doctor.run() == 1
+    assert command.run() == 1
     shown = capsys.readouterr().out
     assert "RuntimeError: no such op" in shown and "fix: mend it" in shown
     assert "fusion operator on CPU" in shown
@@ -44,7 +45,7 @@ def test_report_goes_on_after_a_failure_and_exits_with_one(monkeypatch, capsys):
 
 def test_report_as_json_holds_every_row(monkeypatch, capsys):
     monkeypatch.setattr(doctor, "CHECKS", doctor.CHECKS[1:2])
-    assert doctor.run(argparse.Namespace(json=True)) == 0
+    assert command.run(argparse.Namespace(json=True)) == 0
     report = json.loads(capsys.readouterr().out)
     assert report["failed"] == 0 and {"torch", "spconv", "mmcv"} <= {
         row["name"] for row in report["rows"] if row["ok"]

@@ -6,6 +6,7 @@ import json
 
 import pytest
 import torch
+from gemini_det3d.apis.demo_segmentation import CONFIG
 from mmdet3d.registry import MODELS
 from mmengine.config import Config
 from mmengine.registry import init_default_scope
@@ -13,11 +14,10 @@ from mmengine.registry import init_default_scope
 import gemini_det3d.plugin  # noqa: F401
 from gemini_det3d.apis import robustness
 from gemini_det3d.apis.config import ConfigError, find_config
-from gemini_det3d.apis.demo_segmentation import CONFIG
-from gemini_det3d.apis.eval_robustness import robustness_table
 from gemini_det3d.apis.robustness import Robustness, evaluate_robustness, read_robustness
 from gemini_det3d.apis.seg_config import with_data_root, with_modalities
 from gemini_det3d.cli import main
+from gemini_det3d.commands.eval_robustness import robustness_table
 from gemini_det3d.formats import FormatError
 from gemini_det3d.worlds.generate_seg import make_seg_scenes
 from gemini_det3d.worlds.presets import KittiWorld

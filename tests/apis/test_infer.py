@@ -12,7 +12,8 @@ from kitti_camera import CALIBRATION, SIZE
 from PIL import Image
 
 from gemini_det3d.apis.config import ConfigError, config_root
-from gemini_det3d.apis.infer import add_arguments, find_frames, run
+from gemini_det3d.apis.infer import find_frames
+from gemini_det3d.commands.infer import add_arguments, run
 from gemini_det3d.formats.errors import FormatError
 from gemini_det3d.formats.kitti import (
     read_calibration,

@@ -14,7 +14,7 @@ from programs import run_python
 from scipy.io import savemat
 
 from gemini_det3d.apis.config import mmdet3d_mim
-from gemini_det3d.apis.prepare_sunrgbd import RoomOptions, prepare_sunrgbd
+from gemini_det3d.apis.sunrgbd.prepare import RoomOptions, prepare_sunrgbd
 from gemini_det3d.cli import main
 from gemini_det3d.formats.sunrgbd import SunInfos, read_depth_points
 from gemini_det3d.worlds import RoomWorld, make_room_frame, make_rooms

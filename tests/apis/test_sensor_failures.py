@@ -9,7 +9,6 @@ from mmengine.registry import init_default_scope
 
 import gemini_det3d.plugin  # noqa: F401
 from gemini_det3d.apis.config import ConfigError, find_config
-from gemini_det3d.apis.demo_segmentation import CONFIG, VARIANTS, declare_runs
 from gemini_det3d.apis.seg_config import with_data_root, with_modalities, with_training_step
 from gemini_det3d.apis.sensor_failures import (
     evaluate_failures,
@@ -17,6 +16,7 @@ from gemini_det3d.apis.sensor_failures import (
     failure_table,
     summarise_failures,
 )
+from gemini_det3d.commands.demo_segmentation import CONFIG, VARIANTS, declare_runs
 from gemini_det3d.worlds.generate_seg import make_seg_scenes
 from gemini_det3d.worlds.presets import KittiWorld
 from gemini_det3d.worlds.seg_frames import SegWorld

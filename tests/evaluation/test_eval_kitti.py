@@ -12,9 +12,9 @@ import pytest
 from kitti_reference import random_set
 
 from benchmarks import kitti_eval as benchmark_kitti_eval
-from gemini_det3d.apis import eval_kitti
 from gemini_det3d.apis.config import ConfigError
 from gemini_det3d.apis.file_evaluation import text_files
+from gemini_det3d.apis.kitti import evaluate as eval_kitti
 from gemini_det3d.cli import main
 from gemini_det3d.evaluation import evaluate_kitti
 from gemini_det3d.formats.errors import FormatError

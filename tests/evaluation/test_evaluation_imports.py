@@ -9,7 +9,8 @@ import pytest
 
 
 @pytest.mark.parametrize(
-    "module", ["gemini_det3d.evaluation", "gemini_det3d.apis.eval_kitti", "gemini_det3d.formats"]
+    "module",
+    ["gemini_det3d.evaluation", "gemini_det3d.apis.kitti.evaluate", "gemini_det3d.formats"],
 )
 def test_importing_needs_neither_numba_nor_mmdet3d(module):
     heavy = "{'numba', 'mmdet3d', 'mmengine', 'mmcv'}"

@@ -5,8 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-
 from gemini_det3d.apis.eval_kitti import evaluate_files
+
 from gemini_det3d.formats import FormatError
 
 OBJECT = "Car 0.00 0 -1.57 614 181 727 284 1.57 1.73 4.15 1.00 1.75 13.22 -1.62"

@@ -11,7 +11,7 @@ import torch
 from mmdet3d.evaluation import indoor_eval
 from mmdet3d.structures import Box3DMode, DepthInstance3DBoxes
 
-from gemini_det3d.apis.eval_sunrgbd import evaluate_room_files
+from gemini_det3d.apis.sunrgbd.evaluate import evaluate_room_files
 from gemini_det3d.cli import main
 from gemini_det3d.evaluation.functional.indoor import average_precision, evaluate_indoor
 from gemini_det3d.evaluation.metrics import IndoorDetectionMetric

@@ -10,8 +10,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from gemini_det3d.apis import make_scenes
 from gemini_det3d.apis.config import ConfigError
+from gemini_det3d.commands import make_scenes
 from gemini_det3d.formats import FormatError
 from gemini_det3d.formats.kitti import (
     read_calibration,

@@ -10,7 +10,7 @@ import torch
 
 from gemini_det3d.apis.checkpoint import load_checkpoint_safely
 from gemini_det3d.apis.conversion import convert_state
-from gemini_det3d.apis.convert_checkpoint import resize_position_table
+from gemini_det3d.apis.conversion.resize import resize_position_table
 from gemini_det3d.cli import main
 from gemini_det3d.formats import FormatError
 from gemini_det3d.fusion import GeminiFusion

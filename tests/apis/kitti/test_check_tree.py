@@ -12,8 +12,8 @@ from trees import edit, make_tree
 
 from gemini_det3d.apis.config import ConfigError
 from gemini_det3d.apis.kitti.check import FrameChecker
+from gemini_det3d.apis.kitti.prepare import Options, check_tree, prepare_kitti
 from gemini_det3d.apis.kitti.splits import read_splits
-from gemini_det3d.apis.prepare_kitti import Options, check_tree, prepare_kitti
 from gemini_det3d.formats.errors import FormatError
 from gemini_det3d.formats.kitti import (
     Calibration,
@@ -53,7 +53,7 @@ def test_tree_with_errors_is_not_converted(tree, capsys):
 
 
 def test_lists_without_bad_frames_lie_beside_those_of_the_tree(tree, monkeypatch, capsys):
-    from gemini_det3d.apis import prepare_kitti as module
+    from gemini_det3d.apis.kitti import prepare as module
 
     asked = []
     monkeypatch.setattr(module, "convert", lambda *args: asked.append(args) or {})

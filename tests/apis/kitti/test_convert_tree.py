@@ -10,7 +10,7 @@ import pytest
 from kitti_camera import CALIBRATION, SIZE
 from trees import BOXES, make_tree
 
-from gemini_det3d.apis.prepare_kitti import Options, prepare_kitti
+from gemini_det3d.apis.kitti.prepare import Options, prepare_kitti
 from gemini_det3d.formats.boxes import project_box_outlines
 from gemini_det3d.formats.errors import FormatError
 from gemini_det3d.formats.kitti import (

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import argparse
 import json
 import os
 import sys
@@ -17,20 +16,12 @@ from tqdm import tqdm
 
 from gemini_det3d.apis.config import ConfigError
 from gemini_det3d.apis.kitti.check import Finding
-from gemini_det3d.apis.machine import num_cores
 from gemini_det3d.apis.sunrgbd.check import RoomChecker, RoomReport
 from gemini_det3d.apis.sunrgbd.sources import EXTRACTED, SPLITS, open_source
 from gemini_det3d.formats.errors import FormatError
 from gemini_det3d.formats.sunrgbd import SUNRGBD_CLASSES, write_infos
 from gemini_det3d.formats.text import write_text
 
-EPILOG = """\
-ROOT holds either sunrgbd_trainval/{image,depth,calib,label} with train_data_idx.txt and
-val_data_idx.txt, as mmdet3d's MATLAB scripts extract it; or, itself or in OFFICIAL_SUNRGBD, the
-official download: SUNRGBD.zip or SUNRGBD/, SUNRGBDMeta3DBB_v2.mat, SUNRGBDtoolbox (for
-traintestSUNRGBD/allsplit.mat) and, where there is one, SUNRGBDMeta2DBB_v2.mat. No MATLAB is needed
-for either. Training then reads --out (default ROOT) as data_root. Exit code: 0 done, 1 errors
-found, 2 nothing to check."""
 # Raised whenever a check changes, so that no finding of an older one is taken over.
 _REPORT_VERSION = 1
 
@@ -54,25 +45,6 @@ class RoomOptions:
     report: Path | None = None
     workers: int = 1
     skip_bad: bool = False
-
-
-def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Add the command's arguments."""
-    add = parser.add_argument
-    add("root", type=Path, metavar="ROOT", help="folder with the data")
-    add("--out", type=Path, help="where results go (default: ROOT)")
-    add("--check-only", action="store_true", help="report, and write nothing else")
-    add("--report", type=Path, metavar="FILE",
-        help="JSON report (default: OUT/sunrgbd_report.json)")  # fmt: skip
-    add("--workers", type=int, default=num_cores(), help="processes (default: %(default)s)")
-    add("--skip-bad", action="store_true", help="leave frames with errors out instead of refusing")
-
-
-def run(args: argparse.Namespace) -> int:
-    """Run the command; returns its exit code."""
-    return prepare_sunrgbd(
-        RoomOptions(args.root, args.out, args.check_only, args.report, args.workers, args.skip_bad)
-    )
 
 
 def prepare_sunrgbd(options: RoomOptions) -> int:

@@ -2,23 +2,18 @@
 
 from __future__ import annotations
 
-import argparse
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from gemini_det3d.apis.config import ConfigError
 from gemini_det3d.apis.file_evaluation import (
     FileEvaluation,
-    add_file_arguments,
     evaluate_folder,
-    report,
     text_files,
 )
 from gemini_det3d.evaluation.functional.indoor import (
     DEFAULT_THRESHOLDS,
-    check_indoor_options,
     evaluate_indoor,
 )
 from gemini_det3d.formats.sunrgbd import (
@@ -28,13 +23,6 @@ from gemini_det3d.formats.sunrgbd import (
     read_labels,
     read_results,
 )
-
-EPILOG = """\
-A result file is <frame>.txt with a line "class x y z dx dy dz yaw score" for each detection: the
-centre, the extents before the turn (metres, depth frame: x right, y front, z up), yaw from +x
-towards +y (radians). IndoorDetectionMetric writes them (txt_dir=...). A frame without a file
-counts as a frame without detections; a file without a frame is an error.
-"""
 
 
 @dataclass(frozen=True)
@@ -50,31 +38,6 @@ class RoomEvaluation(FileEvaluation):
                 for score in self.result.scores
             },
         }
-
-
-def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Arguments of ``gemini-det3d eval-sunrgbd``."""
-    add_file_arguments(parser, "label folder of sunrgbd_trainval", SUNRGBD_CLASSES)
-    parser.add_argument(
-        "--iou",
-        nargs="+",
-        type=float,
-        default=list(DEFAULT_THRESHOLDS),
-        metavar="IOU",
-        help="overlaps (default: 0.25 0.5)",
-    )
-
-
-def run(args: argparse.Namespace) -> int:
-    """Evaluate, print the report, write what was asked for."""
-    try:
-        check_indoor_options(args.classes, args.iou)
-    except ValueError as error:
-        raise ConfigError(str(error)) from None
-    evaluation = evaluate_room_files(
-        args.results, args.annotations, args.classes, args.iou, split=args.split
-    )
-    return report(evaluation, args)
 
 
 def evaluate_room_files(

@@ -6,10 +6,10 @@ import argparse
 from collections import OrderedDict
 from pathlib import Path
 
-import torch
 from torch import Tensor
 
 from gemini_det3d.apis.config import ConfigError
+from gemini_det3d.apis.conversion.resize import resize_position_table
 from gemini_det3d.formats import FormatError
 from gemini_det3d.models.checkpoints import in_stated_layout, read_checkpoint, write_state
 
@@ -77,26 +77,6 @@ def run(args: argparse.Namespace) -> int:
         write_state(args.target, in_stated_layout(kept), meta)
         print(f"{args.target}: {len(kept)} parameters written")
     return 0
-
-
-def resize_position_table(table: Tensor, window: int) -> Tensor:
-    """Swin's bias of relative positions for another window, by bicubic interpolation.
-
-    Args:
-        table: ``((2 v - 1)^2, heads)`` of window v.
-        window: The new one, w.
-
-    Returns:
-        ``((2 w - 1)^2, heads)``.
-    """
-    side, wanted = round(table.shape[0] ** 0.5), 2 * window - 1
-    if side == wanted:
-        return table
-    image = table.T.reshape(1, -1, side, side).float()
-    resized = torch.nn.functional.interpolate(
-        image, (wanted, wanted), mode="bicubic", align_corners=False
-    )
-    return resized.view(-1, wanted * wanted).T.contiguous().to(table.dtype)
 
 
 def _resized(name: str, tensor: Tensor, window: int) -> Tensor:

@@ -59,7 +59,7 @@ def make_data(args: argparse.Namespace) -> None:
     Raises:
         ConfigError: The check found faults; they are printed before.
     """
-    from gemini_det3d.apis.prepare_sunrgbd import RoomOptions, prepare_sunrgbd
+    from gemini_det3d.apis.sunrgbd.prepare import RoomOptions, prepare_sunrgbd
     from gemini_det3d.worlds import make_rooms
 
     workers = num_cores()
@@ -88,7 +88,7 @@ def declare_runs(args: argparse.Namespace, work_dir: Path) -> list[Run]:
 
 def evaluate(data: Path, work_dir: Path) -> dict[str, Any]:
     """The figures of the written result files, as ``gemini-det3d eval-sunrgbd`` computes them."""
-    from gemini_det3d.apis.eval_sunrgbd import evaluate_room_files
+    from gemini_det3d.apis.sunrgbd.evaluate import evaluate_room_files
 
     truth = data / "sunrgbd_infos_val.pkl"
     return {

@@ -60,7 +60,7 @@ def convert(data: Path) -> None:
     Raises:
         ConfigError: The check or the converter found faults; they are printed before.
     """
-    from gemini_det3d.apis.prepare_kitti import Options, prepare_kitti
+    from gemini_det3d.apis.kitti.prepare import Options, prepare_kitti
 
     if prepare_kitti(Options(root=data, workers=num_cores())):
         raise ConfigError(f"{data}: the scenes have errors; they are listed above")
@@ -77,7 +77,7 @@ def declare_run(args: argparse.Namespace, work_dir: Path) -> Run:
 
 def evaluate(data: Path, work_dir: Path):
     """KITTI's table from the written result files, as ``gemini-det3d eval-kitti`` computes it."""
-    from gemini_det3d.apis.eval_kitti import evaluate_files
+    from gemini_det3d.apis.kitti.evaluate import evaluate_files
 
     return evaluate_files(
         work_dir / "detections",

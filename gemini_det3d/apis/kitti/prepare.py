@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import argparse
 import hashlib
 import json
 import sys
@@ -19,13 +18,7 @@ from gemini_det3d.apis.kitti.check import KITTI_CLASSES, FrameChecker, FrameRepo
 from gemini_det3d.apis.kitti.convert import convert, is_complete
 from gemini_det3d.apis.kitti.report import TreeReport, load_known
 from gemini_det3d.apis.kitti.splits import Splits, read_splits
-from gemini_det3d.apis.machine import num_cores
 from gemini_det3d.formats.errors import FormatError
-
-EPILOG = """\
-ROOT holds ImageSets/{train,val,test}.txt and training/{image_2,velodyne,calib,label_2}, as KITTI
-unpacks; testing/ where test.txt names frames. Exit code: 0 done, 1 errors found, 2 nothing to
-check. Training then reads --out (default ROOT) as data_root."""
 
 
 @dataclass(frozen=True)
@@ -55,42 +48,6 @@ class Options:
     skip_bad: bool = False
     force: bool = False
     gt_database: bool = False
-
-
-def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Add the command's arguments."""
-    add = parser.add_argument
-    add("root", type=Path, metavar="ROOT", help="KITTI-format tree")
-    add("--out", type=Path, help="where results go (default: ROOT)")
-    add("--check-only", action="store_true", help="report, and write nothing else")
-    add("--report", type=Path, metavar="FILE", help="JSON report (default: OUT/kitti_report.json)")
-    add("--classes", nargs="+", default=["Pedestrian", "Cyclist", "Car"], metavar="NAME",
-        help="classes to be trained (default: %(default)s)")  # fmt: skip
-    add("--map-class", action="append", default=[], metavar="OLD=NEW",
-        help="read class OLD as NEW; DontCare leaves it out; may be given again")  # fmt: skip
-    add("--workers", type=int, default=num_cores(), help="processes (default: %(default)s)")
-    add("--skip-bad", action="store_true", help="leave frames with errors out instead of refusing")
-    add("--force", action="store_true", help="convert again although nothing has changed")
-    add("--gt-database", action="store_true",
-        help="also cut out objects for recipes that paste them (MVX-Net does not)")  # fmt: skip
-
-
-def run(args: argparse.Namespace) -> int:
-    """Run the command; returns its exit code."""
-    return prepare_kitti(
-        Options(
-            root=args.root,
-            out=args.out,
-            check_only=args.check_only,
-            report=args.report,
-            classes=tuple(args.classes),
-            class_map=_parse_class_map(args.map_class),
-            workers=args.workers,
-            skip_bad=args.skip_bad,
-            force=args.force,
-            gt_database=args.gt_database,
-        )
-    )
 
 
 def prepare_kitti(options: Options) -> int:
@@ -240,13 +197,3 @@ def _check_options(options: Options) -> None:
             raise ConfigError(f"class {name!r} is none of mmdet3d's for KITTI: {', '.join(known)}")
     if options.workers < 1:
         raise ConfigError(f"--workers {options.workers}, expected at least 1")
-
-
-def _parse_class_map(words: Sequence[str]) -> dict[str, str]:
-    pairs = {}
-    for word in words:
-        old, equals, new = word.partition("=")
-        if not (old and equals and new):
-            raise ConfigError(f"--map-class {word}: expected OLD=NEW")
-        pairs[old] = new
-    return pairs

@@ -1,0 +1,53 @@
+"""Does the camera matter? A trained detector with each sensor spoilt or taken away in turn."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import torch
+
+from gemini_det3d.apis.ablation import (
+    markdown,
+    verdicts,
+)
+from gemini_det3d.apis.checkpoint import add_allow_missing, allow_missing
+from gemini_det3d.apis.config import read_changed_config
+
+if TYPE_CHECKING:
+    pass
+from gemini_det3d.apis.ablation.ablate import ablate
+
+EPILOG = """\
+Conditions: image real, black, of another frame, absent; LiDAR thinned to a quarter, absent. Absent
+sensors are masked (sensor_mask), not blackened. --out holds ablation.md, ablation.json and pictures
+of the gate over the image and from above (detectors with GeminiFusion).
+"""
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Which detector, on how many frames, and where to."""
+    add = parser.add_argument
+    add("config", help="a config, by path or name")
+    add("checkpoint", type=Path, help="its trained parameters")
+    add("--out", type=Path, default=Path("work_dirs/ablation"), help="folder to write")
+    add("--frames", type=int, help="frames of the test set, evenly spread (all)")
+    add("--pictures", type=int, default=4, help="frames whose gates are drawn (4)")
+    add("--metric", metavar="REGEX", help="keys whose mean is the score (KITTI: 3D moderate)")
+    add("--device", default="cuda" if torch.cuda.is_available() else "cpu")
+    add_allow_missing(parser)
+    add("--cfg-options", nargs="+", default=[], metavar="KEY=VALUE", help="changes to the config")
+
+
+def run(args: argparse.Namespace) -> int:
+    """Ablate, print table and verdict, write all."""
+    config = read_changed_config(args.config, args.cfg_options)
+    allow_missing(config, args.allow_missing)
+    result = ablate(
+        config, args.checkpoint, args.out, args.frames, args.pictures, args.metric, args.device
+    )
+    print(f"\n{markdown(result.rows, result.gates)}\n")
+    print("\n".join(verdicts(result.rows)))
+    print(f"everything is in {args.out}")
+    return 0
