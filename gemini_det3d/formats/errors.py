@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Callable
+from functools import wraps
+from typing import Any
 
 
 class FormatError(ValueError):
@@ -27,3 +30,35 @@ class FormatError(ValueError):
     def __reduce__(self) -> tuple:
         """Rebuild from both arguments, so the error survives the way out of a worker process."""
         return type(self), (self.path, self.fault)
+
+
+# What Python raises where a container holds something else than expected.
+_OTHER_FORM = (TypeError, ValueError, KeyError, IndexError, AttributeError, OverflowError)
+
+
+def naming_its_file(method: Callable) -> Callable:
+    """Decorate a method that reads nested containers of a file: another form is a FormatError.
+
+    In place of a check of every level of a pickle. The object has the file's name in ``path``.
+
+    Args:
+        method: What may meet a value of another kind.
+
+    Returns:
+        The method; it raises FormatError where it would raise what Python does of such a value.
+    """
+
+    @wraps(method)
+    def checked(self: Any, *args: Any, **kwargs: Any) -> Any:
+        try:
+            return method(self, *args, **kwargs)
+        except FormatError:
+            raise
+        except _OTHER_FORM as error:
+            where = f"frame {args[0]} " if args and isinstance(args[0], (int, str)) else ""
+            reason = f"{type(error).__name__}: {error}"
+            raise FormatError(
+                self.path, f"{where}has another form than expected ({reason})"
+            ) from error
+
+    return checked

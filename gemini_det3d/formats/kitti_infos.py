@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from gemini_det3d.formats.errors import FormatError
+from gemini_det3d.formats.errors import FormatError, naming_its_file
 from gemini_det3d.formats.kitti_calibration import Calibration
 from gemini_det3d.formats.kitti_objects import Objects
 from gemini_det3d.formats.safe_pickle import parse_plain_pickle
@@ -33,6 +33,7 @@ class KittiInfos:
         FormatError: It is no v2 info file, or describes a frame in two ways.
     """
 
+    @naming_its_file
     def __init__(self, data: bytes, path: str | os.PathLike) -> None:
         self.path = os.fspath(path)
         content = parse_plain_pickle(data, path)
@@ -85,6 +86,7 @@ class KittiInfos:
             raise FormatError(self.path, f"has no frame {name}")
         return self._by_name[name]
 
+    @naming_its_file
     def calibration(self, frame: int | str, camera: str = "CAM2") -> Calibration:
         """Matrices of one frame; the rectification is part of the LiDAR's pose.
 
@@ -104,6 +106,7 @@ class KittiInfos:
             matrices.append(matrix[:3])
         return Calibration(p2=matrices[0], r0_rect=np.eye(3), tr_velo_to_cam=matrices[1])
 
+    @naming_its_file
     def image_size(self, frame: int | str, camera: str = "CAM2") -> tuple[int, int]:
         """Width and height of a frame's image in pixels.
 
@@ -117,6 +120,7 @@ class KittiInfos:
         width, height = (self._of_camera(frame, camera, key) for key in ("width", "height"))
         return int(width), int(height)
 
+    @naming_its_file
     def objects(self, frame: int | str) -> Objects:
         """Ground truth of one frame, ``DontCare`` regions included.
 

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 
-from gemini_det3d.formats.errors import FormatError
+from gemini_det3d.formats.errors import FormatError, naming_its_file
 from gemini_det3d.formats.files import write_whole
 from gemini_det3d.formats.safe_pickle import load_plain_pickle
 from gemini_det3d.formats.sunrgbd_objects import SUNRGBD_CLASSES, RoomObjects
@@ -79,6 +79,7 @@ class SunInfos:
         FormatError: It cannot be read, is no v2 info file, or names a frame twice.
     """
 
+    @naming_its_file
     def __init__(self, path: str | os.PathLike) -> None:
         self.path = os.fspath(path)
         content = load_plain_pickle(path)
@@ -109,6 +110,7 @@ class SunInfos:
         """Names of the frames in the file's order."""
         return tuple(self._frames)
 
+    @naming_its_file
     def depth2img(self, frame: str) -> np.ndarray:
         """``(3, 3)`` or ``(4, 4)`` float64, depth frame -> pixel times depth.
 
@@ -122,6 +124,7 @@ class SunInfos:
             raise FormatError(self.path, fault)
         return matrix
 
+    @naming_its_file
     def image_name(self, frame: str) -> str:
         """Name of the frame's image file.
 
@@ -133,6 +136,7 @@ class SunInfos:
         except (KeyError, TypeError):
             raise FormatError(self.path, f"frame {frame} has no images.{_CAMERA}") from None
 
+    @naming_its_file
     def objects(self, frame: str) -> RoomObjects:
         """Truth of one frame, without objects of other classes.
 
