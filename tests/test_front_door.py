@@ -168,6 +168,22 @@ def test_segmentor_takes_none_for_a_sensor_that_delivered_nothing(segmentor):
     assert not np.array_equal(without, blank)  # black is not absent
 
 
+def test_segmentor_gives_no_labels_for_an_answer_that_is_not_finite():
+    broken = Segmentor(SEGMENTOR)
+    with torch.no_grad():
+        broken.model.decode_head.classify.bias[3] = float("nan")
+    with pytest.raises(FormatError, match="frame 0: the answer of 2240 of 2240 pixels is NaN"):
+        broken(four_images(0))
+
+
+def test_segmentor_refuses_a_checkpoint_of_other_modalities(segmentor, tmp_path):
+    path = tmp_path / "a.pth"
+    meta = {"dataset_meta": {"modalities": ("depth", "rgb", "event", "lidar")}}
+    torch.save({"state_dict": segmentor.model.state_dict(), "meta": meta}, path)
+    with pytest.raises(FormatError, match="a.pth: was trained on depth, rgb, event, lidar, in"):
+        Segmentor(SEGMENTOR, path)
+
+
 def test_segmentor_names_what_is_wrong_with_its_images(segmentor):
     images = four_images(0)
     with pytest.raises(ConfigError, match="images of rgb; the model takes rgb, depth, event"):

@@ -11,8 +11,9 @@ import torch
 from tqdm import tqdm
 
 from gemini_det3d.apis.config import ConfigError
-from gemini_det3d.apis.packed_frames import truth_of, views_of
+from gemini_det3d.apis.packed_frames import data_files, truth_of, views_of
 from gemini_det3d.apis.trained_model import build_for_test
+from gemini_det3d.formats.inputs import keep_folders
 from gemini_det3d.visualization import (
     LabeledBoxes,
     draw_detection_panel,
@@ -43,7 +44,8 @@ def draw(
         Pictures written.
 
     Raises:
-        FormatError: The checkpoint cannot be read or does not belong to the config.
+        FormatError: The checkpoint cannot be read or does not belong to the config, or the data
+            set's files lie in ``out``.
         ConfigError: The frames have no image, or boxes in another frame than the LiDAR's.
     """
     from mmdet3d.registry import DATASETS
@@ -51,6 +53,7 @@ def draw(
 
     model = build_for_test(config, checkpoint, device).model
     dataset = DATASETS.build(config.test_dataloader.dataset)
+    keep_folders(out, data_files(dataset))
     numbers = np.linspace(0, len(dataset) - 1, min(frames, len(dataset))).round().astype(int)
     for number in tqdm(numbers, desc="drawing", unit="frame"):
         data = dataset[int(number)]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 from torch import Tensor
@@ -31,6 +32,14 @@ def views_of(data: dict) -> tuple[list[np.ndarray], list[np.ndarray]]:
     images = pixels.float().clamp(0, 255).byte().permute(0, 2, 3, 1).numpy()[..., ::-1]
     matrices = [each.matrix.cpu().numpy() for each in view_geometries(meta, len(pixels))]
     return [np.ascontiguousarray(image) for image in images], matrices
+
+
+def data_files(dataset: Any) -> list[str]:
+    """Images and cloud of a data set's first frame: they tell its folders."""
+    info = dataset.get_data_info(0) if len(dataset) else {}
+    paths = [info.get("img_path"), info.get("lidar_path")]
+    paths += [camera.get("img_path") for camera in (info.get("images") or {}).values()]
+    return [path for path in paths if isinstance(path, str)]
 
 
 def truth_of(data: dict, classes: Sequence[str]) -> tuple[np.ndarray, list[str]] | None:

@@ -83,7 +83,7 @@ class Segmentor:
             list in a batch.
 
         Raises:
-            FormatError: A file or an array cannot be used.
+            FormatError: A file or an array cannot be used, or the answer is not finite.
             ConfigError: Modalities are missing or unknown, or no sensor delivered.
         """
         from mmengine.dataset import pseudo_collate
@@ -93,10 +93,12 @@ class Segmentor:
         packed = [self._pipeline(self._sample(frame)) for frame in frames]
         with torch.no_grad():
             found = self.model.test_step(pseudo_collate(packed))
-        maps = [
-            sample.pred_sem_seg.get(self._stream)[0].cpu().numpy().astype(np.uint8)
-            for sample in found
-        ]
+        maps = [sample.pred_sem_seg.get(self._stream)[0].cpu().numpy() for sample in found]
+        for number, classes in enumerate(maps):
+            if (classes < 0).any():
+                count = f"{int((classes < 0).sum())} of {classes.size} pixels"
+                raise FormatError(f"frame {number}", f"the answer of {count} is NaN or infinite")
+        maps = [classes.astype(np.uint8) for classes in maps]
         return maps if is_batch else maps[0]
 
     def _sample(self, images: Frame) -> dict:

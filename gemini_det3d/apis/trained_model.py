@@ -15,6 +15,7 @@ from gemini_det3d.apis.checkpoint import (
     load_parameters,
 )
 from gemini_det3d.apis.config import ConfigError, find_config
+from gemini_det3d.engine.run_checks import check_modalities
 
 if TYPE_CHECKING:
     from mmengine.config import Config
@@ -53,7 +54,8 @@ def build_for_test(
             CheckedLoadingHook; see :func:`load_parameters`.
 
     Raises:
-        FormatError: The checkpoint cannot be read or does not belong to the config.
+        FormatError: The checkpoint cannot be read or does not belong to the config: other
+            parameters, or modalities in another order.
         ConfigError: The device is not there.
     """
     from mmdet3d.registry import MODELS
@@ -69,6 +71,7 @@ def build_for_test(
         allowed = (*allowed_missing(config), *allow_missing)
         ignored = list(load_parameters(model, loaded, checkpoint, allowed).unexpected)
         meta = loaded["meta"]
+        check_modalities(loaded, config.model.get("modalities"), checkpoint)
     return TrainedModel(model.to(where).eval(), ignored, meta, where)
 
 

@@ -61,6 +61,23 @@ def read_image_size(path: str | os.PathLike) -> tuple[int, int]:
     return _guarded(path, lambda: _upright_size(data))
 
 
+def read_orientation(path: str | os.PathLike) -> int:
+    """EXIF's orientation of an image file: 1 is upright, from 5 on width and height are swapped.
+
+    Raises:
+        FormatError: It is missing or no image.
+    """
+    from PIL import Image
+
+    data = read_bytes(path)
+
+    def read() -> int:
+        with Image.open(io.BytesIO(data)) as image:
+            return _orientation(image, data)
+
+    return _guarded(path, read)
+
+
 def decode_color(data: bytes, path: str | os.PathLike) -> np.ndarray:
     """Bytes of an image file as a colour image.
 

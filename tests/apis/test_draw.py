@@ -11,7 +11,10 @@ from mmdet3d.structures import DepthInstance3DBoxes, Det3DDataSample, LiDARInsta
 
 from gemini_det3d.apis.config import ConfigError
 from gemini_det3d.apis.draw import panel
+from gemini_det3d.apis.packed_frames import data_files
 from gemini_det3d.cli import main
+from gemini_det3d.formats import FormatError
+from gemini_det3d.formats.inputs import keep_folders
 
 SIZE = (96, 160)
 # straight ahead (+x) is the middle of the image
@@ -40,6 +43,24 @@ def found(score=0.9, kind=LiDARInstance3DBoxes):
     return SimpleNamespace(
         bboxes_3d=kind(BOX), labels_3d=torch.tensor([0]), scores_3d=torch.tensor([score])
     )
+
+
+def test_pictures_do_not_go_to_the_folder_of_the_frames(tmp_path):
+    class Frames:
+        def __len__(self):
+            return 3
+
+        def get_data_info(self, index):
+            return {"img_path": str(tmp_path / "image_2" / "000000.png"),
+                    "images": {"CAM2": {"img_path": str(tmp_path / "image_3" / "000000.png")}},
+                    "lidar_path": str(tmp_path / "velodyne" / "000000.bin")}  # fmt: skip
+
+    files = data_files(Frames())
+    for folder in ("image_2", "image_3", "velodyne"):
+        (tmp_path / folder).mkdir()
+        with pytest.raises(FormatError, match="a folder of inputs"):
+            keep_folders(tmp_path / folder, files)
+    keep_folders(tmp_path / "pictures", files)
 
 
 def draw(data, result=None, score=0.3):

@@ -15,6 +15,7 @@ from gemini_det3d.apis.alignment import (
     augmented_samples,
     judge,
 )
+from gemini_det3d.formats.inputs import keep_folders
 
 
 def check_alignment(
@@ -34,6 +35,7 @@ def check_alignment(
 
     Raises:
         ConfigError: The pipeline lacks what has to be compared.
+        FormatError: ``out`` is the folder of the samples' files.
     """
     found = []
     frames = augmented_samples(config, samples, seed)
@@ -42,6 +44,7 @@ def check_alignment(
             size = image.shape[1], image.shape[0]
             found += agreement_of(sample.points, sample.boxes, matrix, size, sample.labels_2d)
         if out is not None and index < pictures:
+            keep_folders(out, [sample.name])
             draw(sample, out)
     return judge(found)
 

@@ -21,6 +21,7 @@ from gemini_det3d.formats.calibration_check import (
     check_overlap,
     check_rotation,
 )
+from gemini_det3d.formats.images import read_orientation
 from gemini_det3d.formats.kitti import (
     Calibration,
     FormatError,
@@ -227,7 +228,11 @@ def _image_shape(_: FrameReport, path: Path) -> tuple[int, ...]:
     twin = next((t for s in (".jpg", ".jpeg") if (t := path.with_suffix(s)).exists()), None)
     if twin is not None and path.exists():
         raise FormatError(path, f"is of one frame with {twin.name}; keep one of the two")
-    return read_image(path).shape
+    shape = read_image(path).shape
+    if read_orientation(path) >= 5:
+        fault = "is stored lying (EXIF orientation), which mmdet3d's converter takes no notice of"
+        raise FormatError(path, f"{fault}: save it upright")
+    return shape
 
 
 def _hint(path: Path) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 from kitti_camera import CALIBRATION
+from PIL import Image
 from trees import edit
 
 from gemini_det3d.apis.kitti.canonical import canonical_calibration, canonical_labels
@@ -168,6 +169,16 @@ def test_image_in_two_kinds_is_an_error_that_names_both(tree, suffix):
     image.with_suffix(suffix).write_bytes(image.read_bytes())
     fault = f"is of one frame with 000001{suffix}; keep one of the two"
     assert ("error", "training/image_2/000001.png", fault) in _findings(tree)
+
+
+@pytest.mark.parametrize("orientation", range(1, 9))
+def test_images_that_lie_on_their_side_are_an_error(tree, orientation):
+    image = tree / "training" / "image_2" / "000001.png"
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    Image.open(image).save(image, exif=exif)
+    faults = [fault for _, file, fault in _findings(tree) if "image_2" in file]
+    assert [("save it upright" in fault) for fault in faults] == [True] * (orientation >= 5)
 
 
 def test_labels_with_scores_are_labels(tree):
