@@ -78,13 +78,13 @@ def compare(
     out = Path(out).resolve()
     swaps = [Swap.parse(swap) if isinstance(swap, str) else swap for swap in swaps]
     threshold = Threshold.parse(learned) if isinstance(learned, str) else learned
-    names = [os.fspath(config) for config in configs]
-    plan = make_plan(names, swaps, out, seeds, options or {}, paired)
-    if against is not None and against not in [variant.name for variant in plan.variants]:
-        variants = ", ".join(variant.name for variant in plan.variants)
-        raise ConfigError(f"--against {against}: the variants are {variants}")
-    found = run_all(plan.runs, jobs, scripts)
+    plan = make_plan(
+        [os.fspath(name) for name in configs], swaps, out, seeds, options or {}, paired
+    )
     results: dict[str, list] = {variant.name: [] for variant in plan.variants}
+    if against is not None and against not in results:
+        raise ConfigError(f"--against {against}: the variants are {', '.join(results)}")
+    found = run_all(plan.runs, jobs, scripts)
     for a_run in plan.runs:
         results[a_run.folder.parent.name].append(found[a_run.folder])
     figures = measure_all(plan.variants, out, max(1, num_cores() // jobs))
