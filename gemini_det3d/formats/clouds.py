@@ -41,6 +41,8 @@ _OTHERS = {
     b"version https://git-lfs": "a pointer of Git LFS, not the file itself",
     b"<": "a page of the web",
 }
+_SURE = 4  # bytes of a mark that a number will not be spelt like by chance
+_HUGE = 1e6
 
 
 def parse_cloud(data: bytes, path: str | os.PathLike, num_features: int = 4) -> np.ndarray:
@@ -108,11 +110,26 @@ def seeming_columns(values: np.ndarray) -> dict[int, float]:
     return {n: float(np.median(np.abs(values[n:] - values[:-n]))) for n in whole}
 
 
+def _is_certain(start: bytes, data: bytes) -> bool:
+    """A long mark, or a pickle, which has a mark at its end, too."""
+    return len(start) >= _SURE or start[:1] == b"\x80" and data.endswith(b".")
+
+
+def _is_like_points(data: bytes, each: int) -> bool:
+    """Whole points, most of whose numbers could be metres or shares; text reads as huge ones."""
+    if len(data) % each:
+        return False
+    values = np.frombuffer(data, dtype="<f4")
+    values = np.abs(values[np.isfinite(values)])
+    return not len(values) or float(np.median(values)) < _HUGE
+
+
 def _parse_bin(data: bytes, path: str | os.PathLike, num_features: int) -> np.ndarray:
-    other = next((name for start, name in _OTHERS.items() if data.startswith(start)), None)
-    if other is not None:
-        raise FormatError(path, f"is {other}; clouds are {', '.join(SUFFIXES)}")
     each = _BYTES_PER_FLOAT * num_features
+    start = next((start for start in _OTHERS if data.startswith(start)), None)
+    # The first coordinate of a good cloud may be spelt like a short mark.
+    if start is not None and (_is_certain(start, data) or not _is_like_points(data, each)):
+        raise FormatError(path, f"is {_OTHERS[start]}; clouds are {', '.join(SUFFIXES)}")
     if len(data) % each:
         fault = (
             f"{len(data)} bytes are no whole number of points of {num_features} float32 "

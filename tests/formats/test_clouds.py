@@ -108,7 +108,7 @@ def test_other_number_of_columns_is_refused_and_named(columns: int) -> None:
         (b"ply\nformat ascii 1.0\n", "is a .ply file"),
         (b"PK\x03\x04" + bytes(60), "is a .zip or .npz archive"),
         (b"\x89PNG\r\n" + bytes(58), "is a PNG image"),
-        (b"\x80\x04" + bytes(62), "is a pickle"),
+        (b"\x80\x04" + bytes(61) + b".", "is a pickle"),
         (b"<!doctype html> 404 not found...", "is a page of the web"),
         (b"version https://git-lfs.github.com/spec/v1\noid sha256:0000000000\n", "Git LFS"),
         (npy(np.array(["a"])), r"expected numbers \(N, 4 or more\)"),
@@ -165,3 +165,9 @@ def test_columns_that_are_not_loaded_cannot_be_used(load_dim: int, use_dim) -> N
 
     with pytest.raises(ValueError, match="use_dim"):
         LoadPointsFromFileChecked(coord_type="LIDAR", load_dim=load_dim, use_dim=use_dim)
+
+
+@pytest.mark.parametrize("mark", [b"<", b"\x80\x02", b"\x80\x04", b"\x1f\x8b"])
+def test_good_cloud_may_begin_with_the_bytes_of_a_mark(mark: bytes) -> None:
+    data = mark + POINTS.tobytes()[len(mark) :]  # one cloud in 256 begins with "<"
+    assert parse_cloud(data, "a.bin").tobytes() == data
