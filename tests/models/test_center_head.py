@@ -88,3 +88,17 @@ def test_targets_ask_the_device_nothing():
     with count_launches() as census:
         head.get_targets(truth((37, 11)))
     assert not census.waits
+
+
+def test_losses_of_sure_predictions_in_half_precision_are_finite():
+    """There a sigmoid of 0.9999 is 1, 1 - 1 + 1e-12 is 0, and the original's loss is infinite."""
+    results = []
+    for head in heads():
+        parts = [dict(reg=2, height=1, dim=3, rot=2, vel=2, heatmap=n) for n in head.num_classes]
+        maps = [
+            [{part: torch.full((1, n, 128, 128), 9.0).half() for part, n in task.items()}]
+            for task in parts
+        ]
+        results.append(head.loss_by_feat(maps, truth((11,))))
+    assert all(loss.isfinite() and loss.dtype == torch.float32 for loss in results[0].values())
+    assert not results[1]["task0.loss_heatmap"].isfinite()

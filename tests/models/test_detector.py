@@ -131,3 +131,12 @@ def test_detector_stays_finite_in_bfloat16_autocast(detector):
         loss, _ = detector.parse_losses(detector(**data, mode="loss"))
     loss.backward()
     assert loss.isfinite()
+
+
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16], ids=str)
+def test_detector_predicts_under_autocast(detector, dtype):
+    detector.eval()
+    with torch.no_grad(), torch.autocast("cpu", dtype):
+        data = detector.data_preprocessor(batch((700, 2), (500, 1)), training=False)
+        results = detector(**data, mode="predict")
+    assert all(r.pred_instances_3d.scores_3d.dtype == torch.float32 for r in results)

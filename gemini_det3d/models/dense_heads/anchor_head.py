@@ -76,6 +76,13 @@ class GeminiAnchor3DHead(Anchor3DHead):
             ]
             return self._losses(*rows, anchors, boxes, labels, assigned)
 
+    def predict_by_feat(self, *maps: Any, **kwargs: Any) -> list:
+        """Boxes of each frame, found in float32; see ``Anchor3DHead``."""
+        single = [
+            [x.float() for x in levels] if _are_tensors(levels) else levels for levels in maps
+        ]
+        return super().predict_by_feat(*single, **kwargs)
+
     def _is_plain(self) -> bool:
         """Whether the assigners follow the one rule that :func:`assign` has."""
         assigners = getattr(self, "bbox_assigner", None)
@@ -171,3 +178,7 @@ class GeminiAnchor3DHead(Anchor3DHead):
         if self.diff_rad_by_sin:
             delta, target = self.add_sin_difference(delta, target)
         return self.loss_bbox(delta, target, weight, avg_factor=count)
+
+
+def _are_tensors(levels: Any) -> bool:
+    return isinstance(levels, list) and all(isinstance(x, Tensor) for x in levels)

@@ -78,8 +78,12 @@ class GeminiCenterHead(CenterHead):
     def loss_by_feat(
         self, preds_dicts: Sequence[list[dict]], batch_gt_instances_3d: list, *args, **kwargs
     ) -> dict[str, Tensor]:
-        """Losses of heat map and boxes of each task by name."""
+        """Losses of heat map and boxes of each task by name, in float32.
+
+        In 16 bits 1 - 0.9999 is 0, and its logarithm would be the loss.
+        """
         losses = {}
+        preds_dicts = in_float32(preds_dicts)
         targets = zip(preds_dicts, *self.get_targets(batch_gt_instances_3d))
         for number, ((prediction, *_), heat, boxes, index, real) in enumerate(targets):
             count = heat.eq(1).float().sum().clamp(min=1)
@@ -93,6 +97,10 @@ class GeminiCenterHead(CenterHead):
                 rows, boxes, known * self.code_weights, avg_factor=real.float().sum() + 1e-4
             )
         return losses
+
+    def predict_by_feat(self, preds_dicts: Sequence[list[dict]], *args, **kwargs) -> list:
+        """Boxes of each frame; see ``CenterHead``."""
+        return super().predict_by_feat(in_float32(preds_dicts), *args, **kwargs)
 
     def _padded(self, instances: Sequence[Any]) -> tuple[Tensor, Tensor]:
         """Boxes ``(B, G, 9)`` with z of the middle, and labels ``(B, G)``, -1 where there is none.
@@ -116,3 +124,8 @@ class GeminiCenterHead(CenterHead):
         yaw = boxes[..., 6:7]
         parts = [offset, boxes[..., 2:3], lengths, yaw.sin(), yaw.cos(), boxes[..., 7:9]]
         return torch.cat(parts, dim=-1).float()
+
+
+def in_float32(tasks: Sequence[list[dict]]) -> list[list[dict]]:
+    """What the head says of each task and level, in single precision."""
+    return [[{part: x.float() for part, x in level.items()} for level in task] for task in tasks]
