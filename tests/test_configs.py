@@ -92,3 +92,17 @@ def test_segmentor_has_as_many_parameters_as_the_released_one(name, millions):
 def test_find_config_lists_what_there_is():
     with pytest.raises(ConfigError, match="mvxnet_gemini-point"):
         find_config("no_such_config")
+
+
+@pytest.mark.parametrize(
+    ("former", "now"),
+    [
+        ("votenet_1xb4-30e_rooms-6class", "votenet_1xb4-toy_rooms-6class"),
+        ("configs/toy/bev_lidar-only_1xb2-10e_look-alikes-3class.py",
+         "bev_lidar-only_1xb2-toy_look-alikes-3class"),
+        ("segformer_gemini-pixel_mit-toy_1xb4-12e_scenes-25class",
+         "segformer_gemini-pixel_mit-toy_1xb4-toy_scenes-25class"),
+    ],
+)  # fmt: skip
+def test_former_name_of_a_toy_config_is_found(former, now):
+    assert find_config(former).stem == now

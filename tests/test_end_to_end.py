@@ -12,7 +12,7 @@ from programs import run_python
 from docs import code_blocks
 from gemini_det3d.apis.config import find_config, mmdet3d_mim
 
-CONFIG = "mvxnet_gemini-point_r18_1xb2-6e_scenes-3class"
+CONFIG = "mvxnet_gemini-point_r18_1xb2-toy_scenes-3class"
 
 
 @pytest.fixture(scope="session")

@@ -18,9 +18,9 @@ from gemini_det3d.formats.errors import FormatError
 from gemini_det3d.formats.kitti import write_calibration, write_points
 from gemini_det3d.formats.taskonomy import encode_edge, write_png
 
-DETECTOR = "mvxnet_gemini-point_r18_1xb2-6e_scenes-3class"
-BEV = "bev_gemini-map_r18_1xb2-6e_scenes-3class"
-SEGMENTOR = "segformer_gemini-pixel_mit-toy_1xb4-12e_scenes-25class"
+DETECTOR = "mvxnet_gemini-point_r18_1xb2-toy_scenes-3class"
+BEV = "bev_gemini-map_r18_1xb2-toy_scenes-3class"
+SEGMENTOR = "segformer_gemini-pixel_mit-toy_1xb4-toy_scenes-25class"
 TRANSLATOR = "translator_gemini_mit-toy_views-shade-texture2rgb"
 
 

@@ -13,8 +13,8 @@ from gemini_det3d import Detector, Segmentor, Translator
 from gemini_det3d.formats.kitti import write_calibration, write_points
 
 CHECKPOINTS = {
-    "epoch_6.pth": (Detector, "mvxnet_gemini-point_r18_1xb2-6e_scenes-3class"),
-    "segmentor.pth": (Segmentor, "segformer_gemini-pixel_mit-toy_1xb4-12e_scenes-25class"),
+    "epoch_6.pth": (Detector, "mvxnet_gemini-point_r18_1xb2-toy_scenes-3class"),
+    "segmentor.pth": (Segmentor, "segformer_gemini-pixel_mit-toy_1xb4-toy_scenes-25class"),
     "translator.pth": (Translator, "translator_gemini_mit-toy_views-shade-texture2rgb"),
 }
 

@@ -9,7 +9,7 @@ import pytest
 from programs import run_python
 
 ROOT = Path(__file__).resolve().parent.parent
-CONFIG = "segformer_gemini-pixel_mit-toy_1xb4-12e_scenes-25class"
+CONFIG = "segformer_gemini-pixel_mit-toy_1xb4-toy_scenes-25class"
 
 
 @pytest.mark.slow

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import Any
 
 import gemini_det3d
 
+# The toy configs were named by their epochs once.
+_EPOCHS_IN_NAME = re.compile(r"(_1xb[24])-(?:6e|10e|12e|30e)_(?=(?:scenes|look-alikes|rooms)-)")
 PACKAGE = Path(gemini_det3d.__file__).resolve().parent
 
 
@@ -35,6 +38,7 @@ def find_config(name: str) -> Path:
         return path.resolve()
     ours = [p for p in sorted(config_root().rglob("*.py")) if "_base_" not in p.parts]
     wanted = path.stem if path.suffix == ".py" else path.name
+    wanted = _EPOCHS_IN_NAME.sub(r"\1-toy_", wanted)  # their names until 0.1
     matches = [p for p in ours if p.stem == wanted]
     if len(matches) == 1:
         return matches[0]

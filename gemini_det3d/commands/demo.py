@@ -21,7 +21,7 @@ from gemini_det3d.apis.demo_pass import (
 from gemini_det3d.apis.machine import num_cores
 from gemini_det3d.apis.runs import Run, declare, run_or_fail
 
-CONFIG = "mvxnet_gemini-point_r18_1xb2-6e_scenes-3class"
+CONFIG = "mvxnet_gemini-point_r18_1xb2-toy_scenes-3class"
 RANGE_M = (0, -20, 45, 20)  # what the pictures show from above
 EPILOG = """\
 Writes summary.json (metrics, seconds, versions, seed), table.md, pictures and the detections as

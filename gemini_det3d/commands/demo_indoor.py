@@ -26,8 +26,8 @@ from gemini_det3d.apis.runs import Run, declare, run_or_fail
 from gemini_det3d.formats.tables import markdown_table, text_table
 
 CONFIGS = {
-    "points": "votenet_1xb4-30e_rooms-6class",
-    "points + image": "votenet_gemini-point_r18_1xb4-30e_rooms-6class",
+    "points": "votenet_1xb4-toy_rooms-6class",
+    "points + image": "votenet_gemini-point_r18_1xb4-toy_rooms-6class",
 }
 FUSED = "points + image"
 CLASSES = ("bed", "chair", "table", "desk", "dresser", "night_stand")

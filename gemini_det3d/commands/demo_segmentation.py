@@ -21,7 +21,7 @@ from gemini_det3d.apis.demo_pass import DemoPass, add_size_arguments, load_confi
 from gemini_det3d.apis.machine import num_cores
 from gemini_det3d.apis.runs import Run, declare, run_or_fail
 
-CONFIG = "segformer_gemini-pixel_mit-toy_1xb4-12e_scenes-25class"
+CONFIG = "segformer_gemini-pixel_mit-toy_1xb4-toy_scenes-25class"
 ALL = ("rgb", "depth", "event", "lidar")
 DROPOUT = {
     "type": "SegModalityDropout",

@@ -164,7 +164,7 @@ def test_chart_is_drawn_with_and_without_an_image(tmp_path, has_image):
 
 @pytest.mark.slow
 def test_command_ablates_a_detector(tmp_path):
-    config = "mvxnet_gemini-point_r18_1xb2-10e_look-alikes-3class"
+    config = "mvxnet_gemini-point_r18_1xb2-toy_look-alikes-3class"
     cli = ["-m", "gemini_det3d.cli"]
     data = tmp_path / "data"
     run_python(*cli, "make-scenes", data, "--preset", "look-alikes", "--train", 1, "--val", 3,

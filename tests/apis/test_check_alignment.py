@@ -93,7 +93,7 @@ def test_label_boxes_move_with_the_image():
     assert boxes.tolist() == [[0, 75, 20, 165]]
 
 
-CONFIG = "mvxnet_gemini-point_r18_1xb2-10e_look-alikes-3class"
+CONFIG = "mvxnet_gemini-point_r18_1xb2-toy_look-alikes-3class"
 
 
 @pytest.fixture(scope="module")

@@ -188,7 +188,7 @@ def test_peak_memory_sees_what_a_step_takes_and_gives_back():
 
 
 def test_chart_names_what_tells_variants_apart():
-    names = ["mvxnet_lidar-only_1xb2-10e_look-alikes-3class", "mvxnet-SumFusion", "mvxnet-Other"]
+    names = ["mvxnet_lidar-only_1xb2-toy_look-alikes-3class", "mvxnet-SumFusion", "mvxnet-Other"]
     short = short_names(names)
     assert short[1:] == ["SumFusion", "Other"]
     assert short[0].replace("\n", "") == names[0]

@@ -96,6 +96,6 @@ def test_boxes_of_another_frame_and_missing_images_are_refused():
 def test_command_names_what_is_wrong(capsys):
     assert main(["draw", "nothing-like-this", "none.pth"]) == 2
     assert "nothing-like-this" in capsys.readouterr().err
-    config = "bev_gemini-map_r18_1xb2-10e_look-alikes-3class"
+    config = "bev_gemini-map_r18_1xb2-toy_look-alikes-3class"
     assert main(["draw", config, "none.pth", "--frames", "0"]) == 2
     assert "--frames 0" in capsys.readouterr().err

@@ -19,7 +19,7 @@ from gemini_det3d.datasets.transforms import LoadImageFromFileChecked, LoadPoint
 from gemini_det3d.formats import FormatError
 from gemini_det3d.formats.kitti import write_points
 
-TOY = "mvxnet_gemini-point_r18_1xb2-6e_scenes-3class"
+TOY = "mvxnet_gemini-point_r18_1xb2-toy_scenes-3class"
 
 
 @pytest.fixture
@@ -57,7 +57,7 @@ def test_inferencer_of_mmdet3d_finds_what_the_detector_finds(frame):
 
 
 @pytest.mark.parametrize("name", [TOY, "mvxnet_gemini-point_r50_8xb2-80e_kitti-3d-3class",
-                                  "votenet_gemini-point_r18_1xb4-30e_rooms-6class"])  # fmt: skip
+                                  "votenet_gemini-point_r18_1xb4-toy_rooms-6class"])  # fmt: skip
 def test_loaders_have_mmdet3ds_names_and_our_checks(name, tmp_path):
     pipeline = Config.fromfile(find_config(name)).test_dataloader.dataset.pipeline
     points, image = pipeline[:2]

@@ -8,8 +8,8 @@ from gemini_det3d.apis.config import ConfigError, find_config
 from gemini_det3d.apis.script_options import checked_arguments, split_arguments
 from gemini_det3d.cli import main
 
-TOY = "mvxnet_gemini-point_r18_1xb2-6e_scenes-3class"
-SEG = "segformer_gemini-pixel_mit-toy_1xb4-12e_scenes-25class"
+TOY = "mvxnet_gemini-point_r18_1xb2-toy_scenes-3class"
+SEG = "segformer_gemini-pixel_mit-toy_1xb4-toy_scenes-25class"
 
 
 def checked(*options, config=TOY, name="train"):

@@ -86,7 +86,7 @@ def test_translator_names_another_number_of_images(config, folders):
 
 def test_translator_refuses_a_config_of_something_else():
     with pytest.raises(ConfigError, match="has no sources and target"):
-        Translator("mvxnet_gemini-point_r18_1xb2-6e_scenes-3class")
+        Translator("mvxnet_gemini-point_r18_1xb2-toy_scenes-3class")
 
 
 def test_command_writes_one_png_per_view(config, checkpoint, folders, tmp_path, capsys):

@@ -15,7 +15,7 @@ import gemini_det3d.plugin  # noqa: F401
 from gemini_det3d.apis.config import find_config
 from gemini_det3d.engine.seed_by_name import _build, named_start
 
-CONFIG = "bev_gemini-map_r18_1xb2-10e_look-alikes-3class"
+CONFIG = "bev_gemini-map_r18_1xb2-toy_look-alikes-3class"
 
 
 class Small(BaseModule):

@@ -28,7 +28,7 @@ FRAMES = {
 
 def heads(**changes) -> tuple[GeminiAnchor3DHead, Anchor3DHead]:
     """Ours and the original, with equal parameters."""
-    name = "mvxnet_gemini-point_r18_1xb2-6e_scenes-3class"
+    name = "mvxnet_gemini-point_r18_1xb2-toy_scenes-3class"
     model = Config.fromfile(find_config(name)).model
     config = {**model.pts_bbox_head, "train_cfg": model.train_cfg.pts, "test_cfg": None, **changes}
     torch.manual_seed(0)

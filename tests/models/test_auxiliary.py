@@ -54,15 +54,15 @@ def test_losses_are_taken_once():
 # The smallest config of each registered detector of this package, and where its operator stands.
 DETECTORS = {
     "GeminiMVXNet": (
-        "mvxnet_gemini-point_r18_1xb2-6e_scenes-3class",
+        "mvxnet_gemini-point_r18_1xb2-toy_scenes-3class",
         "pts_voxel_encoder.fusion_layer.operator",
     ),
     "GeminiBEVDetector": (
-        "bev_gemini-map_r18_1xb2-6e_scenes-3class",
+        "bev_gemini-map_r18_1xb2-toy_scenes-3class",
         "pts_fusion_layer.operator",
     ),
     "GeminiVoteNet": (
-        "votenet_gemini-point_r18_1xb4-30e_rooms-6class",
+        "votenet_gemini-point_r18_1xb4-toy_rooms-6class",
         "fusion_layer.operator",
     ),
 }

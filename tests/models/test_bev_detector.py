@@ -20,7 +20,7 @@ LIDAR2IMG = np.array([[48.0, -60, 0, 0], [32, 0, -60, 0], [1, 0, 0, 0], [0, 0, 0
 NO_CAMERA, NO_LIDAR = dict(camera=[False], lidar=True), dict(camera=[True], lidar=False)
 
 
-def build(name="bev_gemini-map_r18_1xb2-6e_scenes-3class", **changes):
+def build(name="bev_gemini-map_r18_1xb2-toy_scenes-3class", **changes):
     torch.manual_seed(0)
     config = Config.fromfile(find_config(name))
     config.merge_from_dict(dict(model=changes))
@@ -209,7 +209,7 @@ def test_auxiliary_losses_of_the_operator_are_in_the_loss():
 
 
 def test_lidar_only_twin_trains_and_does_not_ask_for_images():
-    model = build("bev_lidar-only_1xb2-6e_scenes-3class")
+    model = build("bev_lidar-only_1xb2-toy_scenes-3class")
     data = batch((700, 2), (500, 1, NO_LIDAR))
     del data["inputs"]["img"]
     loss, _ = train_step(model, data)

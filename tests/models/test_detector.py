@@ -19,7 +19,7 @@ LIDAR2IMG = np.array([[48.0, -60, 0, 0], [32, 0, -60, 0], [1, 0, 0, 0], [0, 0, 0
 @pytest.fixture(scope="module")
 def detector():
     torch.manual_seed(0)
-    config = Config.fromfile(find_config("mvxnet_gemini-point_r18_1xb2-6e_scenes-3class"))
+    config = Config.fromfile(find_config("mvxnet_gemini-point_r18_1xb2-toy_scenes-3class"))
     return MODELS.build(config.model)
 
 

@@ -19,7 +19,7 @@ from gemini_det3d.formats.sunrgbd import RoomCalibration
 from gemini_det3d.geometry import in_view, project
 from gemini_det3d.models.metas import image_geometry
 
-TOY = "votenet_gemini-point_r18_1xb4-30e_rooms-6class"
+TOY = "votenet_gemini-point_r18_1xb4-toy_rooms-6class"
 SIZE = (47, 61)  # height, width
 
 
@@ -142,7 +142,7 @@ def test_seeds_outside_the_image_do_not_read_it(detector):
 
 def test_votenet_without_image_branch_is_the_points_alone():
     torch.manual_seed(0)
-    model = build("votenet_1xb4-30e_rooms-6class").eval()
+    model = build("votenet_1xb4-toy_rooms-6class").eval()
     features, _ = seeds_of(model, [frame(0)])
     assert "seed_features" not in features
 

@@ -1,6 +1,6 @@
 # Camera and LiDAR fused seen from above, made narrow: trains and tests in minutes on one CPU core,
 # on the scenes of the toy MVX-Net. LiDAR in pillars of 0.3 m, both maps fused at 0.6 m.
-_base_ = ["mvxnet_gemini-point_r18_1xb2-6e_scenes-3class.py"]
+_base_ = ["mvxnet_gemini-point_r18_1xb2-toy_scenes-3class.py"]
 
 pillar_size = [0.3125, 0.3125, 4]
 cell_size_m = [0.625, 0.625]

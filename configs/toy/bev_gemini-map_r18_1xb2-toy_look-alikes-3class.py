@@ -1,6 +1,6 @@
 # Camera and LiDAR fused seen from above, very narrow, where only the camera tells the classes
 # apart: the head, data and schedule of the point-level config. Pillars of 0.16 m, maps at 0.32 m.
-_base_ = ["mvxnet_gemini-point_r18_1xb2-10e_look-alikes-3class.py"]
+_base_ = ["mvxnet_gemini-point_r18_1xb2-toy_look-alikes-3class.py"]
 
 pillar_size = [0.16, 0.16, 4]
 map_range = [0, -10.24, -3, 20.48, 10.24, 1]
