@@ -25,6 +25,7 @@ _BUILT = (
     "default_hooks", "log_processor", "optim_wrapper", "param_scheduler", "randomness", "test_cfg",
     "test_dataloader", "train_cfg", "train_dataloader", "val_cfg", "val_dataloader",
 )  # fmt: skip
+_KEPT_WORKERS = "persistent_workers"
 _ENV_KEYS = ("cudnn_benchmark", "mp_cfg", "dist_cfg", "resource_limit")
 
 
@@ -36,7 +37,8 @@ def effective_changes(config: Mapping[str, Any], change: str) -> list[str]:
         change: As ``--cfg-options`` takes it.
 
     Returns:
-        The same; for ``data_root`` a change of every entry that names a file or folder below it.
+        The same; for ``data_root`` a change of every entry that names a file or folder below it;
+        with ``num_workers=0`` none are kept, either.
 
     Raises:
         ConfigError: There are none.
@@ -45,6 +47,9 @@ def effective_changes(config: Mapping[str, Any], change: str) -> list[str]:
     top = key.split(".")[0]
     if top in _read_names():
         _check_path(config, key)
+        loader, _, last = key.rpartition(".")
+        if last == "num_workers" and value == "0" and config.get(loader, {}).get(_KEPT_WORKERS):
+            return [change, f"{loader}.{_KEPT_WORKERS}=False"]  # torch refuses to keep no workers
         return [change]
     if top not in config:
         raise ConfigError(

@@ -82,6 +82,13 @@ def test_a_change_with_effect_is_left_alone(change):
         assert checked("--cfg-options", change)[1:] == ["--cfg-options", change]
 
 
+def test_a_loader_without_workers_keeps_none():
+    found = checked("--cfg-options", "train_dataloader.num_workers=0", config=SEG)
+    assert found[2:] == ["train_dataloader.num_workers=0",
+                         "train_dataloader.persistent_workers=False"]  # fmt: skip
+    assert len(checked("--cfg-options", "train_dataloader.num_workers=2", config=SEG)) == 3
+
+
 @pytest.mark.parametrize("config", [TOY, SEG, "translator_gemini_mit-toy_views-rgb-edge2depth"])
 def test_data_root_reaches_everything_below_it(config):
     from mmengine.config import Config, DictAction
