@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from mmengine.logging import print_log
 from mmengine.model import is_model_wrapper
 from mmengine.optim import DefaultOptimWrapperConstructor, OptimWrapper
 from mmengine.registry import OPTIM_WRAPPER_CONSTRUCTORS
@@ -39,6 +40,8 @@ class FlatDecayOptimWrapperConstructor(DefaultOptimWrapperConstructor):
                                  "must be given, an empty dict at least")  # fmt: skip
             if id(group["params"][0]) in spared:
                 group["weight_decay"] = 0.0
+        print_log(f"weight_decay is 0 for {len(spared)} biases, norms and other flat parameters, "
+                  "whatever paramwise_options say", "current")  # fmt: skip
         return wrapper
 
 
