@@ -27,7 +27,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="classes to be trained (default: %(default)s)")  # fmt: skip
     add("--map-class", action="append", default=[], metavar="OLD=NEW",
         help="read class OLD as NEW; DontCare leaves it out; may be given again")  # fmt: skip
-    add("--workers", type=int, default=num_cores(), help="processes (default: %(default)s)")
+    add(
+        "--workers",
+        "--jobs",
+        type=int,
+        default=num_cores(),
+        help="processes (default: %(default)s)",
+    )
     add("--skip-bad", action="store_true", help="leave frames with errors out instead of refusing")
     add("--force", action="store_true", help="convert again although nothing has changed")
     add("--gt-database", action="store_true",

@@ -40,7 +40,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add("--max-values", nargs="+", default=[], metavar="NAME=NUMBER",
         help="number that is white in 16-bit or float images, depth=10 for example")  # fmt: skip
     add("--report", type=Path, metavar="FILE", help="write a JSON report; the next run is faster")
-    add("--workers", type=int, default=num_cores(), help="processes (default: %(default)s)")
+    add(
+        "--workers",
+        "--jobs",
+        type=int,
+        default=num_cores(),
+        help="processes (default: %(default)s)",
+    )
 
 
 def run(args: argparse.Namespace) -> int:

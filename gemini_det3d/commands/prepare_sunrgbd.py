@@ -25,7 +25,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add("--check-only", action="store_true", help="report, and write nothing else")
     add("--report", type=Path, metavar="FILE",
         help="JSON report (default: OUT/sunrgbd_report.json)")  # fmt: skip
-    add("--workers", type=int, default=num_cores(), help="processes (default: %(default)s)")
+    add(
+        "--workers",
+        "--jobs",
+        type=int,
+        default=num_cores(),
+        help="processes (default: %(default)s)",
+    )
     add("--skip-bad", action="store_true", help="leave frames with errors out instead of refusing")
 
 

@@ -15,6 +15,7 @@ import numpy as np
 
 from gemini_det3d.apis.kitti.canonical import canonical_calibration, canonical_labels
 from gemini_det3d.apis.kitti.check_objects import check_objects
+from gemini_det3d.apis.kitti.findings import Finding
 from gemini_det3d.formats.calibration_check import (
     check_boxes,
     check_matrices,
@@ -38,21 +39,6 @@ KITTI_CLASSES = ("Pedestrian", "Cyclist", "Car", "Van", "Truck", "Person_sitting
 FILES = {"calib": ".txt", "image_2": ".png", "velodyne": ".bin", "label_2": ".txt"}
 
 _FAR_M = 250.0  # twice the reach of the scanners in use: other units
-
-
-@dataclass(frozen=True)
-class Finding:
-    """One fault.
-
-    Attributes:
-        level: ``'error'`` or ``'warning'``.
-        file: Path relative to the tree.
-        fault: What is wrong, in one line.
-    """
-
-    level: str
-    file: str
-    fault: str
 
 
 @dataclass

@@ -23,6 +23,7 @@ from gemini_det3d.apis.kitti.report import TreeReport
 from gemini_det3d.apis.kitti.splits import Splits
 from gemini_det3d.apis.process import Programs
 from gemini_det3d.formats.errors import FormatError
+from gemini_det3d.formats.files import make_folder, write_whole
 from gemini_det3d.formats.text import read_text, write_text
 
 INFO_FILES = tuple(f"kitti_infos_{split}.pkl" for split in ("train", "val", "trainval", "test"))
@@ -51,11 +52,12 @@ def convert(
         ConfigError: mmdet3d is not installed.
     """
     mim = mmdet3d_mim()
-    out.mkdir(parents=True, exist_ok=True)
+    make_folder(out)
     if not _same(out, report.root):
         _link_tree(report.root, out)
         splits.write(out / "ImageSets")
-    stage = Path(tempfile.mkdtemp(prefix=".prepare_", dir=out))
+    place = out if _takes_links(out) else None  # the system's folder for such things
+    stage = Path(tempfile.mkdtemp(prefix=".prepare_", dir=place))
     try:
         _fill_stage(report, splits, stage)
         _run_converter(mim, ["convert", str(stage)], out, report.root)
@@ -93,7 +95,9 @@ def _link_tree(root: Path, out: Path) -> None:
                 continue
             if link.exists() or link.is_symlink():
                 raise FormatError(link, f"is in the way of a link to {source}")
-            link.parent.mkdir(parents=True, exist_ok=True)
+            if not _takes_links(make_folder(link.parent)):
+                fault = "lies on a disk without symbolic links; without --out ROOT itself is used"
+                raise FormatError(out, fault)
             link.symlink_to(source.resolve(), target_is_directory=True)
 
 
@@ -172,9 +176,28 @@ def _move_results(stage: Path, out: Path) -> None:
         if results:
             target.mkdir(parents=True, exist_ok=True)
         for path in results:
-            os.replace(path, target / path.name)
+            _move(path, target / path.name)
     for name in INFO_FILES:
-        os.replace(stage / "v2" / name, out / name)
+        _move(stage / "v2" / name, out / name)
+
+
+def _takes_links(folder: Path) -> bool:
+    """Whether the disk of a folder has symbolic links (FAT and some shares have none)."""
+    trial = folder / f".link_{os.getpid()}"
+    try:
+        trial.symlink_to(folder, target_is_directory=True)
+    except (OSError, NotImplementedError):
+        return False
+    trial.unlink()
+    return True
+
+
+def _move(path: Path, target: Path) -> None:
+    """Put a file in its place, also on another disk."""
+    try:
+        os.replace(path, target)
+    except OSError:
+        write_whole(target, path.read_bytes())
 
 
 def _same(first: Path, second: Path) -> bool:

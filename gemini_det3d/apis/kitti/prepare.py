@@ -20,6 +20,9 @@ from gemini_det3d.apis.kitti.report import TreeReport, load_known
 from gemini_det3d.apis.kitti.splits import Splits, read_splits
 from gemini_det3d.formats.errors import FormatError
 
+# Frames.
+_SAVED_EVERY = 1000
+
 
 @dataclass(frozen=True)
 class Options:
@@ -114,6 +117,8 @@ def check_tree(root: Path, options: Options, known_report: Path | None = None) -
     try:
         for frame in _check_frames(checker, todo, options.workers):
             report.frames[frame.part, frame.frame] = frame
+            if known_report is not None and len(report.frames) % _SAVED_EVERY == 0:
+                report.save(known_report)  # a process that is killed has no last words
         report.check_whole(options.classes)
     finally:
         if known_report is not None:

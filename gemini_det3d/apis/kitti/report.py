@@ -13,8 +13,9 @@ from pathlib import Path
 
 import numpy as np
 
-from gemini_det3d.apis.kitti.check import Finding, FrameReport
+from gemini_det3d.apis.kitti.check import FrameReport
 from gemini_det3d.apis.kitti.check_objects import DIFFICULTIES
+from gemini_det3d.apis.kitti.findings import Finding, capped
 from gemini_det3d.apis.kitti.splits import SPLITS, Splits
 from gemini_det3d.formats.text import write_text
 
@@ -22,7 +23,6 @@ from gemini_det3d.formats.text import write_text
 _REPORT_VERSION = 1
 _MIN_OBJECTS = 10
 _POOR_MEDIAN_IOU = 0.3
-_MAX_WARNINGS_SHOWN = 50
 
 
 @dataclass
@@ -107,13 +107,11 @@ class TreeReport:
                 self.findings.append(Finding("error", file, fault))
 
     def text(self) -> str:
-        """For reading: one line per fault, then the counts."""
+        """For reading: a few lines per fault, then the counts."""
         findings = self.all_findings()
         errors = [finding for finding in findings if finding.level == "error"]
         warnings = findings[len(errors) :]
-        lines = [_line(finding) for finding in errors + warnings[:_MAX_WARNINGS_SHOWN]]
-        if len(warnings) > _MAX_WARNINGS_SHOWN:
-            lines.append(f"warning  ... and {len(warnings) - _MAX_WARNINGS_SHOWN} more warnings")
+        lines = capped(findings)
         lines += [""] if lines else []
         sizes = ", ".join(f"{split} {len(frames)}" for split, frames in self.splits.frames.items())
         lines.append(f"{self.root}: {len(self.frames)} frames ({sizes})")
@@ -186,10 +184,6 @@ def load_known(
         return known, data["conversion"]
     except (ValueError, KeyError, TypeError, AttributeError):
         return {}, {}
-
-
-def _line(finding: Finding) -> str:
-    return f"{finding.level:<8} {finding.file}: {finding.fault}"
 
 
 def _counts(table: Mapping[str, dict]) -> dict:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import re
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
@@ -11,7 +10,7 @@ from pathlib import Path
 
 import numpy as np
 
-from gemini_det3d.apis.kitti.check import Finding
+from gemini_det3d.apis.kitti.findings import Finding, capped
 from gemini_det3d.apis.segmentation_set.check import SegFrameReport
 from gemini_det3d.formats.files import write_whole
 from gemini_det3d.formats.segmentation import IGNORED, label_fault
@@ -19,7 +18,6 @@ from gemini_det3d.formats.tables import text_table
 
 # Raised whenever a check changes, so that no finding of an older one is taken over.
 _REPORT_VERSION = 1
-_SHOWN_PER_FAULT = 3
 
 
 @dataclass
@@ -141,28 +139,6 @@ class SetReport:
             for name in self.classes
         ]
         return text_table(["% of pixels", *self.splits], rows)
-
-
-def capped(findings: Sequence[Finding]) -> list[str]:
-    """A line each, of many alike the first ones and how many more there are.
-
-    Args:
-        findings: Errors first.
-
-    Returns:
-        Lines; findings are alike when their faults differ in numbers and names only.
-    """
-    groups: dict[tuple[str, str], list[Finding]] = {}
-    for finding in findings:
-        kind = re.sub(r"[\w./-]*\d[\w./-]*", "#", finding.fault)
-        groups.setdefault((finding.level, kind), []).append(finding)
-    lines = []
-    for group in groups.values():
-        lines += [f"{f.level:<8} {f.file}: {f.fault}" for f in group[:_SHOWN_PER_FAULT]]
-        if len(group) > _SHOWN_PER_FAULT:
-            more = len(group) - _SHOWN_PER_FAULT
-            lines.append(f"{group[0].level:<8} ... and {more} more of this kind")
-    return lines
 
 
 def load_known(path: Path | None, settings: Mapping[str, object]) -> dict[str, SegFrameReport]:

@@ -15,7 +15,7 @@ from pathlib import Path
 from tqdm import tqdm
 
 from gemini_det3d.apis.config import ConfigError
-from gemini_det3d.apis.kitti.check import Finding
+from gemini_det3d.apis.kitti.findings import Finding, capped
 from gemini_det3d.apis.sunrgbd.check import RoomChecker, RoomReport
 from gemini_det3d.apis.sunrgbd.sources import EXTRACTED, SPLITS, open_source
 from gemini_det3d.formats.errors import FormatError
@@ -134,7 +134,7 @@ def _map(checker: RoomChecker, stems: Sequence[str], workers: int) -> Iterator[R
 def _text(root: Path, frames: dict[str, list[str]], reports: dict[str, RoomReport]) -> str:
     """For reading: one line per fault, then the counts."""
     findings = [finding for report in reports.values() for finding in report.findings]
-    lines = [_line(root, finding) for finding in findings]
+    lines = capped([_relative(root, finding) for finding in findings])
     lines += [""] if lines else []
     sizes = ", ".join(f"{split} {len(frames[split])}" for split in SPLITS)
     lines.append(f"{root}: {len(reports)} frames ({sizes})")
@@ -149,11 +149,11 @@ def _text(root: Path, frames: dict[str, list[str]], reports: dict[str, RoomRepor
     return "\n".join(lines)
 
 
-def _line(root: Path, finding: Finding) -> str:
+def _relative(root: Path, finding: Finding) -> Finding:
     name = finding.file
     if name.startswith(f"{root}{os.sep}"):
         name = name[len(str(root)) + 1 :]
-    return f"{finding.level:<8} {name}: {finding.fault}"
+    return Finding(finding.level, name, finding.fault)
 
 
 def _save(path: Path, reports: dict[str, RoomReport]) -> None:
