@@ -85,6 +85,7 @@ setup(
         "all": [*HOST, MMCV, f"spconv==2.3.8; {SPCONV_WHEELS}"],
         "cuda": [*HOST, MMCV, f"spconv-cu126==2.3.8; {SPCONV_WHEELS}"],
         "mmdet3d": HOST,
+        "spconv": ["spconv==2.3.8"],  # until 0.2: "all" has it
         "triton": ["triton>=3.2"],  # not pinned: a CUDA build of torch brings the one it needs
         "onnx": ONNX,
         # FID and KID with the standard features; brings torchvision.
