@@ -22,8 +22,9 @@ from torch.overrides import TorchFunctionMode
 from torch.utils._python_dispatch import TorchDispatchMode
 
 OURS = "ours"
-# spconv's CPU kernels are a Python loop over the filter's cells; on CUDA each layer is one call.
-ON_CPU_ONLY = ("spconv",)
+# spconv's CPU kernels are a Python loop over the filter's cells, mmcv's are made of torch's
+# operators; on CUDA each is a call of its own.
+ON_CPU_ONLY = ("spconv/", "mmcv/ops/")
 _TORCH = str(Path(torch.__file__).parent)
 _PACKAGE = str(Path(__file__).resolve().parent.parent)
 # Operators of ATen whose result, or its size, the host waits for.
@@ -80,11 +81,13 @@ class Census:
 
     def num_on_cpu_only(self) -> int:
         """Operator calls of packages that do something else on a GPU."""
-        return sum(n for place, n in self.calls.items() if place.owner in ON_CPU_ONLY)
+        return sum(n for place, n in self.calls.items() if place.where.startswith(ON_CPU_ONLY))
 
 
 def _counts(place: Place, ours: bool | None) -> bool:
-    return place.owner not in ON_CPU_ONLY and (ours is None or (place.owner == OURS) == ours)
+    if place.where.startswith(ON_CPU_ONLY):
+        return False
+    return ours is None or (place.owner == OURS) == ours
 
 
 @contextmanager

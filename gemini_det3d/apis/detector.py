@@ -49,7 +49,7 @@ class Detector:
     Args:
         config: A path, the bare name of one of this plug-in's configs, or an mmengine Config.
         checkpoint: Its trained parameters; None keeps the random ones.
-        device: Where to run, as torch names it.
+        device: Where to run, as torch names it; None: CUDA where there is one.
         allow_missing: Parameters that may be on one side only; see :func:`load_parameters`.
 
     Attributes:
@@ -68,7 +68,7 @@ class Detector:
         self,
         config: str | os.PathLike | Config,
         checkpoint: str | os.PathLike | None = None,
-        device: str = "cpu",
+        device: str | None = None,
         allow_missing: Sequence[str] = (),
     ) -> None:
         cfg = read_config(config)
@@ -193,7 +193,7 @@ def infer(
     image: Image,
     points: Points,
     calibration: Matrices,
-    device: str = "cpu",
+    device: str | None = None,
 ) -> LabeledBoxes:
     """Detect objects in one frame, in one call; for many frames keep a :class:`Detector`.
 

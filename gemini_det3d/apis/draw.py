@@ -28,7 +28,7 @@ def draw(
     out: Path,
     frames: int = 8,
     score: float = 0.3,
-    device: str = "cpu",
+    device: str | None = None,
 ) -> int:
     """Detect objects in frames of a test set and draw them.
 
@@ -38,7 +38,7 @@ def draw(
         out: Folder for one PNG per frame, named by its number.
         frames: How many at most, evenly spread.
         score: Detections below it are left out.
-        device: Where to run.
+        device: Where to run; None: CUDA where there is one.
 
     Returns:
         Pictures written.

@@ -67,7 +67,7 @@ def evaluate_robustness(
     frames: int | None = None,
     metric: str | None = None,
     seed: int = 0,
-    device: str = "cpu",
+    device: str | None = None,
 ) -> Robustness:
     """Test a detector or segmentor without and under each corruption.
 
@@ -81,7 +81,7 @@ def evaluate_robustness(
         frames: Frames, evenly spread over the test set; None: all.
         metric: See :func:`gemini_det3d.apis.comparison.rows.headline`.
         seed: Of the corruptions.
-        device: Where to run.
+        device: Where to run; None: CUDA where there is one.
 
     Raises:
         ConfigError: There is no such corruption, or the model reads nothing that it changes.
@@ -126,7 +126,7 @@ class _Test:
         frames: int | None,
         metric: str | None,
         seed: int,
-        device: str,
+        device: str | None,
     ) -> None:
         from mmdet3d.registry import DATASETS
 

@@ -40,7 +40,7 @@ class TrainedModel(NamedTuple):
 def build_for_test(
     config: Config,
     checkpoint: str | os.PathLike | None = None,
-    device: str = "cpu",
+    device: str | None = None,
     allow_missing: Sequence[str] = (),
 ) -> TrainedModel:
     """Build a config's model.
@@ -49,7 +49,7 @@ def build_for_test(
         config: mmengine's config.
         checkpoint: Its parameters, read without running what the file says; None keeps the random
             ones.
-        device: Where to run, as torch names it.
+        device: Where to run, as torch names it; None: CUDA where there is one.
         allow_missing: Parameters that may be on one side only, besides those of the config's
             CheckedLoadingHook; see :func:`load_parameters`.
 
@@ -75,12 +75,14 @@ def build_for_test(
     return TrainedModel(model.to(where).eval(), ignored, meta, where)
 
 
-def choose_device(name: str) -> torch.device:
-    """The device of that name.
+def choose_device(name: str | None = None) -> torch.device:
+    """The device of that name; None: CUDA where there is a device of it, else the CPU.
 
     Raises:
         ConfigError: torch knows no such name, or sees no such device.
     """
+    if name is None:
+        name = "cuda" if torch.cuda.is_available() else "cpu"
     try:
         device = torch.device(name)
     except RuntimeError:

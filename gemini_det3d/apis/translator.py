@@ -27,7 +27,7 @@ class Translator:
     Args:
         config: A path, the bare name of one of this plug-in's configs, or an mmengine Config.
         checkpoint: Its trained parameters; None keeps the random ones.
-        device: Where to run, as torch names it.
+        device: Where to run, as torch names it; None: CUDA where there is one.
         allow_missing: Parameters that may be on one side only; see :func:`load_parameters`.
 
     Attributes:
@@ -46,7 +46,7 @@ class Translator:
         self,
         config: str | os.PathLike | Config,
         checkpoint: str | os.PathLike | None = None,
-        device: str = "cpu",
+        device: str | None = None,
         allow_missing: Sequence[str] = (),
     ) -> None:
         from mmengine.dataset import Compose

@@ -6,8 +6,6 @@ import argparse
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import torch
-
 from gemini_det3d.apis.ablation import (
     markdown,
     verdicts,
@@ -35,7 +33,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add("--frames", type=int, help="frames of the test set, evenly spread (all)")
     add("--pictures", type=int, default=4, help="frames whose gates are drawn (4)")
     add("--metric", metavar="REGEX", help="keys whose mean is the score (KITTI: 3D moderate)")
-    add("--device", default="cuda" if torch.cuda.is_available() else "cpu")
+    add("--device", help="cpu or cuda:0 (default: CUDA where there is one)")
     add_allow_missing(parser)
     add("--cfg-options", nargs="+", default=[], metavar="KEY=VALUE", help="changes to the config")
 

@@ -5,8 +5,6 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-import torch
-
 from gemini_det3d.apis.checkpoint import add_allow_missing, allow_missing
 from gemini_det3d.apis.config import ConfigError, read_changed_config
 from gemini_det3d.apis.draw import draw
@@ -25,7 +23,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add("--out", type=Path, default=Path("work_dirs/pictures"), help="folder to write")
     add("--frames", type=int, default=8, help="frames of the test set, evenly spread (8)")
     add("--score", type=float, default=0.3, help="detections below it are left out (0.3)")
-    add("--device", default="cuda" if torch.cuda.is_available() else "cpu")
+    add("--device", help="cpu or cuda:0 (default: CUDA where there is one)")
     add_allow_missing(parser)
     add("--cfg-options", nargs="+", default=[], metavar="KEY=VALUE", help="changes to the config")
 

@@ -8,8 +8,6 @@ import io
 import statistics
 from pathlib import Path
 
-import torch
-
 from gemini_det3d.apis.checkpoint import add_allow_missing, allow_missing
 from gemini_det3d.apis.config import ConfigError, read_changed_config
 from gemini_det3d.apis.robustness import Robustness, evaluate_robustness, read_robustness
@@ -38,7 +36,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add("--baseline", type=Path, help="robustness.json of the model to compare with")
     add("--seed", type=int, default=0, help="of the corruptions (0)")
     add("--out", type=Path, default=Path("work_dirs/robustness"), help="folder to write")
-    add("--device", default="cuda" if torch.cuda.is_available() else "cpu")
+    add("--device", help="cpu or cuda:0 (default: CUDA where there is one)")
     add("--list", action="store_true", help="list the corruptions and end")
     add_allow_missing(parser)
     add("--cfg-options", nargs="+", default=[], metavar="KEY=VALUE", help="changes to the config")

@@ -22,7 +22,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--data-root", help="folder of the data set instead of the config's")
     parser.add_argument("--seed", type=int, default=0, help="of random losses and noise (0)")
     parser.add_argument("--json", type=Path, help="write all scores here")
-    parser.add_argument("--device", default="cpu", help="(cpu)")
+    parser.add_argument("--device", help="cpu or cuda:0 (default: CUDA where there is one)")
     add_allow_missing(parser)
 
 

@@ -52,7 +52,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add("--out", type=Path, default=Path("work_dirs/infer"), help="folder (default: %(default)s)")
     add("--score-threshold", type=float, default=0.3,
         help="leave out detections below it (default: %(default)s)")  # fmt: skip
-    add("--device", default="cpu", help="cpu or cuda:0 (default: %(default)s)")
+    add("--device", help="cpu or cuda:0 (default: CUDA where there is one)")
     add_allow_missing(parser)
     add("--all-points", action="store_true",
         help="give the model the points outside the image too; recipes leave them out")  # fmt: skip

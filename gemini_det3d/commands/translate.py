@@ -29,7 +29,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add("checkpoint", type=Path, help="trained parameters (.pth)")
     add("inputs", type=Path, nargs="+", metavar="INPUT", help="image or folder, one per source")
     add("--out", type=Path, default=Path("work_dirs/translate"), help="folder (%(default)s)")
-    add("--device", default="cpu", help="cpu or cuda:0 (%(default)s)")
+    add("--device", help="cpu or cuda:0 (default: CUDA where there is one)")
     add_allow_missing(parser)
 
 

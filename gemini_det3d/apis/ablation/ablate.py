@@ -56,7 +56,7 @@ def ablate(
     frames: int | None = None,
     pictures: int = 4,
     metric: str | None = None,
-    device: str = "cpu",
+    device: str | None = None,
 ) -> Ablation:
     """Test a detector under every condition, frame by frame.
 
@@ -67,7 +67,7 @@ def ablate(
         frames: Frames, evenly spread; None: all.
         pictures: Frames whose gates are drawn.
         metric: See :func:`gemini_det3d.apis.comparison.headline`.
-        device: Where to run.
+        device: Where to run; None: CUDA where there is one.
 
     Returns:
         Table and gates.
@@ -107,7 +107,7 @@ def ablate(
 class _Bench:
     """Model, data and one evaluator per condition."""
 
-    def __init__(self, config: Any, checkpoint: Path, device: str) -> None:
+    def __init__(self, config: Any, checkpoint: Path, device: str | None) -> None:
         from mmdet3d.registry import DATASETS
         from mmengine.evaluator import Evaluator
 

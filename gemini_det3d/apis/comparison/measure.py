@@ -14,6 +14,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
+from gemini_det3d.apis.trained_model import choose_device
 from gemini_det3d.formats.text import write_text
 
 _WARM_UP, _ROUNDS = 3, 15
@@ -54,7 +55,7 @@ def measure(config: Any) -> dict[str, float | None]:
 
     init_default_scope(config.get("default_scope", "mmdet3d"))
     torch.manual_seed(0)
-    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    device = choose_device()
     model = MODELS.build(config.model).to(device)
     model.init_weights()
     train, test = (config[name].dataset for name in ("train_dataloader", "test_dataloader"))

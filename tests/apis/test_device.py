@@ -1,0 +1,37 @@
+"""One rule for where things run: CUDA where there is one, unless a device is named."""
+
+from __future__ import annotations
+
+import argparse
+from importlib import import_module
+
+import pytest
+import torch
+
+from gemini_det3d.apis.config import ConfigError
+from gemini_det3d.apis.trained_model import choose_device
+
+COMMANDS = ("ablate", "draw", "eval_robustness", "eval_sensors", "infer", "translate")
+
+
+@pytest.mark.parametrize("there, expected", [(True, "cuda"), (False, "cpu")])
+def test_without_a_name_cuda_is_chosen_where_there_is_one(monkeypatch, there, expected):
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: there)
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: int(there))
+    assert choose_device().type == expected
+    assert choose_device("cpu").type == "cpu"
+
+
+@pytest.mark.parametrize("name", ["cuda:99", "gpu"])
+def test_a_device_that_is_not_there_is_named(name):
+    with pytest.raises(ConfigError, match=f"--device {name}"):
+        choose_device(name)
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_every_command_that_runs_a_model_leaves_the_choice_to_the_rule(command):
+    parser = argparse.ArgumentParser()
+    import_module(f"gemini_det3d.commands.{command}").add_arguments(parser)
+    assert parser.get_default("device") is None
+    (option,) = (a for a in parser._actions if "--device" in a.option_strings)
+    assert "CUDA where there is one" in option.help
