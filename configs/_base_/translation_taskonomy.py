@@ -32,7 +32,7 @@ train_pipeline = [
     dict(type="LoadDomainImages"),
     dict(type="ResizeDomainImages", size=286),
     dict(type="RandomCropDomainImages", size=256),
-    dict(type="RandomFlipDomainImages", prob=0.5),
+    dict(type="AlignedFlip", prob=0.5),
     dict(type="PackTranslationInputs"),
 ]
 test_pipeline = [

@@ -33,7 +33,7 @@ train_pipeline = [
     dict(type="LoadDomainImages"),
     dict(type="ResizeDomainImages", size=72),
     dict(type="RandomCropDomainImages", size=64),
-    dict(type="RandomFlipDomainImages", prob=0.5, turn_normals=True),
+    dict(type="AlignedFlip", prob=0.5, turn_normals=True),
     dict(type="PackTranslationInputs"),
 ]
 test_pipeline = [

@@ -23,7 +23,7 @@ train_pipeline = [
     dict(type="LoadModalities"),
     dict(type="LoadSegLabels"),
     dict(type="SegColorJitter", prob=0.2, factors=(0.5, 1.5)),
-    dict(type="SegFlip", prob=0.5),
+    dict(type="AlignedFlip", prob=0.5),
     dict(type="SegRandomResizedCrop", crop_size=(96, 128), factors=(0.9, 1.4)),
     dict(type="PackSegInputs"),
 ]

@@ -176,7 +176,7 @@ def test_real_views_go_through_the_translation_loader(shared_dir):
     for step in steps:
         sample = step(sample)
     assert len(sample["images"]) == 2
-    assert all(image.shape == (48, 64, 3) for image in sample["images"])
+    assert all(image.shape == (48, 64, 3) for image in sample["images"].values())
 
 
 def test_real_rgbd_pair_loads(shared_dir):

@@ -9,7 +9,7 @@ train_pipeline = [
     dict(type="LoadModalities", on_size_mismatch="resize"),
     dict(type="LoadSegLabels"),
     dict(type="SegColorJitter", prob=0.2, factors=(0.5, 1.5)),
-    dict(type="SegFlip", prob=0.5),
+    dict(type="AlignedFlip", prob=0.5),
     dict(type="SegBlur", prob=0.2),
     dict(type="SegRandomResizedCrop", crop_size=(1024, 1024), factors=(0.5, 2.0)),
     dict(type="PackSegInputs"),

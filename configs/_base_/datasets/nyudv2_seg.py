@@ -9,7 +9,7 @@ train_pipeline = [
     dict(type="LoadModalities"),
     dict(type="LoadSegLabels"),
     dict(type="SegColorJitter", prob=0.2, factors=(0.5, 1.5)),
-    dict(type="SegFlip", prob=0.5),
+    dict(type="AlignedFlip", prob=0.5),
     dict(type="SegBlur", prob=0.2),
     dict(type="SegRandomResizedCrop", crop_size=(480, 640), short_side=480, factors=(0.5, 2.0)),
     dict(type="PackSegInputs"),

@@ -9,9 +9,9 @@ from gemini_det3d.datasets.transforms.checked_loading import (
 from gemini_det3d.datasets.transforms.corrupt import Corrupt
 from gemini_det3d.datasets.transforms.multi_view import LoadMultiViewImages, MultiViewImageAug
 from gemini_det3d.datasets.transforms.seg_augment import (
+    AlignedFlip,
     SegBlur,
     SegColorJitter,
-    SegFlip,
     SegRandomResizedCrop,
     SegResize,
 )
@@ -26,11 +26,11 @@ from gemini_det3d.datasets.transforms.translation import (
     LoadDomainImages,
     PackTranslationInputs,
     RandomCropDomainImages,
-    RandomFlipDomainImages,
     ResizeDomainImages,
 )
 
 __all__ = [
+    "AlignedFlip",
     "Corrupt",
     "LoadDomainImages",
     "LoadImageFromFileChecked",
@@ -44,11 +44,9 @@ __all__ = [
     "PackSensorInputs",
     "PackTranslationInputs",
     "RandomCropDomainImages",
-    "RandomFlipDomainImages",
     "ResizeDomainImages",
     "SegBlur",
     "SegColorJitter",
-    "SegFlip",
     "SegModalityDropout",
     "SegRandomResizedCrop",
     "SegResize",

@@ -67,23 +67,40 @@ class SegBlur(BaseTransform):
         return results
 
 
+@register(TRANSFORMS, "RandomFlipDomainImages")
+@register(TRANSFORMS, "SegFlip")
 @register(TRANSFORMS)
-class SegFlip(BaseTransform):
-    """Mirror images and labels left to right.
+class AlignedFlip(BaseTransform):
+    """Mirror all images of a sample, and its labels, left to right, or none.
 
     Args:
         prob: How often.
+        turn_normals: Whether the x component of normals (red of the image "normal") changes its
+            sign along, so that the mirrored normals are those of the mirrored scene. The released
+            protocol of translation leaves it.
+
+    Raises:
+        ValueError: ``prob`` lies outside 0 to 1.
     """
 
-    def __init__(self, prob: float = 0.5) -> None:
-        self.prob = prob
+    def __init__(self, prob: float = 0.5, turn_normals: bool = False) -> None:
+        if not 0 <= prob <= 1:
+            raise ValueError(f"AlignedFlip: prob={prob} must lie in 0 to 1")
+        self.prob, self.turn_normals = prob, turn_normals
 
     def transform(self, results: dict) -> dict:
         """Mirror all or nothing; ``flip`` tells which."""
         results["flip"] = bool(np.random.rand() < self.prob)
         if results["flip"]:
             _apply(results, lambda image: image[:, ::-1], lambda labels: labels[:, ::-1])
+            if self.turn_normals and "normal" in results["images"]:
+                normal = results["images"]["normal"]
+                turned = np.stack([255 - normal[..., 0], *normal[..., 1:].transpose(2, 0, 1)], -1)
+                results["images"] = {**results["images"], "normal": turned}
         return results
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}(prob={self.prob}, turn_normals={self.turn_normals})"
 
 
 @register(TRANSFORMS)

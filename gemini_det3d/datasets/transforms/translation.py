@@ -1,7 +1,8 @@
 """Steps of the translation pipeline: all images of a view share one geometry.
 
-Between the first step and the last a sample holds ``images``, a list of ``(H, W, 3)`` uint8, and
-``domains``, their names: the sources in order, then the target where there is one.
+Between the first step and the last a sample holds ``images``, ``(H, W, 3)`` uint8 by domain: the
+sources in order, then the target where there is one. So does a segmentation sample, by modality;
+`AlignedFlip` serves both.
 """
 
 from __future__ import annotations
@@ -31,7 +32,7 @@ class LoadDomainImages(BaseTransform):
                 ``target``. An array among the paths is an image in its domain's encoding.
 
         Returns:
-            The same dictionary with ``images`` and ``domains``.
+            The same dictionary with ``images`` and ``ori_shape``.
 
         Raises:
             FormatError: A file cannot be used, or its aspect is not that of the first.
@@ -40,14 +41,14 @@ class LoadDomainImages(BaseTransform):
         if results.get("target_path") is not None:
             paths.append(results["target_path"])
             domains.append(results["target"])
-        results["images"] = [
-            x if isinstance(x, np.ndarray) else read_domain(x, domain)
+        images = {
+            domain: x if isinstance(x, np.ndarray) else read_domain(x, domain)
             for x, domain in zip(paths, domains)
-        ]
-        for path, image in zip(paths, results["images"]):
-            check_same_view(path, image.shape, paths[0], results["images"][0].shape, "resize")
-        results["domains"] = domains
-        results["ori_shape"] = results["images"][0].shape[:2]
+        }
+        results["images"] = images
+        results["ori_shape"] = images[domains[0]].shape[:2]
+        for path, image in zip(paths, images.values()):
+            check_same_view(path, image.shape, paths[0], results["ori_shape"], "resize")
         return results
 
 
@@ -69,10 +70,10 @@ class ResizeDomainImages(BaseTransform):
         """Resize; images may differ in size before."""
         from PIL import Image
 
-        results["images"] = [
-            np.asarray(Image.fromarray(image).resize(self.size, Image.Resampling.BILINEAR))
-            for image in results["images"]
-        ]
+        results["images"] = {
+            domain: np.asarray(Image.fromarray(image).resize(self.size, Image.Resampling.BILINEAR))
+            for domain, image in results["images"].items()
+        }
         return results
 
     def __repr__(self) -> str:
@@ -99,7 +100,7 @@ class RandomCropDomainImages(BaseTransform):
         Raises:
             ValueError: The images are smaller than the window, or of different sizes.
         """
-        shapes = {image.shape[:2] for image in results["images"]}
+        shapes = {image.shape[:2] for image in results["images"].values()}
         height, width = min(shapes)
         if len(shapes) > 1 or width < self.size[0] or height < self.size[1]:
             raise ValueError(f"images of (height, width) {sorted(shapes)} cannot be cropped to "
@@ -107,47 +108,11 @@ class RandomCropDomainImages(BaseTransform):
         left = np.random.randint(width - self.size[0] + 1)
         top = np.random.randint(height - self.size[1] + 1)
         window = slice(top, top + self.size[1]), slice(left, left + self.size[0])
-        results["images"] = [image[window] for image in results["images"]]
+        results["images"] = {domain: x[window] for domain, x in results["images"].items()}
         return results
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}(size={self.size})"
-
-
-@register(TRANSFORMS)
-class RandomFlipDomainImages(BaseTransform):
-    """Mirrors all images left and right, or none.
-
-    Args:
-        prob: How often.
-        turn_normals: Whether the x component of normals (red) changes its sign along, so that the
-            mirrored normals are those of the mirrored scene. The released protocol leaves it.
-
-    Raises:
-        ValueError: ``prob`` lies outside 0 to 1.
-    """
-
-    def __init__(self, prob: float = 0.5, turn_normals: bool = False) -> None:
-        if not 0 <= prob <= 1:
-            raise ValueError(f"RandomFlipDomainImages: prob={prob} must lie in 0 to 1")
-        self.prob, self.turn_normals = prob, turn_normals
-
-    def transform(self, results: dict) -> dict:
-        """Flip; ``flip`` says whether."""
-        results["flip"] = bool(np.random.random() < self.prob)
-        if results["flip"]:
-            pairs = zip(results["images"], results["domains"])
-            results["images"] = [self._mirror(image, domain) for image, domain in pairs]
-        return results
-
-    def _mirror(self, image: np.ndarray, domain: str) -> np.ndarray:
-        image = image[:, ::-1]
-        if self.turn_normals and domain == "normal":
-            image = np.stack([255 - image[..., 0], image[..., 1], image[..., 2]], axis=-1)
-        return image
-
-    def __repr__(self) -> str:
-        return f"{type(self).__name__}(prob={self.prob}, turn_normals={self.turn_normals})"
 
 
 @register(TRANSFORMS)
@@ -166,10 +131,11 @@ class PackTranslationInputs(BaseTransform):
         Raises:
             ValueError: The images differ in size.
         """
-        shapes = {image.shape for image in results["images"]}
+        views = list(results["images"].values())
+        shapes = {image.shape for image in views}
         if len(shapes) > 1:
             raise ValueError(f"images of a view differ in size: {sorted(shapes)}; resize them")
-        images = np.ascontiguousarray(np.stack(results["images"]).transpose(0, 3, 1, 2))
+        images = np.ascontiguousarray(np.stack(views).transpose(0, 3, 1, 2))
         stacked = torch.from_numpy(images)
         num_sources = len(results["sources"])
         sample = BaseDataElement(
