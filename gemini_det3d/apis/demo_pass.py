@@ -100,12 +100,9 @@ def load_config(name: str, root: Path, seed: int, epochs: int | None = None) -> 
         mmengine's config, to change further.
 
     Raises:
-        ConfigError: There is no such config, or there are no epochs.
+        ConfigError: There is no such config, or too few epochs.
     """
     from mmengine.config import Config
-
-    if epochs is not None and epochs < 1:
-        raise ConfigError(f"--epochs {epochs}: must be 1 or more")
 
     config = Config.fromfile(find_config(name))
     for loader in (config.train_dataloader, config.val_dataloader, config.test_dataloader):
@@ -120,10 +117,19 @@ def load_config(name: str, root: Path, seed: int, epochs: int | None = None) -> 
 
 
 def set_epochs(config: Any, epochs: int) -> None:
-    """Let a training and the fall of its learning rate end after so many epochs."""
-    config.train_cfg.max_epochs = epochs
+    """Let a training and the fall of its learning rate end after so many epochs.
+
+    Raises:
+        ConfigError: They are over before the fall begins.
+    """
     last = config.param_scheduler[-1]
-    last.update(end=epochs, T_max=max(1, epochs - last.get("begin", 0)))
+    begin = last.get("begin", 0)
+    if epochs <= begin:
+        raise ConfigError(
+            f"--epochs {epochs}: must be {begin + 1} or more, {begin} of them to rise"
+        )
+    config.train_cfg.max_epochs = epochs
+    last.update(end=epochs, T_max=epochs - begin)
 
 
 def _plain(value: Any) -> Any:

@@ -16,7 +16,6 @@ from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
 
-from gemini_det3d.apis.config import ConfigError
 from gemini_det3d.apis.demo_pass import DemoPass, add_size_arguments, load_config, set_epochs
 from gemini_det3d.apis.machine import num_cores
 from gemini_det3d.apis.runs import Run, declare, run_or_fail
@@ -86,14 +85,12 @@ def declare_runs(args: argparse.Namespace, work_dir: Path) -> dict[str, Run]:
     """Every variant, in a folder of its own.
 
     Raises:
-        ConfigError: Fewer than two epochs, or a folder of other settings.
+        ConfigError: Too few epochs, or a folder of other settings.
     """
     from gemini_det3d.apis.seg_config import with_modalities, with_training_step
 
     base = load_config(args.config, args.data, args.seed, args.epochs)
     epochs = base.train_cfg.max_epochs
-    if epochs < 2:
-        raise ConfigError(f"--epochs {epochs}: must be 2 or more, one of them to rise")
     runs: dict[str, Run] = {}
     for name, variant in VARIANTS.items():
         config = with_modalities(base, variant.modalities)
