@@ -36,19 +36,18 @@ class MmcvHealth:
 def check() -> MmcvHealth:
     """Look at mmcv by its installed distributions and by loading its ops; never raises."""
     mmcv_finder.install()
-    installed = {}
-    for name in DISTRIBUTIONS:
-        try:
-            installed[name] = metadata.version(name)
-        except metadata.PackageNotFoundError:
-            continue
+    installed = _installed()
     problem = problem_of(installed)
     if problem:
         return MmcvHealth(installed, None, problem)
     try:
+        importlib.import_module("mmcv")
+    except Exception as error:  # noqa: BLE001 (whatever mmcv needs may raise anything)
+        return MmcvHealth(installed, None, f"mmcv does not load: {_first_line(error)}")
+    try:
         ext = importlib.import_module(mmcv_finder.ANSWERS_FOR)
     except Exception as error:  # noqa: BLE001 (a broken build may raise anything)
-        return MmcvHealth(installed, None, _load_problem(error))
+        return MmcvHealth(installed, None, _ops_problem(error))
     return MmcvHealth(installed, "gemini_det3d" if is_ours(ext) else "compiled", None)
 
 
@@ -81,11 +80,33 @@ def is_ours(ext: object) -> bool:
     return str(getattr(ext, "__file__", "")).endswith("_ext.py")
 
 
-def _load_problem(error: Exception) -> str:
-    text = (str(error).splitlines() or [type(error).__name__])[0][:120]
+def _installed() -> dict[str, str]:
+    """Installed distributions; an mmcv that no package manager knows goes by its own version."""
+    found = {}
+    for name in DISTRIBUTIONS:
+        try:
+            found[name] = metadata.version(name)
+        except metadata.PackageNotFoundError:
+            continue
+    if not found and importlib.util.find_spec("mmcv"):
+        try:
+            found["mmcv"] = importlib.import_module("mmcv").__version__
+        except Exception:  # noqa: BLE001 (its folder may be all that is left of it)
+            return {}
+    return found
+
+
+def _ops_problem(error: Exception) -> str:
     if isinstance(error, ModuleNotFoundError):
-        return f"mmcv's ops do not load ({text}): {REMEDY}"
-    return f"mmcv's compiled module is for another torch ({text}): {REMEDY}"
+        return f"mmcv's ops do not load ({_first_line(error)}): {REMEDY}"
+    return f"mmcv's compiled module is for another torch ({_first_line(error)}): {REMEDY}"
+
+
+def _first_line(error: Exception) -> str:
+    if isinstance(error, ModuleNotFoundError) and error.name and "mmcv" not in error.name:
+        package = {"cv2": "opencv-python-headless"}.get(error.name, error.name)
+        return f"{error}: pip install {package}"
+    return (str(error).splitlines() or [type(error).__name__])[0][:120]
 
 
 def _numbers(version: str) -> tuple[int, ...]:

@@ -162,6 +162,20 @@ def test_health_is_content_with_what_mmdet3d_takes(version):
     assert problem_of({"mmcv": version}) is None and problem_of({"mmcv-lite": version}) is None
 
 
+def test_health_names_what_mmcv_itself_misses(tmp_path):
+    fake_mmcv(tmp_path)
+    (tmp_path / "mmcv" / "__init__.py").write_text("import cv2_of_another_world")
+    health = python(HEALTH + "print(health.check().problem)", tmp_path).stdout
+    assert health.count("\n") == 1
+    assert "mmcv does not load" in health and "pip install cv2_of_another_world" in health
+
+
+def test_health_takes_the_version_of_an_mmcv_that_no_package_manager_knows(tmp_path):
+    fake_mmcv(tmp_path, version="2.0.1")
+    code = HEALTH + "health.DISTRIBUTIONS = (); h = health.check(); print(h.installed, h.ops)"
+    assert python(code, tmp_path).stdout.strip() == "{'mmcv': '2.0.1'} gemini_det3d"
+
+
 def test_plugin_raises_the_line_instead_of_what_breaks_later(monkeypatch):
     from gemini_det3d.ops.mmcv_ext import health
 
