@@ -204,3 +204,17 @@ def test_depth_augmentation_is_undone_exactly(seed):
         expected[:, 0] = scale[0] - expected[:, 0]
     np.testing.assert_allclose(found.numpy(), expected, atol=1e-3)
     np.testing.assert_allclose(depth.numpy(), homogeneous[:, 2], rtol=1e-5)
+
+
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16], ids=str)
+def test_votenet_trains_and_predicts_under_autocast(detector, dtype):
+    model = copy.deepcopy(detector).train()
+    data = model.data_preprocessor(batch(frame(0), frame(1)))
+    with torch.autocast("cpu", dtype):
+        losses = model(**data, mode="loss")
+    assert all(loss.dtype == torch.float32 and loss.isfinite() for loss in losses.values())
+    sum(losses.values()).backward()
+    assert all(p.grad.isfinite().all() for p in model.parameters() if p.grad is not None)
+    with torch.no_grad(), torch.autocast("cpu", dtype):
+        results = model.eval()(**data, mode="predict")
+    assert all(r.pred_instances_3d.scores_3d.isfinite().all() for r in results)

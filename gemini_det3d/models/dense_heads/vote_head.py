@@ -66,6 +66,16 @@ class GeminiVoteHead(VoteHead):
             **self.bbox_coder.split_pred(*self.conv_pred(pooled), centers),
         )
 
+    def loss_by_feat(self, points: list[Tensor], bbox_preds_dict: dict, *args, **kwargs) -> dict:
+        """Losses by name, in float32 under autocast, too; see ``VoteHead``."""
+        with torch.autocast(points[0].device.type, enabled=False):
+            return super().loss_by_feat(points, _in_float32(bbox_preds_dict), *args, **kwargs)
+
+    def predict_by_feat(self, points: list[Tensor], bbox_preds_dict: dict, *args, **kwargs) -> list:
+        """Boxes of each frame, found in float32; see ``VoteHead``."""
+        with torch.autocast(points[0].device.type, enabled=False):
+            return super().predict_by_feat(points, _in_float32(bbox_preds_dict), *args, **kwargs)
+
     def _aggregate(
         self, seeds: Tensor, features: Tensor, votes: Tensor, vote_features: Tensor
     ) -> tuple[Tensor, Tensor, Tensor | None]:
@@ -112,3 +122,10 @@ class GeminiVoteHead(VoteHead):
         """
         meta = {**input_meta, "box_type_3d": AskableDepthBoxes}
         return super().multiclass_nms_single(obj_scores, sem_scores, bbox, points, meta)
+
+
+def _in_float32(predictions: dict[str, Any]) -> dict[str, Any]:
+    return {
+        name: value.float() if isinstance(value, Tensor) and value.is_floating_point() else value
+        for name, value in predictions.items()
+    }
