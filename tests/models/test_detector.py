@@ -140,3 +140,11 @@ def test_detector_predicts_under_autocast(detector, dtype):
         data = detector.data_preprocessor(batch((700, 2), (500, 1)), training=False)
         results = detector(**data, mode="predict")
     assert all(r.pred_instances_3d.scores_3d.dtype == torch.float32 for r in results)
+
+
+def test_detector_says_what_its_head_says_undecoded(detector):
+    detector.eval()
+    data = detector.data_preprocessor(batch((700, 2), (500, 1)), training=False)
+    with torch.no_grad():
+        scores, deltas, directions = detector(**data, mode="tensor")
+    assert [len(maps[0]) for maps in (scores, deltas, directions)] == [2, 2, 2]

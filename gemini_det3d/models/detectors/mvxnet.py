@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 from mmdet3d.models.detectors import DynamicMVXFasterRCNN
 from mmdet3d.registry import MODELS
@@ -48,3 +49,10 @@ class GeminiMVXNet(WithAuxiliaryLosses, DynamicMVXFasterRCNN):
         features = self.pts_middle_encoder(voxels, coors, len(points))
         features = self.pts_backbone(features)
         return self.pts_neck(features) if self.with_pts_neck else features
+
+    def _forward(
+        self, batch_inputs_dict: dict, batch_data_samples: Sequence[Any], **kwargs: Any
+    ) -> tuple:
+        """What the head says before boxes are decoded (``mode='tensor'``, which the host lacks)."""
+        metas = [sample.metainfo for sample in batch_data_samples]
+        return self.pts_bbox_head(self.extract_feat(batch_inputs_dict, metas)[1])
