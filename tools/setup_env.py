@@ -102,7 +102,7 @@ def install(venv: Path, choice: dict[str, str]) -> None:
     if choice["TORCH"] not in ("", "keep"):  # by itself: its index has nothing else
         pip(python, constraints, *choice["TORCH"].split())
     if choice["MMCV"] == "compiled":
-        pip(python, constraints, "ninja", "psutil", "torch")
+        pip(python, constraints, "ninja", "psutil", "packaging", "numpy", "torch")
         compile_mmcv(python, constraints)
     project = ["--no-build-isolation", "-e", f"{ROOT}[mmdet3d,{TOOLS}]"]
     pip(python, constraints, *project, *requirements(choice))
