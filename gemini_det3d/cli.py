@@ -26,6 +26,7 @@ COMMANDS = {
     "eval-kitti": ("eval_kitti", "KITTI's AP from result files and labels"),
     "eval-sunrgbd": ("eval_sunrgbd", "AP at 0.25 and 0.5 of boxes in rooms, from result files"),
     "benchmark": ("benchmark", "measure the operator and the evaluation on this machine"),
+    "convert-infos": ("convert_infos", "info files of mmdet3d as JSON, which cannot hold code"),
     "convert-checkpoint": ("convert_checkpoint", "released and ImageNet checkpoints into ours"),
     "eval-sensors": ("eval_sensors", "a segmentor with sensors missing or noisy"),
     "eval-robustness": ("eval_robustness", "a detector or segmentor under corrupted sensors"),

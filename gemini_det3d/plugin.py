@@ -3,8 +3,8 @@
 ``custom_imports = dict(imports=["gemini_det3d.plugin"], allow_failed_imports=False)``
 
 It registers everything, admits OpenMMLab's checkpoints to ``torch.load(weights_only=True)``, gives
-mmengine a reader of checkpoints that runs no code, and
-lets processes that torchrun started without CUDA find each other.
+mmengine readers of checkpoints, pickles and YAML that run no code, and lets processes that torchrun
+started without CUDA find each other.
 """
 
 # ruff: noqa: E402
@@ -33,6 +33,7 @@ import gemini_det3d.evaluation.extractors
 import gemini_det3d.evaluation.metrics
 import gemini_det3d.models  # noqa: F401
 from gemini_det3d.engine.checkpoint_loading import use_our_reader
+from gemini_det3d.engine.plain_files import use_plain_files
 from gemini_det3d.engine.process_group import join_cpu_group
 from gemini_det3d.engine.safe_globals import admit_openmmlab_checkpoints
 
@@ -40,4 +41,5 @@ __all__: list = []
 
 admit_openmmlab_checkpoints()
 use_our_reader()
+use_plain_files()
 join_cpu_group()

@@ -13,9 +13,9 @@ from typing import Any
 import numpy as np
 
 from gemini_det3d.formats.errors import FormatError, naming_its_file
+from gemini_det3d.formats.infos import parse_infos, preferred_infos
 from gemini_det3d.formats.kitti_calibration import Calibration
 from gemini_det3d.formats.kitti_objects import Objects
-from gemini_det3d.formats.safe_pickle import parse_plain_pickle
 from gemini_det3d.formats.text import read_bytes
 
 _NO_CLASS = -1
@@ -36,7 +36,7 @@ class KittiInfos:
     @naming_its_file
     def __init__(self, data: bytes, path: str | os.PathLike) -> None:
         self.path = os.fspath(path)
-        content = parse_plain_pickle(data, path)
+        content = parse_infos(data, path)
         if not isinstance(content, dict) or not {"metainfo", "data_list"} <= set(content):
             fault = "is no info file of mmdet3d 1.x (a dict with metainfo and data_list)"
             raise FormatError(path, fault)
@@ -188,9 +188,10 @@ def read_infos(path: str | os.PathLike) -> KittiInfos:
     """Read an info file without running anything that it might hold.
 
     Args:
-        path: The pickle, as mmdet3d's converter writes it.
+        path: The pickle, as mmdet3d's converter writes it, or its JSON twin.
 
     Raises:
         FormatError: See :class:`KittiInfos`.
     """
+    path = preferred_infos(path)
     return KittiInfos(read_bytes(path), path)

@@ -11,7 +11,7 @@ import numpy as np
 
 from gemini_det3d.formats.errors import FormatError, naming_its_file
 from gemini_det3d.formats.files import write_whole
-from gemini_det3d.formats.safe_pickle import load_plain_pickle
+from gemini_det3d.formats.infos import load_infos
 from gemini_det3d.formats.sunrgbd_objects import SUNRGBD_CLASSES, RoomObjects
 from gemini_det3d.formats.sunrgbd_sensors import RoomCalibration
 
@@ -82,7 +82,7 @@ class SunInfos:
     @naming_its_file
     def __init__(self, path: str | os.PathLike) -> None:
         self.path = os.fspath(path)
-        content = load_plain_pickle(path)
+        content = load_infos(path)
         if not isinstance(content, dict) or not {"metainfo", "data_list"} <= set(content):
             fault = "is no info file of mmdet3d 1.x (a dict with metainfo and data_list)"
             raise FormatError(path, fault)

@@ -18,6 +18,8 @@ from torch.utils.data import BatchSampler, Sampler
 
 from gemini_det3d.engine.exact.dataset import SeededDataset
 from gemini_det3d.engine.exact.seeding import ORDER, SampleKey, seed_process
+from gemini_det3d.engine.plain_files import UNNAMED, annotation_file, with_preferred_infos
+from gemini_det3d.formats import FormatError
 from gemini_det3d.registration import register
 
 
@@ -131,6 +133,23 @@ class ExactBatchSampler(Sampler):
             yield keys
 
 
+def build_dataset(config: Mapping[str, Any]) -> Any:
+    """Build a data set from its info file, or from the JSON twin of that.
+
+    Raises:
+        FormatError: The info file cannot be read, or would run code.
+    """
+    try:
+        dataset = DATASETS.build(with_preferred_infos(config))
+        if hasattr(dataset, "full_init"):
+            dataset.full_init()
+    except FormatError as error:
+        if error.path != UNNAMED:
+            raise
+        raise FormatError(annotation_file(config) or UNNAMED, error.fault) from error
+    return dataset
+
+
 def with_exact_batches(loader: Mapping[str, Any], seed: int, diff_rank_seed: bool) -> dict:
     """A data loader's config, with keys for its samples.
 
@@ -145,9 +164,7 @@ def with_exact_batches(loader: Mapping[str, Any], seed: int, diff_rank_seed: boo
     changed = copy.deepcopy(dict(loader))
     dataset = changed["dataset"]
     if isinstance(dataset, Mapping):
-        dataset = DATASETS.build(dataset)
-        if hasattr(dataset, "full_init"):
-            dataset.full_init()
+        dataset = build_dataset(dataset)
     changed["dataset"] = SeededDataset(dataset, changed.pop("bad_sample_notes", None))
     changed["batch_sampler"] = dict(
         type="ExactBatchSampler",

@@ -18,6 +18,7 @@ from mmengine.logging import print_log
 from gemini_det3d.evaluation.functional import KITTI_CLASSES, check_options, evaluate_kitti
 from gemini_det3d.evaluation.functional.kitti_rules import OverlapSpec, min_overlaps_of
 from gemini_det3d.formats.errors import FormatError
+from gemini_det3d.formats.infos import preferred_infos
 from gemini_det3d.formats.kitti import (
     Calibration,
     Objects,
@@ -126,8 +127,10 @@ class KittiDetectionMetric(BaseMetric):
     def infos(self) -> KittiInfos:
         """The annotation file, read when first needed."""
         if self._infos is None:
-            data = get(self.ann_file, backend_args=self.backend_args)
-            self._infos = KittiInfos(data, self.ann_file)
+            path = self.ann_file
+            if self.backend_args is None and "://" not in path:
+                path = os.fspath(preferred_infos(path))
+            self._infos = KittiInfos(get(path, backend_args=self.backend_args), path)
         return self._infos
 
     def process(self, data_batch: Any, data_samples: Sequence[dict]) -> None:
