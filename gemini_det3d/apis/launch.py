@@ -20,7 +20,8 @@ def run_script(name: str, argv: Sequence[str]) -> int:
         name: 'train' or 'test'.
         argv: The script's arguments, the config (a path, or the bare name of one of this plug-in's)
             before or after options; see :mod:`gemini_det3d.apis.script_options`. ``--skip-bad N``
-            of ours stands for the config's ``on_bad_sample='skip'`` and ``max_bad_samples=N``.
+            of ours stands for the config's ``on_bad_sample='skip'`` and ``max_bad_samples=N``,
+            ``--allow-missing NAME`` for its CheckedLoadingHook's.
 
     Returns:
         0, or 2 when config or mmdet3d are not there, packages do not fit together, an option has no
@@ -30,7 +31,7 @@ def run_script(name: str, argv: Sequence[str]) -> int:
         script = mmdet3d_mim() / "tools" / f"{name}.py"
         stack.require()
         health.require()
-        argv = checked_arguments(name, with_skip_option(argv))
+        argv = checked_arguments(name, with_allowed_missing(with_skip_option(argv)))
     except (ConfigError, ImportError) as error:
         print(f"gemini-det3d {name}: {error}", file=sys.stderr)
         return 2
@@ -64,7 +65,30 @@ def with_skip_option(argv: Sequence[str]) -> list[str]:
     if not number.isdigit():
         raise ConfigError(f"--skip-bad needs a whole number, got {number!r}")
     changes = ["on_bad_sample=skip", f"max_bad_samples={number}"]
-    rest = argv[:place] + argv[place + 2 :]
+    return _with_changes(argv[:place] + argv[place + 2 :], changes)
+
+
+def with_allowed_missing(argv: Sequence[str]) -> list[str]:
+    """Replace every ``--allow-missing NAME`` by a change of the config.
+
+    Raises:
+        ConfigError: A name is missing.
+    """
+    argv, names = list(argv), []
+    while "--allow-missing" in argv:
+        place = argv.index("--allow-missing")
+        name = argv[place + 1] if place + 1 < len(argv) else ""
+        if not name or name.startswith("-"):
+            raise ConfigError("--allow-missing needs a name, or the start of names")
+        names.append(name)
+        del argv[place : place + 2]
+    if not names:
+        return argv
+    key = "default_hooks.checked_loading.allow_missing"
+    return _with_changes(argv, [f"{key}=[{','.join(names)}]"])
+
+
+def _with_changes(rest: list[str], changes: list[str]) -> list[str]:
     if "--cfg-options" in rest:  # a second one would replace the first
         place = rest.index("--cfg-options") + 1
         return rest[:place] + changes + rest[place:]

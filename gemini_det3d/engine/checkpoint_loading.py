@@ -70,7 +70,7 @@ class CheckedLoadingHook(Hook):
             path,
             allow_missing=allowed + (self.starts_anew if is_start else ()),
             may_have_more=is_start,
-            remedy=f"--cfg-options {_KEY}=\"['NAME']\"",
+            remedy=f"--allow-missing NAME (--cfg-options {_KEY}=[NAME])",
         )
         runner.logger.info(f"{path}: {report.text()}")
         if "state_dict" not in checkpoint:  # parameters at the top, or under another name

@@ -1,0 +1,38 @@
+"""--allow-missing of train and test is a change of the config that its hook reads."""
+
+from __future__ import annotations
+
+import argparse
+
+import pytest
+from mmengine.config import Config, DictAction
+
+from gemini_det3d.apis.config import ConfigError, find_config
+from gemini_det3d.apis.launch import with_allowed_missing
+
+
+def options_of(argv: list[str]) -> dict:
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--cfg-options", nargs="+", action=DictAction, default={})
+    return parser.parse_known_args(argv)[0].cfg_options
+
+
+@pytest.mark.parametrize("before", [[], ["--cfg-options", "a.b=1"]])
+@pytest.mark.parametrize("names", [["head"], ["head", "pts_backbone.blocks.0"]])
+def test_names_reach_the_hook_of_a_config(before: list[str], names: list[str]) -> None:
+    argv = ["config.py", *(word for name in names for word in ("--allow-missing", name)), *before]
+    found = with_allowed_missing(argv)
+    assert "--allow-missing" not in found and found.count("--cfg-options") == 1
+    config = Config.fromfile(find_config("mvxnet_gemini-point_r50_8xb2-80e_kitti-3d-3class"))
+    config.merge_from_dict(options_of(found))
+    assert list(config.default_hooks.checked_loading.allow_missing) == names
+
+
+def test_arguments_without_it_stay_as_they_are() -> None:
+    assert with_allowed_missing(["config.py", "c.pth"]) == ["config.py", "c.pth"]
+
+
+@pytest.mark.parametrize("argv", [["--allow-missing"], ["--allow-missing", "--amp"]])
+def test_name_that_is_missing_is_asked_for(argv: list[str]) -> None:
+    with pytest.raises(ConfigError, match="needs a name"):
+        with_allowed_missing(argv)
