@@ -197,4 +197,5 @@ def differences(first, second, path=""):
 
 # Times, names of the run, and the paths of its files.
 UNEQUAL = {"time", "train/time", "train/data_time", "val/time", "val/data_time", "experiment_name",
-           "superseded", "cfg", "last_ckpt", "best_ckpt", "_statistics_methods"}  # fmt: skip
+           "superseded", "cfg", "mmengine_version", "last_ckpt", "best_ckpt",
+           "_statistics_methods"}  # fmt: skip
