@@ -47,12 +47,21 @@ def find_config(name: str) -> Path:
 
 
 def read_changed_config(name: str, options: list[str]) -> Any:
-    """A config with ``KEY=VALUE`` changes, as mmdet3d's tools take them."""
+    """A config with ``KEY=VALUE`` changes, as mmdet3d's tools take them.
+
+    Raises:
+        ConfigError: There is no such config, or a change would change nothing.
+    """
     import argparse
 
     from mmengine.config import Config, DictAction
 
+    from gemini_det3d.apis.config_changes import effective_changes
+
     config = Config.fromfile(find_config(name))
+    if not all("=" in word for word in options):
+        raise ConfigError(f"--cfg-options {' '.join(options)}: expected KEY=VALUE")
+    options = [c for word in options for c in effective_changes(config.to_dict(), word)]
     parser = argparse.ArgumentParser()
     parser.add_argument("--cfg-options", nargs="+", action=DictAction, default={})
     changes = parser.parse_args(["--cfg-options", *options] if options else []).cfg_options

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from gemini_det3d.apis.config import ConfigError, find_config
+from gemini_det3d.apis.config import ConfigError, find_config, read_changed_config
 from gemini_det3d.apis.script_options import checked_arguments, split_arguments
 from gemini_det3d.cli import main
 
@@ -140,6 +140,20 @@ def test_another_plug_ins_imports_do_not_replace_ours_in_silence(tmp_path):
         checked(config=str(path))
     path.write_text(path.read_text().replace("['json']", "['json', 'gemini_det3d.plugin']"))
     assert checked(config=str(path)) == [str(path)]
+
+
+@pytest.mark.parametrize("command", ["draw", "ablate"])
+@pytest.mark.parametrize("change", ["max_epochs=1", "model.img_bakbone=None", "no_value"])
+def test_other_commands_check_their_changes_too(command, change, capsys):
+    assert main([command, TOY, "none.pth", "--cfg-options", change]) == 2
+    error = capsys.readouterr().err
+    assert error.count("\n") == 1 and "--cfg-options" in error
+
+
+def test_data_root_reaches_other_commands_configs():
+    config = read_changed_config(TOY, ["data_root=/elsewhere/d"])
+    assert config.test_dataloader.dataset.data_root == "/elsewhere/d"
+    assert config.test_evaluator.ann_file == "/elsewhere/d/kitti_infos_val.pkl"
 
 
 def test_a_refused_option_is_one_line_and_exit_code_2(capsys):
