@@ -36,6 +36,7 @@ __all__ = [
 
 # The compilers of 2.5 and 2.7 stop at what `traced` asks of them; between 2.7 and 2.13: not tried.
 CAN_TRACE = tuple(map(int, torch.__version__.split(".")[:2])) >= (2, 13)
+_KNOWS_DEPTH = hasattr(torch._C._functorch, "get_dynamic_layer_stack_depth")  # not in PyTorch 2.1
 HAS_CUSTOM_OPERATORS = hasattr(torch.library, "custom_op")  # PyTorch 2.4 and later
 INTERPRETS_TRITON = os.environ.get("TRITON_INTERPRET") == "1"  # its kernels then run on a CPU
 _TRITON_NAMES = ("triton", "pytorch-triton", "pytorch-triton-rocm", "triton-windows")
@@ -81,6 +82,9 @@ def leaves_torch() -> bool:
 
 def is_transforming() -> bool:
     """Whether a transform of `torch.func` or forward-mode differentiation is at work."""
+    if not _KNOWS_DEPTH:
+        stack = torch._C._functorch.peek_interpreter_stack()  # pyright: ignore
+        return stack is not None or forward_ad._current_level >= 0
     depth = torch._C._functorch.get_dynamic_layer_stack_depth()  # pyright: ignore
     return depth > 0 or forward_ad._current_level >= 0
 
