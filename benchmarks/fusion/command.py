@@ -29,6 +29,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--release-memory", action="store_true",
         help="let freed memory go back to the system, so that calls pay for new pages (CPU)",
     )  # fmt: skip
+    parser.add_argument(
+        "--inspect", action="store_true",
+        help="registers, spills and shared memory of the GPU kernels, compiled without a GPU",
+    )  # fmt: skip
     parser.add_argument("--device", default="cpu", help="cpu or cuda")
     parser.add_argument("--seed", type=int, default=0, help="of parameters and inputs")
     parser.add_argument("--json", metavar="FILE", help="write the rows as JSON")
@@ -45,6 +49,8 @@ def run(args: argparse.Namespace) -> int:
     if args.release_memory and args.device != "cpu":
         raise ConfigError("--release-memory: is of the CPU's memory")
     is_kept = args.device == "cpu" and not args.release_memory and keep_memory()
+    if args.inspect:
+        return _inspect(args)
     if args.breakdown:
         return _break_down(args)
     planned = (case.name for case, *_ in _plan(args.quick, args.only))
@@ -65,6 +71,22 @@ def run(args: argparse.Namespace) -> int:
         write_text(args.json, json.dumps(rows, indent=2) + "\n")
     if args.plot:
         plot_growth(rows, args.plot)
+    return 0
+
+
+def _inspect(args: argparse.Namespace) -> int:
+    from importlib.util import find_spec
+
+    from .fusion_bench.inspect import CHANNELS, resource_lines
+
+    if find_spec("triton") is None:
+        raise ConfigError("--inspect: needs Triton: pip install triton")
+    if args.json or args.plot or args.breakdown:
+        raise ConfigError("--inspect: has no --json, --plot and --breakdown")
+    text = "\n".join([*resource_lines(channels=(64, 256) if args.quick else CHANNELS), ""])
+    print(text)
+    if args.markdown:
+        write_text(args.markdown, text)
     return 0
 
 

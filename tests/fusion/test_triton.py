@@ -11,7 +11,9 @@ from pathlib import Path
 import pytest
 import torch
 
+from gemini_det3d.apis.fusion_bench import inspect
 from gemini_det3d.fusion import GeminiFusion
+from gemini_det3d.fusion.kernels import forms
 
 HAS_TRITON = find_spec("triton") is not None
 needs_triton = pytest.mark.skipif(not HAS_TRITON, reason="Triton is not installed")
@@ -19,29 +21,82 @@ needs_triton = pytest.mark.skipif(not HAS_TRITON, reason="Triton is not installe
 
 @needs_triton
 @pytest.mark.parametrize(
-    "claim",
+    "claims",
     [
-        "relation_matches_softmax",
-        "gate_matches_two_key_attention",
-        "half_precision_computes_in_float32",
-        "empty_inputs_pass",
-        "operator_equals_the_plain_form",
-        "half_precision_is_finite_and_close",
-        "autocast_lowers_the_products_alone",
-        "nan_stays_in_its_token",
+        "float32_equals_float64",
+        "masks_are_kept_within_the_kernels",
+        "half_precision_is_close_to_float64 autocast_lowers_the_products_alone",
+        "weights_may_have_another_dtype any_strides_are_read_in_place no_tokens_pass",
+        "tokens_are_alone_and_runs_are_equal",
+        "recomputing_gives_the_same_bits_and_keeps_the_inputs_alone launches_are_few",
         "operators_pass_opcheck",
+        "compiler_sees_one_node_each_way",
+        "a_gpu_without_a_compiler_takes_another_form_with_one_warning",
     ],
 )
-def test_triton_kernels_hold(claim):
+def test_triton_kernels_hold(claims):
     environment = dict(os.environ)
     if not torch.cuda.is_available():
         environment["TRITON_INTERPRET"] = "1"
     script = Path(__file__).with_name("triton_cases.py")
-    ran = subprocess.run(
-        [sys.executable, str(script), claim], env=environment, capture_output=True, text=True
-    )
+    command = [sys.executable, str(script), *claims.split()]
+    ran = subprocess.run(command, env=environment, capture_output=True, text=True)
     assert ran.returncode == 0, ran.stderr[-2000:]
-    assert f"passed {claim}" in ran.stdout
+    assert all(f"passed {claim}" in ran.stdout for claim in claims.split())
+
+
+@needs_triton
+@pytest.mark.parametrize("architecture", inspect.ARCHITECTURES)
+@pytest.mark.parametrize("channels", [64, 128])
+def test_no_kernel_spills_or_takes_more_shared_memory_than_there_is(channels, architecture):
+    for launch in chosen_launches(channels, torch.bfloat16):
+        resources = inspect.inspect(launch, architecture)
+        assert resources.spilled_bytes == 0, launch.name
+        assert resources.shared_bytes <= inspect.SHARED_KIB * 1024, launch.name
+
+
+@needs_triton
+@pytest.mark.slow
+@pytest.mark.parametrize("architecture", inspect.ARCHITECTURES)
+@pytest.mark.parametrize("kind", ["bfloat16", "float32", "tf32"])
+@pytest.mark.parametrize("channels", [24, 32, 64, 128, 256, 320, 512, 1024])
+def test_no_chosen_configuration_spills(channels, kind, architecture):
+    dtype = torch.float32 if kind == "tf32" else getattr(torch, kind)
+    for launch in chosen_launches(channels, dtype, tf32=kind == "tf32"):
+        resources = inspect.inspect(launch, architecture)
+        assert resources.spilled_bytes == 0, launch.name
+        assert resources.shared_bytes <= inspect.SHARED_KIB * 1024, launch.name
+
+
+def chosen_launches(channels: int, dtype: torch.dtype, **options) -> list[inspect.Launch]:
+    """Without those that differ in nothing that is compiled."""
+    both = [
+        launch
+        for training in (False, True)
+        for launch in inspect.launches(channels, dtype=dtype, training=training, **options)
+    ]
+    return list({(each.name, str(each.constants)): each for each in both}.values())
+
+
+@needs_triton
+def test_fifty_numbers_of_tokens_are_compiled_at_most_twice_a_kernel():
+    seen: dict[str, set] = {}
+    for num_tokens in range(1, 5000, 99):
+        for training in (False, True):
+            for launch in inspect.launches(128, num_tokens=num_tokens, training=training):
+                seen.setdefault(launch.name, set()).add(inspect.specialisation(launch))
+    assert len(seen) == 11  # forwards 4, backwards 7 with the packing
+    assert all(len(compiled) <= 2 for compiled in seen.values())
+
+
+@needs_triton
+def test_wide_heads_and_float64_are_for_other_forms():
+    for operator, stream, reason in (
+        (GeminiFusion(512, 2, backend="fused"), torch.ones(3, 512), "heads of at most 128"),
+        (GeminiFusion(16, 2, backend="fused").double(), torch.ones(3, 16).double(), "float32 or"),
+    ):
+        call = forms._describe("fused", stream, stream, operator.fusion_parameters(), 2, ())
+        assert reason in forms._gpu(call._replace(device="cuda"))
 
 
 @pytest.mark.skipif(HAS_TRITON, reason="Triton is installed")

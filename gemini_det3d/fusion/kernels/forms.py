@@ -17,6 +17,7 @@ from ..base import hide, keep_own
 from ..functional import FusionParameters, gemini_fusion
 from .compact import compact_fusion
 from .precision import HALVES, product_dtype
+from .tiles import MOST_DEPTH
 from .torch_versions import (
     CAN_TRACE,
     HAS_CUSTOM_OPERATORS,
@@ -44,6 +45,7 @@ class Call(NamedTuple):
 
     Attributes:
         device: Kind of the streams' device.
+        index: Its number among those of its kind.
         dtype: Of the streams.
         product_dtype: Of the matrix products.
         num_tokens: N, all leading axes together; may be unknown to a compiler.
@@ -59,6 +61,7 @@ class Call(NamedTuple):
     """
 
     device: str
+    index: int | None
     dtype: torch.dtype
     product_dtype: torch.dtype
     num_tokens: int
@@ -138,7 +141,17 @@ def _gpu(call: Call) -> str:
         missing = missing or f"a GPU, the streams are on {call.device}"
     if call.dtype == torch.float64:
         missing = missing or "float32 or lower"
+    if call.depth > MOST_DEPTH:
+        missing = missing or f"heads of at most {MOST_DEPTH} channels"
+    if not missing and not INTERPRETS_TRITON and not _TRITON and not _runs_triton(call):
+        missing = "a GPU, a driver and a C compiler with which Triton runs"
     return missing
+
+
+def _runs_triton(call: Call) -> bool:
+    from .fused import runs_on  # imports Triton
+
+    return runs_on(call.index, call.product_dtype)
 
 
 def _load_fused() -> Callable[..., tuple[Tensor, Tensor]]:
@@ -173,9 +186,11 @@ FORMS = (
     ),
     Form(
         "fused", ("cuda",), _TRITON, _gpu, lambda call: True,
-        role="GPUs: Triton kernels between the products",
-        keeps="what lies between the kernels",
+        role="GPUs: one launch up to 64 channels, four above",
+        keeps="the inputs and a tape of 4 C a token pair; with_recompute: the inputs",
         load=_load_fused,
+        takes_all=True,
+        honours=("with_recompute",),
     ),
     Form(
         "blockwise", ("cpu",), _TORCH_24, _completeness, _suits_blocks,
@@ -351,6 +366,7 @@ def _describe(
     channels = first.shape[-1]
     return Call(
         device=first.device.type,
+        index=first.device.index,
         dtype=first.dtype,
         product_dtype=product_dtype(first),
         num_tokens=first.numel() // channels,

@@ -1,136 +1,137 @@
-"""The operator for GPUs: library products, and Triton kernels for what lies between them.
+"""The operator on a GPU by Triton kernels, as PyTorch operators: see `fused_launches`.
 
-14 C^2 multiply-adds per token pair; 16 C^2 in half precision, which cannot hold sum and difference
-of the streams. About twenty launches forwards, none with tokens as the batch of an attention.
-
-Notation as in `functional`, the gate is u = 1 - a as in `block`; N tokens.
+16 C^2 multiply-adds per token pair forwards and 40 backwards: what is cheap to compute again is not
+kept. Nothing is kept between calls, so nothing can go stale.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import functools
+import warnings
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 
 from ..functional import FusionParameters
-from . import triton_kernels
-from .compact import hidden_layer
-from .torch_versions import autocast_dtype
+from . import fused_launches
+from .blockwise import Setting
+from .compact import compact_fusion
+from .library import make_operators
+from .precision import product_dtype
+from .torch_versions import is_compiling, needs_backward
 
-__all__ = ["fused_fusion", "gate", "plain_gate", "plain_relation", "relation"]
+__all__ = ["fuse_gpu", "fuse_gpu_backward", "fused_fusion", "runs_on"]
 
 
 def fused_fusion(
-    first: Tensor, second: Tensor, parameters: FusionParameters, num_heads: int
+    first: Tensor,
+    second: Tensor,
+    parameters: FusionParameters,
+    num_heads: int,
+    valid: Tensor | None,
+    with_recompute: bool,
+    block_tokens: int,
 ) -> tuple[Tensor, Tensor]:
-    """Fuse two streams (..., C); arguments as in `functional.gemini_fusion`."""
-    p, channels = parameters, first.shape[-1]
-    own = torch.stack((first.reshape(-1, channels), second.reshape(-1, channels)))  # (2, N, C)
-    kind = _product_dtype(own)
-    x, p = own.to(kind), FusionParameters(*(tensor.to(kind) for tensor in p))
-    hidden = F.gelu(hidden_layer(x, p))
-    logits = F.linear(hidden, p.relation_out_weight, p.relation_out_bias)
-    difference = relation(x.flatten(0, 1), logits.flatten(0, 1)).view_as(x)
-    key_bias = torch.bmm(p.key_noise[:, None], p.key_weight.mT)
-    key = torch.baddbmm(key_bias, difference, p.key_weight.mT)
-    query = torch.baddbmm(p.query_bias[:, None], x, p.query_weight.mT)
-    values = F.linear(x, p.value_weight.flatten(0, 1)) + _value_bias(p)
-    read = gate(query, key, values, num_heads)
-    projected = torch.baddbmm(p.out_bias[:, None], read, p.out_weight.mT)
-    return first + projected[0].view(first.shape), second + projected[1].view(first.shape)
+    """Fuse two streams (..., C); arguments as in `forms.run`."""
+    del block_tokens  # refused before
+    dtype = product_dtype(first)
+    if not needs_backward(first, second, *parameters):
+        if not is_compiling() and type(first) is Tensor and not _is_watched():
+            # the way through PyTorch's dispatcher takes longer than a launch
+            arguments = (first, second, valid, parameters, num_heads, dtype, False)
+            return fused_launches.forward(*arguments)[:2]
+        with_tape = False
+    else:
+        with_tape = not with_recompute
+    setting = (num_heads, dtype, True, 0)
+    return fuse_gpu(first, second, valid, *parameters, *setting, with_tape)[:2]
 
 
-def _product_dtype(stream: Tensor) -> torch.dtype:
-    lowered = autocast_dtype(stream.device.type) if stream.dtype != torch.float64 else None
-    return lowered or stream.dtype
+def _is_watched() -> bool:
+    """Whether a mode wants to see every operator (a counter, fake tensors)."""
+    return torch._C._len_torch_dispatch_stack() > 0  # pyright: ignore
 
 
-def _value_bias(p: FusionParameters) -> Tensor:
-    """(2, 1, 2C): the value biases, and W_v v_noise where a direction reads its own stream."""
-    shift = torch.bmm(p.value_noise[:, None], p.value_weight.mT)[:, 0]
-    bias = torch.stack((p.value_bias, p.value_bias))  # stream, direction, C
-    bias = bias + torch.diag_embed(shift.t()).permute(1, 2, 0)
-    return bias.flatten(1)[:, None]
+def _forward(
+    first: Tensor,
+    second: Tensor,
+    valid: Tensor | None,
+    parameters: FusionParameters,
+    setting: Setting,
+    with_tape: bool,
+) -> tuple[Tensor, Tensor, Tensor]:
+    rest = (parameters, setting.num_heads, setting.product_dtype, with_tape)
+    return fused_launches.forward(first, second, valid, *rest)
 
 
-def plain_relation(stream: Tensor, logits: Tensor) -> Tensor:
-    """What `relation` computes, in PyTorch."""
-    return stream - stream * logits.softmax(dim=-1)
+def _backward(
+    first: Tensor,
+    second: Tensor,
+    valid: Tensor | None,
+    parameters: FusionParameters,
+    setting: Setting,
+    tape: Tensor,
+    upstream: tuple[Tensor, Tensor],
+    with_parameters: bool,
+) -> tuple[Tensor, Tensor, FusionParameters | None]:
+    rest = (parameters, setting.num_heads, setting.product_dtype, tape, upstream, with_parameters)
+    return fused_launches.backward(first, second, valid, *rest)
 
 
-def plain_gate(query: Tensor, key: Tensor, values: Tensor, num_heads: int) -> Tensor:
-    """What `gate` computes, in PyTorch."""
-    channels = query.shape[-1]
-    query, key, by_direction = (
-        t.unflatten(-1, (-1, channels // num_heads))
-        for t in (query, key, values.unflatten(-1, (2, channels)))
-    )
-    own = torch.stack((by_direction[0, :, 0], by_direction[1, :, 1]))
-    other = torch.stack((by_direction[1, :, 0], by_direction[0, :, 1]))
-    logit = (query * key).sum(-1, keepdim=True) * key.shape[-1] ** -0.5
-    return torch.lerp(other, own, logit.sigmoid()).flatten(-2)
+def _tape(first: Tensor, setting: Setting, with_tape: bool) -> Tensor:
+    return fused_launches.tape_like(first, setting.product_dtype, with_tape)
 
 
-relation = torch.library.custom_op(
-    "gemini_det3d::relation",
-    triton_kernels.relation,
-    mutates_args=(),
-    schema="(Tensor stream, Tensor logits) -> Tensor",
-)
-"""x - x * softmax(logits) per row, both (R, C) contiguous."""
-
-relation_backward = torch.library.custom_op(
-    "gemini_det3d::relation_backward",
-    triton_kernels.relation_backward,
-    mutates_args=(),
-    schema="(Tensor upstream, Tensor stream, Tensor logits) -> (Tensor, Tensor)",
-)
-
-gate = torch.library.custom_op(
-    "gemini_det3d::gate",
-    triton_kernels.gate,
-    mutates_args=(),
-    schema="(Tensor query, Tensor key, Tensor values, int num_heads) -> Tensor",
-)
-"""What either direction reads; arguments as in `triton_kernels.gate`."""
-
-gate_backward = torch.library.custom_op(
-    "gemini_det3d::gate_backward",
-    triton_kernels.gate_backward,
-    mutates_args=(),
-    schema=(
-        "(Tensor upstream, Tensor query, Tensor key, Tensor values, int num_heads)"
-        " -> (Tensor, Tensor, Tensor)"
-    ),
-)
+def _products(setting: Setting, has_tape: bool | None, with_parameters: bool) -> int:
+    if has_tape is None:
+        return 16
+    return (24 if has_tape else 30) + (16 if with_parameters else 0)
 
 
-def _register(forward, backward, plain: Callable[..., Tensor], num_tensors: int) -> None:
-    """Shapes and derivatives: the forward by the backward, the backward by the plain form."""
-
-    def remember(ctx, inputs, output) -> None:
-        ctx.save_for_backward(*(t for t in inputs if isinstance(t, Tensor)))
-        ctx.rest = [value for value in inputs if not isinstance(value, Tensor)]
-
-    def once(ctx, upstream: Tensor) -> tuple:
-        gradients = backward(upstream.contiguous(), *ctx.saved_tensors, *ctx.rest)
-        return (*gradients, *(None for _ in ctx.rest))
-
-    def twice(ctx, *cotangents: Tensor) -> tuple:
-        with torch.enable_grad():
-            upstream, *tensors = (t.detach().requires_grad_() for t in ctx.saved_tensors)
-            out = plain(*tensors, *ctx.rest)
-            inner = torch.autograd.grad(out, tensors, upstream, create_graph=True)
-            outer = torch.autograd.grad(inner, [upstream, *tensors], cotangents, allow_unused=True)
-        return (*outer, *(None for _ in ctx.rest))
-
-    forward.register_fake(lambda *inputs: torch.empty_like(inputs[0]))
-    backward.register_fake(lambda *i: tuple(torch.empty_like(t) for t in i[1 : 1 + num_tensors]))
-    forward.register_autograd(once, setup_context=remember)
-    backward.register_autograd(twice, setup_context=remember)
+fuse_gpu, fuse_gpu_backward = make_operators("fuse_gpu", _forward, _backward, _tape, _products)
 
 
-_register(relation, relation_backward, plain_relation, num_tensors=2)
-_register(gate, gate_backward, plain_gate, num_tensors=3)
+@torch.compiler.assume_constant_result
+def runs_on(index: int | None, dtype: torch.dtype) -> bool:
+    """Whether the kernels run on a GPU, found out once by running them.
+
+    Without a C compiler, on a GPU that Triton does not know or under a driver that refuses its code
+    they do not; then one warning says so, and another form runs.
+
+    Args:
+        index: Of the CUDA device.
+        dtype: Of the products.
+    """
+    if torch.cuda.is_available() and torch.cuda.is_current_stream_capturing():
+        return True  # nothing may be tried now; what is captured has run before
+    return _runs_on(index, dtype)
+
+
+@functools.cache
+def _runs_on(index: int | None, dtype: torch.dtype) -> bool:
+    device = torch.device("cuda", index or 0) if torch.cuda.is_available() else torch.device("cpu")
+    square, row = (2, 16, 16), (2, 16)
+    shapes = [*[square] * 3, (2, 48), square, row, (16, 32), (16,), (16, 16), (16,), row, row]
+    try:
+        p = FusionParameters(*(_ramp(shape, dtype, device) for shape in shapes))
+        streams = _ramp((5, 16), dtype, device), -_ramp((5, 16), dtype, device)
+        with torch.no_grad():
+            wanted = compact_fusion(*streams, p, 4)
+            for with_tape in (False, True):
+                fused = fused_launches.forward(*streams, None, p, 4, dtype, with_tape)
+                if not torch.allclose(fused[0].float(), wanted[0].float(), 0.05, 0.05):
+                    raise RuntimeError("wrong values")
+    except Exception as error:  # noqa: BLE001 (whatever a compiler or driver raises)
+        line = (str(error).splitlines() or [""])[0][:100]
+        warnings.warn(
+            f"GeminiFusion: Triton does not run on {device} in {dtype}, another form is taken "
+            f"({type(error).__name__}: {line})",
+            stacklevel=2,
+        )
+        return False
+    return True
+
+
+def _ramp(shape: tuple[int, ...], dtype: torch.dtype, device: torch.device) -> Tensor:
+    size = torch.Size(shape).numel()
+    return torch.linspace(-0.5, 0.5, size, device=device).view(shape).to(dtype)

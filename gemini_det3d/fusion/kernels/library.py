@@ -1,14 +1,16 @@
-"""The fast operator as PyTorch operators: eager, autograd, `torch.compile` and `torch.export`.
+"""The fast forms as PyTorch operators: eager, autograd, `torch.compile` and `torch.export`.
 
-`gemini_det3d::fuse` and `gemini_det3d::fuse_backward` are one node each to the compiler (no graph
-break), know their output shapes without running and their multiply-adds without being traced, and
-differentiate: `fuse` by `fuse_backward`, `fuse_backward` by the plain form of `functional`.
+`gemini_det3d::fuse` and `gemini_det3d::fuse_backward` compute block by block, `fuse_gpu` and
+`fuse_gpu_backward` by Triton kernels. Each is one node to the compiler (no graph break), knows its
+output shapes without running and its multiply-adds without being traced, and differentiates: the
+forward by the backward, the backward by the plain form of `functional`.
 
-Shapes as in `functional`; the tape as in `workspace.tape_width`.
+Shapes as in `functional`; the tape is each form's own.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import torch
@@ -21,7 +23,7 @@ from .precision import HALVES, product_dtype
 from .torch_versions import needs_backward
 from .workspace import round_up, tape_width
 
-__all__ = ["blockwise_fusion", "fuse", "fuse_backward"]
+__all__ = ["blockwise_fusion", "fuse", "fuse_backward", "make_operators", "unpack"]
 
 _PARAMETERS = ", ".join(f"Tensor {name}" for name in FusionParameters._fields)
 _SETTING = "int num_heads, ScalarType product_dtype, bool is_paired, int block_tokens"
@@ -46,101 +48,106 @@ def blockwise_fusion(
     return fuse(first, second, valid, *parameters, *setting, with_tape)[:2]
 
 
-def _fuse(
-    first: Tensor, second: Tensor, valid: Tensor | None, *rest: object
-) -> tuple[Tensor, Tensor, Tensor]:
-    parameters, setting, (with_tape,) = _unpack(rest)
-    return blockwise_forward(first, second, valid, parameters, setting, with_tape)
+def make_operators(
+    name: str,
+    forward: Callable[..., tuple[Tensor, Tensor, Tensor]],
+    backward: Callable[..., tuple[Tensor, Tensor, FusionParameters | None]],
+    tape_like: Callable[[Tensor, Setting, bool], Tensor],
+    products: Callable[[Setting, bool | None, bool], int],
+) -> tuple[Any, Any]:
+    """Register a forward and its backward.
+
+    Args:
+        name: `gemini_det3d::name` and `gemini_det3d::name_backward`.
+        forward: As `blockwise_forward`.
+        backward: As `blockwise_backward`.
+        tape_like: The tape's shape and dtype, from the first stream, setting and `with_tape`.
+        products: Multiply-adds in N C^2, from the setting, whether the backward has a tape (None:
+            of the forward) and whether it gives gradients of the parameters.
+
+    Returns:
+        The forward, whose arguments are those of `blockwise_forward` unpacked; the backward, whose
+        results are the gradients of the streams, then of the parameters in the order of
+        `FusionParameters`: empty tensors where they are not wanted.
+    """
+
+    def run(first: Tensor, second: Tensor, valid: Tensor | None, *rest: Any) -> tuple:
+        parameters, setting, (with_tape,) = unpack(rest)
+        return forward(first, second, valid, parameters, setting, with_tape)
+
+    def run_backward(first, second, valid, tape, towards_first, towards_second, *rest) -> tuple:
+        parameters, setting, (with_parameters,) = unpack(rest)
+        upstream = (towards_first, towards_second)
+        *streams, gradients = backward(
+            first, second, valid, parameters, setting, tape, upstream, with_parameters
+        )
+        if gradients is None:
+            gradients = [p.new_empty(0) for p in parameters]
+        return (*streams, *gradients)
+
+    inputs = "Tensor first, Tensor second, Tensor? valid"
+    results = ", ".join(["Tensor"] * (2 + _NUM_PARAMETERS))
+    operator = torch.library.custom_op(
+        f"gemini_det3d::{name}", run, mutates_args=(),
+        schema=f"({inputs}, {_PARAMETERS}, {_SETTING}, bool with_tape) -> (Tensor, Tensor, Tensor)",
+    )  # fmt: skip
+    operator_backward = torch.library.custom_op(
+        f"gemini_det3d::{name}_backward", run_backward, mutates_args=(),
+        schema=f"({inputs}, Tensor tape, Tensor towards_first, Tensor towards_second, {_PARAMETERS}"
+        f", {_SETTING}, bool with_parameters) -> ({results})",
+    )  # fmt: skip
+    _register_shapes(operator, operator_backward, tape_like)
+    _register_derivatives(operator, operator_backward)
+    _register_flops(name, products)
+    if hasattr(torch.library, "register_vmap"):  # PyTorch 2.5 and later
+        for each in (operator, operator_backward):
+            torch.library.register_vmap(each, _one_by_one(each))
+    return operator, operator_backward
 
 
-def _fuse_backward(
-    first: Tensor,
-    second: Tensor,
-    valid: Tensor | None,
-    tape: Tensor,
-    towards_first: Tensor,
-    towards_second: Tensor,
-    *rest: object,
-) -> tuple[Tensor, ...]:
-    parameters, setting, (with_parameters,) = _unpack(rest)
-    upstream = (towards_first, towards_second)
-    *streams, gradients = blockwise_backward(
-        first, second, valid, parameters, setting, tape, upstream, with_parameters
-    )
-    if gradients is None:
-        gradients = [p.new_empty(0) for p in parameters]
-    return (*streams, *gradients)
-
-
-fuse = torch.library.custom_op(
-    "gemini_det3d::fuse",
-    _fuse,
-    mutates_args=(),
-    schema=(
-        f"(Tensor first, Tensor second, Tensor? valid, {_PARAMETERS}, {_SETTING}, bool with_tape)"
-        " -> (Tensor, Tensor, Tensor)"
-    ),
-)
-"""Fuse two streams: arguments of `blockwise_forward` in order, unpacked."""
-
-fuse_backward = torch.library.custom_op(
-    "gemini_det3d::fuse_backward",
-    _fuse_backward,
-    mutates_args=(),
-    schema=(
-        "(Tensor first, Tensor second, Tensor? valid, Tensor tape, Tensor towards_first, "
-        f"Tensor towards_second, {_PARAMETERS}, {_SETTING}, bool with_parameters) -> ("
-        + ", ".join(["Tensor"] * (2 + _NUM_PARAMETERS))
-        + ")"
-    ),
-)
-"""Gradients of the streams, then of the parameters in the order of `FusionParameters`; those are
-empty tensors where they are not wanted."""
-
-
-def _unpack(rest: tuple) -> tuple[FusionParameters, Setting, tuple]:
+def unpack(rest: tuple) -> tuple[FusionParameters, Setting, tuple]:
+    """Parameters, setting and what follows, from an operator's arguments behind the tensors."""
     parameters, rest = FusionParameters(*rest[:_NUM_PARAMETERS]), rest[_NUM_PARAMETERS:]
     return parameters, Setting(*rest[:4]), rest[4:]
 
 
-@fuse.register_fake
-def _(first, second, valid, *rest):
-    _, setting, (with_tape,) = _unpack(rest)
-    channels = first.shape[-1]
-    num_tokens = round_up(first.numel() // channels) if with_tape else 0
-    dtype = torch.float64 if first.dtype == torch.float64 else torch.float32
-    tape = first.new_empty(num_tokens, tape_width(channels, setting.num_heads), dtype=dtype)
-    return first.new_empty(first.shape), first.new_empty(first.shape), tape
+def _register_shapes(operator: Any, operator_backward: Any, tape_like: Callable) -> None:
+    def fake(first, second, valid, *rest):
+        _, setting, (with_tape,) = unpack(rest)
+        tape = tape_like(first, setting, with_tape)
+        return first.new_empty(first.shape), first.new_empty(first.shape), tape
+
+    def fake_backward(first, second, valid, tape, towards_first, towards_second, *rest):
+        parameters, _, (with_parameters,) = unpack(rest)
+        gradients = [p.new_empty(p.shape if with_parameters else 0) for p in parameters]
+        return first.new_empty(first.shape), first.new_empty(first.shape), *gradients
+
+    operator.register_fake(fake)
+    operator_backward.register_fake(fake_backward)
 
 
-@fuse_backward.register_fake
-def _(first, second, valid, tape, towards_first, towards_second, *rest):
-    parameters, _, (with_parameters,) = _unpack(rest)
-    gradients = [p.new_empty(p.shape if with_parameters else 0) for p in parameters]
-    return first.new_empty(first.shape), first.new_empty(first.shape), *gradients
+def _register_derivatives(operator: Any, operator_backward: Any) -> None:
+    def backward(ctx, towards_first: Tensor | None, towards_second: Tensor | None, _) -> tuple:
+        first, second, valid, *parameters, tape = ctx.saved_tensors
+        wanted = ctx.needs_input_grad[3 : 3 + _NUM_PARAMETERS]
+        towards = [
+            torch.zeros_like(first) if towards is None else towards
+            for towards in (towards_first, towards_second)
+        ]
+        gradients = operator_backward(
+            first, second, valid, tape, *towards, *parameters, *ctx.setting, any(wanted)
+        )
+        of_parameters = [g if w else None for g, w in zip(gradients[2:], wanted)]
+        return (*gradients[:2], None, *of_parameters, None, None, None, None, None)
+
+    operator.register_autograd(backward, setup_context=_remember_forward)
+    operator_backward.register_autograd(_double_backward, setup_context=_remember_backward)
 
 
 def _remember_forward(ctx, inputs: tuple, output: tuple[Tensor, ...]) -> None:
     ctx.set_materialize_grads(False)  # or the tape, which has no gradient, would get zeros
     ctx.save_for_backward(*inputs[: 3 + _NUM_PARAMETERS], output[2])
     ctx.setting = inputs[3 + _NUM_PARAMETERS : -1]
-
-
-def _backward(ctx, towards_first: Tensor | None, towards_second: Tensor | None, _) -> tuple:
-    first, second, valid, *parameters, tape = ctx.saved_tensors
-    wanted = ctx.needs_input_grad[3 : 3 + _NUM_PARAMETERS]
-    towards = [
-        torch.zeros_like(first) if towards is None else towards
-        for towards in (towards_first, towards_second)
-    ]
-    gradients = fuse_backward(
-        first, second, valid, tape, *towards, *parameters, *ctx.setting, any(wanted)
-    )
-    of_parameters = [g if w else None for g, w in zip(gradients[2:], wanted)]
-    return (*gradients[:2], None, *of_parameters, None, None, None, None, None)
-
-
-fuse.register_autograd(_backward, setup_context=_remember_forward)
 
 
 def _remember_backward(ctx, inputs: tuple, output: tuple[Tensor, ...]) -> None:
@@ -162,21 +169,16 @@ def _double_backward(ctx, *cotangents: Tensor) -> tuple:
     return (*outer[:2], None, None, *outer[2:], None, None, None, None, None)
 
 
-fuse_backward.register_autograd(_double_backward, setup_context=_remember_backward)
+def _register_flops(name: str, products: Callable[[Setting, bool | None, bool], int]) -> None:
+    @register_flop_formula(getattr(torch.ops.gemini_det3d, name))
+    def _(first, second, valid, *rest, **_) -> int:
+        return products(unpack(rest)[1], None, False) * _square(first)
 
-
-@register_flop_formula(torch.ops.gemini_det3d.fuse)
-def _(first, second, valid, *rest, **_) -> int:
-    _, setting, _ = _unpack(rest)
-    return (16 if setting.is_paired else 14) * _square(first)
-
-
-@register_flop_formula(torch.ops.gemini_det3d.fuse_backward)
-def _(first, second, valid, tape, towards_first, towards_second, *rest, **_) -> int:
-    _, setting, (with_parameters,) = _unpack(rest)
-    forward = 16 if setting.is_paired else 14
-    repeated = 4 if tape[0] else forward - 2  # the values alone, or all but the output projection
-    return (repeated + forward * (2 if with_parameters else 1)) * _square(first)
+    @register_flop_formula(getattr(torch.ops.gemini_det3d, f"{name}_backward"))
+    def _(first, second, valid, tape, towards_first, towards_second, *rest, **_) -> int:
+        _, setting, (with_parameters,) = unpack(rest)
+        has_tape = torch.Size(tape).numel() > 0
+        return products(setting, has_tape, with_parameters) * _square(first)
 
 
 def _square(shape: torch.Size) -> int:
@@ -197,6 +199,22 @@ def _one_by_one(operator):
     return call
 
 
-if hasattr(torch.library, "register_vmap"):  # PyTorch 2.5 and later
-    for _operator in (fuse, fuse_backward):
-        torch.library.register_vmap(_operator, _one_by_one(_operator))
+def _blockwise_tape(first: Tensor, setting: Setting, with_tape: bool) -> Tensor:
+    channels = first.shape[-1]
+    num_tokens = round_up(first.numel() // channels) if with_tape else 0
+    dtype = torch.float64 if first.dtype == torch.float64 else torch.float32
+    return first.new_empty(num_tokens, tape_width(channels, setting.num_heads), dtype=dtype)
+
+
+def _blockwise_products(setting: Setting, has_tape: bool | None, with_parameters: bool) -> int:
+    forward = 16 if setting.is_paired else 14
+    if has_tape is None:
+        return forward
+    repeated = 4 if has_tape else forward - 2  # the values alone, or all but the output projection
+    return repeated + forward * (2 if with_parameters else 1)
+
+
+fuse, fuse_backward = make_operators(
+    "fuse", blockwise_forward, blockwise_backward, _blockwise_tape, _blockwise_products
+)
+"""`blockwise` as operators."""

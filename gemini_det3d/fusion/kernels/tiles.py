@@ -1,0 +1,102 @@
+"""Sizes of tiles of the Triton kernels, by channels, heads and dtype.
+
+Chosen by compiling offline for sm_80, sm_89 and sm_90 (`benchmark fusion --inspect`): none spills,
+and none needs more than the 99 KiB of shared memory that a block has on every one of them. They
+have not been timed on a GPU. Nothing here depends on the number of tokens.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import torch
+
+__all__ = [
+    "MOST_DEPTH",
+    "ONE_KERNEL_CHANNELS",
+    "Groups",
+    "Tile",
+    "groups_of",
+    "is_narrow",
+    "power_of_two",
+    "tile",
+]
+
+ONE_KERNEL_CHANNELS = 64  # up to which all weights of a direction fit beside the tokens
+MOST_DEPTH = 128  # channels of a head that a tile of the gate can hold
+
+
+class Tile(NamedTuple):
+    """Of one kernel: tokens, output channels and input channels at a time; how it is scheduled."""
+
+    rows: int
+    columns: int
+    depth: int
+    num_warps: int
+    num_stages: int
+
+
+class Groups(NamedTuple):
+    """Heads that a program of the gate computes at a time, and the columns that hold them."""
+
+    heads: int
+    width: int
+    count: int
+
+
+def power_of_two(number: int) -> int:
+    """The least power of two from a number on, and at least 16: the least that a product takes."""
+    return max(16, 1 << (number - 1).bit_length())
+
+
+def groups_of(channels: int, num_heads: int, dtype: torch.dtype) -> Groups:
+    """The grouping with the fewest columns that hold nothing; wider ones break ties.
+
+    Heads of odd depth get room for several, where fewer columns are lost.
+    """
+    depth = channels // num_heads
+    most = 32 if dtype.itemsize > 2 else 128 if depth & (depth - 1) else 64
+    most = max(most, power_of_two(depth))
+    choices = []
+    for heads in range(1, num_heads + 1):
+        width, count = power_of_two(heads * depth), -(-num_heads // heads)
+        if width <= most:
+            choices.append((width * count, -width, heads))
+    _, width, heads = min(choices)
+    return Groups(heads, -width, -(-num_heads // heads))
+
+
+def is_narrow(channels: int) -> bool:
+    """Whether one kernel does everything in inference."""
+    return channels <= ONE_KERNEL_CHANNELS
+
+
+def tile(kernel: str, channels: int, dtype: torch.dtype, width: int = 0) -> Tile:
+    """Tile of a kernel.
+
+    Args:
+        kernel: "one", "hidden", "relation", "gate", "out", "attention", "difference", "logits",
+            "streams" or "weights" (the last five of the backward).
+        channels: C.
+        dtype: Of the products.
+        width: Columns of a group of heads, for "gate" and "attention".
+    """
+    padded, is_half = power_of_two(channels), dtype.itemsize == 2
+    columns, deep = min(padded, 128 if is_half else 64), min(padded, 32 if is_half else 16)
+    if kernel == "one":
+        return Tile(64 if is_half else 16, padded, padded, 4 if is_half and padded < 64 else 8, 1)
+    if kernel == "relation":  # whole rows
+        columns = min(padded, 512)
+        rows = max(16, min(64, (1 << 14) // columns))
+        return Tile(rows if is_half else max(16, rows // 2), columns, deep, 8, 2)
+    if kernel == "gate":
+        return Tile(64 if is_half else 32, width, deep, 4 if width <= 64 and is_half else 8, 2)
+    if kernel == "attention":
+        rows = 64 if width <= 64 else 32
+        return Tile(rows if is_half else 16, width, deep, 8, 2)
+    if kernel in ("difference", "logits", "streams"):
+        return Tile(64, min(columns, 64), deep, 4 if is_half else 8, 2)
+    if kernel == "weights":  # rows and columns of the weight, depth in tokens
+        side = min(padded, 64)
+        return Tile(side, side, 32 if is_half else 16, 4 if is_half else 8, 2)
+    return Tile(64, columns, min(padded, 64) if is_half else deep, 4 if is_half else 8, 3)

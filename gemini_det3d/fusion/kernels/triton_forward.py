@@ -1,0 +1,337 @@
+"""The operator forwards in four launches, or one where all weights fit beside the tokens.
+
+`hidden` is the discriminator up to its GELU, and its spare programs pack the weights of the other
+kernels in the dtype of the products: nothing is kept between calls that could go stale. `relation`
+holds whole rows and leaves x - x * phi. `gate` computes query, key and both values of some heads
+and stores only what the attention reads. `out` projects it and adds the stream.
+
+With a tape (for the backward) the first two leave the discriminator before its GELU and phi.
+
+Notation as in `functional`, the gate is u = 1 - a as in `block`; arguments as in `triton_parts`.
+"""
+
+# Triton compiles these functions; what their arguments are at run time, Python cannot see.
+# pyright: reportArgumentType=false, reportIndexIssue=false, reportAttributeAccessIssue=false
+# pyright: reportCallIssue=false, reportGeneralTypeIssues=false, reportOperatorIssue=false
+
+from __future__ import annotations
+
+import triton
+import triton.language as tl
+
+from .triton_parts import gelu, head_sums, kernel, product, rows_of
+
+__all__ = ["gate_kernel", "hidden_kernel", "one_kernel", "out_kernel", "pack_kernel",
+           "relation_kernel"]  # fmt: skip
+
+
+@triton.jit
+def _pack(
+    job, query_w, key_w, value_w, out_w, relation_w, in_bias, out_bias, relation_bias, key_noise,
+    value_noise, packed, biases, C: tl.constexpr, ROWS: tl.constexpr, DEPTH: tl.constexpr,
+):  # fmt: skip
+    """Some rows of one of nine weights: query, key, value, out of either direction, relation.
+
+    `packed` (9, C, C) takes them in its dtype. `biases` (11, C) takes in float32, for either
+    direction: query, key W_k k_noise, own value with W_v v_noise, other value, out; then relation.
+    """
+    matrix = job // tl.cdiv(C, ROWS)
+    row = (job % tl.cdiv(C, ROWS)) * ROWS + tl.arange(0, ROWS)
+    i = matrix % 2
+    noise = value_noise
+    if matrix < 2:
+        weight = query_w
+    elif matrix < 4:
+        weight = key_w
+        noise = key_noise
+    elif matrix < 6:
+        weight = value_w
+    elif matrix < 8:
+        weight = out_w
+    else:
+        weight = relation_w
+    shift = tl.zeros((ROWS,), tl.float32)
+    for start in range(0, C, DEPTH):
+        k = start + tl.arange(0, DEPTH)
+        at = row[:, None] * C + k[None, :]
+        inside = (row < C)[:, None] & (k < C)[None, :]
+        values = tl.load(weight + i * C * C + at, mask=inside, other=0.0)
+        tl.store(packed + matrix * C * C + at, values, mask=inside)
+        added = tl.load(noise + i * C + k, mask=k < C, other=0.0)
+        shift += tl.sum(values.to(tl.float32) * added.to(tl.float32)[None, :], axis=1)
+    at, inside = biases + matrix * C + row, row < C
+    if matrix < 2:
+        tl.store(at, tl.load(in_bias + i * 3 * C + row, mask=inside), mask=inside)
+    elif matrix < 4:
+        tl.store(at, shift, mask=inside)
+    elif matrix < 6:
+        bias = tl.load(in_bias + i * 3 * C + 2 * C + row, mask=inside).to(tl.float32)
+        tl.store(at, bias + shift, mask=inside)
+        tl.store(at + 2 * C, bias, mask=inside)
+    elif matrix < 8:
+        tl.store(at + 2 * C, tl.load(out_bias + i * C + row, mask=inside), mask=inside)
+    else:
+        tl.store(at + 2 * C, tl.load(relation_bias + row, mask=inside), mask=inside)
+
+
+@kernel
+def pack_kernel(
+    query_w, key_w, value_w, out_w, relation_w, in_bias, out_bias, relation_bias, key_noise,
+    value_noise, packed, biases, C: tl.constexpr, COLUMNS: tl.constexpr, DEPTH: tl.constexpr,
+):  # fmt: skip
+    """Pack alone, for a backward whose forward left its tape."""
+    _pack(tl.program_id(0), query_w, key_w, value_w, out_w, relation_w, in_bias, out_bias,
+          relation_bias, key_noise, value_noise, packed, biases, C, COLUMNS, DEPTH)  # fmt: skip
+
+
+@kernel
+def hidden_kernel(
+    first, second, valid, hidden, num_tokens, row_stride, column_stride, relation_in, relation_in_b,
+    query_w, key_w, value_w, out_w, relation_w, in_bias, out_bias, relation_bias, key_noise,
+    value_noise, packed, biases, C: tl.constexpr, ROWS: tl.constexpr, COLUMNS: tl.constexpr,
+    DEPTH: tl.constexpr, PRECISION: tl.constexpr, WITH_TAPE: tl.constexpr,
+):  # fmt: skip
+    """`hidden` (2, N, C): GELU(W_1 [own ; other] + b_1), with a tape before the GELU."""
+    BLOCKS: tl.constexpr = tl.cdiv(C, COLUMNS)
+    program = tl.program_id(0)
+    num_tiles = tl.cdiv(num_tokens, ROWS) * 2 * BLOCKS
+    if program >= num_tiles:
+        _pack(program - num_tiles, query_w, key_w, value_w, out_w, relation_w, in_bias, out_bias,
+              relation_bias, key_noise, value_noise, packed, biases, C, COLUMNS, DEPTH)  # fmt: skip
+    else:
+        kind: tl.constexpr = hidden.dtype.element_ty
+        i = program % 2
+        row, exists, seen = rows_of(program // (2 * BLOCKS), num_tokens, valid, ROWS)
+        out = (program // 2 % BLOCKS) * COLUMNS + tl.arange(0, COLUMNS)
+        if i == 0:
+            own, other = first, second
+        else:
+            own, other = second, first
+        total = tl.zeros((ROWS, COLUMNS), tl.float32)
+        at = row * row_stride
+        total = product(total, own, at, seen, column_stride, relation_in, out, kind, C, DEPTH, 1,
+                        2 * C, PRECISION)  # fmt: skip
+        total = product(total, other, at, seen, column_stride, relation_in + C, out, kind, C,
+                        DEPTH, 1, 2 * C, PRECISION)  # fmt: skip
+        total += tl.load(relation_in_b + out, mask=out < C, other=0.0).to(tl.float32)[None, :]
+        if not WITH_TAPE:
+            total = gelu(total)
+        at = (i.to(tl.int64) * num_tokens + row)[:, None] * C + out[None, :]
+        tl.store(hidden + at, total.to(kind), mask=exists[:, None] & (out < C)[None, :])
+
+
+@triton.jit
+def _logits(
+    hidden, at_row, exists, packed, biases, out, ROWS: tl.constexpr, COLUMNS: tl.constexpr,
+    C: tl.constexpr, DEPTH: tl.constexpr, PRECISION: tl.constexpr, WITH_TAPE: tl.constexpr,
+):  # fmt: skip
+    """(ROWS, COLUMNS) of the discriminator's logits; -inf beyond C."""
+    kind: tl.constexpr = hidden.dtype.element_ty
+    total = tl.zeros((ROWS, COLUMNS), tl.float32)
+    total = product(total, hidden, at_row, exists, 1, packed + 8 * C * C, out, kind, C, DEPTH, 1, C,
+                    PRECISION, WITH_TAPE)  # fmt: skip
+    bias = tl.load(biases + 10 * C + out, mask=out < C, other=float("-inf"))
+    return total + bias[None, :]
+
+
+@kernel
+def relation_kernel(
+    first, second, valid, hidden, related, num_tokens, row_stride, column_stride, packed, biases,
+    C: tl.constexpr, ROWS: tl.constexpr, COLUMNS: tl.constexpr, DEPTH: tl.constexpr,
+    PRECISION: tl.constexpr, WITH_TAPE: tl.constexpr,
+):  # fmt: skip
+    """`related` (2, N, C): x - x * phi, with a tape phi; more columns than fit in two passes."""
+    BLOCKS: tl.constexpr = tl.cdiv(C, COLUMNS)
+    i = tl.program_id(0) % 2
+    row, exists, seen = rows_of(tl.program_id(0) // 2, num_tokens, valid, ROWS)
+    if i == 0:
+        own = first
+    else:
+        own = second
+    at_row = (i.to(tl.int64) * num_tokens + row) * C
+    out = tl.arange(0, COLUMNS)
+    logits = _logits(hidden, at_row, exists, packed, biases, out, ROWS, COLUMNS, C, DEPTH,
+                     PRECISION, WITH_TAPE)  # fmt: skip
+    top = tl.max(logits, axis=1)
+    total = tl.sum(tl.exp(logits - top[:, None]), axis=1)
+    for block in range(1, BLOCKS):
+        logits = _logits(hidden, at_row, exists, packed, biases, block * COLUMNS + out, ROWS,
+                         COLUMNS, C, DEPTH, PRECISION, WITH_TAPE)  # fmt: skip
+        higher = tl.maximum(top, tl.max(logits, axis=1))
+        total = total * tl.exp(top - higher) + tl.sum(tl.exp(logits - higher[:, None]), axis=1)
+        top = higher
+    for block in range(0, BLOCKS):
+        column = block * COLUMNS + out
+        if BLOCKS > 1:
+            logits = _logits(hidden, at_row, exists, packed, biases, column, ROWS, COLUMNS, C,
+                             DEPTH, PRECISION, WITH_TAPE)  # fmt: skip
+        score = tl.exp(logits - top[:, None]) / total[:, None]
+        inside = (column < C)[None, :]
+        if not WITH_TAPE:
+            at = (row * row_stride)[:, None] + column[None, :] * column_stride
+            x = tl.load(own + at, mask=seen[:, None] & inside, other=0.0).to(tl.float32)
+            score = x - x * score
+        at = at_row[:, None] + column[None, :]
+        tl.store(related + at, score.to(related.dtype.element_ty), mask=exists[:, None] & inside)
+
+
+@kernel
+def gate_kernel(
+    first, second, valid, related, read, num_tokens, row_stride, column_stride, packed, biases,
+    scale, C: tl.constexpr, HEADS: tl.constexpr, HEAD: tl.constexpr, GROUPS: tl.constexpr,
+    ROWS: tl.constexpr, COLUMNS: tl.constexpr, DEPTH: tl.constexpr, PRECISION: tl.constexpr,
+    WITH_TAPE: tl.constexpr,
+):  # fmt: skip
+    """`read` (2, N, C): other + u (own - other) for HEADS heads of HEAD channels."""
+    kind: tl.constexpr = read.dtype.element_ty
+    program = tl.program_id(0)
+    i = program % 2
+    row, exists, seen = rows_of(program // (2 * GROUPS), num_tokens, valid, ROWS)
+    j = tl.arange(0, COLUMNS)
+    n = (program // 2 % GROUPS) * HEADS * HEAD + j
+    inside = (j < HEADS * HEAD) & (n < C)
+    if i == 0:
+        own, other = first, second
+    else:
+        own, other = second, first
+    base = (i.to(tl.int64) * num_tokens + row) * C
+    packed += i * C * C
+    query = tl.zeros((ROWS, COLUMNS), tl.float32)
+    key = tl.zeros((ROWS, COLUMNS), tl.float32)
+    near = tl.zeros((ROWS, COLUMNS), tl.float32)
+    far = tl.zeros((ROWS, COLUMNS), tl.float32)
+    for start in range(0, C, DEPTH):
+        k = start + tl.arange(0, DEPTH)
+        mask = seen[:, None]
+        w_mask = inside[None, :]
+        if C % DEPTH != 0:
+            mask = mask & (k < C)[None, :]
+            w_mask = w_mask & (k < C)[:, None]
+        at = (row * row_stride)[:, None] + k[None, :] * column_stride
+        x = tl.load(own + at, mask=mask, other=0.0)
+        z = tl.load(other + at, mask=mask, other=0.0).to(kind)
+        difference = tl.load(related + base[:, None] + k[None, :], mask=mask, other=0.0)
+        if WITH_TAPE:  # phi
+            wide = x.to(tl.float32)
+            difference = (wide - wide * difference.to(tl.float32)).to(kind)
+        x = x.to(kind)
+        w = packed + n[None, :] * C + k[:, None]
+        w_query = tl.load(w, mask=w_mask, other=0.0)
+        w_key = tl.load(w + 2 * C * C, mask=w_mask, other=0.0)
+        w_value = tl.load(w + 4 * C * C, mask=w_mask, other=0.0)
+        query = tl.dot(x, w_query, query, input_precision=PRECISION)
+        key = tl.dot(difference, w_key, key, input_precision=PRECISION)
+        near = tl.dot(x, w_value, near, input_precision=PRECISION)
+        far = tl.dot(z, w_value, far, input_precision=PRECISION)
+    bias = biases + i * C + n
+    query += tl.load(bias, mask=inside, other=0.0)[None, :]
+    key += tl.load(bias + 2 * C, mask=inside, other=0.0)[None, :]
+    near += tl.load(bias + 4 * C, mask=inside, other=0.0)[None, :]
+    far += tl.load(bias + 6 * C, mask=inside, other=0.0)[None, :]
+    weight = tl.sigmoid(head_sums(query * key, HEADS, HEAD) * scale)
+    at = base[:, None] + n[None, :]
+    result = far + weight * (near - far)
+    tl.store(read + at, result.to(kind), mask=exists[:, None] & inside[None, :])
+
+
+@kernel
+def out_kernel(
+    first, second, valid, read, fused_first, fused_second, num_tokens, row_stride, column_stride,
+    packed, biases, C: tl.constexpr, ROWS: tl.constexpr, COLUMNS: tl.constexpr,
+    DEPTH: tl.constexpr, PRECISION: tl.constexpr,
+):  # fmt: skip
+    """Fused streams (N, C): x + W_o read + b_o, and x itself where not valid."""
+    BLOCKS: tl.constexpr = tl.cdiv(C, COLUMNS)
+    program = tl.program_id(0)
+    i = program % 2
+    row, exists, seen = rows_of(program // (2 * BLOCKS), num_tokens, valid, ROWS)
+    out = (program // 2 % BLOCKS) * COLUMNS + tl.arange(0, COLUMNS)
+    if i == 0:
+        own, fused = first, fused_first
+    else:
+        own, fused = second, fused_second
+    base = (i.to(tl.int64) * num_tokens + row) * C
+    total = tl.zeros((ROWS, COLUMNS), tl.float32)
+    total = product(total, read, base, seen, 1, packed + (6 + i) * C * C, out,
+                    read.dtype.element_ty, C, DEPTH, 1, C, PRECISION)  # fmt: skip
+    total += tl.load(biases + (8 + i) * C + out, mask=out < C, other=0.0)[None, :]
+    mask = exists[:, None] & (out < C)[None, :]
+    at = (row * row_stride)[:, None] + out[None, :] * column_stride
+    x = tl.load(own + at, mask=mask, other=0.0)
+    result = (x.to(tl.float32) + total).to(x.dtype)
+    result = tl.where(seen[:, None], result, x)
+    tl.store(fused + (row * C)[:, None] + out[None, :], result, mask=mask)
+
+
+@triton.jit
+def _whole(weight, IN: tl.constexpr, C: tl.constexpr, WIDTH: tl.constexpr, KIND: tl.constexpr):
+    """W^T (WIDTH, WIDTH) of a weight (C, C) whose rows are IN apart."""
+    k, n = tl.arange(0, WIDTH), tl.arange(0, WIDTH)
+    mask = (k < C)[:, None] & (n < C)[None, :]
+    return tl.load(weight + n[None, :] * IN + k[:, None], mask=mask, other=0.0).to(KIND)
+
+
+@triton.jit
+def _one_way(
+    x, z, i, query_w, key_w, value_w, in_bias, out_w, out_bias, relation_in, relation_in_b,
+    relation_out, relation_out_b, key_noise, value_noise, scale, C: tl.constexpr,
+    HEADS: tl.constexpr, WIDTH: tl.constexpr, KIND: tl.constexpr, PRECISION: tl.constexpr,
+):  # fmt: skip
+    """What the out projection adds to x (ROWS, WIDTH), all weights read as they are."""
+    n = tl.arange(0, WIDTH)
+    inside, square = n < C, i * C * C
+    own, other, wide = x.to(KIND), z.to(KIND), x.to(tl.float32)
+    total = tl.dot(own, _whole(relation_in, 2 * C, C, WIDTH, KIND), input_precision=PRECISION)
+    total = tl.dot(other, _whole(relation_in + C, 2 * C, C, WIDTH, KIND), total,
+                   input_precision=PRECISION)  # fmt: skip
+    bias = tl.load(relation_in_b + n, mask=inside, other=0.0).to(tl.float32)
+    total = gelu(total + bias[None, :]).to(KIND)
+    total = tl.dot(total, _whole(relation_out, C, C, WIDTH, KIND), input_precision=PRECISION)
+    bias = tl.load(relation_out_b + n, mask=inside, other=float("-inf")).to(tl.float32)
+    total += bias[None, :]
+    total = tl.exp(total - tl.max(total, axis=1)[:, None])
+    noise = tl.load(key_noise + i * C + n, mask=inside, other=0.0).to(tl.float32)
+    score = total / tl.sum(total, axis=1)[:, None]
+    total = (wide - wide * score + noise[None, :]).to(KIND)
+    key = tl.dot(total, _whole(key_w + square, C, C, WIDTH, KIND), input_precision=PRECISION)
+    query = tl.dot(own, _whole(query_w + square, C, C, WIDTH, KIND), input_precision=PRECISION)
+    bias = tl.load(in_bias + i * 3 * C + n, mask=inside, other=0.0).to(tl.float32)
+    weight = tl.sigmoid(head_sums((query + bias[None, :]) * key, HEADS, C // HEADS) * scale)
+    noise = tl.load(value_noise + i * C + n, mask=inside, other=0.0).to(tl.float32)
+    w_value = _whole(value_w + square, C, C, WIDTH, KIND)
+    near = tl.dot((wide + noise[None, :]).to(KIND), w_value, input_precision=PRECISION)
+    far = tl.dot(other, w_value, input_precision=PRECISION)
+    bias = tl.load(in_bias + i * 3 * C + 2 * C + n, mask=inside, other=0.0).to(tl.float32)
+    total = (far + weight * (near - far) + bias[None, :]).to(KIND)
+    total = tl.dot(total, _whole(out_w + square, C, C, WIDTH, KIND), input_precision=PRECISION)
+    return total + tl.load(out_bias + i * C + n, mask=inside, other=0.0).to(tl.float32)[None, :]
+
+
+@kernel
+def one_kernel(
+    first, second, valid, fused_first, fused_second, num_tokens, row_stride, column_stride, query_w,
+    key_w, value_w, in_bias, out_w, out_bias, relation_in, relation_in_b, relation_out,
+    relation_out_b, key_noise, value_noise, scale, C: tl.constexpr, HEADS: tl.constexpr,
+    ROWS: tl.constexpr, COLUMNS: tl.constexpr, KIND: tl.constexpr, PRECISION: tl.constexpr,
+):  # fmt: skip
+    """Everything, both directions, for C up to COLUMNS."""
+    row, exists, seen = rows_of(tl.program_id(0), num_tokens, valid, ROWS)
+    n = tl.arange(0, COLUMNS)
+    at = (row * row_stride)[:, None] + n[None, :] * column_stride
+    mask, inside = seen[:, None] & (n < C)[None, :], exists[:, None] & (n < C)[None, :]
+    a = tl.load(first + at, mask=mask, other=0.0)
+    b = tl.load(second + at, mask=mask, other=0.0)
+    to = (row * C)[:, None] + n[None, :]
+    for i in tl.static_range(2):
+        x = a if i == 0 else b
+        z = b if i == 0 else a
+        added = _one_way(x, z, i, query_w, key_w, value_w, in_bias, out_w, out_bias, relation_in,
+                         relation_in_b, relation_out, relation_out_b, key_noise, value_noise,
+                         scale, C, HEADS, COLUMNS, KIND, PRECISION)  # fmt: skip
+        result = (x.to(tl.float32) + added).to(x.dtype)
+        stream = first if i == 0 else second
+        fused = fused_first if i == 0 else fused_second
+        if valid is not None:
+            kept = tl.load(stream + at, mask=inside, other=0.0)
+            result = tl.where(seen[:, None], result, kept)
+        tl.store(fused + to, result, mask=inside)

@@ -1,0 +1,132 @@
+"""What the Triton kernels of the operator share: tiles, products, sums over heads, launching.
+
+Products add up in float32 whatever is stored. Tokens that are not valid are read as zeros. All
+sizes but the number of tokens are known to the compiler, so a kernel is compiled once a model.
+Importing this module needs Triton.
+
+Shape shorthand: N tokens, C channels, h heads, d = C / h.
+"""
+
+# Triton compiles these functions; what their arguments are at run time, Python cannot see.
+# pyright: reportArgumentType=false, reportIndexIssue=false, reportAttributeAccessIssue=false
+# pyright: reportCallIssue=false, reportGeneralTypeIssues=false, reportOperatorIssue=false
+
+from __future__ import annotations
+
+from contextlib import AbstractContextManager, nullcontext
+from typing import Any
+
+import torch
+import triton
+import triton.language as tl
+from torch import Tensor
+
+__all__ = [
+    "DTYPES",
+    "device_of",
+    "gelu",
+    "gelu_parts",
+    "head_sums",
+    "kernel",
+    "launch",
+    "product",
+    "rows_of",
+]
+
+DTYPES = {torch.float32: tl.float32, torch.bfloat16: tl.bfloat16, torch.float16: tl.float16}
+kernel = triton.jit(do_not_specialize=["num_tokens", "per_split", "splits"])
+"""Decorates a kernel: no number of tokens is compiled into it."""
+
+
+def launch(function: Any, programs: int, *arguments: Any, **constants: Any) -> None:
+    """Start a kernel on a line of programs, which has no limit of 65,535."""
+    function[(programs,)](*arguments, **constants)
+
+
+def device_of(tensor: Tensor) -> AbstractContextManager:
+    """Make the tensor's GPU the current one, if it is not: Triton launches on the current one."""
+    device = tensor.device
+    if device.type != "cuda" or device.index == torch.cuda.current_device():
+        return nullcontext()
+    return torch.cuda.device(device)
+
+
+@triton.jit
+def gelu_parts(x):
+    """The distribution of a standard normal variable up to x, and x times its density."""
+    share = 0.5 * (1.0 + tl.erf(x * 0.7071067811865476))
+    return share, x * 0.3989422804014327 * tl.exp(-0.5 * x * x)
+
+
+@triton.jit
+def gelu(x):
+    """x times the share of a standard normal variable below x."""
+    return x * (0.5 * (1.0 + tl.erf(x * 0.7071067811865476)))
+
+
+@triton.jit
+def rows_of(block, num_tokens, valid, ROWS: tl.constexpr):
+    """Rows of a block, which of them exist, and which of those are valid."""
+    row = block.to(tl.int64) * ROWS + tl.arange(0, ROWS)
+    exists = row < num_tokens
+    seen = exists
+    if valid is not None:
+        seen = exists & (tl.load(valid + row, mask=exists, other=0) != 0)
+    return row, exists, seen
+
+
+@triton.jit
+def product(
+    total,
+    stream,
+    at_row,
+    seen,
+    column_stride,
+    weight,
+    out,
+    KIND: tl.constexpr,
+    C: tl.constexpr,
+    DEPTH: tl.constexpr,
+    IN_STRIDE: tl.constexpr,
+    OUT_STRIDE: tl.constexpr,
+    PRECISION: tl.constexpr,
+    WITH_GELU: tl.constexpr = False,
+):
+    """Add rows (ROWS, C) of a stream times a weight (C, C) at its columns `out` to the total.
+
+    IN_STRIDE and OUT_STRIDE say how the weight lies: 1, C for x W^T and C, 1 for x W.
+    """
+    for start in range(0, C, DEPTH):
+        k = start + tl.arange(0, DEPTH)
+        left_mask = seen[:, None]
+        right_mask = (out < C)[None, :]
+        if C % DEPTH != 0:
+            left_mask = left_mask & (k < C)[None, :]
+            right_mask = right_mask & (k < C)[:, None]
+        left_at = at_row[:, None] + k[None, :] * column_stride
+        left = tl.load(stream + left_at, mask=left_mask, other=0.0)
+        if WITH_GELU:
+            left = gelu(left.to(tl.float32))
+        right_at = k[:, None] * IN_STRIDE + out[None, :] * OUT_STRIDE
+        right = tl.load(weight + right_at, mask=right_mask, other=0.0)
+        total = tl.dot(left.to(KIND), right.to(KIND), total, input_precision=PRECISION)
+    return total
+
+
+@triton.jit
+def head_sums(values, HEADS: tl.constexpr, DEPTH: tl.constexpr):
+    """(rows, columns) of some heads -> the sum over each head in every column of it."""
+    ROWS: tl.constexpr = values.shape[0]
+    WIDTH: tl.constexpr = values.shape[1]
+    if HEADS * DEPTH == WIDTH:
+        sums = tl.sum(tl.reshape(values, (ROWS, HEADS, DEPTH)), axis=2)
+        wide = tl.broadcast_to(sums[:, :, None], (ROWS, HEADS, DEPTH))
+        result = tl.reshape(wide, (ROWS, WIDTH))
+    else:
+        head = tl.arange(0, WIDTH) // DEPTH
+        result = tl.zeros_like(values)
+        for i in tl.static_range(HEADS):
+            is_mine = (head == i)[None, :]
+            one = tl.sum(tl.where(is_mine, values, 0.0), axis=1)
+            result = tl.where(is_mine, one[:, None], result)
+    return result
