@@ -22,6 +22,7 @@ __all__ = [
     "CHANNELS",
     "Launch",
     "Resources",
+    "chosen",
     "inspect",
     "launches",
     "resource_lines",
@@ -72,6 +73,7 @@ def launches(
     masked: bool = False,
     weights: torch.dtype | None = None,
     tf32: bool = False,
+    architecture: int = 90,
 ) -> list[Launch]:
     """What a call of the operator launches on a GPU; nothing is computed.
 
@@ -84,6 +86,7 @@ def launches(
         masked: With a mask of valid tokens.
         weights: Dtype of the parameters; None: as the streams.
         tf32: Let float32 be multiplied as tf32.
+        architecture: For whose tiles.
     """
     from gemini_det3d.fusion.kernels import fused_launches, triton_parts
 
@@ -96,17 +99,32 @@ def launches(
     def record(function, programs, *arguments, **constants) -> None:
         seen.append(Launch(function, programs, arguments, constants))
 
-    plain, plain_precision = triton_parts.launch, fused_launches._precision
+    told = {"_precision": "tf32" if tf32 else "ieee", "_has_wgmma": architecture == 90}
+    plain = triton_parts.launch, {name: getattr(fused_launches, name) for name in told}
     triton_parts.launch = record
-    fused_launches._precision = lambda _: "tf32" if tf32 else "ieee"
+    for name, value in told.items():
+        setattr(fused_launches, name, lambda _, value=value: value)
     try:
         call = (*streams, valid, parameters, num_heads, dtype)
         tape = fused_launches.forward(*call, training)[2]
         if training:
             fused_launches.backward(*call, tape, (streams[0], streams[1]), True)
     finally:
-        triton_parts.launch, fused_launches._precision = plain, plain_precision
+        triton_parts.launch = plain[0]
+        for name, function in plain[1].items():
+            setattr(fused_launches, name, function)
     return seen
+
+
+def chosen(channels: int, dtype: torch.dtype, tf32: bool, architecture: int) -> list[Launch]:
+    """What inference and training launch, each that is compiled alike once."""
+    options: dict[str, Any] = {"tf32": tf32, "architecture": architecture}
+    both = [
+        launch
+        for training in (False, True)
+        for launch in launches(channels, dtype=dtype, training=training, **options)
+    ]
+    return list({(each.name, str(each.constants)): each for each in both}.values())
 
 
 def inspect(launch: Launch, architecture: int) -> Resources:
@@ -187,10 +205,9 @@ def resource_lines(
     for dtype, tf32 in ((torch.bfloat16, False), (torch.float32, False), (torch.float32, True)):
         name = "tf32" if tf32 else str(dtype).removeprefix("torch.")
         for width in channels:
-            calls = [launches(width, dtype=dtype, training=t, tf32=tf32) for t in (False, True)]
-            for launch in calls[0] + calls[1]:
-                kind = "" if launch.constants.get("WITH_TAPE", True) else ", inference"
-                for architecture in architectures:
+            for architecture in architectures:
+                for launch in chosen(width, dtype, tf32, architecture):
+                    kind = "" if launch.constants.get("WITH_TAPE", True) else ", inference"
                     r = inspect(launch, architecture)
                     lines.append(
                         f"| {launch.name}{kind} | {width} | {name} | {architecture} | "

@@ -64,18 +64,17 @@ def errors(operator, streams, valid=None, autocast=None) -> dict[str, float]:
 
 
 def float32_equals_float64() -> None:
-    cases = (
-        (1, 16, 4),
-        (70, 24, 3),
-        (33, 15, 5),
-        (20, 80, 8),
-        (40, 96, 1),
-        (17, 8, 8),
-        (9, 520, 8),
-    )
-    for tokens, channels, heads in cases:
+    for tokens, channels, heads in ((1, 16, 4), (37, 24, 3), (33, 15, 5), (20, 80, 8), (17, 8, 8)):
         worst = errors(build(channels, heads), [draw(tokens, channels) for _ in "ab"])
         assert max(worst.values()) < 3e-6, (tokens, channels, heads, worst)
+
+
+def wide_rows_take_two_passes() -> None:
+    operator, streams = build(520, 8), [draw(3, 520).detach() for _ in "ab"]
+    exact = GeminiFusion.from_released(operator.to_released(), 8, backend="plain").double()
+    with torch.no_grad():
+        pairs = zip(operator(*streams), exact(*(s.double() for s in streams)))
+        assert max(error(found, wanted) for found, wanted in pairs) < 1e-6
 
 
 def masks_are_kept_within_the_kernels() -> None:

@@ -6,6 +6,7 @@ kernels is stored; N tokens.
 
 from __future__ import annotations
 
+import functools
 from typing import Any, NamedTuple
 
 import torch
@@ -65,6 +66,9 @@ class _Problem(NamedTuple):
     def new(self, *shape: int, dtype: torch.dtype | None = None) -> Tensor:
         return torch.empty(shape, dtype=dtype or self.dtype, device=self.streams[0].device)
 
+    def tile(self, kernel: str, width: int = 0) -> Tile:
+        return tile(kernel, self.size[1], self.dtype, width, _has_wgmma(self.streams[0].device))
+
     def blocks(self, used: Tile) -> int:
         """Programs that share out all tokens of both directions and all channels."""
         n, c = self.size
@@ -90,6 +94,12 @@ def _problem(
     mask = None if valid is None else valid.reshape(-1).contiguous().view(torch.uint8)
     p = _of_one_dtype(parameters)
     return _Problem((streams[0], streams[1]), mask, p, num_heads, dtype, _precision(dtype))
+
+
+@functools.cache
+def _has_wgmma(device: torch.device) -> bool:
+    """Whether the GPU is of the kind of sm_90; without a GPU its tiles are taken."""
+    return device.type != "cuda" or torch.cuda.get_device_capability(device)[0] == 9
 
 
 def _of_one_dtype(parameters: FusionParameters) -> FusionParameters:
@@ -147,7 +157,7 @@ def forward(
 
 
 def _launch_one(problem: _Problem, fused: list[Tensor]) -> None:
-    p, used = problem.parameters, tile("one", problem.size[1], problem.dtype)
+    p, used = problem.parameters, problem.tile("one")
     constants = problem.constants(
         used, HEADS=problem.num_heads, KIND=triton_parts.DTYPES[problem.dtype]
     )
@@ -180,7 +190,7 @@ def _sources(p: FusionParameters) -> tuple[Tensor, ...]:
 
 def _launch_pack(problem: _Problem) -> tuple[Tensor, Tensor]:
     c = problem.size[1]
-    used = tile("hidden", c, problem.dtype)
+    used = problem.tile("hidden")
     weights = problem.new(9, c, c), problem.new(11, c, dtype=torch.float32)
     constants = {"C": c, "COLUMNS": used.columns, "DEPTH": used.depth}
     jobs = 9 * -(-c // used.columns)
@@ -194,14 +204,14 @@ def _launch_relation(problem: _Problem, tape: Tensor | None) -> _Packed:
     p, with_tape = problem.parameters, tape is not None
     hidden, related = problem.new(2, 2, n, c) if tape is None else tape
     weights = problem.new(9, c, c), problem.new(11, c, dtype=torch.float32)
-    used = tile("hidden", c, problem.dtype)
+    used = problem.tile("hidden")
     programs = problem.blocks(used) + 9 * -(-c // used.columns)
     arguments = (p.relation_in_weight, p.relation_in_bias, *_sources(p), *weights)
     triton_parts.launch(
         triton_forward.hidden_kernel, programs, *problem.rows, hidden, *problem.strides, *arguments,
         **problem.constants(used, WITH_TAPE=with_tape),
     )  # fmt: skip
-    used = tile("relation", c, problem.dtype)
+    used = problem.tile("relation")
     triton_parts.launch(
         triton_forward.relation_kernel, -(-n // used.rows) * 2,
         *problem.rows, hidden, related, *problem.strides, *weights,
@@ -215,14 +225,14 @@ def _launch_read(problem: _Problem, packed: _Packed, fused: list[Tensor]) -> Non
     n, c = problem.size
     weights = packed.weights, packed.biases
     groups = groups_of(c, problem.num_heads, problem.dtype)
-    used = tile("gate", c, problem.dtype, groups.width)
+    used = problem.tile("gate", groups.width)
     heads = {"HEADS": groups.heads, "HEAD": c // problem.num_heads, "GROUPS": groups.count}
     triton_parts.launch(
         triton_forward.gate_kernel, -(-n // used.rows) * groups.count * 2,
         *problem.rows, packed.related, packed.read, *problem.strides, *weights, problem.scale,
         **problem.constants(used, WITH_TAPE=packed.with_tape, **heads),
     )  # fmt: skip
-    used = tile("out", c, problem.dtype)
+    used = problem.tile("out")
     triton_parts.launch(
         triton_forward.out_kernel, problem.blocks(used),
         *problem.rows, packed.read, *fused, *problem.strides, *weights, **problem.constants(used),
@@ -296,25 +306,25 @@ def _launch_towards(work: _Backward, ups: list[Tensor], towards: list[Tensor]) -
     n, c = problem.size
     buffer = problem.new(len(triton_backward.PLACES), 2, n, c)
     groups = groups_of(c, problem.num_heads, problem.dtype)
-    used = tile("attention", c, problem.dtype, groups.width)
+    used = problem.tile("attention", groups.width)
     heads = {"HEADS": groups.heads, "HEAD": c // problem.num_heads, "GROUPS": groups.count}
     triton_parts.launch(
         triton_backward.attention_kernel, -(-n // used.rows) * groups.count * 2,
         *problem.rows, phi, *work.ups, buffer, n, weights, work.biases, problem.scale,
         **problem.constants(used, **heads),
     )  # fmt: skip
-    used = tile("difference", c, problem.dtype)
+    used = problem.tile("difference")
     sums = problem.new(-(-c // used.columns), 2, n, dtype=torch.float32)
     triton_parts.launch(
         triton_backward.difference_kernel, problem.blocks(used),
         *problem.rows, phi, buffer, sums, n, weights, **problem.constants(used),
     )  # fmt: skip
-    used = tile("logits", c, problem.dtype)
+    used = problem.tile("logits")
     triton_parts.launch(
         triton_backward.logits_kernel, problem.blocks(used), *problem.rows, phi, work.before,
         buffer, sums, n, weights, **problem.constants(used, PARTS=len(sums)),
     )  # fmt: skip
-    used = tile("streams", c, problem.dtype)
+    used = problem.tile("streams")
     triton_parts.launch(
         triton_backward.streams_kernel, problem.blocks(used), problem.valid, phi, *ups, buffer,
         *towards, n, weights, problem.parameters.relation_in_weight, **problem.constants(used),
@@ -327,7 +337,7 @@ def _launch_parameters(work: _Backward, buffer: Tensor) -> list[Tensor]:
     problem, p = work.problem, work.problem.parameters
     gradients = [torch.empty_like(parameter) for parameter in p]
     n, c = problem.size
-    used = tile("weights", c, problem.dtype)
+    used = problem.tile("weights")
     tiles = 11 * -(-c // used.rows) * -(-c // used.columns)
     chunks = -(-n // _CHUNK)
     per_split = -(-chunks // min(chunks, -(-_LEAST_PROGRAMS // tiles))) * _CHUNK

@@ -71,7 +71,9 @@ def is_narrow(channels: int) -> bool:
     return channels <= ONE_KERNEL_CHANNELS
 
 
-def tile(kernel: str, channels: int, dtype: torch.dtype, width: int = 0) -> Tile:
+def tile(
+    kernel: str, channels: int, dtype: torch.dtype, width: int = 0, with_wgmma: bool = True
+) -> Tile:
     """Tile of a kernel.
 
     Args:
@@ -80,6 +82,8 @@ def tile(kernel: str, channels: int, dtype: torch.dtype, width: int = 0) -> Tile
         channels: C.
         dtype: Of the products.
         width: Columns of a group of heads, for "gate" and "attention".
+        with_wgmma: Whether products read shared memory (sm_90): without, they need registers for
+            both factors.
     """
     padded, is_half = power_of_two(channels), dtype.itemsize == 2
     columns, deep = min(padded, 128 if is_half else 64), min(padded, 32 if is_half else 16)
@@ -87,12 +91,13 @@ def tile(kernel: str, channels: int, dtype: torch.dtype, width: int = 0) -> Tile
         return Tile(64 if is_half else 16, padded, padded, 4 if is_half and padded < 64 else 8, 1)
     if kernel == "relation":  # whole rows
         columns = min(padded, 512)
-        rows = max(16, min(64, (1 << 14) // columns))
+        rows = max(16, min(64 if with_wgmma else 32, (1 << 14) // columns))
         return Tile(rows if is_half else max(16, rows // 2), columns, deep, 8, 2)
     if kernel == "gate":
-        return Tile(64 if is_half else 32, width, deep, 4 if width <= 64 and is_half else 8, 2)
+        is_small = width <= 64 and is_half and with_wgmma
+        return Tile(64 if is_half else 32, width, deep, 4 if is_small else 8, 2)
     if kernel == "attention":
-        rows = 64 if width <= 64 else 32
+        rows = 64 if width <= 64 and with_wgmma else 32
         return Tile(rows if is_half else 16, width, deep, 8, 2)
     if kernel in ("difference", "logits", "streams"):
         return Tile(64, min(columns, 64), deep, 4 if is_half else 8, 2)
