@@ -77,7 +77,7 @@ def run(args: argparse.Namespace) -> int:
 def _inspect(args: argparse.Namespace) -> int:
     from importlib.util import find_spec
 
-    from .fusion_bench.inspect import CHANNELS, resource_lines
+    from .inspect import CHANNELS, resource_lines
 
     if find_spec("triton") is None:
         raise ConfigError("--inspect: needs Triton: pip install triton")

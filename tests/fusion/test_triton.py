@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from gemini_det3d.apis.fusion_bench import inspect
+from benchmarks.fusion import inspect
 from gemini_det3d.fusion import GeminiFusion
 from gemini_det3d.fusion.kernels import forms
 
