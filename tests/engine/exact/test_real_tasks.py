@@ -72,7 +72,7 @@ def test_task_that_is_killed_again_and_again_ends_bit_by_bit_the_same(task, tmp_
     assert runner.iter >= 4
     config.work_dir = str(tmp_path / "cut")
     draw, kills = random.Random(0), 0
-    while kills < 6 and train_and_kill(config, draw.uniform(0.2, 1.0) * took_s):
+    while kills < 6 and train_and_kill(config, draw.uniform(0.05, 0.4) * took_s):
         kills += 1
     train(config, resume=True)
     assert kills >= 1
