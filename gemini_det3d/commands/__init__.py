@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import argparse
 from importlib import import_module
-from importlib.util import find_spec
 from typing import Protocol, runtime_checkable
 
 __all__ = ["Command", "load_command"]
@@ -31,10 +30,5 @@ class Command(Protocol):
 
 
 def load_command(name: str) -> Command:
-    """The module of a command.
-
-    Args:
-        name: Of a module of this package, or of ``gemini_det3d.apis``.
-    """
-    room = "commands" if find_spec(f"gemini_det3d.commands.{name}") else "apis"
-    return import_module(f"gemini_det3d.{room}.{name}")
+    """The module of a command, by its name in this package."""
+    return import_module(f"gemini_det3d.commands.{name}")
