@@ -22,6 +22,7 @@ from torch.overrides import TorchFunctionMode
 from torch.utils._python_dispatch import TorchDispatchMode
 
 OURS = "ours"
+MMCV_OPS = "ops/mmcv_ext"
 # spconv's CPU kernels are a Python loop over the filter's cells, mmcv's are made of torch's
 # operators; on CUDA each is a call of its own.
 ON_CPU_ONLY = ("spconv/", "mmcv/ops/")
@@ -174,7 +175,9 @@ def _place() -> tuple[Place, bool]:
 
 def _named(path: str, line: int) -> Place:
     if path.startswith(_PACKAGE):
-        return Place(OURS, f"{path[len(_PACKAGE) + 1 :]}:{line}")
+        inside = path[len(_PACKAGE) + 1 :].lstrip("/")
+        # what stands for mmcv's compiled ops is told apart: of those nobody sees the inside
+        return Place(MMCV_OPS if inside.startswith(MMCV_OPS) else OURS, f"{inside}:{line}")
     parts = Path(path).parts
     if "site-packages" in parts:
         inside = parts[parts.index("site-packages") + 1 :]

@@ -46,7 +46,7 @@ def test_maps_of_the_config_fit_its_fusion_neck(detector):
     images, points, voxels, meta = inputs(model, 6 if "nus" in name else 1)
     with torch.no_grad():
         camera, seen = model.camera_map(images, points, [meta])
-        lidar = model.lidar_map(voxels, torch.tensor([True]))
+        lidar = model.lidar_map(voxels, np.array([True]))
     grid = model.view_transform.grid.shape
     assert (camera.shape[1], lidar.shape[1]) == model.pts_fusion_layer.in_channels
     assert camera.shape[2:] == lidar.shape[2:] == seen.shape[1:] == grid
@@ -67,7 +67,7 @@ def test_frame_without_lidar_is_left_out_of_its_map_whatever_the_voxels(detector
     _, points, voxels, _ = inputs(model, 6 if "nus" in name else 1)
     two = model.data_preprocessor.voxelize([points[0].flip(0)[:200], points[0]], None)
     with torch.no_grad():
-        alone = model.lidar_map(voxels, torch.tensor([True]))
-        both = model.lidar_map(two, torch.tensor([False, True]))
+        alone = model.lidar_map(voxels, np.array([True]))
+        both = model.lidar_map(two, np.array([False, True]))
     assert not both[0].any()
     torch.testing.assert_close(both[1], alone[0], rtol=1e-4, atol=1e-5)
