@@ -36,7 +36,8 @@ __all__ = [
 
 # The compilers of 2.5 and 2.7 stop at what `traced` asks of them; between 2.7 and 2.13: not tried.
 CAN_TRACE = tuple(map(int, torch.__version__.split(".")[:2])) >= (2, 13)
-_KNOWS_DEPTH = hasattr(torch._C._functorch, "get_dynamic_layer_stack_depth")  # not in PyTorch 2.1
+_FUNCTORCH = torch._C._functorch  # pyright: ignore[reportAttributeAccessIssue]
+_KNOWS_DEPTH = hasattr(_FUNCTORCH, "get_dynamic_layer_stack_depth")  # not in PyTorch 2.1
 HAS_CUSTOM_OPERATORS = hasattr(torch.library, "custom_op")  # PyTorch 2.4 and later
 INTERPRETS_TRITON = os.environ.get("TRITON_INTERPRET") == "1"  # its kernels then run on a CPU
 _TRITON_NAMES = ("triton", "pytorch-triton", "pytorch-triton-rocm", "triton-windows")
