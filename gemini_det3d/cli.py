@@ -23,6 +23,7 @@ COMMANDS = {
     "infer": ("infer", "detect objects in an image and a point cloud, without info files"),
     "translate": ("translate", "translate a pair of images, or two folders, into pictures"),
     "draw": ("draw", "pictures of what a trained detector finds in its test set, and the truth"),
+    "view": ("view", "one HTML page of clouds, images, labels and detections, without a server"),
     "eval-kitti": ("eval_kitti", "KITTI's AP from result files and labels"),
     "eval-sunrgbd": ("eval_sunrgbd", "AP at 0.25 and 0.5 of boxes in rooms, from result files"),
     "benchmark": ("benchmark", "measure the operator and the evaluation on this machine"),

@@ -1,0 +1,88 @@
+"""One HTML page of clouds, images, labels and detections, for a browser without a server."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+from tqdm import tqdm
+
+from gemini_det3d.apis.config import ConfigError
+from gemini_det3d.apis.view import (
+    choose_frames,
+    folder_frames,
+    kitti_frames,
+    read_frames,
+    result_sets,
+)
+from gemini_det3d.formats.errors import FormatError
+from gemini_det3d.formats.files import write_whole
+from gemini_det3d.formats.inputs import keep_files
+from gemini_det3d.visualization.page import frame_data, render_page
+
+EPILOG = """\
+DATA is a folder in KITTI's layout (training/velodyne, and image_2, calib and label_2 where there
+are such). Instead of it --image, --points, --calib and --label each take a file or a folder, as
+`gemini-det3d infer` does. The page is one file, loads nothing and opens by a double click.
+"""
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the command's arguments."""
+    add = parser.add_argument
+    add("data", nargs="?", type=Path, metavar="DATA", help="folder in KITTI's layout")
+    for name, text in (
+        ("image", "image, or folder of images"),
+        ("points", "point cloud, or folder"),
+        ("calib", "calibration, or folder"),
+        ("label", "KITTI labels, or folder"),
+    ):
+        add(f"--{name}", type=Path, help=text + ", instead of DATA")
+    add("--results", nargs="+", type=Path, default=[], metavar="DIR",
+        help="folders of KITTI result files; several are shown together")  # fmt: skip
+    add("--split", type=Path, metavar="FILE", help="show the frames listed in this file")
+    add("--frames", nargs="+", metavar="ID", help="show these frames")
+    add("--max-frames", type=int, default=20, metavar="N",
+        help="show the first N of them (default: %(default)s)")  # fmt: skip
+    add("--max-points", type=int, default=30000, metavar="N",
+        help="thin out larger clouds (default: %(default)s)")  # fmt: skip
+    add("--point-columns", type=int, default=4, metavar="N",
+        help="float32 columns of .bin files (default: %(default)s)")  # fmt: skip
+    add("--out", type=Path, default=Path("view.html"), help="page (default: %(default)s)")
+
+
+def run(args: argparse.Namespace) -> int:
+    """Write the page and say where it is."""
+    for name, low in (("max_frames", 1), ("max_points", 1), ("point_columns", 3)):
+        if getattr(args, name) < low:
+            option = name.replace("_", "-")
+            raise ConfigError(f"--{option} {getattr(args, name)}, expected {low} or more")
+    chosen = choose_frames(_find(args), args.split, args.frames)
+    frames = chosen[: args.max_frames]
+    sets = result_sets(args.results, frames)
+    read = [p for f in frames for p in (f.points, f.image, f.calib, f.label) if p]
+    keep_files([args.out], [*read, *(p for of in sets.values() for p in of.values() if p)])
+    if args.out.is_file() and args.out.suffix.lower() not in (".html", ".htm"):
+        raise FormatError(args.out, "is there and no .html file; --out would overwrite it")
+    notes = []
+    if len(chosen) > len(frames):
+        notes.append(f"the first {len(frames)} of {len(chosen)} frames (--max-frames)")
+    made = read_frames(frames, sets, args.point_columns)
+    bar = tqdm(made, total=len(frames), desc="reading", unit="frame", leave=False)
+    data = [frame_data(frame, args.max_points) for frame in bar]
+    title = (args.data or args.image).resolve().name
+    page = render_page(data, list(sets), title, notes).encode("utf-8")
+    write_whole(args.out, page)
+    print(f"{args.out}: {len(frames)} frames, {len(page) / 1e6:.1f} MB", *notes, sep="; ")
+    return 0
+
+
+def _find(args: argparse.Namespace) -> list:
+    single = [args.image, args.points, args.calib]
+    if args.data is not None:
+        if any([*single, args.label]):
+            raise ConfigError("DATA and --image, --points, --calib, --label are two ways; take one")
+        return kitti_frames(args.data)
+    if not all(single):
+        raise ConfigError("give DATA, or all of --image, --points and --calib")
+    return folder_frames(*single, args.label)

@@ -1,0 +1,177 @@
+"""`gemini-det3d view`: which frames and results it takes, what it refuses, and a real browser."""
+
+import json
+import re
+import shutil
+import subprocess
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from gemini_det3d.cli import main
+from gemini_det3d.formats.kitti import (
+    Calibration,
+    Objects,
+    write_calibration,
+    write_objects,
+    write_points,
+)
+
+LIDAR2CAM = np.array([[0.0, -1, 0, 0], [0, 0, -1, 0], [1, 0, 0, 0]])
+P2 = np.array([[70.0, 0, 61, 0], [0, 70, 37, 0], [0, 0, 1, 0]])
+CHROMIUM = next(
+    filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None
+)
+
+
+def objects(names, score=None, shift=0.0) -> Objects:
+    n = len(names)
+    location = np.array([[1.0 + 4 * i, 1.5, 12.0 + shift] for i in range(n)]).reshape(n, 3)
+    zeros, bbox = np.zeros(n), np.tile([40.0, 30, 70, 60], (n, 1))
+    return Objects(names, zeros, zeros, zeros, bbox, np.tile([1.5, 1.7, 4.0], (n, 1)), location, zeros,
+                   None if score is None else np.full(n, score))  # fmt: skip
+
+
+@pytest.fixture
+def kitti(tmp_path):
+    """Two frames; set `a` finds the first car, `b` has another class and lacks a file."""
+    folder = tmp_path / "wörld" / "training"
+    for number, name in enumerate(("000000", "000001")):
+        points = np.random.default_rng(number).uniform([0, -9, -2, 0], [30, 9, 2, 1], (503, 4))
+        write_points(folder / "velodyne" / f"{name}.bin", points)
+        write_calibration(folder / "calib" / f"{name}.txt", Calibration(P2, np.eye(3), LIDAR2CAM))
+        write_objects(folder / "label_2" / f"{name}.txt", objects(["Car", "DontCare"]))
+        (folder / "image_2").mkdir(exist_ok=True)
+        Image.new("RGB", (121, 73), (9, 90, 9)).save(folder / "image_2" / f"{name}.png")
+        write_objects(tmp_path / "a" / f"{name}.txt", objects(["Car"], 0.8, 20.0 * number))
+    write_objects(tmp_path / "b" / "0.txt", objects(["<i>Bus"], 0.9))
+    return tmp_path
+
+
+def page_data(path) -> dict:
+    text = path.read_text(encoding="utf-8")
+    return json.loads(
+        re.search(r'<script type="application/json" id="data">(.*?)</script>', text, re.S)[1]
+    )
+
+
+def view(kitti, *arguments) -> dict:
+    out = kitti / "out" / "view.html"
+    assert main(["view", str(kitti / "wörld"), "--out", str(out), *map(str, arguments)]) == 0
+    return page_data(out)
+
+
+def test_page_has_truth_without_dont_care_and_both_sets(kitti):
+    data = view(kitti, "--results", kitti / "a", kitti / "b")
+    assert data["sets"] == ["truth", "a", "b"] and set(data["classes"]) == {"Car", "<i>Bus"}
+    assert [f["missing"] for f in data["frames"]] == [[], [2]]
+    boxes = data["frames"][0]["boxes"]
+    assert [(b["set"], b["name"]) for b in boxes] == [(0, "Car"), (1, "Car"), (2, "<i>Bus")]
+    assert boxes[1]["overlaps"] == [[0, 1.0]] and data["frames"][1]["boxes"][1]["overlaps"] == []
+
+
+def test_frames_come_from_the_split_by_short_numbers_too(kitti):
+    (kitti / "val.txt").write_text("1\n")
+    assert [f["name"] for f in view(kitti, "--split", kitti / "val.txt")["frames"]] == ["000001"]
+
+
+def test_frames_above_the_limit_are_left_out_and_said_on_the_page(kitti):
+    data = view(kitti, "--max-frames", 1)
+    assert len(data["frames"]) == 1 and "first 1 of 2 frames" in data["notes"][0]
+
+
+def test_frames_without_camera_and_labels_show_their_points(kitti):
+    for name in ("image_2", "calib", "label_2"):
+        shutil.rmtree(kitti / "wörld" / "training" / name)
+    data = view(kitti)["frames"][0]
+    assert data["points"]["shown"] == 503 and data["boxes"] == [] and data["image"] is None
+
+
+def test_files_in_folders_of_their_own_make_the_same_page(kitti):
+    training, out = kitti / "wörld" / "training", kitti / "own.html"
+    folders = {"image": "image_2", "points": "velodyne", "calib": "calib", "label": "label_2"}
+    given = [a for option, name in folders.items() for a in (f"--{option}", str(training / name))]
+    code = main(["view", *given, "--out", str(out)])
+    assert code == 0 and page_data(out)["frames"] == view(kitti)["frames"]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "word"),
+    [
+        ([], "DATA"),
+        (["{}/nothing"], "velodyne"),
+        (["{}/wörld", "--results", "{}/none"], "none"),
+        (["{}/wörld", "--results", "{}/b", "--frames", "1"], "no result"),
+        (["{}/wörld", "--frames", "7"], "7"),
+        (["{}/wörld", "--max-points", "0"], "--max-points"),
+        (["{}/wörld", "--image", "x.png"], "two ways"),
+        (["{}/wörld", "--out", "{}/wörld/training/calib/000000.txt"], "input"),
+    ],
+)
+def test_fault_is_one_line_that_names_it(kitti, capsys, arguments, word):
+    out = [] if "--out" in arguments else ["--out", str(kitti / "v.html")]
+    assert main(["view", *(a.format(kitti) for a in arguments), *out]) == 2
+    error = capsys.readouterr().err.strip().splitlines()[-1]
+    assert word in error and error.startswith("gemini-det3d view:")
+
+
+def dump(page, script="") -> tuple[str, str]:
+    """The page as its scripts leave it, and what the browser logged."""
+    text = page.read_text(encoding="utf-8").replace("</body>", f"<script>{script}</script></body>")
+    page.write_text(text, encoding="utf-8")
+    done = subprocess.run(
+        [CHROMIUM, "--headless", "--no-sandbox", "--disable-background-networking",
+         "--use-gl=angle", "--use-angle=swiftshader", "--enable-unsafe-swiftshader",
+         f"--user-data-dir={page.parent / 'profile'}", "--enable-logging=stderr",
+         "--virtual-time-budget=20000", "--dump-dom", page.as_uri()],
+        capture_output=True, text=True, timeout=120,
+    )  # fmt: skip
+    return done.stdout, done.stderr
+
+
+needs_browser = pytest.mark.skipif(CHROMIUM is None, reason="no Chromium on this machine")
+ERROR = re.compile(r"CONSOLE.*(?:Uncaught|Error|Refused|violates)", re.I)
+
+
+@needs_browser
+def test_browser_shows_boxes_verdicts_and_no_error(kitti):
+    view(kitti, "--results", kitti / "a", kitti / "b")
+    page, log = dump(kitti / "out" / "view.html")
+    assert 'data-ready="yes"' in page and not ERROR.search(log), ERROR.findall(log)
+    table = re.search(r"<tbody>.*?</tbody>", page, re.S)[0]
+    assert table.count("<tr tabindex") == 3 and "missed by b" in table and "false positive" in table
+    assert "&lt;i&gt;Bus" in table
+
+
+@needs_browser
+def test_browser_draws_box_edges_where_formats_put_them(kitti):
+    data = view(kitti)
+    page, _ = dump(kitti / "out" / "view.html")
+    drawn = re.findall(r'<line x1="(\S+)" y1="(\S+)" x2="(\S+)" y2="(\S+)" class="edge"', page)
+    assert np.array(drawn, float).tolist() == data["frames"][0]["boxes"][0]["lines"]
+
+
+@needs_browser
+def test_browser_keys_filter_and_slider_work(kitti):
+    view(kitti, "--results", kitti / "a")
+    script = """
+      const set = (id, value, kind) => { const e = document.getElementById(id); e.value = value;
+        e.dispatchEvent(new Event(kind)); };
+      const said = []; const say = () => said.push(document.getElementById('frame').value + ':' +
+        document.querySelectorAll('#boxes tbody tr').length);
+      say(); document.dispatchEvent(new KeyboardEvent('keydown', {key: 'x'}));
+      document.body.dispatchEvent(new KeyboardEvent('keydown', {key: 'ArrowRight', bubbles: true}));
+      say(); set('score', 0.9, 'input'); say(); set('score', 0.3, 'input');
+      document.body.dispatchEvent(new KeyboardEvent('keydown', {key: 'ArrowLeft', bubbles: true}));
+      set('filter', 'false', 'change'); say(); document.title = said.join(' ');
+    """
+    page, _ = dump(kitti / "out" / "view.html", script)
+    assert "<title>0:2 1:2 1:1 1:2</title>" in page
+
+
+@needs_browser
+def test_browser_forbids_requests_and_its_log_tells(kitti):
+    view(kitti)
+    _, log = dump(kitti / "out" / "view.html", "fetch('http://127.0.0.1:9/').catch(() => 0)")
+    assert ERROR.search(log) and "127.0.0.1:9" in log

@@ -1,0 +1,192 @@
+"""The page's data are those of formats and ops, and text of users stays text."""
+
+import base64
+import json
+import subprocess
+import sys
+import zipfile
+from html.parser import HTMLParser
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from gemini_det3d.formats.boxes import project_boxes
+from gemini_det3d.ops.rotated_iou import iou_3d
+from gemini_det3d.visualization import LabeledBoxes
+from gemini_det3d.visualization.page import (
+    ViewFrame,
+    dequantize,
+    embed_json,
+    frame_data,
+    quantize,
+    render_page,
+)
+
+ROOT = Path(__file__).resolve().parents[2]
+ATTACK = "</script><img src=x onerror=alert(1)>&\u2028\u2029<!--"
+CAM2IMG = np.array([[70.0, 0, 61, 0], [0, 70, 37, 0], [0, 0, 1, 0], [0, 0, 0, 1]])
+LIDAR2CAM = np.array([[0.0, -1, 0, 0.3], [0, 0, -1, 0.2], [1, 0, 0, -0.1], [0, 0, 0, 1]])
+TRUTH = LabeledBoxes([[9, 1, -1, 4, 2, 1.5, 0.3], [17, -5, -1, 1, 0.7, 1.8, 0]], ["Car", "Walker"])
+# Near the camera: an edge is cut at the near plane.
+FOUND = LabeledBoxes(
+    [[9.2, 1, -1, 4, 2, 1.5, 0.3], [1, 0.5, -1, 4, 2, 2, 0]], ["Car"] * 2, [0.9, 0.4]
+)
+
+
+def frame(num_points=1009, **changes) -> ViewFrame:
+    points = np.random.default_rng(3).uniform([0, -20, -2, 0], [40, 20, 3, 1], (num_points, 4))
+    parts = {
+        "name": "000007",
+        "points": points.astype(np.float32),
+        "image": np.random.default_rng(5).integers(0, 255, (73, 121, 3)).astype(np.uint8),
+        "lidar2cam": LIDAR2CAM,
+        "cam2img": CAM2IMG,
+        "truth": TRUTH,
+        "results": [FOUND],
+    }
+    return ViewFrame(**{**parts, **changes})
+
+
+def test_lines_on_the_page_are_those_of_formats_to_a_tenth_of_a_pixel():
+    data = frame_data(frame())
+    lines, visible = project_boxes(FOUND.boxes, CAM2IMG @ LIDAR2CAM)
+    found = [box["lines"] for box in data["boxes"] if box["set"] == 1]
+    assert visible[0].all() and not visible[1].all()  # one whole, one cut
+    for mine, ends, seen in zip(found, lines, visible):
+        np.testing.assert_allclose(mine, ends[seen].reshape(-1, 4), atol=0.0501)
+
+
+def test_overlaps_on_the_page_are_those_of_the_evaluation():
+    box = next(b for b in frame_data(frame())["boxes"] if b["set"] == 1)
+    index, iou = box["overlaps"][0]
+    assert index == 0 and iou == pytest.approx(iou_3d(FOUND.boxes, TRUTH.boxes)[0, 0], abs=1e-4)
+    assert 0.5 < iou < 1
+
+
+def test_quantized_points_move_by_half_a_step_at_most():
+    points = np.random.default_rng(0).uniform(-90, 90, (2003, 3))
+    grid = quantize(points)
+    assert grid.step < 0.003
+    assert np.abs(dequantize(grid) - points).max() <= grid.step / 2 + 1e-9
+
+
+@pytest.mark.parametrize("points", [np.zeros((0, 3)), np.full((1, 3), 7.0)])
+def test_no_point_and_one_point_come_back(points):
+    np.testing.assert_array_equal(dequantize(quantize(points)), points)
+
+
+def test_stray_point_leaves_the_others_their_precision_and_is_counted():
+    points = np.array([[1, 2, 3, 0], [4, 5, 6, 1], [1e7, 0, 0, 0]], dtype=np.float32)
+    data = frame_data(frame(points=points, results=()))["points"]
+    assert (data["shown"], data["total"], data["far"]) == (2, 3, 1) and data["step"] < 0.001
+
+
+def test_two_million_points_are_thinned_out_and_all_counted_in_boxes():
+    many = frame(2_000_000)
+    data = frame_data(many, max_points=3001)
+    assert (data["points"]["shown"], data["points"]["total"]) == (3001, 2_000_000)
+    assert len(base64.b64decode(data["points"]["xyz"])) == 3001 * 6
+    x, y, z = (
+        many.points[:, :3].astype(np.float64) - TRUTH.boxes[1, :3]
+    ).T  # a box that is not turned
+    inside = (abs(x) < 0.5) & (abs(y) < 0.35) & (z >= 0) & (z <= 1.8)
+    assert data["boxes"][1]["inside"] == inside.sum() > 100
+
+
+def test_camera_colour_is_that_of_the_pixel_a_point_falls_on():
+    point = np.array([[10.1, 0.2, 0.4, 0.5], [-5, 0, 0, 0.5]], dtype=np.float32)
+    one = frame(points=point)
+    u, v = 62, 36  # 0.1 m right, 0.2 m up, 10 m ahead: 61.7, 35.6
+    colors = np.frombuffer(base64.b64decode(frame_data(one)["points"]["colors"]), np.uint8)
+    np.testing.assert_array_equal(colors[:3], one.image[v, u])
+    np.testing.assert_array_equal(colors[3:], 128)  # behind the camera
+
+
+def test_frame_without_camera_keeps_points_and_boxes():
+    data = frame_data(frame(image=None, lidar2cam=None, cam2img=None))
+    assert data["image"] is None and data["camera"] is None and data["points"]["colors"] is None
+    assert [box["lines"] for box in data["boxes"]] == [[]] * 4
+
+
+def test_frame_without_truth_says_so_and_has_no_overlaps():
+    data = frame_data(frame(truth=None))
+    assert not data["has_truth"] and all(box["overlaps"] == [] for box in data["boxes"])
+
+
+def test_missing_result_file_is_told_from_one_without_detections():
+    data = frame_data(frame(results=[None, LabeledBoxes.empty()]))
+    assert data["missing"] == [1] and {box["set"] for box in data["boxes"]} == {0}
+
+
+def test_cloud_without_intensity_has_none():
+    assert frame_data(frame(points=frame().points[:, :3]))["points"]["intensity"] is None
+
+
+class Elements(HTMLParser):
+    """Elements of a page, and the text of the one with the data."""
+
+    def __init__(self, text):
+        super().__init__()
+        self.found, self.data, self.in_data = [], "", False
+        self.feed(text)
+
+    def handle_starttag(self, tag, attrs):
+        self.found.append((tag, dict(attrs)))
+        self.in_data = dict(attrs).get("id") == "data"
+
+    def handle_endtag(self, tag):
+        self.in_data = False
+
+    def handle_data(self, data):
+        self.data += data if self.in_data else ""
+
+
+def attacked_page() -> Elements:
+    boxes = LabeledBoxes(FOUND.boxes, [ATTACK, "Fußgänger"], FOUND.scores)
+    data = frame_data(frame(name=ATTACK, results=[boxes, None]))
+    return Elements(render_page([data], [ATTACK, "b"], ATTACK, [ATTACK]))
+
+
+def test_names_that_are_markup_make_no_element_and_come_back_as_they_are():
+    page = attacked_page()
+    assert not [tag for tag, _ in page.found if tag == "img"]
+    assert sum(tag == "script" for tag, _ in page.found) == 3  # data, plotly, ours
+    data = json.loads(page.data)
+    assert data["frames"][0]["name"] == data["sets"][1] == ATTACK
+    assert {ATTACK, "Fußgänger", "Car"} <= set(data["classes"])
+
+
+def test_embedded_json_holds_no_character_that_ends_a_script():
+    text = embed_json({ATTACK: [ATTACK]})
+    assert not set("<>&\u2028\u2029") & set(text) and json.loads(text) == {ATTACK: [ATTACK]}
+
+
+def test_page_asks_for_nothing_from_elsewhere_and_forbids_it():
+    page = attacked_page()
+    asked = [v for _, attrs in page.found for k, v in attrs.items() if k in ("src", "href")]
+    assert asked == []
+    policy = next(a["content"] for t, a in page.found if t == "meta" and "http-equiv" in a)
+    assert policy.startswith("default-src 'none'") and "http" not in policy
+
+
+def test_script_writes_no_markup():
+    script = (ROOT / "gemini_det3d/visualization/page/view.js").read_text()
+    assert not [w for w in ("innerHTML", "outerHTML", "insertAdjacent", "eval(") if w in script]
+
+
+def test_wheel_has_template_style_and_script(tmp_path):
+    source = tmp_path / "source"
+    page = source / "gemini_det3d" / "visualization" / "page"
+    page.mkdir(parents=True)
+    (source / "configs").mkdir()
+    for name in ("setup.py", "pyproject.toml", "README.md", "gemini_det3d/__init__.py"):
+        (source / name).write_bytes((ROOT / name).read_bytes())
+    (page.parent / "__init__.py").touch()
+    for path in (ROOT / "gemini_det3d/visualization/page").glob("*.*"):
+        (page / path.name).write_bytes(path.read_bytes())
+    build = f"import setuptools.build_meta as b; b.build_wheel({str(tmp_path)!r})"
+    done = subprocess.run([sys.executable, "-c", build], cwd=source, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    names = {Path(n).name for n in zipfile.ZipFile(next(tmp_path.glob("*.whl"))).namelist()}
+    assert {"view.html", "view.css", "view.js"} <= names
