@@ -29,8 +29,17 @@ def objects(names, score=None, shift=0.0) -> Objects:
     n = len(names)
     location = np.array([[1.0 + 4 * i, 1.5, 12.0 + shift] for i in range(n)]).reshape(n, 3)
     zeros, bbox = np.zeros(n), np.tile([40.0, 30, 70, 60], (n, 1))
-    return Objects(names, zeros, zeros, zeros, bbox, np.tile([1.5, 1.7, 4.0], (n, 1)), location, zeros,
-                   None if score is None else np.full(n, score))  # fmt: skip
+    return Objects(
+        names,
+        zeros,
+        zeros,
+        zeros,
+        bbox,
+        np.tile([1.5, 1.7, 4.0], (n, 1)),
+        location,
+        zeros,
+        None if score is None else np.full(n, score),
+    )
 
 
 @pytest.fixture
