@@ -38,7 +38,9 @@ def check(data: dict) -> Hook:
 
 @pytest.mark.parametrize("number", [0, 3, 100])
 def test_points_in_the_image_pass(number: int) -> None:
-    check(batch(ahead(number)))
+    data = batch(ahead(number))
+    check(data)
+    assert torch.equal(data["inputs"]["points"][0], ahead(number))  # and stay as they are
 
 
 @pytest.mark.parametrize(
@@ -55,10 +57,14 @@ def test_points_beside_the_image_stop_the_training_and_name_the_file(points, lid
 
 
 def test_later_batches_cost_nothing() -> None:
+    with pytest.raises(FormatError):
+        check(batch(-ahead(50)))  # as a first batch it would stop the training
     hook = check(batch(ahead(5)))
-    hook.before_train_iter(None, 1, batch(-ahead(50)))
+    assert hook.before_train_iter(None, 1, batch(-ahead(50))) is None
 
 
 @pytest.mark.parametrize("data", [None, {}, {"inputs": {"points": []}}, {"inputs": torch.ones(1)}])
 def test_batch_of_one_sensor_is_none_of_its_business(data) -> None:
-    check(data)
+    hook = check(data)
+    with pytest.raises(FormatError):  # it still waits for the first batch that has both
+        hook.before_train_iter(None, 1, batch(-ahead(50)))
