@@ -16,6 +16,8 @@ from .kernels import Explanation, check_backend, explain, run
 __all__ = ["GeminiFusion"]
 
 _LINEAR_INITS = ("trunc_normal", "xavier_uniform")
+_NOISE_STD = {"released": 1.0, "balanced": 0.02}
+"""By the start: how widely the learned noise is drawn. 0.02 as learned embeddings usually are."""
 
 
 class GeminiFusion(FusionOperator):
@@ -31,9 +33,12 @@ class GeminiFusion(FusionOperator):
         linear_init: How the output projections and the discriminator start: "trunc_normal"
             (std 0.02, as in the released segmentors) or "xavier_uniform" (as the released KITTI
             detector, where mmengine re-initialises every linear layer).
-        noise_std: How widely the learned noise starts. 1.0 as released, for tokens of about that
-            size; where tokens start smaller (narrow or untrained encoders), so much noise hides
-            them for the first epochs.
+        noise_std: How widely the learned noise starts. None: as `init` says, 1.0 or 0.02.
+        init: How the operator starts. "released": noise of deviation 1, for tokens of about that
+            size; where tokens start smaller (narrow or untrained encoders), it hides them for the
+            first epochs. "balanced": output projections at zero and noise of deviation 0.02, so
+            that both streams start as they are, their gradients as large as each other, and no
+            step of the optimizer moves a constant further than the tokens (docs/operator.md).
         backend: How to compute; all forms compute the same function. "plain": the definition as
             autograd sees it. "compact": fewest operations, for few tokens and for devices without
             a form of their own. "traced": for `torch.compile`, which fuses its steps, on a CPU.
@@ -56,20 +61,21 @@ class GeminiFusion(FusionOperator):
         with_noise: bool = True,
         with_relation: bool = True,
         linear_init: str = "trunc_normal",
-        noise_std: float = 1.0,
+        noise_std: float | None = None,
         backend: str = "auto",
         with_recompute: bool = False,
         block_tokens: int = 0,
+        init: str = "released",
     ) -> None:
         super().__init__(dim)
-        _check_start(linear_init, noise_std)
+        _check_start(linear_init, noise_std, init)
         check_backend(backend, is_complete=with_noise and with_relation)
         dim, self.num_heads = self.dim, check_heads(self.dim, num_heads, "GeminiFusion")
         self.backend = backend
         self.with_recompute = with_recompute
         self.block_tokens = check_integer(block_tokens, 0, "block_tokens", "GeminiFusion")
-        self.linear_init = linear_init
-        self.noise_std = noise_std
+        self.linear_init, self.init = linear_init, init
+        self.noise_std = _NOISE_STD[init] if noise_std is None else noise_std
         self.query_weight = nn.Parameter(torch.empty(2, dim, dim))
         self.key_weight = nn.Parameter(torch.empty(2, dim, dim))
         self.value_weight = nn.Parameter(torch.empty(2, dim, dim))
@@ -122,12 +128,14 @@ class GeminiFusion(FusionOperator):
 
     @torch.no_grad()
     def reset_parameters(self) -> None:
-        """Draw all parameters anew, distributed as in the released code."""
+        """Draw all parameters anew, as `init` says."""
         bound = (6 / (4 * self.dim)) ** 0.5  # Xavier of the (3C, C) matrix of one direction
         for weight in (self.query_weight, self.key_weight, self.value_weight):
             weight.uniform_(-bound, bound)
-        for weight in self.out_weight:
+        for weight in self.out_weight:  # drawn in any case: what follows draws the same numbers
             self._init_linear(weight)
+        if self.init == "balanced":
+            self.out_weight.zero_()
         for bias in (self.in_bias, self.out_bias):
             bias.zero_()
         if self.relation_in_weight is not None:
@@ -186,16 +194,18 @@ class GeminiFusion(FusionOperator):
         return (
             f"dim={self.dim}, num_heads={self.num_heads}, "
             f"with_noise={self.key_noise is not None}, "
-            f"with_relation={self.relation_in_weight is not None}"
+            f"with_relation={self.relation_in_weight is not None}, init={self.init!r}"
         )
 
 
-def _check_start(linear_init: str, noise_std: float) -> None:
+def _check_start(linear_init: str, noise_std: float | None, init: str) -> None:
     if linear_init not in _LINEAR_INITS:
         raise ValueError(
             f"GeminiFusion: linear_init must be one of {_LINEAR_INITS}, got {linear_init!r}"
         )
-    if not noise_std >= 0:
+    if init not in _NOISE_STD:
+        raise ValueError(f"GeminiFusion: init must be one of {tuple(_NOISE_STD)}, got {init!r}")
+    if noise_std is not None and not noise_std >= 0:
         raise ValueError(f"GeminiFusion: noise_std must be 0 or more, got {noise_std!r}")
 
 
