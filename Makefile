@@ -4,6 +4,7 @@
 # make demo-translation    the same for two translation tasks: operators and single sources
 # make test                the test suite        make test-slow   tests that take minutes
 # make bench               benchmarks            make lint        ruff, pyright, import-linter
+# make docs                the site, in site/: strict, a broken link or undocumented name fails
 # Each sets up what it needs first (.venv); nothing is compiled. To keep what is installed, or to
 # choose others:
 #   make demo TORCH=keep MMCV=keep SPCONV=keep    use what `python3` has already
@@ -19,7 +20,7 @@ ifneq ($(wildcard ../shared/golden),)
 export GEMINI_SHARED ?= $(abspath ../shared)
 endif
 
-.PHONY: setup demo demo-indoor demo-segmentation demo-translation test test-slow lint format bench clean
+.PHONY: setup demo demo-indoor demo-segmentation demo-translation test test-slow lint format bench docs clean
 
 setup:
 	@$(PYTHON) tools/setup_env.py --venv $(VENV)
@@ -55,5 +56,10 @@ format: setup
 bench: setup
 	@$(BIN)/python tools/benchmark.py all --quick
 
+docs: setup
+	@$(BIN)/python -c "import material, mkdocstrings" 2>/dev/null || \
+		$(BIN)/python -m pip install -q --no-build-isolation -c tools/constraints.txt -e ".[docs]"
+	@NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build --quiet
+
 clean:
-	rm -rf build dist *.egg-info .pytest_cache .ruff_cache
+	rm -rf build dist site *.egg-info .pytest_cache .ruff_cache

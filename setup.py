@@ -93,6 +93,7 @@ setup(
         "fid": ["torch-fidelity==0.4.0"],
         "test": ["pytest==9.2.0", "hypothesis==6.170.15", *ONNX],
         "lint": ["ruff==0.17.6", "pyright==1.1.414", "import-linter==2.16"],
+        "docs": ["mkdocs-material==9.8.2", "mkdocstrings-python==2.0.11", "ruff==0.17.6"],
     },
     entry_points={"console_scripts": ["gemini-det3d=gemini_det3d.cli:main"]},
     classifiers=[

@@ -134,10 +134,10 @@ def test_training_names_a_bad_file(scenes, config, kind):
 
 @pytest.fixture
 def studies(config, trained, tmp_path, monkeypatch):
-    """The last blocks of docs/python.md, on the small set, in a folder with what they name."""
+    """The last blocks of docs/guide/python.md, on the small set, among what they name."""
     (tmp_path / "epoch_6.pth").symlink_to(trained / "epoch_1.pth")
     monkeypatch.chdir(tmp_path)
-    blocks = code_blocks("python.md")["Which operator? Does the camera matter?"]
+    blocks = code_blocks("guide/python.md")["Which operator? Does the camera matter?"]
     return [block.replace(CONFIG, config.as_posix()) for block in blocks]
 
 

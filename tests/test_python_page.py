@@ -1,4 +1,4 @@
-"""docs/python.md does what it says; its studies are run by test_end_to_end.py."""
+"""docs/guide/python.md does what it says; its studies are run by test_end_to_end.py."""
 
 from __future__ import annotations
 
@@ -38,12 +38,12 @@ def files(tmp_path, monkeypatch):
 
 
 def test_python_page_runs_from_top_to_bottom(files):
-    blocks = code_blocks("python.md")
+    blocks = code_blocks("guide/python.md")
     names: dict = {}
     for heading in ("The operator", "Detection", "Segmentation", "Translation"):
         assert blocks[heading]
         for block in blocks[heading]:
-            exec(compile(block, f"docs/python.md, {heading}", "exec"), names)
+            exec(compile(block, f"docs/guide/python.md, {heading}", "exec"), names)
     assert names["camera"].shape == (4, 1000, 128)
     assert names["first"].boxes.shape[1] == 7
     assert names["labels"].shape == (40, 56)

@@ -11,7 +11,7 @@ from importlib import metadata
 from gemini_det3d import stack
 from gemini_det3d.apis import doctor_checks as checks
 
-VERSIONS = {  # tested together; see tools/constraints.txt and docs/install.md
+VERSIONS = {  # tested together; see tools/constraints.txt and docs/guide/install.md
     "torch": "2.13.0",
     "numpy": "1.26.4",
     "mmengine": "0.10.7",

@@ -69,7 +69,9 @@ def event_image(before: np.ndarray, after: np.ndarray, threshold: float) -> np.n
     return _bytes(np.stack(strength, axis=-1))
 
 
-def lidar_image(points: np.ndarray, lidar2img: np.ndarray, camera: Camera, range_m: float):
+def lidar_image(
+    points: np.ndarray, lidar2img: np.ndarray, camera: Camera, range_m: float
+) -> np.ndarray:
     """Points on the image: nearness, intensity, height; the nearest one wins a pixel.
 
     Args:

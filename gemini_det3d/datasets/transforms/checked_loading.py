@@ -8,6 +8,7 @@ with ``Checked`` behind. An error in a worker of a DataLoader arrives as the sam
 from __future__ import annotations
 
 import logging
+from typing import Any
 
 import numpy as np
 from mmcv.transforms import LoadImageFromFile
@@ -45,7 +46,7 @@ class LoadPointsFromFileChecked(LoadPointsFromFile):
             ``load_dim`` has not.
     """
 
-    def __init__(self, on_non_finite: str = "error", min_points: int = 0, **kwargs) -> None:
+    def __init__(self, on_non_finite: str = "error", min_points: int = 0, **kwargs: Any) -> None:
         if on_non_finite not in _ON_NON_FINITE:
             raise ValueError(f"on_non_finite={on_non_finite!r}, expected one of {_ON_NON_FINITE}")
         load_dim, use_dim = kwargs.get("load_dim", 6), kwargs.get("use_dim", [0, 1, 2])
@@ -88,7 +89,7 @@ class LoadPointsFromDictChecked(LoadPointsFromDict):
         **kwargs: As mmdet3d's.
     """
 
-    def __init__(self, on_non_finite: str = "error", min_points: int = 0, **kwargs) -> None:
+    def __init__(self, on_non_finite: str = "error", min_points: int = 0, **kwargs: Any) -> None:
         super().__init__(**kwargs)
 
 
@@ -108,7 +109,7 @@ class LoadImageFromFileChecked(LoadImageFromFile):
         ValueError: ``color_type`` is not 'color'.
     """
 
-    def __init__(self, **kwargs) -> None:
+    def __init__(self, **kwargs: Any) -> None:
         super().__init__(**kwargs)
         if self.color_type != "color":
             raise ValueError(f"color_type={self.color_type!r}: this loader reads 'color' only")

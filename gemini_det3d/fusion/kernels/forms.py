@@ -34,7 +34,7 @@ from .torch_versions import (
 
 __all__ = ["BACKENDS", "FORMS", "Call", "Explanation", "Form", "check_backend", "explain", "run"]
 
-# Thresholds, measured on a CPU (docs/operator.md):
+# Thresholds, measured on a CPU (docs/design/operator.md):
 _FEW_TOKENS = 256  # N, or the elements N C below, up to which `compact` wins
 _FEW_ELEMENTS = 1 << 16
 _MANY_ELEMENTS = 1 << 22  # N C from which whole streams leave the caches: `blockwise` wins again

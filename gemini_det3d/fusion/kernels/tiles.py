@@ -4,7 +4,8 @@ Chosen by compiling offline for sm_80, sm_89 and sm_90 (`benchmark fusion --insp
 and tf32, for 24 to 1,024 channels, none spills but the last sums of the backward at 24 channels (16
 bytes, sm_90), and none needs more than the 99 KiB of shared memory that a block has on every one of
 them. Exact float32 spills in places, most of all the single kernel at 64 channels
-(docs/operator_gpu.md). They have not been timed on a GPU. Nothing depends on the number of tokens.
+(docs/design/operator_gpu.md). They have not been timed on a GPU. Nothing depends on the number of
+tokens.
 """
 
 from __future__ import annotations

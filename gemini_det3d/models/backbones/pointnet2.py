@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from mmdet3d.models.backbones import PointNet2SASSG
 from mmdet3d.registry import MODELS
 from torch import nn
@@ -22,6 +24,6 @@ class GeminiPointNet2SASSG(PointNet2SASSG):
         **kwargs: The other arguments of ``PointNet2SASSG``.
     """
 
-    def __init__(self, sa_cfg: dict | None = None, **kwargs) -> None:
+    def __init__(self, sa_cfg: dict | None = None, **kwargs: Any) -> None:
         super().__init__(sa_cfg={**_SA_CFG, **(sa_cfg or {})}, **kwargs)
         self.FP_modules = nn.ModuleList(map(GeminiPointFPModule.taking_over, self.FP_modules))

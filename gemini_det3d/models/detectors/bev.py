@@ -63,7 +63,7 @@ class GeminiBEVDetector(WithAuxiliaryLosses, MVXTwoStageDetector):
         pts_fusion_layer: dict | None = None,
         meta_defaults: Mapping[str, Any] | None = None,
         pixel_offset: tuple[float, float] = (0.0, 0.0),
-        **kwargs,
+        **kwargs: Any,
     ) -> None:
         given = (view_transform, pts_voxel_encoder, pts_fusion_layer)
         _check_parts(*(part is not None for part in given), kwargs)

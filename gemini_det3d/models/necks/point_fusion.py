@@ -65,7 +65,7 @@ class PointFusionNeck(PointFusion):
         outside_image: str = "invalid",
         meta_defaults: Mapping[str, Any] | None = None,
         pixel_offset: tuple[float, float] = (0.0, 0.0),
-        **kwargs,
+        **kwargs: Any,
     ) -> None:
         img_levels = [img_levels] if isinstance(img_levels, int) else list(img_levels)
         if isinstance(img_channels, int):

@@ -35,7 +35,6 @@ class GeminiDynamicVFE(DynamicVFE):
         fuse_at: 'all' layers, as in the released GeminiFusion detector, or 'last', as in MVX-Net.
         mode: 'max' or 'avg', how a voxel pools its points.
         norm_cfg: Normalisation of the layers; the default survives a single point.
-        return_point_feats: Return the points' features instead of the voxels'.
         **kwargs: The other arguments of ``DynamicVFE``.
 
     Raises:
@@ -51,7 +50,7 @@ class GeminiDynamicVFE(DynamicVFE):
         fuse_at: str = "all",
         mode: str = "max",
         norm_cfg: Mapping[str, Any] | None = None,
-        **kwargs,
+        **kwargs: Any,
     ) -> None:
         _check_arguments(feat_channels, fusion_layer, fuse_at, mode)
         super().__init__(
