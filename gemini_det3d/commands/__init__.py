@@ -6,10 +6,11 @@ Importing this package imports none of them, so that ``gemini-det3d --help`` nee
 from __future__ import annotations
 
 import argparse
+from collections.abc import Callable, Mapping
 from importlib import import_module
 from typing import Protocol, runtime_checkable
 
-__all__ = ["Command", "load_command"]
+__all__ = ["Command", "add_subcommands", "load_command"]
 
 
 @runtime_checkable
@@ -32,3 +33,34 @@ class Command(Protocol):
 def load_command(name: str) -> Command:
     """The module of a command, by its name in this package."""
     return import_module(f"gemini_det3d.commands.{name}")
+
+
+def add_subcommands(
+    parser: argparse.ArgumentParser,
+    name: str,
+    commands: Mapping[str, tuple[str, str]],
+    load: Callable[[str], Command] = load_command,
+) -> argparse._SubParsersAction:
+    """Give a command commands of its own, as ``prepare kitti`` and ``benchmark fusion``.
+
+    Args:
+        parser: Of the command.
+        name: What is chosen, in the help and in the parsed arguments.
+        commands: Subcommand -> (module, help).
+        load: The module by its name.
+
+    Returns:
+        The action, for subcommands without a module.
+    """
+    choices = parser.add_subparsers(dest=name, required=True, metavar=name.upper())
+    for word, (module_name, text) in commands.items():
+        command = load(module_name)
+        sub = choices.add_parser(
+            word,
+            help=text,
+            description=command.__doc__,
+            epilog=getattr(command, "EPILOG", ""),
+            formatter_class=argparse.RawDescriptionHelpFormatter,
+        )
+        command.add_arguments(sub)
+    return choices

@@ -5,9 +5,9 @@ from __future__ import annotations
 import argparse
 import sys
 from importlib import import_module
-from types import ModuleType
 
 from gemini_det3d.apis.config import PACKAGE, ConfigError
+from gemini_det3d.commands import Command, add_subcommands
 
 EPILOG = ""
 _FOLDER = PACKAGE.parent / "benchmarks"
@@ -19,10 +19,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         parser.description = f"{parser.description} (from a checkout; they are not installed)"
         parser.add_argument("arguments", nargs="*")
         return
-    choices = parser.add_subparsers(dest="benchmark", required=True, metavar="BENCHMARK")
-    for name, (_, text) in _benchmarks().items():
-        sub = choices.add_parser(name, help=text, description=text)
-        _module(name).add_arguments(sub)
+    choices = add_subcommands(parser, "benchmark", _benchmarks(), _load)
     everything = choices.add_parser("all", help="each of them with its defaults")
     everything.add_argument("--quick", action="store_true", help="the short versions")
 
@@ -56,5 +53,9 @@ def _benchmarks() -> dict[str, tuple[str, str]]:
     return import_module("benchmarks").BENCHMARKS
 
 
-def _module(name: str) -> ModuleType:
-    return import_module(f"benchmarks.{_benchmarks()[name][0]}")
+def _module(name: str) -> Command:
+    return _load(_benchmarks()[name][0])
+
+
+def _load(module_name: str) -> Command:
+    return import_module(f"benchmarks.{module_name}")

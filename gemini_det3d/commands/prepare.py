@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 
-from gemini_det3d.commands import load_command
+from gemini_det3d.commands import add_subcommands, load_command
 
 # Data set -> (module of its command, help).
 DATASETS = {
@@ -17,17 +17,7 @@ EPILOG = ""
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add one sub-command per data set."""
-    choices = parser.add_subparsers(dest="dataset", required=True, metavar="DATASET")
-    for name, (module_name, text) in DATASETS.items():
-        command = load_command(module_name)
-        sub = choices.add_parser(
-            name,
-            help=text,
-            description=command.__doc__,
-            epilog=command.EPILOG,
-            formatter_class=argparse.RawDescriptionHelpFormatter,
-        )
-        command.add_arguments(sub)
+    add_subcommands(parser, "dataset", DATASETS)
 
 
 def run(args: argparse.Namespace) -> int:
