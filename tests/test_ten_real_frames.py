@@ -8,7 +8,6 @@ import numpy as np
 import pytest
 
 from gemini_det3d.apis.kitti.check import FrameChecker
-from gemini_det3d.formats.boxes import project_box_outlines
 from gemini_det3d.formats.kitti import (
     read_calibration,
     read_image_size,
@@ -16,6 +15,7 @@ from gemini_det3d.formats.kitti import (
     read_points,
     to_lidar_boxes,
 )
+from gemini_det3d.geometry.boxes import project_box_outlines
 
 FRAMES = {
     "kitti_mini": ("000000", "000001", "000002"),

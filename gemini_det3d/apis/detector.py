@@ -24,11 +24,11 @@ from gemini_det3d.apis.array_inputs import (
 )
 from gemini_det3d.apis.config import ConfigError
 from gemini_det3d.apis.trained_model import build_for_test, find_test_dataset, read_config
-from gemini_det3d.formats.boxes import in_view, project_points
 from gemini_det3d.formats.calibration_check import check_matrices, check_overlap
 from gemini_det3d.formats.calibration_json import calibration_from, read_any_calibration
 from gemini_det3d.formats.errors import FormatError
 from gemini_det3d.formats.kitti import Calibration, read_image_size, read_points
+from gemini_det3d.geometry.boxes import in_view, project_points
 from gemini_det3d.visualization import LabeledBoxes
 
 if TYPE_CHECKING:

@@ -11,7 +11,7 @@ from typing import Literal, NamedTuple
 
 import numpy as np
 
-from gemini_det3d.formats.boxes import in_view, project_points
+from gemini_det3d.geometry.boxes import in_view, project_points
 
 # Printed with five digits a rotation keeps this much; one that is off by more than the second
 # moves points by a pixel and more, and is no rotation at all beyond the third.

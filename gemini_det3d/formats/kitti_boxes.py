@@ -10,9 +10,9 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from gemini_det3d.formats.boxes import project_box_outlines
 from gemini_det3d.formats.kitti_calibration import Calibration
 from gemini_det3d.formats.kitti_objects import Objects
+from gemini_det3d.geometry.boxes import project_box_outlines
 
 
 def to_lidar_boxes(objects: Objects, calibration: Calibration) -> np.ndarray:

@@ -16,7 +16,6 @@ from typing import Any
 
 import numpy as np
 
-from gemini_det3d.formats.boxes import project_box_outlines
 from gemini_det3d.formats.errors import FormatError
 from gemini_det3d.formats.images import decode_grey16
 from gemini_det3d.formats.sunrgbd_objects import RoomObjects
@@ -26,6 +25,7 @@ from gemini_det3d.formats.sunrgbd_sensors import (
     load_mat,
 )
 from gemini_det3d.formats.text import read_bytes
+from gemini_det3d.geometry.boxes import project_box_outlines
 
 META_FILE, META_2D_FILE, SPLIT_FILE = (
     "SUNRGBDMeta3DBB_v2.mat",

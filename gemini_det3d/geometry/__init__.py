@@ -1,6 +1,7 @@
 """Where a point falls: projection and back, undoing augmentation, reading maps, filling BEV grids.
 
-Matrices in, tensors out. Knows torch and nothing of OpenMMLab.
+Matrices in, tensors out. Knows torch and nothing of OpenMMLab; :mod:`~gemini_det3d.geometry.boxes`,
+boxes and points as arrays, needs NumPy alone, so torch is loaded with the names below only.
 
 **Where a pixel is.** Three ways of counting meet here:
 
@@ -16,22 +17,27 @@ mmdet3d and the released GeminiFusion take the numbers as they are (``pixel_offs
 reads half a pixel beside the truth, on the other side when the image is flipped.
 
 **What is in the image.** One rule (:func:`in_view`): more than ``MIN_DEPTH_M`` before the camera,
-and ``0 <= u < width``, ``0 <= v < height``. ``gemini_det3d.formats.boxes.in_view`` is the same rule
-for arrays.
+and ``0 <= u < width``, ``0 <= v < height``. ``boxes.in_view`` is the same rule for arrays.
 """
 
-from .augmentation import image_matrix, points_matrix
-from .bev import BevGrid, cells_in_view
-from .lifting import (
-    DepthBins,
-    feature_pixels,
-    invert_projection,
-    lift_pixels,
-    measured_depth,
-)
-from .pooling import CellOrder, order_by_cell, pool_to_cells
-from .projection import MIN_DEPTH_M, in_image, in_view, point_to_pixel_matrix, project
-from .sampling import sample_maps
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from .augmentation import image_matrix, points_matrix
+    from .bev import BevGrid, cells_in_view
+    from .lifting import (
+        DepthBins,
+        feature_pixels,
+        invert_projection,
+        lift_pixels,
+        measured_depth,
+    )
+    from .pooling import CellOrder, order_by_cell, pool_to_cells
+    from .projection import MIN_DEPTH_M, in_image, in_view, point_to_pixel_matrix, project
+    from .sampling import sample_maps
 
 __all__ = [
     "MIN_DEPTH_M",
@@ -53,3 +59,15 @@ __all__ = [
     "project",
     "sample_maps",
 ]
+
+_MODULES = ("augmentation", "bev", "lifting", "pooling", "projection", "sampling")
+
+
+def __getattr__(name: str) -> object:
+    """A public name, from the module that defines it (PEP 562)."""
+    if name in __all__:
+        for module in (import_module(f"{__name__}.{module}") for module in _MODULES):
+            if name in vars(module):
+                globals()[name] = vars(module)[name]
+                return globals()[name]
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

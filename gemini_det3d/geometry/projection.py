@@ -11,8 +11,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-# Depth in metres below which a point counts as at or behind the camera.
-MIN_DEPTH_M = 1e-3
+from .boxes import MIN_DEPTH_M
 
 
 def point_to_pixel_matrix(projection: Tensor, points: Tensor, image: Tensor) -> Tensor:

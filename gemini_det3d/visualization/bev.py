@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from gemini_det3d.formats.boxes import box_corners
+from gemini_det3d.geometry.boxes import box_corners
 from gemini_det3d.visualization import palette
 from gemini_det3d.visualization.canvas import Canvas
 from gemini_det3d.visualization.labeled_boxes import LabeledBoxes

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from gemini_det3d.formats.boxes import (
+from gemini_det3d.geometry.boxes import (
     FRONT_EDGES,
     project_box_outlines,
     project_boxes,

@@ -6,8 +6,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from gemini_det3d.formats.boxes import project_boxes
 from gemini_det3d.formats.kitti import Calibration, Objects, from_lidar_boxes
+from gemini_det3d.geometry.boxes import project_boxes
 from gemini_det3d.worlds.camera import Camera
 from gemini_det3d.worlds.raycast import cast_rays
 from gemini_det3d.worlds.scene import Scene

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from gemini_det3d.formats.boxes import in_view, project_points
+from gemini_det3d.geometry.boxes import in_view, project_points
 from gemini_det3d.worlds.camera import Camera, Surfaces
 
 # Depth of the nearest thing that HHA's disparity tells apart, and the height that is white.

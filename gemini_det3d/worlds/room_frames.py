@@ -9,7 +9,6 @@ from pathlib import Path
 
 import numpy as np
 
-from gemini_det3d.formats.boxes import project_box_outlines
 from gemini_det3d.formats.files import write_whole
 from gemini_det3d.formats.sunrgbd import (
     RoomCalibration,
@@ -18,6 +17,7 @@ from gemini_det3d.formats.sunrgbd import (
     write_depth_points,
     write_labels,
 )
+from gemini_det3d.geometry.boxes import project_box_outlines
 from gemini_det3d.worlds.annotation import visible_share
 from gemini_det3d.worlds.camera import (
     Camera,

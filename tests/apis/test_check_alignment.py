@@ -11,7 +11,7 @@ from programs import run_python
 
 from gemini_det3d.apis.alignment import agreement_of, judge
 from gemini_det3d.apis.alignment.samples import LabelBoxes
-from gemini_det3d.formats.boxes import project_box_outlines
+from gemini_det3d.geometry.boxes import project_box_outlines
 
 # Looks along x: u = 320 - 400 y / x, v = 120 - 400 z / x.
 MATRIX = np.array([[320.0, -400, 0, 0], [120, 0, -400, 0], [1, 0, 0, 0]])

@@ -5,13 +5,6 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from gemini_det3d.formats.boxes import (
-    box_corners,
-    project_box_outlines,
-    project_boxes,
-    project_points,
-    project_segments,
-)
 from gemini_det3d.formats.kitti import (
     Objects,
     from_lidar_boxes,
@@ -20,6 +13,13 @@ from gemini_det3d.formats.kitti import (
     read_objects,
     read_points,
     to_lidar_boxes,
+)
+from gemini_det3d.geometry.boxes import (
+    box_corners,
+    project_box_outlines,
+    project_boxes,
+    project_points,
+    project_segments,
 )
 
 IMAGE_SIZE = (1242, 375)

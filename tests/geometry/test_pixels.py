@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import itertools
+import subprocess
+import sys
 
 import numpy as np
 import pytest
 import torch
 
-from gemini_det3d.formats import boxes
-from gemini_det3d.geometry import MIN_DEPTH_M, image_matrix, in_view, sample_maps
+from gemini_det3d.geometry import MIN_DEPTH_M, boxes, image_matrix, in_view, sample_maps
 from gemini_det3d.models.metas import image_geometry, view_geometries
 from gemini_det3d.worlds.camera import Camera
 
@@ -74,5 +75,10 @@ def test_in_view_is_one_rule_for_tensors_and_arrays():
     pixels, depth = rows[:, :2], rows[:, 2]
     ours = in_view(torch.from_numpy(pixels), torch.from_numpy(depth), 60, 80).numpy()
     assert np.array_equal(boxes.in_view(pixels, depth, 60, 80), ours)
-    assert boxes.MIN_DEPTH_M == MIN_DEPTH_M
     assert ours.sum() == 5 * 3 * 2  # columns, rows, depths
+
+
+def test_boxes_as_arrays_need_no_torch():
+    code = "import sys, gemini_det3d.formats.kitti; print('torch' in sys.modules)"
+    seen = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert seen.stdout == "False\n"

@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from gemini_det3d.formats.boxes import project_boxes
+from gemini_det3d.geometry.boxes import project_boxes
 from gemini_det3d.ops.rotated_iou import iou_3d
 from gemini_det3d.visualization import LabeledBoxes
 from gemini_det3d.visualization.page import (

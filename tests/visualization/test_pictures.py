@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from gemini_det3d.formats.boxes import project_points
+from gemini_det3d.geometry.boxes import project_points
 from gemini_det3d.visualization import (
     LabeledBoxes,
     class_color,

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from gemini_det3d.formats.boxes import box_corners
 from gemini_det3d.formats.sunrgbd import RoomObjects
+from gemini_det3d.geometry.boxes import box_corners
 from gemini_det3d.visualization import draw_room_panel
 from gemini_det3d.visualization.rooms import turned_boxes
 

@@ -9,9 +9,9 @@ from pathlib import Path
 import numpy as np
 
 from gemini_det3d.apis.ablation.gates import FrameGates
-from gemini_det3d.formats.boxes import project_points
 from gemini_det3d.formats.files import write_whole
 from gemini_det3d.formats.tables import cell, markdown_table
+from gemini_det3d.geometry.boxes import project_points
 
 # A fall of AP below this many points is called none: a few frames make no finer difference.
 _MATTERS = 2.0

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from gemini_det3d.formats.boxes import project_box_outlines, project_points
+from gemini_det3d.geometry.boxes import project_box_outlines, project_points
 
 # An object is judged when so many points lie in or near its box.
 _MIN_POINTS = 10

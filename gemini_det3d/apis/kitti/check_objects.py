@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from gemini_det3d.formats.boxes import project_box_outlines
 from gemini_det3d.formats.kitti import Calibration, Objects, to_lidar_boxes
+from gemini_det3d.geometry.boxes import project_box_outlines
 
 DIFFICULTIES = ("easy", "moderate", "hard", "ignored")
 _MIN_HEIGHT_PX = (40, 25, 25)

@@ -1,6 +1,6 @@
 """What the page knows of one frame, as JSON: everything geometric is computed here, in Python.
 
-The page only draws. Pixels come from :mod:`gemini_det3d.formats.boxes`, overlaps from
+The page only draws. Pixels come from :mod:`gemini_det3d.geometry.boxes`, overlaps from
 :mod:`gemini_det3d.ops`, so that the page cannot disagree with the evaluation.
 """
 
@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from gemini_det3d.formats.boxes import box_corners, in_view, project_boxes, project_points
+from gemini_det3d.geometry.boxes import box_corners, in_view, project_boxes, project_points
 from gemini_det3d.ops.points import points_in_boxes
 from gemini_det3d.ops.rotated_iou import iou_3d
 from gemini_det3d.visualization.labeled_boxes import LabeledBoxes

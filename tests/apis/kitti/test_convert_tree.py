@@ -11,7 +11,6 @@ from kitti_camera import CALIBRATION, SIZE
 from trees import BOXES, make_tree
 
 from gemini_det3d.apis.kitti.prepare import Options, prepare_kitti
-from gemini_det3d.formats.boxes import project_box_outlines
 from gemini_det3d.formats.errors import FormatError
 from gemini_det3d.formats.kitti import (
     read_calibration,
@@ -19,6 +18,7 @@ from gemini_det3d.formats.kitti import (
     read_points,
     to_lidar_boxes,
 )
+from gemini_det3d.geometry.boxes import project_box_outlines
 
 
 def _load(path):
@@ -78,7 +78,7 @@ def test_info_files_hold_the_matrices_and_boxes_of_the_tree(converted):
 
 
 def test_reduced_clouds_hold_the_points_that_the_image_sees(converted):
-    from gemini_det3d.formats.boxes import project_points
+    from gemini_det3d.geometry.boxes import project_points
 
     tree, out, _ = converted
     for frame in ("000001", "000002", "000003", "000004"):
