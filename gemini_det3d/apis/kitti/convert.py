@@ -1,15 +1,13 @@
 """Info files and reduced clouds of a checked KITTI tree, made by mmdet3d's own converter.
 
-The converter reads a staged copy of the tree: links to the folders, files in canonical form,
-lists without frames that are left out. It runs in a process of its own, and its results are
-moved into place when all of them are there.
+The converter reads a staged copy of the tree (`stage`) in a process of its own, and its results
+are moved into place when all of them are there.
 """
 
 from __future__ import annotations
 
 import os
 import re
-import shutil
 import tempfile
 from pathlib import Path
 
@@ -17,14 +15,13 @@ from tqdm import tqdm
 
 import gemini_det3d
 from gemini_det3d.apis.config import ConfigError, mmdet3d_mim
-from gemini_det3d.apis.kitti.canonical import canonical_calibration, canonical_labels
 from gemini_det3d.apis.kitti.check import FILES
 from gemini_det3d.apis.kitti.report import TreeReport
 from gemini_det3d.apis.kitti.splits import Splits
+from gemini_det3d.apis.kitti.stage import INFOS, stage_of, takes_links
 from gemini_det3d.apis.process import Programs
 from gemini_det3d.formats.errors import FormatError
 from gemini_det3d.formats.files import make_folder, write_whole
-from gemini_det3d.formats.text import read_text, write_text
 
 INFO_FILES = tuple(f"kitti_infos_{split}.pkl" for split in ("train", "val", "trainval", "test"))
 # What it says of its progress: done and total, or the name of a step.
@@ -33,7 +30,7 @@ _CHILD = "from gemini_det3d.apis.kitti.convert_child import main; main()"
 
 
 def convert(
-    report: TreeReport, splits: Splits, out: Path, gt_database: bool = False
+    report: TreeReport, splits: Splits, out: Path, digest: str, gt_database: bool = False
 ) -> dict[str, int]:
     """Write info files and reduced clouds.
 
@@ -42,6 +39,7 @@ def convert(
         splits: Frames to convert; none of them has an error.
         out: Where ``kitti_infos_*.pkl`` and ``training/velodyne_reduced`` go. Where it is not
             the tree itself it gets links to the tree's folders and becomes a data root too.
+        digest: Of the files that are converted; a run that was killed goes on under the same.
         gt_database: Also write the database of cut-out objects that LiDAR-only recipes paste.
 
     Returns:
@@ -56,14 +54,9 @@ def convert(
     if not _same(out, report.root):
         _link_tree(report.root, out)
         splits.write(out / "ImageSets")
-    place = out if _takes_links(out) else None  # the system's folder for such things
-    stage = Path(tempfile.mkdtemp(prefix=".prepare_", dir=place))
-    try:
-        _fill_stage(report, splits, stage)
+    with stage_of(report, splits, out, digest) as stage:
         _run_converter(mim, ["convert", str(stage)], out, report.root)
         _move_results(stage, out)
-    finally:
-        shutil.rmtree(stage, ignore_errors=True)
     if gt_database:
         _run_converter(mim, ["database", str(out)], out, report.root)
     return {split: len(frames) for split, frames in splits.frames.items()}
@@ -95,44 +88,10 @@ def _link_tree(root: Path, out: Path) -> None:
                 continue
             if link.exists() or link.is_symlink():
                 raise FormatError(link, f"is in the way of a link to {source}")
-            if not _takes_links(make_folder(link.parent)):
+            if not takes_links(make_folder(link.parent)):
                 fault = "lies on a disk without symbolic links; without --out ROOT itself is used"
                 raise FormatError(out, fault)
             link.symlink_to(source.resolve(), target_is_directory=True)
-
-
-def _fill_stage(report: TreeReport, splits: Splits, stage: Path) -> None:
-    """Lists, links to folders, and rewritten files where a folder holds one that needs it."""
-    splits.write(stage / "ImageSets")
-    (stage / "v1").mkdir()
-    (stage / "v2").mkdir()
-    tasks = splits.tasks()
-    for part in ("training", "testing"):
-        (stage / part / "velodyne_reduced").mkdir(parents=True)
-        frames = [frame for other, frame in tasks if other == part]
-        for folder in FILES:
-            source = (report.root / part / folder).resolve()
-            target = stage / part / folder
-            rewrite = {f for f in frames if folder in report.frames[part, f].rewrite}
-            if not rewrite:
-                if source.is_dir():
-                    target.symlink_to(source, target_is_directory=True)
-                continue
-            target.mkdir()
-            for frame in frames:
-                name = frame + FILES[folder]
-                if frame in rewrite:
-                    write_text(target / name, _canonical(source / name, folder, report))
-                else:
-                    (target / name).symlink_to(source / name)
-
-
-def _canonical(path: Path, folder: str, report: TreeReport) -> str:
-    if folder == "calib":
-        text = canonical_calibration(path)
-    else:
-        text = canonical_labels(path, report.class_map)
-    return read_text(path) if text is None else text
 
 
 def _run_converter(mim: Path, arguments: list[str], out: Path, root: Path) -> None:
@@ -178,18 +137,7 @@ def _move_results(stage: Path, out: Path) -> None:
         for path in results:
             _move(path, target / path.name)
     for name in INFO_FILES:
-        _move(stage / "v2" / name, out / name)
-
-
-def _takes_links(folder: Path) -> bool:
-    """Whether the disk of a folder has symbolic links (FAT and some shares have none)."""
-    trial = folder / f".link_{os.getpid()}"
-    try:
-        trial.symlink_to(folder, target_is_directory=True)
-    except (OSError, NotImplementedError):
-        return False
-    trial.unlink()
-    return True
+        _move(stage / INFOS / name, out / name)
 
 
 def _move(path: Path, target: Path) -> None:

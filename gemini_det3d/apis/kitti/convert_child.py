@@ -3,19 +3,29 @@
 The converter lives inside mmdet3d's wheel as part of a top-level package ``tools``, a name that
 any project's own ``tools`` folder takes. Its modules import each other relatively, so they are
 loaded here under a name that nobody else has.
+
+The converter keeps all that it reads, so it gets the frames in groups. What it made of a group lies
+in a folder of the stage; a process that is killed goes on after the last one.
 """
 
 from __future__ import annotations
 
+import shutil
 import sys
+from collections.abc import Iterator
 from importlib import import_module
 from pathlib import Path
 from types import ModuleType
 from typing import Any
 
+from gemini_det3d.apis.kitti.long_pickle import LongList, dump
+from gemini_det3d.apis.kitti.stage import GROUPS, INFOS, lock
+from gemini_det3d.formats.files import write_whole
+
 _PACKAGE = "_gemini_det3d_mmdet3d_converters"
-_SPLITS = ("train", "val", "trainval", "test")
 _LISTS = ("train", "val", "test")
+# Info file -> lists whose frames it holds.
+_PARTS = {"train": ("train",), "val": ("val",), "trainval": ("train", "val"), "test": ("test",)}
 # Frames of each list at a time.
 _GROUP = 256
 
@@ -30,63 +40,86 @@ def main() -> None:
 
 
 def _convert(stage: Path) -> None:
-    """Frames in groups: the converter keeps all that it reads, and forgets it after each."""
-    names = {split: _listed(stage, split) for split in _LISTS}
-    merged: dict[str, list] = {split: [] for split in _LISTS}
-    metainfos: dict[str, dict] = {}
-    most = max(map(len, names.values()))
-    for start in range(0, max(most, 1), _GROUP):
-        group = {split: frames[start : start + _GROUP] for split, frames in names.items()}
-        for split, frames in group.items():
-            (stage / "ImageSets" / f"{split}.txt").write_text("".join(f"{n}\n" for n in frames))
-        for split, (metainfo, frames) in _convert_group(stage, group).items():
-            merged[split] += frames
-            known = metainfos.setdefault(split, metainfo)
-            known["categories"].update(metainfo["categories"])
-    _write_infos(stage / "v2", merged, metainfos)
+    """Make the groups that are not there yet, then the info files of all."""
+    with lock(stage):
+        names = {split: _listed(stage, split) for split in _LISTS}
+        most = max(map(len, names.values()))
+        for start in range(0, max(most, 1), _GROUP):
+            result = stage / GROUPS / f"{start:08d}"
+            if not result.is_dir():
+                group = {s: frames[start : start + _GROUP] for s, frames in names.items()}
+                _convert_group(stage, group, result)
+        _say("writing info files")
+        _write_infos(stage, names)
 
 
-def _convert_group(stage: Path, group: dict[str, list[str]]) -> dict[str, tuple[dict, list]]:
-    """Metainfo and frames of the splits that have any."""
-    import mmengine
-
+def _convert_group(stage: Path, group: dict[str, list[str]], result: Path) -> None:
+    """Reduced clouds of some frames, and info files of the splits that have any in ``result``."""
     converter = import_module(f"{_PACKAGE}.kitti_converter")
     update = import_module(f"{_PACKAGE}.update_infos_to_v2")
-    infos = {split: stage / "v1" / f"kitti_infos_{split}.pkl" for split in _LISTS}
+    first, second = (_emptied(stage / name) for name in ("v1", "v2"))
+    for split, frames in group.items():
+        (stage / "ImageSets" / f"{split}.txt").write_text("".join(f"{n}\n" for n in frames))
+    infos = {split: first / f"kitti_infos_{split}.pkl" for split in _LISTS}
     _say("reading frames")
-    converter.create_kitti_info_file(str(stage), "kitti", save_path=str(stage / "v1"))
+    converter.create_kitti_info_file(str(stage), "kitti", save_path=str(first))
     _say("reducing clouds")
-    converter.create_reduced_point_cloud(
-        str(stage), "kitti", str(infos["train"]), str(infos["val"]), str(infos["test"])
-    )
-    _say("writing info files")
-    found = {}
+    converter.create_reduced_point_cloud(str(stage), "kitti", *(str(infos[s]) for s in _LISTS))
     for split in (split for split in _LISTS if group[split]):
-        update.update_pkl_infos("kitti", out_dir=str(stage / "v2"), pkl_path=str(infos[split]))
-        content = mmengine.load(stage / "v2" / infos[split].name)
-        found[split] = content["metainfo"], [_with_shared_keys(f) for f in content["data_list"]]
-    return found
+        update.update_pkl_infos("kitti", out_dir=str(second), pkl_path=str(infos[split]))
+    second.rename(result)
 
 
-def _write_infos(folder: Path, merged: dict[str, list], metainfos: dict[str, dict]) -> None:
+def _write_infos(stage: Path, names: dict[str, list[str]]) -> None:
     """The files that the converter would have written in one go, to the byte."""
+    folder = _emptied(stage / INFOS)
+    metainfos = {split: _metainfo(stage, splits) for split, splits in _PARTS.items()}
+    filled = [metainfo for metainfo in metainfos.values() if metainfo]
+    for split, parts in _PARTS.items():  # the converter itself cannot write an empty split
+        count = len({name for part in parts for name in names[part]})
+        frames = LongList(_frames(stage, parts), count)
+        content = {"metainfo": metainfos[split] or (filled or [{}])[-1], "data_list": frames}
+        write_whole(folder / f"kitti_infos_{split}.pkl", lambda file, c=content: dump(c, file))
+
+
+def _metainfo(stage: Path, splits: tuple[str, ...]) -> dict:
+    """Of the groups' files of some splits together; empty where there is none."""
+    metainfo: dict = {}
+    for content in _contents(stage, splits):
+        metainfo = metainfo or content["metainfo"]
+        metainfo["categories"].update(content["metainfo"]["categories"])
+    return _with_shared_keys(metainfo)
+
+
+def _frames(stage: Path, splits: tuple[str, ...]) -> Iterator[dict]:
+    """Of some splits, in their order; a frame in two of them once, at its first place."""
+    seen: set[int] = set()
+    for content in _contents(stage, splits):
+        for frame in content["data_list"]:
+            if frame["sample_idx"] not in seen:
+                seen.add(frame["sample_idx"])
+                yield _with_shared_keys(frame)
+
+
+def _contents(stage: Path, splits: tuple[str, ...]) -> Iterator[dict]:
+    """What the converter wrote for each group of these splits, one at a time."""
     import mmengine
 
-    # A frame in both lists is once in trainval, at its first place.
-    both = {frame["sample_idx"]: frame for frame in merged["train"] + merged["val"]}
-    lists = {**merged, "trainval": list(both.values())}
-    parts = [metainfos[split] for split in ("train", "val") if split in metainfos]
-    if parts:
-        categories = {name: n for part in parts for name, n in part["categories"].items()}
-        metainfos = {**metainfos, "trainval": {**parts[0], "categories": categories}}
-    last = next((metainfos[s] for s in reversed(_SPLITS) if s in metainfos), {})
-    for split in _SPLITS:  # the converter itself cannot write an empty split
-        content = {"metainfo": metainfos.get(split, last), "data_list": lists[split]}
-        mmengine.dump(content, folder / f"kitti_infos_{split}.pkl")
+    for split in splits:
+        for group in sorted((stage / GROUPS).iterdir()):
+            path = group / f"kitti_infos_{split}.pkl"
+            if path.is_file():
+                yield mmengine.load(path)
 
 
 def _listed(stage: Path, split: str) -> list[str]:
     return (stage / "ImageSets" / f"{split}.txt").read_text().split()
+
+
+def _emptied(folder: Path) -> Path:
+    shutil.rmtree(folder, ignore_errors=True)
+    folder.mkdir(parents=True)
+    return folder
 
 
 def _with_shared_keys(value: Any) -> Any:

@@ -153,7 +153,7 @@ def _convert_if_changed(
     if same and is_complete(splits, out) and not options.force:
         print(f"{out}: converted before and unchanged since; --force converts again")
         return 0
-    counts = convert(report, splits, out, options.gt_database)
+    counts = convert(report, splits, out, state["digest"], options.gt_database)
     report.conversion = state
     if path is not None:
         report.save(path)

@@ -1,4 +1,4 @@
-"""Conversion in groups gives the files of mmdet3d's converter in one go, byte for byte."""
+"""Conversion in groups, killed or not: mmdet3d's files in one go, byte for byte."""
 
 from __future__ import annotations
 
@@ -10,6 +10,10 @@ import pytest
 from trees import make_tree
 
 from gemini_det3d.apis.config import mmdet3d_mim
+from gemini_det3d.apis.kitti import convert as converting
+from gemini_det3d.apis.kitti.prepare import Options, prepare_kitti
+from gemini_det3d.apis.kitti.stage import lock
+from gemini_det3d.formats.errors import FormatError
 
 RUN = """
 import sys
@@ -36,6 +40,12 @@ for split in ("train", "val", "trainval", "test"):
     update.update_pkl_infos("kitti", out_dir=f"{root}/v2", pkl_path=source)
 """
 
+LISTS = {
+    "train": [f"{i:06d}" for i in (1, 3, 4, 6, 8)],
+    "val": ("000002", "000005"),
+    "test": ("000001", "000002", "000003"),
+}
+
 
 def run(script: str, *arguments: object) -> None:
     command = [sys.executable, "-c", script, *map(str, arguments)]
@@ -50,8 +60,7 @@ def whole(tmp_path_factory) -> Path:
 
 
 def staged(root: Path, script: str, *arguments: object) -> Path:
-    make_tree(root, train=[f"{i:06d}" for i in (1, 3, 4, 6, 8)], val=("000002", "000005"),
-              test=("000001", "000002", "000003"))  # fmt: skip
+    make_tree(root, **LISTS)
     run(script, *arguments, mmdet3d_mim(), *(["convert"] if script == RUN else []), root)
     return root
 
@@ -61,10 +70,73 @@ def test_info_files_are_equal_to_the_byte(whole: Path, tmp_path: Path, group: in
     root = tmp_path / "tree"
     for part in ("training", "testing"):
         (root / part / "velodyne_reduced").mkdir(parents=True)
-    (root / "v1").mkdir(), (root / "v2").mkdir()
+    (root / "groups").mkdir()
     staged(root, RUN, group)
     for split in ("train", "val", "trainval", "test"):
         name = f"kitti_infos_{split}.pkl"
-        assert (root / "v2" / name).read_bytes() == (whole / "v2" / name).read_bytes(), split
+        assert (root / "infos" / name).read_bytes() == (whole / "v2" / name).read_bytes(), split
     assert len(list((root / "training" / "velodyne_reduced").iterdir())) == 7
     assert len(list((root / "testing" / "velodyne_reduced").iterdir())) == 3
+
+
+# Groups of one frame, each of which is noted; the third kills the process where it is told so.
+NOTED = """
+import os, signal
+from pathlib import Path
+from gemini_det3d.apis.kitti import convert_child
+made, convert_child._GROUP = convert_child._convert_group, 1
+notes = Path({notes!r})
+def noted(stage, group, result):
+    if {kill} and len(notes.read_text().split()) == 2:
+        os.kill(os.getpid(), signal.SIGKILL)
+    made(stage, group, result)
+    notes.write_text(notes.read_text() + result.name + "\\n")
+convert_child._convert_group = noted
+convert_child.main()
+"""
+
+
+def test_killed_conversion_goes_on_where_it_stopped(whole, tmp_path, monkeypatch, capsys) -> None:
+    root, notes = tmp_path / "tree", tmp_path / "notes"
+    notes.write_text("")
+    make_tree(root, **LISTS)
+    monkeypatch.setattr(converting, "_CHILD", NOTED.format(notes=str(notes), kill=True))
+    with pytest.raises(FormatError, match="ended by signal 9"):
+        prepare_kitti(Options(root, workers=1))
+    assert not list(root.glob("*.pkl"))
+    monkeypatch.setattr(converting, "_CHILD", NOTED.format(notes=str(notes), kill=False))
+    assert prepare_kitti(Options(root, workers=1)) == 0
+    assert "going on where an earlier run stopped" in capsys.readouterr().out
+    assert [int(name) for name in notes.read_text().split()] == [0, 1, 2, 3, 4]  # each once
+    for split in ("train", "val", "trainval", "test"):
+        name = f"kitti_infos_{split}.pkl"
+        assert (root / name).read_bytes() == (whole / "v2" / name).read_bytes(), split
+    assert len(list((root / "training" / "velodyne_reduced").iterdir())) == 7
+    assert not list(root.glob(".prepare_*"))
+
+
+def test_conversion_of_changed_files_starts_anew(tmp_path, monkeypatch) -> None:
+    pytest.importorskip("mmdet3d")
+    root, notes = tmp_path / "tree", tmp_path / "notes"
+    notes.write_text("")
+    make_tree(root, **LISTS)
+    monkeypatch.setattr(converting, "_CHILD", NOTED.format(notes=str(notes), kill=True))
+    with pytest.raises(FormatError, match="ended by signal 9"):
+        prepare_kitti(Options(root, workers=1))
+    (old,) = root.glob(".prepare_*")
+    label = root / "training" / "label_2" / "000001.txt"
+    label.write_text(label.read_text().splitlines()[0] + "\n")
+    monkeypatch.setattr(converting, "_CHILD", "raise OSError('disk full')")
+    with pytest.raises(FormatError, match="disk full"):
+        prepare_kitti(Options(root, workers=1))
+    assert not old.exists()
+
+
+def test_stage_takes_one_process_at_a_time(tmp_path, monkeypatch) -> None:
+    pytest.importorskip("fcntl")
+    monkeypatch.setattr("gemini_det3d.apis.kitti.stage._PATIENCE_S", 0)
+    with lock(tmp_path), pytest.raises(FormatError, match="another conversion is at work there"):
+        with lock(tmp_path):
+            pass
+    with lock(tmp_path):
+        pass

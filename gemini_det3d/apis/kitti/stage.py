@@ -1,0 +1,154 @@
+"""Where a conversion works: a hidden folder named by what is converted.
+
+The converter reads it: links to the folders of the tree, files in canonical form, lists without
+frames that are left out. Its results stay there until all of them are made, so that a conversion
+that is killed goes on where it stopped, and one of changed files starts anew.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import tempfile
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from gemini_det3d.apis.kitti.canonical import canonical_calibration, canonical_labels
+from gemini_det3d.apis.kitti.check import FILES
+from gemini_det3d.apis.kitti.report import TreeReport
+from gemini_det3d.apis.kitti.splits import Splits
+from gemini_det3d.formats.errors import FormatError
+from gemini_det3d.formats.text import read_text, write_text
+
+GROUPS, INFOS = "groups", "infos"
+"""Folders of a stage: what was made of each group of frames, and of all."""
+
+_PREFIX = ".prepare_"
+# An orphan of a run that was killed notices it when it next says something.
+_PATIENCE_S = 30
+
+
+@contextmanager
+def stage_of(report: TreeReport, splits: Splits, out: Path, digest: str) -> Iterator[Path]:
+    """A stage, filled; gone when all went well or nothing was finished.
+
+    Args:
+        report: A checked tree.
+        splits: Frames to convert.
+        out: Where the results will go. The stage lies there, or, where that disk has no symbolic
+            links, in the system's folder for short-lived files, and is then not found again.
+        digest: Names the files that are converted.
+
+    Yields:
+        The folder. Stages of other digests are gone.
+
+    Raises:
+        FormatError: Another process works there.
+    """
+    if takes_links(out):
+        stage = out / f"{_PREFIX}{digest[:16]}"
+        for other in out.glob(f"{_PREFIX}*"):
+            if other != stage:
+                shutil.rmtree(other, ignore_errors=True)
+    else:
+        stage = Path(tempfile.mkdtemp(prefix=_PREFIX))
+    stage.mkdir(exist_ok=True)
+    with lock(stage):
+        _fill(stage, report, splits)
+    groups = stage / GROUPS
+    if any(groups.iterdir()):
+        print(f"{out}: going on where an earlier run stopped")
+    is_done = False
+    try:
+        yield stage
+        is_done = True
+    finally:
+        if is_done or not any(groups.iterdir()) or stage.parent != out:
+            shutil.rmtree(stage, ignore_errors=True)
+
+
+@contextmanager
+def lock(stage: Path) -> Iterator[None]:
+    """Be the only process that works in a stage; released by the system if this one is killed.
+
+    Args:
+        stage: The folder.
+
+    Raises:
+        FormatError: Another one works there, and still does after half a minute.
+    """
+    try:
+        import fcntl
+    except ImportError:  # Windows
+        yield
+        return
+    with open(stage / "lock", "w") as file:
+        until = time.monotonic() + _PATIENCE_S
+        while True:
+            try:
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                break
+            except BlockingIOError:
+                if time.monotonic() > until:
+                    raise FormatError(stage, "another conversion is at work there") from None
+            time.sleep(0.2)
+        yield
+
+
+def takes_links(folder: Path) -> bool:
+    """Whether the disk of a folder has symbolic links (FAT and some shares have none).
+
+    Args:
+        folder: Where one is tried.
+    """
+    trial = folder / f".link_{os.getpid()}"
+    try:
+        trial.symlink_to(folder, target_is_directory=True)
+    except (OSError, NotImplementedError):
+        return False
+    trial.unlink()
+    return True
+
+
+def _fill(stage: Path, report: TreeReport, splits: Splits) -> None:
+    """Lists, links to folders, and rewritten files where a folder holds one that needs it."""
+    splits.write(stage / "ImageSets")
+    (stage / GROUPS).mkdir(exist_ok=True)
+    tasks = splits.tasks()
+    for part in ("training", "testing"):
+        (stage / part / "velodyne_reduced").mkdir(parents=True, exist_ok=True)
+        frames = [frame for other, frame in tasks if other == part]
+        for folder in FILES:
+            source = (report.root / part / folder).resolve()
+            target = stage / part / folder
+            _remove(target)
+            rewrite = {f for f in frames if folder in report.frames[part, f].rewrite}
+            if not rewrite:
+                if source.is_dir():
+                    target.symlink_to(source, target_is_directory=True)
+                continue
+            target.mkdir()
+            for frame in frames:
+                name = frame + FILES[folder]
+                if frame in rewrite:
+                    write_text(target / name, _canonical(source / name, folder, report))
+                else:
+                    (target / name).symlink_to(source / name)
+
+
+def _remove(target: Path) -> None:
+    """A link, or a folder with rewritten files, of an earlier run."""
+    if target.is_symlink():
+        target.unlink()
+    else:
+        shutil.rmtree(target, ignore_errors=True)
+
+
+def _canonical(path: Path, folder: str, report: TreeReport) -> str:
+    if folder == "calib":
+        text = canonical_calibration(path)
+    else:
+        text = canonical_labels(path, report.class_map)
+    return read_text(path) if text is None else text
