@@ -9,11 +9,12 @@ from tqdm import tqdm
 
 from gemini_det3d.apis.config import ConfigError
 from gemini_det3d.apis.view import (
+    FrameSource,
+    KittiFrames,
     choose_frames,
-    folder_frames,
-    kitti_frames,
+    open_results,
+    open_source,
     read_frames,
-    result_sets,
 )
 from gemini_det3d.formats.errors import FormatError
 from gemini_det3d.formats.files import write_whole
@@ -21,16 +22,18 @@ from gemini_det3d.formats.inputs import keep_files
 from gemini_det3d.visualization.page import frame_data, render_page
 
 EPILOG = """\
-DATA is a folder in KITTI's layout (training/velodyne, and image_2, calib and label_2 where there
-are such). Instead of it --image, --points, --calib and --label each take a file or a folder, as
-`gemini-det3d infer` does. The page is one file, loads nothing and opens by a double click.
+DATA is a folder in the layout of KITTI (training/velodyne, and image_2, calib and label_2 where
+there are such) or SUN RGB-D (sunrgbd_trainval, or the official download), or mmdet3d's info file
+(*.pkl, *.json) of KITTI, SUN RGB-D or nuScenes with its files beside it. Instead of it --image,
+--points, --calib and --label each take a file or a folder, as `gemini-det3d infer` does.
+The page is one file, loads nothing and opens by a double click.
 """
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the command's arguments."""
     add = parser.add_argument
-    add("data", nargs="?", type=Path, metavar="DATA", help="folder in KITTI's layout")
+    add("data", nargs="?", type=Path, metavar="DATA", help="folder or info file")
     for name, text in (
         ("image", "image, or folder of images"),
         ("points", "point cloud, or folder"),
@@ -39,7 +42,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     ):
         add(f"--{name}", type=Path, help=text + ", instead of DATA")
     add("--results", nargs="+", type=Path, default=[], metavar="DIR",
-        help="folders of KITTI result files; several are shown together")  # fmt: skip
+        help="result sets in the data set's own form, shown together: folders of text files, "
+        "or nuScenes submissions (*.json)")  # fmt: skip
     add("--split", type=Path, metavar="FILE", help="show the frames listed in this file")
     add("--frames", nargs="+", metavar="ID", help="show these frames")
     add("--max-frames", type=int, default=20, metavar="N",
@@ -57,17 +61,15 @@ def run(args: argparse.Namespace) -> int:
         if getattr(args, name) < low:
             option = name.replace("_", "-")
             raise ConfigError(f"--{option} {getattr(args, name)}, expected {low} or more")
-    chosen = choose_frames(_find(args), args.split, args.frames)
+    source = _open(args)
+    chosen = choose_frames(source, args.split, args.frames)
     frames = chosen[: args.max_frames]
-    sets = result_sets(args.results, frames)
-    read = [p for f in frames for p in (f.points, f.image, f.calib, f.label) if p]
-    keep_files([args.out], [*read, *(p for of in sets.values() for p in of.values() if p)])
-    if args.out.is_file() and args.out.suffix.lower() not in (".html", ".htm"):
-        raise FormatError(args.out, "is there and no .html file; --out would overwrite it")
+    sets = open_results(source, args.results, frames)
+    _keep_inputs(args, source, frames)
     notes = []
     if len(chosen) > len(frames):
         notes.append(f"the first {len(frames)} of {len(chosen)} frames (--max-frames)")
-    made = read_frames(frames, sets, args.point_columns)
+    made = read_frames(source, frames, sets)
     bar = tqdm(made, total=len(frames), desc="reading", unit="frame", leave=False)
     data = [frame_data(frame, args.max_points) for frame in bar]
     title = (args.data or args.image).resolve().name
@@ -77,12 +79,22 @@ def run(args: argparse.Namespace) -> int:
     return 0
 
 
-def _find(args: argparse.Namespace) -> list:
+def _open(args: argparse.Namespace) -> FrameSource:
     single = [args.image, args.points, args.calib]
     if args.data is not None:
         if any([*single, args.label]):
             raise ConfigError("DATA and --image, --points, --calib, --label are two ways; take one")
-        return kitti_frames(args.data)
+        return open_source(args.data, args.point_columns)
     if not all(single):
         raise ConfigError("give DATA, or all of --image, --points and --calib")
-    return folder_frames(*single, args.label)
+    return KittiFrames.of_files(*single, args.label, args.point_columns)
+
+
+def _keep_inputs(args: argparse.Namespace, source: FrameSource, frames: list[str]) -> None:
+    """Refuse a page that would replace a file which is read, or one of another kind."""
+    read = [path for name in frames for path in source.files(name)]
+    for given in args.results:
+        read += sorted(given.glob("*.txt")) if given.is_dir() else [given]
+    keep_files([args.out], read)
+    if args.out.is_file() and args.out.suffix.lower() not in (".html", ".htm"):
+        raise FormatError(args.out, "is there and no .html file; --out would overwrite it")

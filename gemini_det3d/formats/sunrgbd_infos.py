@@ -136,6 +136,10 @@ class SunInfos:
         except (KeyError, TypeError):
             raise FormatError(self.path, f"frame {frame} has no images.{_CAMERA}") from None
 
+    def has_truth(self, frame: str) -> bool:
+        """Whether a frame has labels; an empty room has."""
+        return self._frames[frame].get("instances") is not None
+
     @naming_its_file
     def objects(self, frame: str) -> RoomObjects:
         """Truth of one frame, without objects of other classes.

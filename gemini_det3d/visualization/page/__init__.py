@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
-from gemini_det3d.visualization.page.frame_data import ViewFrame, frame_data
-from gemini_det3d.visualization.page.html import embed_json, render_page
+from gemini_det3d.visualization.page.frame import Camera, ViewFrame
+from gemini_det3d.visualization.page.frame_data import frame_data
+from gemini_det3d.visualization.page.html import embed_json, render, render_page
 from gemini_det3d.visualization.page.quantize import Quantized, dequantize, quantize
 
 __all__ = [
+    "Camera",
     "Quantized",
     "ViewFrame",
     "dequantize",
     "embed_json",
     "frame_data",
     "quantize",
+    "render",
     "render_page",
 ]

@@ -6,10 +6,7 @@ The page only draws. Pixels come from :mod:`gemini_det3d.geometry.boxes`, overla
 
 from __future__ import annotations
 
-import base64
-import io
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -19,44 +16,15 @@ from gemini_det3d.geometry.boxes import box_corners, in_view, project_boxes, pro
 from gemini_det3d.ops.points import points_in_boxes
 from gemini_det3d.ops.rotated_iou import iou_3d
 from gemini_det3d.visualization.labeled_boxes import LabeledBoxes
+from gemini_det3d.visualization.page.frame import Camera, ViewFrame
+from gemini_det3d.visualization.page.pixels import jpeg_uri
 from gemini_det3d.visualization.page.quantize import encode, quantize
 
 # Two of these over the grid of int16 are steps of 9 mm, however far a stray return lies.
 MAX_RANGE_M = 300.0
-_MAX_IMAGE_PX = 1600
-_JPEG_QUALITY = 82
 _CHUNK = 200_000  # points at a time: each meets every box
-_UNSEEN = 128  # grey level of points that the camera does not see
-
-
-@dataclass(frozen=True)
-class ViewFrame:
-    """One frame to show.
-
-    Attributes:
-        name: Of the frame.
-        points: ``(N, 3 or more)`` x, y, z (metres, LiDAR frame), intensity where there is one.
-        image: ``(H, W, 3)`` uint8 RGB, or None.
-        lidar2cam: ``(4, 4)`` LiDAR frame to camera frame, or None.
-        cam2img: ``(4, 4)`` camera frame to pixels, or None.
-        truth: Labelled boxes, or None where there are no labels.
-        results: Detections of each result set; None where a set has no file of this frame.
-    """
-
-    name: str
-    points: np.ndarray
-    image: np.ndarray | None = None
-    lidar2cam: np.ndarray | None = None
-    cam2img: np.ndarray | None = None
-    truth: LabeledBoxes | None = None
-    results: Sequence[LabeledBoxes | None] = ()
-
-    @property
-    def lidar2img(self) -> np.ndarray | None:
-        """``(4, 4)`` LiDAR frame to pixels, or None without a camera."""
-        if self.lidar2cam is None or self.cam2img is None:
-            return None
-        return self.cam2img @ self.lidar2cam
+_UNSEEN = 128  # grey level of points that no camera sees
+_NO_GATE = 255  # byte of points that read nothing
 
 
 def frame_data(frame: ViewFrame, max_points: int = 30000) -> dict[str, Any]:
@@ -67,26 +35,22 @@ def frame_data(frame: ViewFrame, max_points: int = 30000) -> dict[str, Any]:
         max_points: More points than these are thinned out at random, always alike.
 
     Returns:
-        ``name``, ``image`` (JPEG as a data URI, width, height; or None), ``camera`` (position and
-        viewing direction in the LiDAR frame; or None), ``points``, ``boxes`` of the truth (set 0)
-        and the result sets (from 1), ``has_truth`` and ``missing`` (sets without a file).
+        ``name``, ``cameras`` (image as a data URI, size, pose), ``points``, ``boxes`` of the truth
+        (set 0) and the result sets (from 1), ``has_truth`` and ``missing`` (sets without a file).
     """
-    points = np.asarray(frame.points)
-    boxes = [] if frame.truth is None else _boxes(frame, frame.truth, 0)
-    for number, found in enumerate(frame.results, start=1):
-        boxes += [] if found is None else _boxes(frame, found, number)
+    sets = [frame.truth, *frame.results]
     return {
         "name": frame.name,
-        "image": None if frame.image is None else _image(frame.image),
-        "camera": _camera(frame.lidar2cam),
-        "points": _points(frame, points, max_points),
-        "boxes": boxes,
+        "cameras": [_camera(camera) for camera in frame.cameras],
+        "points": _points(frame, max_points),
+        "boxes": [box for number in range(len(sets)) for box in _boxes(frame, sets, number)],
         "has_truth": frame.truth is not None,
         "missing": [n for n, found in enumerate(frame.results, start=1) if found is None],
     }
 
 
-def _points(frame: ViewFrame, points: np.ndarray, max_points: int) -> dict[str, Any]:
+def _points(frame: ViewFrame, max_points: int) -> dict[str, Any]:
+    points = np.asarray(frame.points)
     near = np.flatnonzero((np.abs(points[:, :3]) <= MAX_RANGE_M).all(axis=1))
     kept = near
     if len(near) > max_points:
@@ -102,7 +66,9 @@ def _points(frame: ViewFrame, points: np.ndarray, max_points: int) -> dict[str, 
         "origin": grid.origin,
         "step": grid.step,
         "intensity": _intensity(shown),
-        "colors": _colors(frame, shown),
+        "colors": _colors(frame, shown, kept),
+        "owner": _owner(frame, shown),
+        "gate": None if frame.gate is None else _gate(np.asarray(frame.gate)[kept]),
     }
 
 
@@ -114,26 +80,53 @@ def _intensity(points: np.ndarray) -> str | None:
     return encode(np.rint(255 * values / max(values.max(), 1e-9)).astype(np.uint8))
 
 
-def _colors(frame: ViewFrame, points: np.ndarray) -> str | None:
-    """Colour of the pixel that each point falls on."""
-    if frame.image is None or frame.lidar2img is None:
+def _gate(values: np.ndarray) -> str:
+    """Gates in steps of 1/254; 255 where there is none."""
+    known = np.isfinite(values)
+    steps = np.rint(254 * np.clip(np.where(known, values, 0), 0, 1))
+    return encode(np.where(known, steps, _NO_GATE).astype(np.uint8))
+
+
+def _colors(frame: ViewFrame, points: np.ndarray, kept: np.ndarray) -> str | None:
+    """Colours of the points: the sensor's, else of the pixels that they fall on."""
+    if frame.colors is not None:
+        return encode(np.asarray(frame.colors, dtype=np.uint8)[kept])
+    cameras = [camera for camera in frame.cameras if camera.lidar2img is not None]
+    if not cameras:
         return None
-    height, width = frame.image.shape[:2]
-    pixels, depth = project_points(points[:, :3], frame.lidar2img)
-    seen = in_view(pixels, depth, height, width)
-    x, y = np.rint(pixels[seen]).astype(np.int64).T  # whole numbers are the middles of pixels
     colors = np.full((len(points), 3), _UNSEEN, dtype=np.uint8)
-    colors[seen] = frame.image[np.minimum(y, height - 1), np.minimum(x, width - 1)]
+    for camera in reversed(cameras):  # of two that see a point the first one counts
+        height, width = camera.image.shape[:2]
+        pixels, depth = project_points(points[:, :3], camera.lidar2img)
+        seen = in_view(pixels, depth, height, width)
+        x, y = np.rint(pixels[seen]).astype(np.int64).T  # whole numbers are the middles of pixels
+        colors[seen] = camera.image[np.minimum(y, height - 1), np.minimum(x, width - 1)]
     return encode(colors)
 
 
-def _boxes(frame: ViewFrame, boxes: LabeledBoxes, number: int) -> list[dict[str, Any]]:
-    if len(boxes) == 0:
+def _owner(frame: ViewFrame, points: np.ndarray) -> str | None:
+    """The labelled box around each point, counted from 1; 0 is the background."""
+    if frame.truth is None:
+        return None
+    owner = np.zeros(len(points), dtype="<u2")
+    if len(frame.truth) and len(points):
+        inside = _inside(points, frame.truth.boxes)
+        owner[:] = np.where(inside.any(axis=1), inside.argmax(axis=1) + 1, 0)
+    return encode(owner)
+
+
+def _boxes(
+    frame: ViewFrame, sets: Sequence[LabeledBoxes | None], number: int
+) -> list[dict[str, Any]]:
+    boxes = sets[number]
+    if boxes is None or len(boxes) == 0:
         return []
     corners = box_corners(boxes.boxes)
     inside = _count_inside(frame.points, boxes.boxes)
-    lines = _image_lines(frame, boxes.boxes)
-    overlaps = _overlaps(boxes.boxes, frame.truth) if number else [[] for _ in corners]
+    lines = [_image_lines(camera, boxes.boxes) for camera in frame.cameras]
+    overlaps = {
+        n: _overlaps(boxes, other) for n, other in enumerate(sets) if number and n != number
+    }
     return [
         {
             "set": number,
@@ -141,29 +134,32 @@ def _boxes(frame: ViewFrame, boxes: LabeledBoxes, number: int) -> list[dict[str,
             "score": None if boxes.scores is None else round(float(boxes.scores[i]), 4),
             "size": np.round(boxes.boxes[i, 3:6], 2).tolist(),
             "corners": np.round(corners[i], 3).tolist(),
-            "lines": lines[i],
+            "lines": [of_camera[i] for of_camera in lines],
             "distance": round(float(np.hypot(*boxes.boxes[i, :2])), 2),
             "inside": int(inside[i]),
-            "overlaps": overlaps[i],
+            "overlaps": {str(n): rows[i] for n, rows in overlaps.items() if rows[i]},
         }
         for i in range(len(boxes))
     ]
 
 
-def _image_lines(frame: ViewFrame, boxes: np.ndarray) -> list[list[list[float]]]:
+def _image_lines(camera: Camera, boxes: np.ndarray) -> list[list[list[float]]]:
     """Edges of each box in the image, x1, y1, x2, y2 in pixels, to a tenth of one."""
-    if frame.lidar2img is None:
+    if camera.lidar2img is None:
         return [[] for _ in boxes]
-    lines, visible = project_boxes(boxes, frame.lidar2img)
+    lines, visible = project_boxes(boxes, camera.lidar2img)
+    height, width = camera.image.shape[:2]
+    low, high = lines.min(axis=2), lines.max(axis=2)  # edges beside the image are left out
+    visible = visible & (high >= -0.5).all(axis=2) & (low <= [width, height]).all(axis=2)
     flat = np.round(lines.reshape(*lines.shape[:2], 4), 1)
     return [ends[seen].tolist() for ends, seen in zip(flat, visible)]
 
 
-def _overlaps(boxes: np.ndarray, truth: LabeledBoxes | None) -> list[list[list[float]]]:
-    """Labelled boxes that each box meets: index and IoU, the best first."""
-    if truth is None or len(truth) == 0:
-        return [[] for _ in boxes]
-    rows = iou_3d(boxes, truth.boxes)
+def _overlaps(boxes: LabeledBoxes, others: LabeledBoxes | None) -> list[list[list[float]]]:
+    """Boxes of another set that each box meets: index and IoU, the best first."""
+    if others is None or len(others) == 0:
+        return [[] for _ in boxes.boxes]
+    rows = iou_3d(boxes.boxes, others.boxes)
     return [
         [[int(j), round(float(row[j]), 4)] for j in np.argsort(-row, kind="stable") if row[j] > 0]
         for row in rows
@@ -172,27 +168,18 @@ def _overlaps(boxes: np.ndarray, truth: LabeledBoxes | None) -> list[list[list[f
 
 def _count_inside(points: np.ndarray, boxes: np.ndarray) -> np.ndarray:
     """Number of points in each box, of all of the frame's."""
-    targets = torch.from_numpy(boxes)
-    parts = [torch.from_numpy(points[i : i + _CHUNK, :3]) for i in range(0, len(points), _CHUNK)]
-    counts = [points_in_boxes(part, targets).sum(dim=0).numpy() for part in parts]
+    parts = [points[i : i + _CHUNK] for i in range(0, len(points), _CHUNK)]
+    counts = [_inside(part, boxes).sum(axis=0) for part in parts]
     return np.sum(counts, axis=0) if counts else np.zeros(len(boxes))
 
 
-def _camera(lidar2cam: np.ndarray | None) -> dict[str, list[float]] | None:
-    if lidar2cam is None:
-        return None
-    cam2lidar = np.linalg.inv(lidar2cam)
-    return {"position": cam2lidar[:3, 3].tolist(), "forward": cam2lidar[:3, 2].tolist()}
+def _inside(points: np.ndarray, boxes: np.ndarray) -> np.ndarray:
+    """``(N, B)`` bool."""
+    return points_in_boxes(torch.from_numpy(points[:, :3]), torch.from_numpy(boxes)).numpy()
 
 
-def _image(image: np.ndarray) -> dict[str, Any]:
-    """JPEG as a data URI; a large image gets fewer pixels, its size stays that of the camera."""
-    from PIL import Image
-
-    height, width = image.shape[:2]
-    picture = Image.fromarray(image)
-    picture.thumbnail((_MAX_IMAGE_PX, _MAX_IMAGE_PX))
-    buffer = io.BytesIO()
-    picture.save(buffer, "JPEG", quality=_JPEG_QUALITY)
-    content = base64.b64encode(buffer.getvalue()).decode("ascii")
-    return {"uri": f"data:image/jpeg;base64,{content}", "width": width, "height": height}
+def _camera(camera: Camera) -> dict[str, Any]:
+    height, width = camera.image.shape[:2]
+    uri = jpeg_uri(camera.image)
+    pose = camera.pose()
+    return {"name": camera.name, "uri": uri, "width": width, "height": height, "pose": pose}

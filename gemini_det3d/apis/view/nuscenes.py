@@ -1,0 +1,142 @@
+"""nuScenes: mmdet3d's info file, whose clouds and six images lie beside it or in `samples`."""
+
+from __future__ import annotations
+
+import json
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from gemini_det3d.apis.view.source import Results
+from gemini_det3d.formats.errors import FormatError, naming_its_file
+from gemini_det3d.formats.images import read_image
+from gemini_det3d.formats.infos import load_infos
+from gemini_det3d.formats.kitti import read_points
+from gemini_det3d.formats.text import read_bytes
+from gemini_det3d.visualization import LabeledBoxes
+from gemini_det3d.visualization.page import Camera, ViewFrame
+
+_COLUMNS = 5
+_LIDAR = "LIDAR_TOP"
+# The order in which six images make two rows: the front ones above.
+_ORDER = ("CAM_FRONT_LEFT", "CAM_FRONT", "CAM_FRONT_RIGHT",
+          "CAM_BACK_LEFT", "CAM_BACK", "CAM_BACK_RIGHT")  # fmt: skip
+
+
+class NuScenesFrames:
+    """Samples in the LiDAR's frame (x right, y front, z up).
+
+    Args:
+        path: The info file (pickle or JSON twin); nothing in it is run.
+
+    Raises:
+        FormatError: It is no info file of nuScenes.
+    """
+
+    @naming_its_file
+    def __init__(self, path: Path) -> None:
+        self.path = str(path)
+        content = load_infos(path)
+        categories = content["metainfo"]["categories"]
+        self._classes = {label: name for name, label in categories.items()}
+        frames = content["data_list"]
+        self._frames = {str(frame.get("token", frame["sample_idx"])): frame for frame in frames}
+        self.names = list(self._frames)
+
+    @naming_its_file
+    def files(self, name: str) -> list[Path]:
+        """The info file, the cloud and the images."""
+        frame = self._frames[name]
+        cloud = self._find(frame["lidar_points"]["lidar_path"], _LIDAR)
+        images = (self._find(frame["images"][c]["img_path"], c) for c in self._cameras(frame))
+        return [Path(self.path), cloud, *images]
+
+    @naming_its_file
+    def read(self, name: str) -> ViewFrame:
+        """The sample with those of its cameras that the file has."""
+        frame = self._frames[name]
+        _, cloud, *images = self.files(name)
+        cameras = [
+            Camera(read_image(image), _projection(frame["images"][camera]), camera)
+            for camera, image in zip(self._cameras(frame), images)
+        ]
+        return ViewFrame(name, read_points(cloud, _COLUMNS), cameras, self._truth(frame))
+
+    def results(self, path: Path) -> Results:
+        """A submission (`results_nusc.json`), its boxes brought from the world into the LiDAR's."""
+        content = json_of(path)
+        found = content.get("results") if isinstance(content, dict) else None
+        if not isinstance(found, dict):
+            raise FormatError(path, "is no nuScenes submission (an object with `results`)")
+        chosen = {name: rows for name, rows in found.items() if name in self._frames}
+        return {name: partial(self._found, path, name, rows) for name, rows in chosen.items()}
+
+    def _cameras(self, frame: dict) -> list[str]:
+        there = frame.get("images") or {}
+        return [c for c in (*_ORDER, *sorted(set(there) - set(_ORDER))) if c in there]
+
+    def _truth(self, frame: dict) -> LabeledBoxes | None:
+        instances = frame.get("instances")
+        if instances is None:
+            return None
+        kept = [each for each in instances if each["bbox_label_3d"] in self._classes]
+        boxes = np.array([each["bbox_3d"][:7] for each in kept], dtype=np.float64).reshape(-1, 7)
+        boxes[:, 2] -= boxes[:, 5] / 2  # the file has their middles
+        return LabeledBoxes(boxes, [self._classes[each["bbox_label_3d"]] for each in kept])
+
+    def _found(self, path: Path, name: str, rows: list[dict]) -> LabeledBoxes:
+        frame = self._frames[name]
+        try:
+            lidar2ego, ego2global = (
+                np.asarray(matrix, dtype=np.float64)
+                for matrix in (frame["lidar_points"]["lidar2ego"], frame["ego2global"])
+            )
+            to_lidar = np.linalg.inv(ego2global @ lidar2ego)
+            boxes = [_to_lidar(row, to_lidar) for row in rows]
+            names = [row["detection_name"] for row in rows]
+            scores = [float(row["detection_score"]) for row in rows]
+        except (KeyError, TypeError, ValueError, IndexError, np.linalg.LinAlgError) as error:
+            fault = (
+                f"sample {name} has another form than expected ({type(error).__name__}: {error})"
+            )
+            raise FormatError(path, fault) from error
+        return LabeledBoxes(np.array(boxes).reshape(-1, 7), names, np.array(scores))
+
+    def _find(self, file: str, sensor: str) -> Path:
+        folder = Path(self.path).parent
+        places = [folder / file, folder / "samples" / sensor / Path(file).name]
+        found = next((path for path in places if path.is_file()), None)
+        if found is None:
+            raise FormatError(self.path, f"{file} lies neither beside it nor in samples/{sensor}")
+        return found
+
+
+def json_of(path: Path) -> Any:
+    """Content of a JSON file.
+
+    Raises:
+        FormatError: It cannot be read.
+    """
+    try:
+        return json.loads(read_bytes(path))
+    except (ValueError, RecursionError) as error:
+        raise FormatError(path, f"is no JSON file ({error})") from error
+
+
+def _projection(camera: dict) -> np.ndarray:
+    """``(3, 4)`` LiDAR -> pixels."""
+    lidar2cam = np.asarray(camera["lidar2cam"], dtype=np.float64)
+    return np.asarray(camera["cam2img"], dtype=np.float64)[:3, :3] @ lidar2cam[:3]
+
+
+def _to_lidar(row: dict, to_lidar: np.ndarray) -> np.ndarray:
+    """``(7,)`` of a submission's box: centre, width, length, height and quaternion in the world."""
+    w, x, y, z = (float(value) for value in row["rotation"])
+    ahead = np.array([1 - 2 * (y * y + z * z), 2 * (x * y + z * w), 2 * (x * z - y * w)])
+    facing = to_lidar[:3, :3] @ ahead
+    width, length, height = (float(value) for value in row["size"])
+    center = to_lidar @ [*(float(value) for value in row["translation"]), 1.0]
+    yaw = np.arctan2(facing[1], facing[0])
+    return np.array([*center[:2], center[2] - height / 2, length, width, height, yaw])

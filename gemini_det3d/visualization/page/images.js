@@ -1,0 +1,49 @@
+// Each camera's image with the projected boxes, as SVG.
+"use strict";
+(() => {
+  const SVG = "http://www.w3.org/2000/svg"; // a name that is never loaded
+  const DASHES = ["7 5", "", "2 5", "9 4 2 4", "14 5"]; // by set; truth is dashed
+
+  View.make = (parent, tag, attributes = {}, text = null, space = null) => {
+    const node = space ? document.createElementNS(space, tag) : document.createElement(tag);
+    Object.entries(attributes).forEach(([name, value]) => node.setAttribute(name, value));
+    if (text !== null) node.textContent = text;
+    parent.appendChild(node);
+    return node;
+  };
+
+  function drawBox(svg, box, lines, color) {
+    const group = View.make(svg, "g", {}, null, SVG);
+    for (const kind of ["halo", "edge", "reach"]) {
+      lines.forEach(([x1, y1, x2, y2]) => {
+        const line = View.make(group, "line", { x1, y1, x2, y2, class: kind }, null, SVG);
+        if (kind === "edge") {
+          line.setAttribute("stroke", color);
+          line.setAttribute("stroke-dasharray", DASHES[box.set % DASHES.length]);
+        }
+      });
+    }
+    return group;
+  }
+
+  // host: element to fill; onEnlarge(n): the title of image n was clicked; listen(node, n): of box n.
+  View.drawImages = (host, cameras, boxes, color, large, onEnlarge, listen) => {
+    host.replaceChildren();
+    host.style.setProperty("--columns", cameras.length > 2 ? 3 : cameras.length || 1);
+    cameras.forEach(({ name, uri, width, height }, n) => {
+      const figure = View.make(host, "figure", n === large ? { class: "large" } : {});
+      const svg = View.make(figure, "svg", { viewBox: `-0.5 -0.5 ${width} ${height}`,
+        "aria-label": `${name} with projected boxes` }, null, SVG);
+      View.make(svg, "image", { href: uri, x: -0.5, y: -0.5, width, height,
+        preserveAspectRatio: "none" }, null, SVG);
+      boxes.forEach((box, index) => {
+        if (box.lines[n].length) listen(drawBox(svg, box, box.lines[n], color(box)), index);
+      });
+      if (cameras.length > 1) {
+        const caption = View.make(figure, "figcaption");
+        View.make(caption, "button", { title: "Enlarge, and take its view" }, name)
+          .addEventListener("click", () => onEnlarge(n === large ? null : n));
+      }
+    });
+  };
+})();
