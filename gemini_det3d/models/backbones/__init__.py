@@ -2,7 +2,8 @@
 
 from .base import FusionBackbone
 from .layers import ModalityHub
-from .mit import GeminiMiT, MiTBlock, OverlapPatchEmbed
+from .mit import GeminiMiT
+from .mit_layers import MiTBlock, OverlapPatchEmbed
 from .pointnet2 import GeminiPointNet2SASSG
 from .swin import GeminiSwin
 

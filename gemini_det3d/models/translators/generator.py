@@ -16,7 +16,7 @@ from mmengine.model import BaseModule
 from torch import Tensor, nn
 
 from gemini_det3d.models.backbones import GeminiMiT
-from gemini_det3d.models.backbones.mit import spread_norms
+from gemini_det3d.models.backbones.mit_layers import spread_norms
 from gemini_det3d.models.translators.decoder import PixelShuffleDecoder
 from gemini_det3d.registration import register
 

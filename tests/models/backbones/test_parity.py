@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from gemini_det3d.models.backbones import GeminiMiT, GeminiSwin
-from gemini_det3d.models.backbones.mit import MiTAttention
+from gemini_det3d.models.backbones.mit_layers import MiTAttention
 from gemini_det3d.models.backbones.slot import build_slot
 from gemini_det3d.models.checkpoints import from_released_segmentor
 
