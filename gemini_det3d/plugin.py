@@ -25,6 +25,7 @@ import gemini_det3d.engine.flat_decay
 import gemini_det3d.engine.freeze_norm
 import gemini_det3d.engine.module_optimizers
 import gemini_det3d.engine.pretrained_streams
+import gemini_det3d.engine.robust_training
 import gemini_det3d.engine.run_checks
 import gemini_det3d.engine.sample_pictures
 import gemini_det3d.engine.seed_by_name

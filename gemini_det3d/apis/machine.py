@@ -7,6 +7,7 @@ import platform
 import shlex
 import sys
 from importlib import metadata
+from pathlib import Path
 
 PACKAGES = ("torch", "numpy", "mmengine", "mmcv", "mmdet", "mmdet3d", "spconv", "gemini_det3d")
 
@@ -22,10 +23,24 @@ def facts() -> dict:
     """What a reader needs to repeat a run: command, machine and versions, for JSON."""
     return {
         "command": shlex.join(["gemini-det3d", *sys.argv[1:]]),
-        "machine": {"cores": num_cores(), "architecture": platform.machine()},
+        "machine": {
+            "cores": num_cores(),
+            "architecture": platform.machine(),
+            "processor": _processor(),
+        },
         "python": platform.python_version(),
         "versions": {name: _version(name) for name in PACKAGES},
     }
+
+
+def _processor() -> str | None:
+    """The processor's name; None where the system does not say."""
+    try:
+        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
+    except OSError:
+        return platform.processor() or None
+    names = (line.partition(":")[2].strip() for line in lines if line.startswith("model name"))
+    return next(names, None) or platform.processor() or None
 
 
 def _version(name: str) -> str | None:

@@ -130,7 +130,10 @@ def declare(name: str, config: Any, folder: Path, with_test: bool = True) -> Run
 
 
 def run_all(
-    runs: Sequence[Run], jobs: int | None = None, scripts: Scripts | None = None
+    runs: Sequence[Run],
+    jobs: int | None = None,
+    scripts: Scripts | None = None,
+    threads: int | None = None,
 ) -> dict[Path, dict | str]:
     """Train and test all of them; one that fails does not end the others.
 
@@ -138,6 +141,8 @@ def run_all(
         runs: What to do, in this order; those that are finished are only read.
         jobs: How many at a time, each on its share of the cores; None: one a core.
         scripts: How; None: by mmdet3d's.
+        threads: Of each; None: its share of the cores. On a machine that does other things, too,
+            more than one wait for each other at every operation.
 
     Returns:
         By folder: the result, or one line that says why there is none.
@@ -148,7 +153,7 @@ def run_all(
     found: dict[Path, dict | str | None] = {run.folder: run.result() for run in runs}
     left = [run for run in runs if found[run.folder] is None]
     jobs = jobs or max(1, min(num_cores(), len(runs)))
-    programs = Programs(max(1, num_cores() // jobs))
+    programs = Programs(threads or max(1, num_cores() // jobs))
     scripts = scripts or Scripts.of_mmdet3d()
     with _Progress(runs) as progress, ThreadPoolExecutor(jobs) as pool:
         for run in runs:

@@ -16,11 +16,13 @@ Example: every operator in one detector, three seeds, beside a detector without 
   gemini-det3d compare CONFIG LIDAR_ONLY_CONFIG --seeds 3 --jobs 2 --out work_dirs/operators \\
     --swap model.pts_voxel_encoder.fusion_layer.operator.type=GeminiFusion,SumFusion
 
-A config takes the swaps whose key it has. Runs of one seed are pairs: same data in the same order,
-same initial weights wherever the variants share them; every variant is tested against the first by
-a permutation test over its pairs. Training and testing are mmdet3d's own scripts. Started
-again, the command goes on where it stopped; a variant that fails is reported and does not end the
-others. --out holds table.md, table.csv, table.json, chart.png, and logs and checkpoints by run.
+A config takes the swaps whose key it has; a value may bring others of the same part along, as in
+operator.type='SumFusion,GeminiFusion;init=balanced'. Runs of one seed are pairs: same data in the
+same order, same initial weights wherever the variants share them; every variant is tested against
+the first by a permutation test over its pairs. Training and testing are mmdet3d's own scripts.
+Started again, the command goes on where it stopped; a variant that fails is reported and does not
+end the others. --out holds table.md, table.csv, table.json, chart.png, and logs and checkpoints by
+run.
 Exit code: 0, or 1 when a run failed.
 """
 
@@ -32,6 +34,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add("--swap", action="append", default=[], metavar="KEY=A,B", help="a key and its values")
     add("--seeds", type=int, default=1, help="runs of each variant, seeds 0, 1, ... (1)")
     add("--jobs", type=int, default=1, help="runs at a time; the cores are shared (1)")
+    add("--threads", type=int, help="of each run (its share of the cores)")
     add("--out", type=Path, required=True, help="folder for tables, logs and checkpoints")
     add(
         "--learned",
@@ -45,13 +48,19 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="initial weights by the order of drawing, as without this command, not by name",
     )
     add("--metric", metavar="REGEX", help="keys whose mean is the score (KITTI: 3D moderate)")
-    add("--cfg-options", nargs="+", default=[], metavar="KEY=VALUE", help="set in every variant")
+    add(
+        "--cfg-options",
+        nargs="+",
+        default=[],
+        metavar="KEY=VALUE",
+        help="set in every variant; {seed} and {variant} in a value stand for the run's",
+    )
 
 
 def run(args: argparse.Namespace) -> int:
     """Train, test, measure, and write the tables."""
-    for name in ("seeds", "jobs"):
-        if getattr(args, name) < 1:
+    for name in ("seeds", "jobs", "threads"):
+        if getattr(args, name) is not None and getattr(args, name) < 1:
             raise ConfigError(f"--{name} must be 1 or more")
     threshold = Threshold.parse(args.learned) if args.learned else None
     rows = compare(
@@ -65,6 +74,7 @@ def run(args: argparse.Namespace) -> int:
         learned=threshold,
         against=args.against,
         paired=not args.unpaired,
+        threads=args.threads,
     )
     print(f"\n{markdown(rows, threshold)}\n\neverything is in {args.out}")
     return 1 if any(row.faults for row in rows) else 0

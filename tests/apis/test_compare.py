@@ -97,7 +97,25 @@ def test_two_swaps_give_all_combinations(config):
     assert len(make_variants(configs, swaps)) == 6
 
 
-@pytest.mark.parametrize("text", ["model.operator.type", "=A", "a=", "a=A,,B", "a=A,A"])
+def test_value_brings_others_of_its_part_along(config):
+    configs = {config: {"model": {"operator": {"type": "A"}}}}
+    variants = make_variants(configs, [Swap.parse(f"{KEY}=A,B;init=balanced;noise_std=0.02")])
+    assert [v.name for v in variants] == ["fused-A", "fused-B_init_balanced_noise_std_0.02"]
+    brought = {"model.operator.init": "balanced", "model.operator.noise_std": "0.02"}
+    assert variants[0].options == {KEY: "A"} and variants[1].options == {KEY: "B", **brought}
+
+
+def test_options_may_name_the_run(config, tmp_path):
+    options = {"load_from": "before/{variant}/seed{seed}.pth"}
+    plan = module.make_plan([str(config)], [Swap.parse(f"{KEY}=A,B")], tmp_path, 2, options)
+    found = [run.options["load_from"] for run in plan.runs]
+    assert found == [f"before/fused-{v}/seed{s}.pth" for s in (0, 1) for v in "AB"]
+    assert len({run.fingerprint for run in plan.runs}) == 4
+
+
+@pytest.mark.parametrize(
+    "text", ["model.operator.type", "=A", "a=", "a=A,,B", "a=A,A", "a=A;b", "a=A;=3"]
+)
 def test_swap_that_cannot_be_read_is_refused(text):
     with pytest.raises(ConfigError, match="--swap"):
         Swap.parse(text)
@@ -205,7 +223,9 @@ def test_runs_that_learned_are_counted_and_when(config, scripts, tmp_path):
     log.mkdir(parents=True)
     (log / "scalars.json").write_text("".join(json.dumps(line) + "\n" for line in lines))
     swaps, out = [f"{KEY}=A,B"], tmp_path / "out"
-    rows = compare([str(config)], swaps, out, seeds=2, learned="54", scripts=scripts)
+    rows = compare([str(config)], swaps, out, seeds=2, learned="54", scripts=scripts, threads=3)
+    stated = json.loads((out / "table.json").read_text())
+    assert (stated["threads"], stated["jobs"]) == (3, 1) and stated["machine"]["cores"]
     assert [dict(row.learned) for row in rows] == [{0: None, 1: 0}, {0: 0, 1: 0}]
     assert [row.learned_share for row in rows] == [0.5, 1.0]
     found = json.loads((log.parents[2] / "result.json").read_text())["losses"]["loss_cls"]

@@ -52,6 +52,7 @@ def compare(
     against: str | None = None,
     paired: bool = True,
     scripts: Scripts | None = None,
+    threads: int | None = None,
 ) -> list[Row]:
     """Train and test every variant with every seed; same data, schedule and scripts for all.
 
@@ -61,13 +62,15 @@ def compare(
         out: Folder of tables and runs; what is finished there is kept.
         seeds: Seeds 0 to ``seeds - 1`` for each variant.
         jobs: Runs at a time.
-        options: Dotted key -> value, set in every variant.
+        options: Dotted key -> value, set in every variant; ``{seed}`` and ``{variant}`` in a value
+            stand for the run's own, as in the path of a checkpoint to start from.
         metric: See :func:`gemini_det3d.apis.comparison.headline`.
         learned: From where on a run counts as learned, as ``"94,loss_cls<0.6"`` or parsed.
         against: The variant that all are tested against, seed by seed; None: the first.
         paired: Runs of one seed start from the same weights wherever variants share them
             (`SeedByNameHook`; of configs that import this plug-in).
         scripts: Programs to train and test with; None: mmdet3d's.
+        threads: Of each run; None: its share of the cores.
 
     Returns:
         Rows, in the order of configs and values.
@@ -84,16 +87,19 @@ def compare(
     results: dict[str, list] = {variant.name: [] for variant in plan.variants}
     if against is not None and against not in results:
         raise ConfigError(f"--against {against}: the variants are {', '.join(results)}")
-    found = run_all(plan.runs, jobs, scripts)
+    threads = threads or max(1, num_cores() // jobs)
+    found = run_all(plan.runs, jobs, scripts, threads)
     for a_run in plan.runs:
         results[a_run.folder.parent.name].append(found[a_run.folder])
-    figures = measure_all(plan.variants, out, max(1, num_cores() // jobs))
+    figures = measure_all(plan.variants, out, threads)
     rows = build_rows(results, figures, metric, threshold, against)
     compared = {
         "configs": sorted({variant.config.stem for variant in plan.variants}),
         "swaps": [asdict(swap) for swap in swaps],
         "seeds": list(range(seeds)),
         "starts_by_name": any(_START in run.options for run in plan.runs),
+        "jobs": jobs,
+        "threads": threads,
     }
     write_tables(out, rows, {**compared, **facts()}, threshold)
     return rows
@@ -124,6 +130,8 @@ def make_plan(
         for seed in range(seeds):
             folder = out / "runs" / variant.name / f"seed{seed}"
             own = {**variant.options, **start}
+            for key, value in own.items():
+                own[key] = value.replace("{seed}", str(seed)).replace("{variant}", variant.name)
             mark = fingerprint(text, {**own, "seed": seed})
             options = {**own, "randomness.seed": seed}
             name = f"{variant.name} seed {seed}"

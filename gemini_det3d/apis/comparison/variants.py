@@ -18,7 +18,8 @@ class Swap:
 
     Attributes:
         key: Dotted path, as mmengine's ``--cfg-options`` takes it.
-        values: As written on the command line.
+        values: As written on the command line; a value may bring others of the same part along,
+            as in ``GeminiFusion;init=balanced``.
     """
 
     key: str
@@ -26,7 +27,7 @@ class Swap:
 
     @classmethod
     def parse(cls, text: str) -> Swap:
-        """Read ``key=A,B,...``.
+        """Read ``key=A,B;other=C,...``.
 
         Raises:
             ConfigError: Not of this form, or a value twice.
@@ -37,7 +38,25 @@ class Swap:
             raise ConfigError(f"--swap {text!r}: expected key=A,B,...")
         if len(set(parts)) < len(parts):
             raise ConfigError(f"--swap {text!r}: a value is given twice")
-        return cls(key.strip(), parts)
+        swap = cls(key.strip(), parts)
+        for value in parts:
+            swap.options(value)
+        return swap
+
+    def options(self, value: str) -> dict[str, str]:
+        """What a value sets, dotted key -> value.
+
+        Raises:
+            ConfigError: What it brings along is not of the form ``other=value``.
+        """
+        first, *others = (part.strip() for part in value.split(";"))
+        found = {self.key: first}
+        for other in others:
+            name, sign, given = (part.strip() for part in other.partition("="))
+            if not (name and sign and given):
+                raise ConfigError(f"--swap {self.key}: {value!r}: expected VALUE;OTHER=VALUE")
+            found[f"{self.key.rpartition('.')[0]}.{name}".lstrip(".")] = given
+        return found
 
 
 @dataclass(frozen=True)
@@ -86,7 +105,9 @@ def make_variants(
     for path, config in configs.items():
         own = [swap for swap in swaps if has_key(config, swap.key)]
         for values in product(*(swap.values for swap in own)):
-            chosen = {swap.key: value for swap, value in zip(own, values)}
+            chosen: dict[str, str] = {}
+            for swap, value in zip(own, values):
+                chosen |= swap.options(value)
             name = "-".join([path.stem, *(_slug(value) for value in values)])
             variants.append(Variant(name, path, {**(options or {}), **chosen}))
     names = [variant.name for variant in variants]
