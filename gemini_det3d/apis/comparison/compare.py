@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 from tqdm import tqdm
@@ -129,15 +129,21 @@ def make_plan(
         start = {_START: "SeedByNameHook"} if can_pair else {}
         for seed in range(seeds):
             folder = out / "runs" / variant.name / f"seed{seed}"
-            own = {**variant.options, **start}
-            for key, value in own.items():
-                own[key] = value.replace("{seed}", str(seed)).replace("{variant}", variant.name)
+            own = {**options_of(variant, seed), **start}
             mark = fingerprint(text, {**own, "seed": seed})
             options = {**own, "randomness.seed": seed}
             name = f"{variant.name} seed {seed}"
             runs.append(Run(name, variant.config, folder, epochs, mark, options))
     # seed by seed, so that a comparison cut short has all variants
     return Plan(variants, [run for seed in range(seeds) for run in runs[seed::seeds]])
+
+
+def options_of(variant: Variant, seed: int) -> dict[str, str]:
+    """A variant's options for one seed."""
+    return {
+        key: str(value).replace("{seed}", str(seed)).replace("{variant}", variant.name)
+        for key, value in variant.options.items()
+    }
 
 
 def measure_all(variants: Sequence[Variant], out: Path, threads: int) -> dict[str, dict | str]:
@@ -155,7 +161,8 @@ def measure_all(variants: Sequence[Variant], out: Path, threads: int) -> dict[st
         try:
             if not path.is_file():
                 log = path.with_suffix(".log")
-                programs.follow([*command, *variant.arguments()], log, name="measuring")
+                first = replace(variant, options=options_of(variant, 0))
+                programs.follow([*command, *first.arguments()], log, name="measuring")
             figures[variant.name] = json.loads(path.read_text(encoding="utf-8"))
         except ConfigError as error:
             figures[variant.name] = str(error)
