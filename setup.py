@@ -78,7 +78,10 @@ setup(
     python_requires=">=3.10",
     packages=find_packages(include=["gemini_det3d", "gemini_det3d.*"]),
     include_package_data=False,
-    package_data={"gemini_det3d.visualization.page": ["*.html", "*.css", "*.js", "vendor/*"]},
+    package_data={
+        "gemini_det3d.visualization.page": ["*.html", "*.css", "*.js", "vendor/*"],
+        "gemini_det3d.visualization.report": ["report.*"],
+    },
     cmdclass={"build_py": BuildWithConfigs, "editable_wheel": EditableWithPth},
     # mmcv, mmdet, mmdet3d, mmengine and spconv are the host's: `gemini-det3d doctor` checks them.
     install_requires=["torch>=2.1", "numpy", "matplotlib", "tqdm", "safetensors"],

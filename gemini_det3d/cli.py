@@ -24,6 +24,7 @@ COMMANDS = {
     "translate": ("translate", "translate a pair of images, or two folders, into pictures"),
     "draw": ("draw", "pictures of what a trained detector finds in its test set, and the truth"),
     "view": ("view", "one HTML page of clouds, images, labels and detections, without a server"),
+    "report": ("report", "a page about trainings: curves, tables, configs, to reload meanwhile"),
     "eval-kitti": ("eval_kitti", "KITTI's AP from result files and labels"),
     "eval-sunrgbd": ("eval_sunrgbd", "AP at 0.25 and 0.5 of boxes in rooms, from result files"),
     "benchmark": ("benchmark", "measure the operator and the evaluation on this machine"),

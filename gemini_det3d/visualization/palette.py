@@ -36,6 +36,10 @@ TEXT_COLOR = "#C9D3DC"
 # Points in the view from above, from low to high: they stay behind the boxes.
 HEIGHT_RAMP = ("#37475A", "#5F7A94", "#A9C0D2", "#F2F6F9")
 
+# Lines of charts: the same hues at three times the ground's luminance or more, on either ground.
+SERIES_ON_DARK = ("#56B4E9", "#F5A300", "#2FD6A3", "#E58AC0", "#F0E442", "#FF7B39", "#A9C0D2")
+SERIES_ON_LIGHT = ("#0072B2", "#B36B00", "#007A5A", "#B0508A", "#807300", "#C44A00", "#5F7A94")
+
 
 def class_color(name: str) -> str:
     """The colour of a class, the same in every picture and process.

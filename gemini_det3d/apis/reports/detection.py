@@ -1,0 +1,112 @@
+"""What a report shows of detections: KITTI's table, precision over recall, AP by distance."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from pathlib import Path
+
+from gemini_det3d.apis.file_evaluation import evaluate_folder
+from gemini_det3d.apis.kitti.evaluate import open_annotations
+from gemini_det3d.evaluation.functional import KITTI_CLASSES, evaluate_kitti
+from gemini_det3d.evaluation.functional.kitti_distance import evaluate_by_distance
+from gemini_det3d.evaluation.functional.kitti_figures import AveragePrecision, KittiFigures
+from gemini_det3d.formats.kitti import Objects, read_objects
+from gemini_det3d.visualization.report import Chart, Charts, Section, Series, Table, Text
+
+_LEVELS = ("easy", "moderate", "hard")
+
+
+def kitti_sections(
+    results: Path,
+    labels: Path,
+    classes: Sequence[str] | None = None,
+    split: Path | None = None,
+) -> list[Section]:
+    """Evaluate result files and show what `eval-kitti` says, and more.
+
+    Args:
+        results: Folder of KITTI result files.
+        labels: Folder of labels, or an info file of mmdet3d.
+        classes: To evaluate; None: KITTI's three.
+        split: File with the frames to evaluate; None: all.
+
+    Raises:
+        FormatError: A file cannot be used, or results and labels do not belong together.
+    """
+    classes = tuple(classes or KITTI_CLASSES)
+    truth, found = _read_pairs(results, labels, split)
+    result = evaluate_kitti(truth, found, classes)
+    sections: list[Section] = [ap_table(result), precision_charts(result)]
+    sections.append(distance_charts(truth, found, classes))
+    notes = result.explain()
+    if notes:
+        sections.append(Text("Why figures are zero or missing", notes))
+    return sections
+
+
+def ap_table(result: KittiFigures) -> Table:
+    """AP at 40 recall positions, a row for each class, metric and overlap."""
+    rows = []
+    kinds = dict.fromkeys((s.class_name, s.metric, s.min_overlap) for s in result.scores)
+    for name, metric, overlap in kinds:
+        found = [result.find(name, metric, level, overlap) for level in _LEVELS]
+        rows.append([name, metric, overlap, *(score.ap40 for score in found),
+                     *(score.num_truth for score in found)])  # fmt: skip
+    head = ["class", "metric", "IoU", *(f"AP {level}" for level in _LEVELS),
+            *(f"boxes {level}" for level in _LEVELS)]  # fmt: skip
+    note = f"{result.num_frames} frames; percent, 40 recall positions, rule: {result.recall_rule}."
+    return Table("Average precision", head, rows, left=2, note=note)
+
+
+def precision_charts(result: KittiFigures) -> Charts:
+    """Precision over recall in 3D, a chart for each class, a line for each difficulty."""
+    charts = []
+    for name in result.classes:
+        scores = [result.find(name, "3d", level) for level in _LEVELS]
+        lines = [_curve(score) for score in scores if not math.isnan(score.ap40)]
+        title = f"{name}, 3D IoU {scores[0].min_overlap:.2f}"
+        charts.append(Chart(title, lines, "recall", "precision", y_range=(0, 1.02)))
+    note = "Made monotone from the right, as it is averaged; 0 where the recall is not reached."
+    return Charts("Precision over recall", charts, note=note)
+
+
+def _curve(score: AveragePrecision) -> Series:
+    recall = [k / (len(score.curve) - 1) for k in range(len(score.curve))]
+    return Series(f"{score.difficulty} (AP {score.ap40:.1f})", recall, score.curve)
+
+
+def distance_charts(
+    truth: Sequence[Objects], found: Sequence[Objects], classes: Sequence[str]
+) -> Charts:
+    """AP in 3D over the distance, a chart for each class, a line for each difficulty."""
+    rings = evaluate_by_distance(truth, found, classes)
+    names = [f"{low:g} to {high:g} m" for low, high, _ in rings]
+    charts = []
+    for name in classes:
+        lines = [
+            Series(level, names, [each.find(name, "3d", level).ap40 for *_, each in rings])
+            for level in _LEVELS
+        ]
+        boxes = ", ".join(str(each.find(name, "3d", "hard").num_truth) for *_, each in rings)
+        title = f"{name} ({boxes} boxes)"
+        charts.append(Chart(title, lines, "distance on the ground", "AP, percent",
+                            y_range=(0, 102), with_marks=True))  # fmt: skip
+    note = "3D, at each class's strictest overlap; a box outside of a ring is ignored there."
+    return Charts("AP by distance", charts, note=note)
+
+
+def _read_pairs(
+    results: Path, labels: Path, split: Path | None
+) -> tuple[list[Objects], list[Objects]]:
+    """Truth and detections of each frame."""
+    return evaluate_folder(
+        lambda pairs, **left_out: pairs,
+        lambda truth, found: (truth, found),
+        results,
+        labels,
+        open_annotations(labels),
+        lambda path: read_objects(path, with_score=True),
+        Objects.empty(with_score=True),
+        split=split,
+    )

@@ -1,0 +1,157 @@
+"""Trainings below a folder, as mmengine left them: logs, metrics of the last test, config."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+from gemini_det3d.apis.comparison.rows import headline
+from gemini_det3d.apis.config import ConfigError
+from gemini_det3d.apis.reports.config_text import read_dumped_config
+from gemini_det3d.apis.reports.scalars import Line, Scalars, join_scalars, read_scalars
+from gemini_det3d.formats.errors import FormatError
+from gemini_det3d.formats.text import read_bytes, read_text
+
+_SEED = re.compile(r"seed[_-]?\d+")
+_ENVIRONMENT = re.compile(r"^ {4}([\w .,]+): (.+)$", re.MULTILINE)
+_LOG_BYTES = 100_000  # of its beginning: mmengine describes the machine there
+_NO_METRICS = ("data_time", "time", "step")
+
+
+@dataclass(frozen=True)
+class Training:
+    """One work directory of mmengine.
+
+    Attributes:
+        name: Where it lies below the folder that was searched.
+        folder: The work directory.
+        scalars: What it logged.
+        test: Metrics of the last test; empty without one.
+        config: As dumped; empty where there is none.
+        environment: What mmengine's log says of machine, versions and seed.
+        notes: What could not be read.
+    """
+
+    name: str
+    folder: Path
+    scalars: Scalars
+    test: Mapping[str, float] = field(default_factory=dict)
+    config: Mapping[str, Any] = field(default_factory=dict)
+    environment: Mapping[str, str] = field(default_factory=dict)
+    notes: Sequence[str] = ()
+
+    @property
+    def group(self) -> str:
+        """Its name without the seed; may be empty."""
+        return "/".join(p for p in self.name.split("/") if not _SEED.fullmatch(p))
+
+    @cached_property
+    def length(self) -> tuple[int, int | None]:
+        """Epochs (or iterations) that are done, and how many there shall be."""
+        settings = self.config.get("train_cfg") or {}
+        key = "epoch" if self.scalars.by_epoch else "step"
+        limit = settings.get("max_epochs" if self.scalars.by_epoch else "max_iters")
+        last = self.scalars.train[-1].get(key, 0) if self.scalars.train else 0
+        return int(last), limit if isinstance(limit, int) else None
+
+    @cached_property
+    def samples_per_step(self) -> int | None:
+        """Of all devices together; None where the config does not say."""
+        batch = (self.config.get("train_dataloader") or {}).get("batch_size")
+        devices = self.environment.get("GPU number", "1")
+        known = isinstance(batch, int) and devices.isdigit()
+        return batch * int(devices) if known else None
+
+
+def find_trainings(root: Path) -> list[Training]:
+    """Every training below a folder, and in it.
+
+    Args:
+        root: A work directory, or a folder of such.
+
+    Returns:
+        Sorted by name; a test beside its training (``train``, ``test``) belongs to it.
+
+    Raises:
+        FormatError: There is none, or a log cannot be read.
+    """
+    if not root.is_dir():
+        raise FormatError(root, "no such folder")
+    stamps: dict[Path, list[Path]] = {}
+    for inner in root.rglob("vis_data"):
+        stamps.setdefault(inner.parents[1], []).append(inner.parent)
+    folders = [
+        folder for folder in stamps
+        if not (folder.name == "test" and folder.with_name("train") in stamps)
+    ]  # fmt: skip
+    found = []
+    for folder in folders:
+        tests = stamps.get(folder.with_name("test"), []) if folder.name == "train" else []
+        found.append(_read(root, folder, sorted(stamps[folder]), sorted(tests)))
+    if not found:
+        raise FormatError(root, "holds no training (no <time>/vis_data of mmengine)")
+    return sorted(found, key=lambda training: training.name)
+
+
+def _read(root: Path, folder: Path, stamps: Sequence[Path], tests: Sequence[Path]) -> Training:
+    files = [path for stamp in stamps if (path := stamp / "vis_data" / "scalars.json").is_file()]
+    scalars = join_scalars(map(read_scalars, files))
+    notes = [f"{scalars.broken} lines of its logs are no JSON and left out"] * bool(scalars.broken)
+    # the last that trained tells of the training, whatever was tested afterwards
+    trained = [path.parents[1] for path in files if read_scalars(path).train]
+    told = trained[-1] if trained else stamps[-1]
+    config: dict[str, Any] = {}
+    try:
+        if (told / "vis_data" / "config.py").is_file():
+            config = read_dumped_config(told / "vis_data" / "config.py")
+    except FormatError as error:
+        notes.append(str(error))
+    name = folder.relative_to(root).as_posix().removesuffix("train").rstrip("/")
+    return Training(
+        name="" if name == "." else name,
+        folder=folder,
+        scalars=scalars,
+        test=_last_test([*stamps, *tests]),
+        config=config,
+        environment=_environment(told),
+        notes=notes,
+    )
+
+
+def _last_test(stamps: Sequence[Path]) -> dict[str, float]:
+    for stamp in reversed(stamps):
+        path = stamp / f"{stamp.name}.json"
+        try:
+            content = json.loads(read_text(path)) if path.is_file() else None
+        except (ValueError, RecursionError):  # being written, or no JSON
+            continue
+        if isinstance(content, dict):
+            numbers = {k: float(v) for k, v in content.items() if type(v) in (int, float)}
+            return metrics_of(numbers)
+    return {}
+
+
+def _environment(stamp: Path) -> dict[str, str]:
+    path = stamp / f"{stamp.name}.log"
+    if not path.is_file():
+        return {}
+    text = read_bytes(path)[:_LOG_BYTES].decode("utf-8", errors="replace")
+    return dict(_ENVIRONMENT.findall(text.split("INFO - Config:")[0]))
+
+
+def metrics_of(line: Line) -> dict[str, float]:
+    """Its metrics without times and steps."""
+    return {key: value for key, value in line.items() if key not in _NO_METRICS}
+
+
+def main_metrics(metrics: Mapping[str, float], most: int = 6) -> dict[str, float]:
+    """Those that are shown first: what `compare` takes as the score, else the first few."""
+    try:
+        return headline(metrics)
+    except ConfigError:
+        return dict(list(metrics.items())[:most])

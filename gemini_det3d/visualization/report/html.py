@@ -1,0 +1,153 @@
+"""A report's HTML: one file that loads nothing from elsewhere, and whose own policy forbids it.
+
+Text goes through Jinja2's escaping, charts are JSON in an element that is no script. plotly's
+bundle (4.7 MB) is only there when there is something to plot.
+"""
+
+from __future__ import annotations
+
+import base64
+import io
+import math
+from collections.abc import Iterable, Sequence
+from datetime import datetime
+from importlib.resources import files
+from pathlib import Path
+from typing import Any
+
+from gemini_det3d.formats.errors import FormatError
+from gemini_det3d.formats.tables import cell
+from gemini_det3d.visualization.page.html import embed_json
+from gemini_det3d.visualization.palette import SERIES_ON_DARK, SERIES_ON_LIGHT
+from gemini_det3d.visualization.report.sections import Chart, Charts, Pictures, Report, Series
+
+_MAX_IMAGE_PX = 1400
+_SMALL_BYTES = 200_000  # pictures above are embedded as JPEG
+_JPEG_QUALITY = 85
+_FEW_POINTS = 12  # lines of so many or fewer show each
+_DIGITS = 6  # significant, of values in charts
+
+
+def render_report(report: Report) -> str:
+    """The whole page.
+
+    Args:
+        report: What it shows.
+
+    Returns:
+        HTML.
+
+    Raises:
+        FormatError: A picture cannot be read.
+    """
+    from jinja2 import Environment, StrictUndefined
+    from markupsafe import Markup
+
+    charts = [
+        chart for section in report.sections if isinstance(section, Charts)
+        for chart in section.charts
+    ]  # fmt: skip
+    data = {
+        "charts": [_chart(chart) for chart in charts],
+        "colors": {"dark": SERIES_ON_DARK, "light": SERIES_ON_LIGHT},
+    }
+    environment = Environment(
+        autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
+    )
+    environment.globals.update(uri=_embed, figures=_figures)
+    environment.filters["ident"] = id
+    return environment.from_string(_part("report.html")).render(
+        report=report,
+        written=datetime.now().astimezone().strftime("%Y-%m-%d %H:%M:%S %z"),
+        pictures={id(s): _present(s) for s in report.sections if isinstance(s, Pictures)},
+        numbers={id(chart): number for number, chart in enumerate(charts)},
+        style=Markup(_part("report.css")),
+        script=Markup(_part("report.js")),
+        data=Markup(embed_json(data)),
+        plotly=Markup(_plotly()) if charts else "",
+    )
+
+
+def _plotly() -> str:
+    from plotly.offline import get_plotlyjs
+
+    return get_plotlyjs()
+
+
+def _chart(chart: Chart) -> dict[str, Any]:
+    fewest = min((len(series.x) for series in chart.series), default=0)
+    with_marks = chart.with_marks or fewest <= _FEW_POINTS
+    return {
+        "x_title": chart.x_title,
+        "y_title": chart.y_title,
+        "y_range": chart.y_range,
+        "mode": "+".join(["lines"] * chart.with_lines + ["markers"] * with_marks),
+        "series": [_series(series) for series in chart.series],
+    }
+
+
+def _series(series: Series) -> dict[str, Any]:
+    return {
+        "name": series.name,
+        "x": [x if isinstance(x, str) else _number(x) for x in series.x],
+        "y": [_number(y) for y in series.y],
+        "deviation": None if series.deviation is None else [_number(d) for d in series.deviation],
+    }
+
+
+def _number(value: float | None) -> float | None:
+    """A finite number with the digits that a chart can show, else None."""
+    if value is None or not math.isfinite(value):
+        return None
+    return float(f"{value:.{_DIGITS}g}")
+
+
+def _figures(chart: Chart) -> list[list[str]]:
+    """A chart in words: each line's points, its first and last value, lowest and highest."""
+    rows = []
+    for series in chart.series:
+        known = [y for y in map(_number, series.y) if y is not None]
+        ends = [known[0], known[-1], min(known), max(known)] if known else [None] * 4
+        rows.append([series.name, str(len(known)), *(cell(_short(value), 0) for value in ends)])
+    return rows
+
+
+def _short(value: float | None) -> str | None:
+    return None if value is None else f"{value:.4g}"
+
+
+def _present(section: Pictures) -> list[Path]:
+    return [path for path in section.files if path.is_file()]
+
+
+def _embed(path: Path) -> str:
+    """A picture as a data URI; a large one as a JPEG of fewer pixels."""
+    from PIL import Image, UnidentifiedImageError
+
+    content = path.read_bytes()
+    try:
+        with Image.open(io.BytesIO(content)) as picture:
+            kind = str(picture.format)
+            if len(content) > _SMALL_BYTES or kind not in ("PNG", "JPEG"):
+                shrunk = picture.convert("RGB")
+                shrunk.thumbnail((_MAX_IMAGE_PX, 4 * _MAX_IMAGE_PX))
+                buffer = io.BytesIO()
+                shrunk.save(buffer, "JPEG", quality=_JPEG_QUALITY)
+                content, kind = buffer.getvalue(), "JPEG"
+    except (UnidentifiedImageError, OSError, ValueError, Image.DecompressionBombError):
+        raise FormatError(path, "is no picture") from None
+    return f"data:image/{kind.lower()};base64,{base64.b64encode(content).decode('ascii')}"
+
+
+def _part(name: str) -> str:
+    return files(__package__).joinpath(name).read_text(encoding="utf-8")
+
+
+def pictures_in(folders: Iterable[Path], most: int = 24) -> Sequence[Path]:
+    """PNG files of folders, sorted by name, at most so many.
+
+    Args:
+        folders: Where to look, and nowhere below.
+        most: Files at most.
+    """
+    return [path for folder in folders for path in sorted(folder.glob("*.png"))][:most]

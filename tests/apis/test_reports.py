@@ -1,0 +1,236 @@
+"""Reports of trainings: what is read of logs, also of running ones, and what is made of it."""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+
+import pytest
+
+from gemini_det3d.apis.reports import find_trainings
+from gemini_det3d.apis.reports.config_text import (
+    base_of,
+    config_lines,
+    diff_lines,
+    read_dumped_config,
+)
+from gemini_det3d.apis.reports.curves import curve_sections, group_by_seed
+from gemini_det3d.apis.reports.scalars import join_scalars, read_scalars, thin_out
+from gemini_det3d.apis.reports.training_report import lead, provenance, training_sections
+from gemini_det3d.cli import main
+from gemini_det3d.formats.errors import FormatError
+
+LOG = """2026/01/01 00:00:00 - mmengine - INFO -
+------------------------------------------------------------
+System environment:
+    sys.platform: linux
+    Python: 3.11.7 (main)
+    PyTorch: 2.13.0+cpu
+Runtime environment:
+    seed: 41
+    GPU number: 2
+------------------------------------------------------------
+2026/01/01 00:00:00 - mmengine - INFO - Config:
+    Python: of the config
+"""
+
+
+def train_line(step, loss, per_epoch=2, **more) -> dict:
+    times = {"lr": 0.01, "data_time": 0.1, "time": 0.5, "grad_norm": 3.0, "memory": 70}
+    return {**times, "loss": loss, "loss_cls": loss / 2, "epoch": 1 + (step - 1) // per_epoch,
+            "iter": step, "step": step, **more}  # fmt: skip
+
+
+def make_run(folder, lines, stamp="20260101_000000", test=None, config="", tail=""):
+    data = folder / stamp / "vis_data"
+    data.mkdir(parents=True)
+    text = "".join(json.dumps(line) + "\n" for line in lines)
+    (data / "scalars.json").write_text(text + tail)
+    config = config or "train_cfg = dict(max_epochs=2)\ntrain_dataloader = dict(batch_size=4)\n"
+    (data / "config.py").write_text(config)
+    (folder / stamp / f"{stamp}.log").write_text(LOG)
+    if test is not None:
+        (folder / stamp / f"{stamp}.json").write_text(json.dumps(test))
+    return folder
+
+
+LINES = [train_line(1, 4.0), train_line(2, 3.0), {"mAP": 10.0, "time": 1.0, "step": 1},
+         train_line(3, 2.0), train_line(4, 1.0), {"mAP": 30.0, "time": 1.0, "step": 2}]  # fmt: skip
+
+
+def test_line_that_is_being_written_is_left_out_and_a_broken_one_is_counted(tmp_path):
+    data = make_run(tmp_path, LINES, tail='[1]\n{"loss": 1.5, "st') / "20260101_000000/vis_data"
+    scalars = read_scalars(data / "scalars.json")
+    assert [line["step"] for line in scalars.train] == [1, 2, 3, 4] and scalars.broken == 1
+    assert [line["mAP"] for line in scalars.val] == [10, 30]
+
+
+def test_log_of_another_kind_gives_no_lines_and_no_fault(tmp_path):
+    path = tmp_path / "scalars.json"
+    path.write_bytes(b"\xff\xfe\x00\n" + b"[" * 100_000 + b'\n{"iter": "x"}\n{"iter": 1e999}\n')
+    scalars = read_scalars(path)
+    assert scalars.broken == 2 and [line["iter"] for line in scalars.train] == [math.inf]
+
+
+def test_resumed_training_overrules_what_it_did_again(tmp_path):
+    first = make_run(tmp_path, LINES) / "20260101_000000/vis_data/scalars.json"
+    again = [train_line(3, 7.0), {"mAP": 50.0, "step": 2}]
+    later = make_run(tmp_path, again, "20260102_000000") / "20260102_000000/vis_data/scalars.json"
+    scalars = join_scalars([read_scalars(first), read_scalars(later)])
+    assert [line["loss"] for line in scalars.train] == [4, 3, 7]
+    assert [line["mAP"] for line in scalars.val] == [10, 50]
+
+
+def test_long_logs_are_thinned_to_means_and_keep_their_last_step():
+    steps, means = thin_out(range(1, 8), [1, 3, 5, 7, 9, 11, 13], 3)
+    assert (steps, means) == ([3, 6, 7], [3, 9, 13])
+
+
+def test_names_lose_their_seeds_and_what_all_begin_with(tmp_path):
+    for name in ("net-A/seed0/train", "net-A/seed1/train", "net-B/seed0/train"):
+        make_run(tmp_path / "runs" / name, LINES)
+    groups = group_by_seed(find_trainings(tmp_path))
+    assert {name: len(group) for name, group in groups.items()} == {"A": 2, "B": 1}
+
+
+def charts_of(groups) -> dict:
+    return {chart.title: chart for s in curve_sections(groups) for chart in s.charts}
+
+
+def test_curves_of_one_training_hold_every_quantity(tmp_path):
+    charts = charts_of(group_by_seed(find_trainings(make_run(tmp_path, LINES))))
+    series = {line.name: line for chart in charts.values() for line in chart.series}
+    assert series["loss"].y == [4, 3, 2, 1] and series["loss_cls"].y == [2, 1.5, 1, 0.5]
+    assert series["samples a second"].y == [16] * 4  # 4 of each of 2 devices in half a second
+    assert series["mAP"].x == [1, 2] and series["mAP"].y == [10, 30]
+    assert series["lr"].y[0] == 0.01 and series["memory of the GPU"].y[0] == 70
+    assert series["norm of the gradients"].y == [3] * 4
+
+
+def test_curves_of_seeds_are_their_mean_in_a_band_of_their_deviation(tmp_path):
+    make_run(tmp_path / "seed0", [train_line(1, 4.0), train_line(2, 2.0)])
+    make_run(tmp_path / "seed1", [train_line(1, 2.0)])
+    (line,) = charts_of(group_by_seed(find_trainings(tmp_path)))["loss"].series
+    assert line.y == [3, 2] and line.deviation == [math.sqrt(2), None]
+
+
+def test_lead_says_how_far_a_running_training_is(tmp_path):
+    (running,) = find_trainings(make_run(tmp_path / "a", LINES[:3]))
+    os.utime(running.folder / "20260101_000000/vis_data/scalars.json", (0, 0))
+    assert running.length == (1, 2)
+    assert "not over" in lead([running])[0] and "1970" in lead([running])[0]
+    assert lead(find_trainings(make_run(tmp_path / "b", LINES))) == ["The training is over."]
+
+
+def test_test_of_a_run_is_the_latest_one_beside_its_training(tmp_path):
+    make_run(tmp_path / "train", LINES)
+    for stamp, score in (("20260101_000000", 1.0), ("20260102_000000", 2.0)):
+        make_run(tmp_path / "test", [], stamp, {"mAP": score, "time": 9.0})
+    (training,) = find_trainings(tmp_path)
+    assert training.test == {"mAP": 2.0}
+    (tmp_path / "test/20260102_000000/20260102_000000.json").write_text('{"mAP": 3')
+    assert find_trainings(tmp_path)[0].test == {"mAP": 1.0}
+
+
+def test_machine_and_seed_come_from_the_log_and_not_from_its_config(tmp_path):
+    trainings = find_trainings(make_run(tmp_path, LINES))
+    (tmp_path / "net.py").touch()
+    rows = {key: value for _, key, value in provenance(trainings)[0].rows}
+    assert rows["Python"] == "3.11.7 (main)" and rows["seed"] == "41"
+    assert "net.py" in rows["command"] and "randomness.seed=41" in rows["command"]
+
+
+def test_dumped_config_is_read_and_nothing_in_it_is_run(tmp_path):
+    path, mark = tmp_path / "config.py", tmp_path / "mark"
+    path.write_text(
+        f"import os\nopen({str(mark)!r}, 'w')\na = dict(b=[1, (2, -3.5)], c={{'d.e': None}})\n"
+        f"f = open({str(mark)!r}, 'w')\ng = dict(h=float('inf'))\n"
+    )
+    config = read_dumped_config(path)
+    assert config["a"] == {"b": [1, [2, -3.5]], "c": {"d.e": None}} and not mark.exists()
+    assert config["g"] == {"h": "float('inf')"} and config["f"].startswith("open(")
+
+
+@pytest.mark.parametrize("text", ["a = (", "a = " + "(" * 500 + ")" * 500, "a = " + "-" * 99999])
+def test_config_that_is_no_python_is_a_fault_of_its_file(tmp_path, text):
+    path = tmp_path / "config.py"
+    path.write_text(text)
+    with pytest.raises(FormatError, match="config.py: is no config"):
+        read_dumped_config(path)
+
+
+def test_diff_has_whole_keys_and_one_line_for_an_inserted_step():
+    base = {"model": {"dim": 3}, "pipeline": [{"type": "A"}, {"type": "B", "p": 1}]}
+    new = {"model": {"dim": 5}, "pipeline": [{"type": "A"}, {"type": "C"}, {"type": "B", "p": 1}]}
+    assert diff_lines(base, new) == [
+        "- model.dim = 3", "+ model.dim = 5", "+ pipeline[C].type = 'C'"
+    ]  # fmt: skip
+    assert diff_lines(new, new) == [] and config_lines({"b": (1, 2)}) == ["b = [1, 2]"]
+
+
+def test_base_is_all_that_a_config_inherits(tmp_path):
+    (tmp_path / "one.py").write_text("a = 1\n")
+    (tmp_path / "two.py").write_text("b = dict(c=2)\n")
+    (tmp_path / "own.py").write_text("_base_ = ['one.py', 'two.py']\na = 3\n")
+    assert base_of(tmp_path / "own.py") == {"a": 1, "b": {"c": 2}}
+    assert base_of(tmp_path / "one.py") is None
+
+
+def test_sections_compare_the_config_with_the_named_one(tmp_path):
+    from mmengine.config import Config
+
+    from gemini_det3d.apis.config import find_config
+
+    name = "mvxnet_gemini-point_r18_1xb2-toy_scenes-3class"
+    config = Config.fromfile(find_config(name))
+    config.train_cfg.max_epochs = 77
+    make_run(tmp_path, LINES, config=config.pretty_text)
+    sections = {s.title: s for s in training_sections(find_trainings(tmp_path), name)}
+    changed = sections[f"Config: changed in {name}"].lines
+    assert [line for line in changed if line.startswith("+")] == ["+ train_cfg.max_epochs = 77"]
+    assert sections[f"Config: what {name} changes in its base"].lines
+    assert any("GeminiFusion" in line for line in sections["Config: all of it"].lines)
+
+
+def test_command_writes_a_page_beside_the_training_or_elsewhere(tmp_path, capsys):
+    make_run(tmp_path / "wörk", LINES, test={"mAP": 12.0})
+    assert main(["report", str(tmp_path / "wörk")]) == 0
+    assert capsys.readouterr().out.strip() == str(tmp_path / "wörk" / "report.html")
+    page = (tmp_path / "wörk" / "report.html").read_text(encoding="utf-8")
+    assert "<h1>wörk</h1>" in page and "The training is over." in page
+    assert main(["report", str(tmp_path / "wörk"), "--out", str(tmp_path / "o")]) == 0
+    assert (tmp_path / "o" / "report.html").is_file()
+
+
+def test_watching_ends_with_the_training(tmp_path, capsys, monkeypatch):
+    make_run(tmp_path, LINES[:2])
+    log = tmp_path / "20260101_000000/vis_data/scalars.json"
+
+    def goes_on(seconds):
+        with log.open("a") as file:
+            file.writelines(json.dumps(line) + "\n" for line in LINES[3:5])
+
+    monkeypatch.setattr("gemini_det3d.commands.report.time.sleep", goes_on)
+    assert main(["report", str(tmp_path), "--watch", "5"]) == 0
+    assert len(capsys.readouterr().out.splitlines()) == 2
+    assert "The training is over." in (tmp_path / "report.html").read_text(encoding="utf-8")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "word"),
+    [
+        (["{}/nothing"], "no such folder"),
+        (["{}"], "holds no training"),
+        (["{}/run", "--results", "{}"], "--labels"),
+        (["{}/run", "--watch", "0"], "--watch 0"),
+        (["{}/run", "--base", "no_such"], "no_such"),
+        (["{}/run", "--results", "{}/r", "--labels", "{}/l"], "l: no such"),
+    ],
+)
+def test_fault_is_one_line_that_names_it(tmp_path, capsys, arguments, word):
+    if "{}/run" in arguments:
+        make_run(tmp_path / "run", LINES)
+    assert main(["report", *(a.format(tmp_path) for a in arguments)]) == 2
+    error = capsys.readouterr().err.strip().splitlines()[-1]
+    assert word in error and error.startswith("gemini-det3d report:")
