@@ -13,6 +13,7 @@ from .released import (
     from_released,
     to_released,
 )
+from .reliability import doubt, gate_bias, reliability_loss
 from .rivals import ConcatFusion, SumFusion
 
 __all__ = [
@@ -27,10 +28,13 @@ __all__ = [
     "TokenExchangeFusion",
     "blend_streams",
     "convert_released_state_dict",
+    "doubt",
     "find_blocks",
     "find_released_blocks",
     "from_released",
+    "gate_bias",
     "gemini_fusion",
     "gemini_gates",
+    "reliability_loss",
     "to_released",
 ]

@@ -7,12 +7,13 @@ operator mixes tokens), C channels. Token n of `first` is aligned with token n o
 from __future__ import annotations
 
 from operator import index
-from typing import SupportsIndex
+from typing import NamedTuple, SupportsIndex
 
 import torch
 from torch import Tensor, nn
 
 __all__ = [
+    "Doubts",
     "FusionOperator",
     "broadcast_valid",
     "check_heads",
@@ -21,6 +22,24 @@ __all__ = [
     "hide",
     "keep_own",
 ]
+
+
+class Doubts(NamedTuple):
+    """What an operator thought of its streams in a training forward (see `reliability`).
+
+    Attributes:
+        first: Logits (...).
+        second: Logits (...).
+        valid: Bool (...), tokens of which both streams are real; None: all.
+        counts: As `FusionOperator.counts`.
+        weight: Of the loss.
+    """
+
+    first: Tensor
+    second: Tensor
+    valid: Tensor | None
+    counts: tuple[int, ...] | None
+    weight: float
 
 
 class FusionOperator(nn.Module):
@@ -38,6 +57,9 @@ class FusionOperator(nn.Module):
     Attributes:
         mixes_tokens: Whether a token reads others than its twin. The caller of such an operator
             must keep samples apart, as token sets (see `CrossAttentionFusion`) or call by call.
+        counts: Tokens of each sample, for a caller that lays the samples' tokens behind each
+            other in one axis; () where no sample has both sensors. None: the first axis is that
+            of the samples.
     """
 
     mixes_tokens = False
@@ -46,6 +68,8 @@ class FusionOperator(nn.Module):
         super().__init__()
         self.dim = check_integer(dim, 1, "dim", type(self).__name__)
         self._losses: dict[str, Tensor] = {}
+        self._doubts: Doubts | None = None
+        self.counts: tuple[int, ...] | None = None
 
     def forward(
         self, first: Tensor, second: Tensor, valid: Tensor | None = None
@@ -72,13 +96,33 @@ class FusionOperator(nn.Module):
             first, second = first.to(dtype), second.to(dtype)
         if valid is not None:
             valid = broadcast_valid(valid, first.shape[:-1])
-        if self._losses:  # nobody took them, and they hold a graph
-            self._losses = {}
+        if self._losses or self._doubts:  # nobody took them, and they hold a graph
+            self._losses, self._doubts = {}, None
         return self.fuse(first, second, valid)
 
     def fuse(self, first: Tensor, second: Tensor, valid: Tensor | None) -> tuple[Tensor, Tensor]:
         """Fuse checked streams (..., C) under the mask `valid` (...) or None."""
         raise NotImplementedError
+
+    def doubt_bias(self, first: Tensor, second: Tensor) -> Tensor | None:
+        """What doubts of the streams (..., C) add to a choice of the second over the first: (...).
+
+        None: the operator doubts nothing. For adapters that choose between the streams themselves.
+        """
+        del first, second
+        return None
+
+    def take_doubts(self) -> Doubts | None:
+        """Take what the latest training forward doubted; once, as `auxiliary_losses`."""
+        doubts, self._doubts = self._doubts, None
+        return doubts
+
+    def keep_doubts(
+        self, first: Tensor, second: Tensor, valid: Tensor | None, weight: float
+    ) -> None:
+        """Hold the logits of a training forward until they are taken, as `keep_losses`."""
+        if not _is_in_backward():
+            self._doubts = Doubts(first, second, valid, self.counts, weight)
 
     def auxiliary_losses(self) -> dict[str, Tensor]:
         """Take the losses of the latest training forward, by name; most operators have none.
@@ -109,8 +153,8 @@ class FusionOperator(nn.Module):
             self._losses = losses
 
     def __getstate__(self) -> dict:
-        """Everything but losses, whose graph can be neither copied nor pickled."""
-        return {**self.__dict__, "_losses": {}}
+        """Everything but losses and doubts, whose graph can be neither copied nor pickled."""
+        return {**self.__dict__, "_losses": {}, "_doubts": None}
 
     def extra_repr(self) -> str:
         """Show the channels in the printed model."""
@@ -185,5 +229,7 @@ def hide(stream: Tensor, valid: Tensor | None) -> Tensor:
 
 
 def _is_in_backward() -> bool:
+    if getattr(torch.compiler, "is_compiling", bool)():  # a compiler traces forwards
+        return False
     task = getattr(torch._C, "_current_graph_task_id", None)
     return task is not None and task() != -1

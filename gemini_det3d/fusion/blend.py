@@ -32,9 +32,10 @@ class StreamBlend(nn.Module):
         second: Tensor,
         first_exists: Tensor | None = None,
         second_exists: Tensor | None = None,
+        bias: Tensor | None = None,
     ) -> Tensor:
         """Blend (..., C) streams into one (..., C); arguments as in `blend_streams`."""
-        blended = blend_streams(first, second, self.alpha, first_exists, second_exists)
+        blended = blend_streams(first, second, self.alpha, first_exists, second_exists, bias)
         return torch.relu(blended) if self.with_relu else blended
 
     def extra_repr(self) -> str:
@@ -48,6 +49,7 @@ def blend_streams(
     alpha: Tensor,
     first_exists: Tensor | None = None,
     second_exists: Tensor | None = None,
+    bias: Tensor | None = None,
 ) -> Tensor:
     """Weighted sum of two streams with weights softmax(alpha).
 
@@ -59,6 +61,7 @@ def blend_streams(
             stream is real the blend is that stream; where none is, zeros. What is not real is not
             read, NaN included. None: everywhere.
         second_exists: The same of the second stream.
+        bias: Float (...), added to the second's logit (`FusionOperator.doubt_bias`); None: 0.
 
     Returns:
         (..., C).
@@ -67,7 +70,7 @@ def blend_streams(
         ValueError: Shapes differ or a mask does not fit.
     """
     check_streams(first, second, first.shape[-1], "blend_streams")
-    weights = alpha.softmax(dim=0).to(first.dtype)
+    weights = _weights(alpha, bias).to(first.dtype)
     if first_exists is None and second_exists is None:
         return weights[0] * first + weights[1] * second
     first_exists = _mask(first_exists, first)
@@ -77,6 +80,14 @@ def blend_streams(
     first = torch.where(first_exists, first, 0) * torch.where(both, weights[0], one)
     second = torch.where(second_exists, second, 0) * torch.where(both, weights[1], one)
     return first + second
+
+
+def _weights(alpha: Tensor, bias: Tensor | None) -> Tensor:
+    """(2,), or (2, ..., 1) with a bias (...)."""
+    if bias is None:
+        return alpha.softmax(dim=0)
+    logits = torch.stack((torch.zeros_like(bias), bias))
+    return (logits + alpha.view(2, *[1] * bias.dim())).softmax(dim=0)[..., None]
 
 
 def _mask(exists: Tensor | None, stream: Tensor) -> Tensor:

@@ -92,6 +92,7 @@ def gemini_fusion(
     parameters: FusionParameters,
     num_heads: int,
     valid: Tensor | None = None,
+    bias: Tensor | None = None,
 ) -> tuple[Tensor, Tensor]:
     """Fuse two aligned streams; both directions read the unfused inputs.
 
@@ -102,18 +103,25 @@ def gemini_fusion(
         num_heads: h, a divisor of C.
         valid: Bool (...). Where False both tokens keep their own value bit by bit, and neither
             values nor gradients see the other stream. None: all are valid.
+        bias: Float (...), added to the logit with which the first stream reads the second and
+            taken off that of the other direction (see `reliability`). None: 0.
 
     Returns:
         Fused first and second, each (..., C).
     """
     seen_first, seen_second = hide(first, valid), hide(second, valid)
-    fused_first = fuse_one_way(seen_first, seen_second, parameters, 0, num_heads)
-    fused_second = fuse_one_way(seen_second, seen_first, parameters, 1, num_heads)
+    fused_first = fuse_one_way(seen_first, seen_second, parameters, 0, num_heads, bias)
+    fused_second = fuse_one_way(seen_second, seen_first, parameters, 1, num_heads, bias)
     return keep_own(valid, fused_first, first), keep_own(valid, fused_second, second)
 
 
 def fuse_one_way(
-    own: Tensor, other: Tensor, parameters: FusionParameters, direction: int, num_heads: int
+    own: Tensor,
+    other: Tensor,
+    parameters: FusionParameters,
+    direction: int,
+    num_heads: int,
+    bias: Tensor | None = None,
 ) -> Tensor:
     """One direction: the stream `own` (..., C) reads its twin in `other` (..., C).
 
@@ -123,11 +131,12 @@ def fuse_one_way(
         parameters: Of both directions.
         direction: 0 when `own` is the first stream, 1 when it is the second.
         num_heads: h, a divisor of C.
+        bias: As in `gemini_fusion`.
 
     Returns:
         (..., C).
     """
-    gate = attention_gate(own, other, parameters, direction, num_heads)[..., None]
+    gate = attention_gate(own, other, parameters, direction, num_heads, bias)[..., None]
     weight, bias = parameters.value_weight[direction], parameters.value_bias[direction]
     heads = (num_heads, own.shape[-1] // num_heads)
     noisy = own if parameters.value_noise is None else own + parameters.value_noise[direction]
@@ -138,11 +147,17 @@ def fuse_one_way(
 
 
 def attention_gate(
-    own: Tensor, other: Tensor, parameters: FusionParameters, direction: int, num_heads: int
+    own: Tensor,
+    other: Tensor,
+    parameters: FusionParameters,
+    direction: int,
+    num_heads: int,
+    bias: Tensor | None = None,
 ) -> Tensor:
     """How much each head of `own` (..., C) reads of `other`: (..., h) in [0, 1].
 
-    Without discriminator the second key is the partner itself, as in plain cross-attention.
+    Arguments as in `fuse_one_way`. Without discriminator the second key is the partner itself, as
+    in plain cross-attention.
     """
     if parameters.relation_in_weight is None:
         key_difference = other - own
@@ -156,7 +171,10 @@ def attention_gate(
     query, key = query.unflatten(-1, heads), key.unflatten(-1, heads)
     if query.dtype in (torch.float16, torch.bfloat16):  # their products may leave half's range
         query, key = query.float(), key.float()
-    return torch.sigmoid(_inner(query, key) * key.shape[-1] ** -0.5).to(own.dtype)
+    logits = _inner(query, key) * key.shape[-1] ** -0.5
+    if bias is not None:
+        logits = logits + (bias if direction == 0 else -bias)[..., None]
+    return torch.sigmoid(logits).to(own.dtype)
 
 
 def _inner(query: Tensor, key: Tensor) -> Tensor:
@@ -183,12 +201,13 @@ def gemini_gates(
     parameters: FusionParameters,
     num_heads: int,
     valid: Tensor | None = None,
+    bias: Tensor | None = None,
 ) -> tuple[Tensor, Tensor]:
     """How much each stream reads of the other, to look at: two (..., h) in [0, 1].
 
     Arguments as in `gemini_fusion`; tokens that are not valid read nothing, so their gate is 0.
     """
     seen_first, seen_second = hide(first, valid), hide(second, valid)
-    first_gate = attention_gate(seen_first, seen_second, parameters, 0, num_heads)
-    second_gate = attention_gate(seen_second, seen_first, parameters, 1, num_heads)
+    first_gate = attention_gate(seen_first, seen_second, parameters, 0, num_heads, bias)
+    second_gate = attention_gate(seen_second, seen_first, parameters, 1, num_heads, bias)
     return hide(first_gate, valid), hide(second_gate, valid)

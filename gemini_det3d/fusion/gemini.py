@@ -9,9 +9,10 @@ import torch
 from torch import Tensor, nn
 
 from . import released
-from .base import FusionOperator, broadcast_valid, check_heads, check_integer, check_streams
+from .base import FusionOperator, broadcast_valid, check_heads, check_integer, check_streams, hide
 from .functional import FusionParameters, gemini_gates
 from .kernels import Explanation, check_backend, explain, run
+from .reliability import doubt, gate_bias
 
 __all__ = ["GeminiFusion"]
 
@@ -45,6 +46,11 @@ class GeminiFusion(FusionOperator):
             "blockwise": block by block in the caches of a CPU, with a backward of its own.
             "fused": Triton kernels between the products, for CUDA. "auto": what is best for each
             call.
+        reliability: Two linear layers C -> 1 more, one a stream, that say how far a token is
+            corrupted; what is doubted is read less (see `reliability`). They start at zero, where
+            the operator is the released one, and are trained by `reliability_loss` on
+            the strength of what was injected. Not for "fused".
+        reliability_loss_weight: Of that loss.
         with_recompute: "blockwise" keeps nothing but its inputs for the backward and repeats the
             forward there: a quarter of the memory for about a tenth more time.
         block_tokens: "blockwise" computes so many tokens at a time, which bounds its scratch
@@ -66,10 +72,17 @@ class GeminiFusion(FusionOperator):
         with_recompute: bool = False,
         block_tokens: int = 0,
         init: str = "released",
+        reliability: bool = False,
+        reliability_loss_weight: float = 0.1,
     ) -> None:
         super().__init__(dim)
         _check_start(linear_init, noise_std, init)
-        check_backend(backend, is_complete=with_noise and with_relation)
+        check_backend(backend, with_noise and with_relation, reliability)
+        if not reliability_loss_weight >= 0:
+            raise ValueError(
+                "GeminiFusion: reliability_loss_weight must be 0 or more, "
+                f"got {reliability_loss_weight!r}"
+            )
         dim, self.num_heads = self.dim, check_heads(self.dim, num_heads, "GeminiFusion")
         self.backend = backend
         self.with_recompute = with_recompute
@@ -88,6 +101,9 @@ class GeminiFusion(FusionOperator):
         self.relation_out_bias = _parameter(with_relation, dim)
         self.key_noise = _parameter(with_noise, 2, dim)
         self.value_noise = _parameter(with_noise, 2, dim)
+        self.reliability_weight = _parameter(reliability, 2, dim)
+        self.reliability_bias = _parameter(reliability, 2)
+        self.reliability_loss_weight = reliability_loss_weight
         self.reset_parameters()
 
     @classmethod
@@ -110,7 +126,7 @@ class GeminiFusion(FusionOperator):
         weight = ours["query_weight"]
         module = cls(weight.shape[-1], num_heads, **options)
         module = module.to(device=weight.device, dtype=weight.dtype)
-        module.load_state_dict(ours)
+        module.load_state_dict({**module._own_state(), **ours})
         return module
 
     def to_released(self, prefix: str = "") -> dict[str, Tensor]:
@@ -146,12 +162,22 @@ class GeminiFusion(FusionOperator):
         if self.key_noise is not None:
             self.key_noise.normal_(std=self.noise_std)
             self.value_noise.normal_(std=self.noise_std)
+        for parameter in self._own_state().values():
+            parameter.zero_()
 
     def _init_linear(self, weight: Tensor) -> None:
         if self.linear_init == "trunc_normal":
             nn.init.trunc_normal_(weight, std=0.02)
         else:
             nn.init.xavier_uniform_(weight)
+
+    def _own_state(self) -> dict[str, Tensor]:
+        """What the released operator lacks."""
+        own = {
+            "reliability_weight": self.reliability_weight,
+            "reliability_bias": self.reliability_bias,
+        }
+        return {name: parameter for name, parameter in own.items() if parameter is not None}
 
     def fusion_parameters(self) -> FusionParameters:
         """The parameters as `functional` takes them."""
@@ -160,8 +186,35 @@ class GeminiFusion(FusionOperator):
     def fuse(self, first: Tensor, second: Tensor, valid: Tensor | None) -> tuple[Tensor, Tensor]:
         """Fuse checked streams (..., C); see `FusionOperator.forward`."""
         parameters = self.fusion_parameters()
-        options = (self.with_recompute, self.block_tokens)
+        options = (self.with_recompute, self.block_tokens, self._bias(first, second, valid))
         return run(self.backend, first, second, parameters, self.num_heads, valid, *options)
+
+    def doubts(self, first: Tensor, second: Tensor) -> tuple[Tensor, Tensor]:
+        """How far tokens are corrupted, as logits: two (...) from streams (..., C).
+
+        Raises:
+            ValueError: The operator was built with `reliability=False`.
+        """
+        if self.reliability_weight is None:
+            raise ValueError("GeminiFusion: doubts needs reliability=True")
+        layers = zip((first, second), self.reliability_weight, self.reliability_bias)
+        first_doubt, second_doubt = (doubt(*layer) for layer in layers)
+        return first_doubt, second_doubt
+
+    def doubt_bias(self, first: Tensor, second: Tensor) -> Tensor | None:
+        """What reliability adds to the first direction's logit: (...); None without."""
+        if self.reliability_weight is None:
+            return None
+        return gate_bias(*self.doubts(first, second))
+
+    def _bias(self, first: Tensor, second: Tensor, valid: Tensor | None) -> Tensor | None:
+        """As `doubt_bias`; in training the doubts are kept for their loss."""
+        if self.reliability_weight is None:
+            return None
+        doubts = self.doubts(hide(first, valid), hide(second, valid))
+        if self.training:
+            self.keep_doubts(*doubts, valid, self.reliability_loss_weight)
+        return gate_bias(*doubts)
 
     def explain(self, first: Tensor, second: Tensor) -> Explanation:
         """Which form a call with these streams (..., C) runs, and why not another; print it.
@@ -173,8 +226,8 @@ class GeminiFusion(FusionOperator):
         """
         check_streams(first, second, self.dim, type(self).__name__)
         dtype = torch.promote_types(first.dtype, second.dtype)
-        parameters, options = self.fusion_parameters(), (self.with_recompute, self.block_tokens)
-        streams = first.to(dtype), second.to(dtype)
+        parameters, streams = self.fusion_parameters(), (first.to(dtype), second.to(dtype))
+        options = (self.with_recompute, self.block_tokens, self.doubt_bias(*streams))
         return explain(self.backend, *streams, parameters, self.num_heads, *options)
 
     def gates(
@@ -187,14 +240,16 @@ class GeminiFusion(FusionOperator):
         check_streams(first, second, self.dim, type(self).__name__)
         if valid is not None:
             valid = broadcast_valid(valid, first.shape[:-1])
-        return gemini_gates(first, second, self.fusion_parameters(), self.num_heads, valid)
+        bias = self.doubt_bias(hide(first, valid), hide(second, valid))
+        return gemini_gates(first, second, self.fusion_parameters(), self.num_heads, valid, bias)
 
     def extra_repr(self) -> str:
         """Show what the printed model should tell."""
         return (
             f"dim={self.dim}, num_heads={self.num_heads}, "
             f"with_noise={self.key_noise is not None}, "
-            f"with_relation={self.relation_in_weight is not None}, init={self.init!r}"
+            f"with_relation={self.relation_in_weight is not None}, init={self.init!r}, "
+            f"reliability={self.reliability_weight is not None}"
         )
 
 

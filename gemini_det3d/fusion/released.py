@@ -82,7 +82,13 @@ def to_released(ours: Mapping[str, Tensor], prefix: str = "") -> dict[str, Tenso
 
     Returns:
         The 14 released names, prefixed, to tensors.
+
+    Raises:
+        ValueError: The operator has parameters that the released one lacks; the message names one.
     """
+    strange = next((name for name in ours if name.startswith("reliability_")), None)
+    if strange is not None:
+        raise ValueError(f"{prefix}{strange} has no counterpart in the released operator")
     released = {}
     for direction, attention in enumerate(_ATTENTIONS):
         rows = [ours[f"{name}_weight"][direction] for name in ("query", "key", "value")]

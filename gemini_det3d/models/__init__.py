@@ -1,6 +1,6 @@
 """Everything that mmdet3d's registry builds; importing it registers it."""
 
-from .auxiliary import WithAuxiliaryLosses, auxiliary_losses
+from .auxiliary import WithAuxiliaryLosses, auxiliary_losses, reliability_losses
 from .backbones import GeminiMiT, GeminiPointNet2SASSG, GeminiSwin
 from .decode_heads import SegFormerMLPHead
 from .dense_heads import GeminiAnchor3DHead, GeminiCenterHead, GeminiVoteHead
@@ -52,4 +52,5 @@ __all__ = [
     "WithAuxiliaryLosses",
     "auxiliary_losses",
     "build_operator",
+    "reliability_losses",
 ]

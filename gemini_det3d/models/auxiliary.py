@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
+import numpy as np
+import torch
 from torch import Tensor, nn
 
-from gemini_det3d.fusion import FusionOperator
+from gemini_det3d.fusion import FusionOperator, reliability_loss
+from gemini_det3d.models.metas import corruption_strengths
 
-__all__ = ["WithAuxiliaryLosses", "auxiliary_losses"]
+__all__ = ["WithAuxiliaryLosses", "auxiliary_losses", "reliability_losses"]
+
+_STREAMS = (("camera",), ("lidar",))
+"""Sensors of a detector's streams."""
 
 
 def auxiliary_losses(model: nn.Module) -> dict[str, Tensor]:
@@ -29,6 +35,35 @@ def auxiliary_losses(model: nn.Module) -> dict[str, Tensor]:
     return total
 
 
+def reliability_losses(
+    model: nn.Module,
+    metas: Sequence[Mapping[str, Any]],
+    streams: Sequence[Sequence[str]] = _STREAMS,
+) -> dict[str, Tensor]:
+    """The loss of what the operators inside a model doubted in the latest training forward.
+
+    Args:
+        model: Any module.
+        metas: Metadata of the B samples, whose ``corruption_strength`` and ``sensor_mask`` are
+            read (:func:`gemini_det3d.models.metas.corruption_strengths`).
+        streams: The sensors that make up each of the two streams.
+
+    Returns:
+        ``loss_reliability``, the mean over the operators; nothing where none doubts.
+    """
+    operators = [module for module in model.modules() if isinstance(module, FusionOperator)]
+    taken = [doubts for doubts in (each.take_doubts() for each in operators) if doubts is not None]
+    if not taken:
+        return {}
+    known = [sensor for sensors in streams for sensor in sensors]
+    strengths = [
+        torch.from_numpy(np.mean([corruption_strengths(metas, s, known) for s in sensors], axis=0))
+        for sensors in streams
+    ]
+    losses = [reliability_loss(doubts, strengths) for doubts in taken]
+    return {"loss_reliability": sum(losses[1:], losses[0]) / len(losses)}
+
+
 class WithAuxiliaryLosses:
     """Mixin for any detector with mmengine's ``loss``: ``class X(WithAuxiliaryLosses, Detector)``.
 
@@ -38,4 +73,6 @@ class WithAuxiliaryLosses:
     def loss(self, *args: Any, **kwargs: Any) -> Mapping[str, Any]:
         """The detector's own losses and those of the operators inside it."""
         losses = super().loss(*args, **kwargs)  # type: ignore[misc]
-        return {**losses, **auxiliary_losses(self)}  # type: ignore[arg-type]
+        samples = kwargs.get("batch_data_samples", args[1] if len(args) > 1 else ())
+        doubted = reliability_losses(self, [sample.metainfo for sample in samples])  # type: ignore[arg-type]
+        return {**losses, **auxiliary_losses(self), **doubted}  # type: ignore[arg-type]

@@ -182,6 +182,51 @@ def sensor_mask(
     return rows
 
 
+STRENGTH_KEY = "corruption_strength"
+
+
+def corruption_strengths(
+    metas: Sequence[Mapping[str, Any]], sensor: str, known: Collection[str] = ("camera", "lidar")
+) -> np.ndarray:
+    """How far each sample's sensor is corrupted.
+
+    The entry ``corruption_strength`` of the metadata is ``{sensor: float}``, or ``{sensor: [float,
+    ...]}`` of a sensor that a sample has several of; 0, as of one that it does not name, is clean
+    and 1 leaves nothing of the signal. A sensor that ``sensor_mask`` takes away counts as 1. It is
+    written by whoever injects a corruption in training.
+
+    Args:
+        metas: Metadata of the B samples.
+        sensor: Its name.
+        known: As in :func:`sensor_mask`.
+
+    Returns:
+        ``(B,)`` float32 in 0 to 1, the mean over a sample's sensors of that name.
+
+    Raises:
+        KeyError: An entry names a sensor that is not known; the message names the sample.
+        ValueError: A value lies outside 0 to 1, or there is not one for each of several sensors.
+    """
+    strengths = np.zeros(len(metas), dtype=np.float32)
+    for row, meta in enumerate(metas):
+        values = meta.get(STRENGTH_KEY) or {}
+        unknown = sorted(set(values) - set(known))
+        if unknown:
+            raise KeyError(
+                f"{STRENGTH_KEY} of sample {_Entries({}, meta).sample} names {unknown}; "
+                f"the sensors are {sorted(known)}"
+            )
+        value = np.atleast_1d(np.asarray(values.get(sensor, 0.0), dtype=np.float64))
+        mask = np.atleast_1d((meta.get("sensor_mask") or {}).get(sensor, True))
+        if not ((value >= 0) & (value <= 1)).all() or len({1, len(value), len(mask)}) > 2:
+            raise ValueError(
+                f"{STRENGTH_KEY} of sample {_Entries({}, meta).sample} must be 0 to 1 for each "
+                f"{sensor!r}, got {values.get(sensor)}"
+            )
+        strengths[row] = np.where(mask, value, 1.0).mean()
+    return strengths
+
+
 def _shift(offset: tuple[float, float]) -> Tensor:
     return image_matrix((1.0, 1.0), (-offset[0], -offset[1]))
 

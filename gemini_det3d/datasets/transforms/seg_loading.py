@@ -152,7 +152,8 @@ class PackSegInputs(BaseTransform):
     def __init__(
         self,
         meta_keys: Sequence[str] = (
-            "sample_name", "group", "img_shape", "ori_shape", "sensor_mask", "flip",
+            "sample_name", "group", "img_shape", "ori_shape", "sensor_mask", "corruption_strength",
+            "flip",
         ),
     ) -> None:  # fmt: skip
         self.meta_keys = tuple(meta_keys)

@@ -16,6 +16,7 @@ from mmdet3d.registry import TRANSFORMS
 from gemini_det3d.registration import register
 
 MASK_KEY = "sensor_mask"
+STRENGTH_KEY = "corruption_strength"
 
 
 @register(TRANSFORMS)
@@ -113,16 +114,18 @@ class SensorSwitch(BaseTransform):
 
 @register(TRANSFORMS)
 class PackSensorInputs(Pack3DDetInputs):
-    """mmdet3d's ``Pack3DDetInputs`` that also packs ``sensor_mask`` and ``img_aug_matrix``.
+    """mmdet3d's ``Pack3DDetInputs`` that also packs what was done to sensors and images.
+
+    That is ``sensor_mask``, ``corruption_strength`` and ``img_aug_matrix``.
 
     Args:
         keys: As there.
-        meta_keys: As there, without having to name those two; None: those of mmdet3d.
+        meta_keys: As there, without having to name those; None: those of mmdet3d.
     """
 
     def __init__(self, keys: Sequence[str], meta_keys: Sequence[str] | None = None) -> None:
         super().__init__(keys, *(() if meta_keys is None else (meta_keys,)))
-        self.meta_keys = (*self.meta_keys, MASK_KEY, "img_aug_matrix")
+        self.meta_keys = (*self.meta_keys, MASK_KEY, STRENGTH_KEY, "img_aug_matrix")
 
 
 def num_cameras(results: dict) -> int:

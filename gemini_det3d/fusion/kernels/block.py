@@ -29,8 +29,12 @@ def forward_block(
     constants: Constants,
     w: Workspace,
     out: Sequence[Tensor] | None = None,
+    bias: Tensor | None = None,
 ) -> None:
-    """Fuse two streams (M, C) into `out`; without `out` only fill the workspace."""
+    """Fuse two streams (M, C) into `out`; without `out` only fill the workspace.
+
+    With `bias` (M, 1) added to the logit of the first direction and taken off the second's.
+    """
     _relate(streams, constants, w)
     _differ(streams, w)
     product(constants.key_weight, w.difference.transpose(1, 2), out=w.key)
@@ -39,7 +43,7 @@ def forward_block(
         product(constants.query_weight[i], streams[i].t(), out=w.query[i])
         w.query[i].add_(constants.query_bias[i])
     _project_values(streams, constants, w)
-    _weigh(w)
+    _weigh(w, bias)
     _read(w)
     if out is not None:
         for i in (0, 1):
@@ -97,14 +101,18 @@ def _project_values(streams: Sequence[Tensor], constants: Constants, w: Workspac
         w.own[i].add_(constants.value_shift[i])
 
 
-def _weigh(w: Workspace) -> None:
+def _weigh(w: Workspace, bias: Tensor | None) -> None:
     """Gate of both directions."""
     for i in (0, 1):
         torch.mul(w.query[i], w.key[i], out=w.product[i])
     heads = w.heads(w.all_product)
     torch.sum(heads, dim=2, out=w.all_gate)
     # a sigmoid in steps that round alike in vector and remainder loops
-    w.all_gate.mul_(-(heads.shape[2] ** -0.5)).exp_().add_(1).reciprocal_()
+    w.all_gate.mul_(-(heads.shape[2] ** -0.5))
+    if bias is not None:
+        w.gate[0].add_(bias.t())
+        w.gate[1].sub_(bias.t())
+    w.all_gate.exp_().add_(1).reciprocal_()
 
 
 def _read(w: Workspace) -> None:
@@ -120,6 +128,7 @@ def backward_block(
     w: Workspace,
     sums: Gradients | None,
     out: Sequence[Tensor],
+    towards_bias: Tensor | None = None,
 ) -> None:
     """Gradients of one block.
 
@@ -130,8 +139,9 @@ def backward_block(
         w: A training workspace, filled by the forward. The tape is only read, the rest used up.
         sums: Gradients of the constants, to which this block's share is added; None: not wanted.
         out: Gradients of the streams, each (M, C); overwritten.
+        towards_bias: (M,) zeros, where the forward had a bias, to which its gradient is added.
     """
-    _attention_backward(upstream, constants, w, sums)
+    _attention_backward(upstream, constants, w, sums, towards_bias)
     if sums is not None:
         accumulate(sums.key_weight, w.towards_key, w.difference, constants.dtype)
     towards_difference = w.split
@@ -151,7 +161,11 @@ def backward_block(
 
 
 def _attention_backward(
-    upstream: Sequence[Tensor], constants: Constants, w: Workspace, sums: Gradients | None
+    upstream: Sequence[Tensor],
+    constants: Constants,
+    w: Workspace,
+    sums: Gradients | None,
+    towards_bias: Tensor | None,
 ) -> None:
     """Leave the gradient of query and values in their places and that of `key` in `read`."""
     towards_read = w.product
@@ -164,6 +178,8 @@ def _attention_backward(
         torch.sub(own, other, out=scratch).mul_(towards_read[i])
         gate = w.gate_rows[i]
         towards_logit = w.heads(scratch).sum(1, keepdim=True).mul_(gate).mul_(1 - gate)
+        if towards_bias is not None:  # the logit here is that of 1 - a
+            towards_bias.add_(towards_logit.sum((0, 1)), alpha=2 * i - 1)
         towards_logit.mul_((constants.channels // constants.num_heads) ** -0.5)
         torch.mul(w.heads(towards_read[i]), gate, out=w.heads(own))
         torch.sub(towards_read[i], own, out=other)

@@ -61,6 +61,7 @@ def blockwise_forward(
     parameters: FusionParameters,
     setting: Setting,
     with_tape: bool,
+    bias: Tensor | None = None,
 ) -> tuple[Tensor, Tensor, Tensor]:
     """Fuse two streams (..., C).
 
@@ -71,6 +72,7 @@ def blockwise_forward(
         parameters: Of both directions, with noise and discriminator.
         setting: How to compute.
         with_tape: Keep what spares the backward most of the forward.
+        bias: Float (...) or None, as in `functional.gemini_fusion`.
 
     Returns:
         Fused first and second, each (..., C) and contiguous, and the tape (N, tape_width), empty
@@ -97,7 +99,7 @@ def blockwise_forward(
         elif workspace is None or workspace.num_tokens != size:
             workspace = inference_workspace(memory, size, constants)
         computed = _targets(out, mask, constants)
-        forward_block(staged, constants, workspace, computed)
+        forward_block(staged, constants, workspace, computed, _bias(bias, rows, mask, constants))
         if with_tape and size != round_up(size):
             workspace.clear_padding()
         _unstage(computed, out, mask, own)
@@ -114,6 +116,8 @@ def blockwise_backward(
     tape: Tensor,
     upstream: tuple[Tensor, Tensor],
     with_parameters: bool,
+    bias: Tensor | None = None,
+    towards_bias: Tensor | None = None,
 ) -> tuple[Tensor, Tensor, FusionParameters | None]:
     """Gradients of `blockwise_forward`.
 
@@ -126,6 +130,8 @@ def blockwise_backward(
         tape: What the forward returned; where it is empty the forward is repeated.
         upstream: Gradients of the two fused streams, each (..., C).
         with_parameters: Whether the gradients of the parameters are wanted.
+        bias: As in the forward.
+        towards_bias: Zeros of the bias's shape, to be filled with its gradient; None: not wanted.
 
     Returns:
         Gradients of first and second, each (..., C), and of the parameters or None.
@@ -148,12 +154,16 @@ def blockwise_backward(
         kept = tape[_padded(rows)] if len(tape) else None
         workspace = training_workspace(memory, len(staged[0]), constants, kept)
         if kept is None:
-            forward_block(staged, constants, workspace)
+            added = _bias(bias, rows, mask, constants)
+            forward_block(staged, constants, workspace, bias=added)
         else:
             replay_block(staged, constants, workspace)
         computed = _targets(out, mask, constants)
-        backward_block(staged, hidden, constants, workspace, sums, computed)
+        of_bias = None if towards_bias is None else staged[0].new_zeros(len(staged[0]))
+        backward_block(staged, hidden, constants, workspace, sums, computed, of_bias)
         _unstage(computed, out, mask, given)
+        if towards_bias is not None and of_bias is not None:
+            towards_bias.view(-1)[rows] = of_bias[: rows.stop - rows.start]
     of_parameters = None if sums is None else finish_gradients(sums, parameters)
     return *results, of_parameters
 
@@ -163,6 +173,13 @@ def _constants(first: Tensor, parameters: FusionParameters, setting: Setting) ->
     return prepare_constants(
         parameters, setting.num_heads, dtype, setting.product_dtype, setting.is_paired
     )
+
+
+def _bias(
+    bias: Tensor | None, rows: slice, mask: Tensor | None, constants: Constants
+) -> Tensor | None:
+    """The rows (M, 1) of a bias (...)."""
+    return None if bias is None else _stage(bias.reshape(-1, 1)[rows], mask, constants)
 
 
 def _new(like: Tensor) -> Tensor:

@@ -33,7 +33,11 @@ _EVEN = 128  # elements: whole vectors for up to four threads
 
 
 def compact_fusion(
-    first: Tensor, second: Tensor, parameters: FusionParameters, num_heads: int
+    first: Tensor,
+    second: Tensor,
+    parameters: FusionParameters,
+    num_heads: int,
+    bias: Tensor | None = None,
 ) -> tuple[Tensor, Tensor]:
     """Fuse two streams (..., C); arguments as in `functional.gemini_fusion`."""
     p, channels = parameters, first.shape[-1]
@@ -46,7 +50,8 @@ def compact_fusion(
     heads = (2, -1, num_heads, channels // num_heads)
     values = torch.baddbmm(value_bias, pair, p.value_weight.mT).chunk(2, dim=1)
     value_own, value_other = [half.reshape(heads) for half in values]
-    gate = _gate(query.view(heads), key.view(heads)).to(value_own.dtype)
+    shift = None if bias is None else torch.stack((-bias, bias)).view(2, -1, 1)
+    gate = _gate(query.view(heads), key.view(heads), shift).to(value_own.dtype)
     read = torch.lerp(value_other, value_own, gate).view(2, -1, channels)
     projected = torch.baddbmm(p.out_bias[:, None], read, p.out_weight.mT)
     # two tensors, not views of one: whoever keeps or overwrites one leaves the other alone
@@ -80,11 +85,13 @@ def hidden_layer(streams: Tensor, p: FusionParameters) -> Tensor:
     return torch.stack((of_sum + of_difference, of_sum - of_difference))
 
 
-def _gate(query: Tensor, key: Tensor) -> Tensor:
-    """(2, N, h, 1) from (2, N, h, C/h); half precision cannot hold the products."""
+def _gate(query: Tensor, key: Tensor, shift: Tensor | None) -> Tensor:
+    """(2, N, h, 1) from (2, N, h, C/h) and (2, N, 1); half precision cannot hold the products."""
     if query.dtype in HALVES:
         query, key = query.float(), key.float()
     logits = (query * key).sum(-1).mul(key.shape[-1] ** -0.5)
+    if shift is not None:
+        logits = logits + shift
     return _evenly(torch.sigmoid, logits)[..., None]
 
 

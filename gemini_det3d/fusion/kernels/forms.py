@@ -52,6 +52,7 @@ class Call(NamedTuple):
         channels: C.
         depth: Channels of a head.
         is_complete: Whether the operator has noise and discriminator.
+        has_bias: Whether something is added to the gate's logit.
         needs_backward: Whether autograd is recording.
         is_compiling: Whether `torch.compile` is tracing.
         leaves_torch: Whether the program is written down for a process without this package: ONNX,
@@ -68,6 +69,7 @@ class Call(NamedTuple):
     channels: int
     depth: int
     is_complete: bool
+    has_bias: bool
     needs_backward: bool
     is_compiling: bool
     leaves_torch: bool
@@ -86,8 +88,9 @@ class Form(NamedTuple):
         suits: Whether it is the best for a call on its devices, unless a form above it is.
         role: What it is best for, in words.
         keeps: What it keeps for the backward, in words.
-        load: Gives the function `(first, second, parameters, num_heads) -> (first, second)`, for
-            tensors of one dtype and streams all of whose tokens are valid; imports it on first use.
+        load: Gives the function `(first, second, parameters, num_heads, bias=) -> (first,
+            second)`, for tensors of one dtype and streams all of whose tokens are valid; imports it
+            on first use.
         takes_all: The function masks and casts by itself, and goes on with the arguments `valid`,
             `with_recompute` and `block_tokens`.
         honours: Which of the arguments that bound memory it honours.
@@ -135,8 +138,13 @@ def _completeness(call: Call) -> str:
     return "" if call.is_complete else "with_noise=True and with_relation=True"
 
 
+_NO_BIAS = "reliability=False: its kernels add nothing to the gate's logit"
+
+
 def _gpu(call: Call) -> str:
     missing = _completeness(call)
+    if call.has_bias:
+        missing = missing or _NO_BIAS
     if call.device != "cuda" and not INTERPRETS_TRITON:
         missing = missing or f"a GPU, the streams are on {call.device}"
     if call.dtype == torch.float64:
@@ -239,12 +247,13 @@ class Explanation(NamedTuple):
         return "\n".join([*lines, *(f"  not {name}: {why}" for name, why in self.others.items())])
 
 
-def check_backend(backend: str, is_complete: bool) -> None:
+def check_backend(backend: str, is_complete: bool, has_bias: bool = False) -> None:
     """Refuse a backend that does not exist or cannot run here.
 
     Args:
         backend: One of BACKENDS.
         is_complete: Whether the operator has noise and discriminator.
+        has_bias: Whether something is added to the gate's logit.
 
     Raises:
         ValueError: One line that names the key.
@@ -254,6 +263,8 @@ def check_backend(backend: str, is_complete: bool) -> None:
     if backend in ("auto", "plain"):
         return
     lacks = _BY_NAME[backend].lacks if is_complete else "with_noise=True and with_relation=True"
+    if has_bias and backend == "fused":
+        lacks = _NO_BIAS
     if lacks:
         raise ValueError(f"GeminiFusion: backend={backend!r} needs {lacks}")
 
@@ -267,6 +278,7 @@ def run(
     valid: Tensor | None = None,
     with_recompute: bool = False,
     block_tokens: int = 0,
+    bias: Tensor | None = None,
 ) -> tuple[Tensor, Tensor]:
     """`functional.gemini_fusion` by one of its forms.
 
@@ -279,6 +291,7 @@ def run(
         valid: Bool (...) or None.
         with_recompute: Keep nothing but the inputs for the backward and repeat the forward there.
         block_tokens: Tokens that `blockwise` computes at a time; 0: what suits the caches.
+        bias: Float32 (...), or float64 for such streams; None: 0.
 
     Returns:
         Fused first and second, each (..., C), in the dtype of the streams.
@@ -287,14 +300,14 @@ def run(
         ValueError: The form that was asked for cannot run this call.
     """
     asked = _asked(with_recompute, block_tokens)
-    form = _choose(backend, _describe(backend, first, second, parameters, num_heads, asked))
+    form = _choose(backend, _describe(backend, first, second, parameters, num_heads, asked, bias))
     fuse, dtype = form.load(), first.dtype
     if form.takes_all:
         options = (valid, with_recompute, block_tokens)
-        return fuse(first, second, parameters, num_heads, *options)
+        return fuse(first, second, parameters, num_heads, *options, bias=bias)
     first, second, parameters = _in_one_dtype(first, second, parameters)
     seen = hide(first, valid), hide(second, valid)
-    fused_first, fused_second = fuse(*seen, parameters, num_heads)
+    fused_first, fused_second = fuse(*seen, parameters, num_heads, bias=bias)
     fused_first, fused_second = (
         keep_own(valid, fused_first, first),
         keep_own(valid, fused_second, second),
@@ -310,10 +323,11 @@ def explain(
     num_heads: int,
     with_recompute: bool = False,
     block_tokens: int = 0,
+    bias: Tensor | None = None,
 ) -> Explanation:
     """Which form `run` takes for a call, and why not another; arguments and errors as there."""
     asked = _asked(with_recompute, block_tokens)
-    call = _describe(backend, first, second, parameters, num_heads, asked)
+    call = _describe(backend, first, second, parameters, num_heads, asked, bias)
     form = _choose(backend, call)
     late = f"{form.name} comes first"
     others = {other.name: _why_not(other, call) or late for other in FORMS if other is not form}
@@ -362,6 +376,7 @@ def _describe(
     parameters: FusionParameters,
     num_heads: int,
     asked: tuple[str, ...],
+    bias: Tensor | None = None,
 ) -> Call:
     channels = first.shape[-1]
     return Call(
@@ -373,7 +388,8 @@ def _describe(
         channels=channels,
         depth=channels // num_heads,
         is_complete=not any(tensor is None for tensor in parameters),
-        needs_backward=needs_backward(first, second, *parameters),
+        has_bias=bias is not None,
+        needs_backward=needs_backward(first, second, *parameters, bias),
         is_compiling=is_compiling(),
         leaves_torch=leaves_torch() or (backend == "auto" and is_exporting()),
         is_transformed=is_transforming(),

@@ -31,9 +31,10 @@ def fused_fusion(
     valid: Tensor | None,
     with_recompute: bool,
     block_tokens: int,
+    bias: None = None,
 ) -> tuple[Tensor, Tensor]:
     """Fuse two streams (..., C); arguments as in `forms.run`."""
-    del block_tokens  # refused before
+    del block_tokens, bias  # refused before
     dtype = product_dtype(first)
     if not needs_backward(first, second, *parameters):
         if not is_compiling() and type(first) is Tensor and not _is_watched():
@@ -59,6 +60,7 @@ def _forward(
     parameters: FusionParameters,
     setting: Setting,
     with_tape: bool,
+    bias: None,
 ) -> tuple[Tensor, Tensor, Tensor]:
     rest = (parameters, setting.num_heads, setting.product_dtype, with_tape)
     return fused_launches.forward(first, second, valid, *rest)
@@ -73,6 +75,8 @@ def _backward(
     tape: Tensor,
     upstream: tuple[Tensor, Tensor],
     with_parameters: bool,
+    bias: None,
+    towards_bias: None,
 ) -> tuple[Tensor, Tensor, FusionParameters | None]:
     rest = (parameters, setting.num_heads, setting.product_dtype, tape, upstream, with_parameters)
     return fused_launches.backward(first, second, valid, *rest)

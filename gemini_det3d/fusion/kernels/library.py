@@ -5,7 +5,8 @@
 output shapes without running and its multiply-adds without being traced, and differentiates: the
 forward by the backward, the backward by the plain form of `functional`.
 
-Shapes as in `functional`; the tape is each form's own.
+Shapes as in `functional`; the tape is each form's own. The last argument, `bias`, may be left out;
+PyTorch takes it off where it is None.
 """
 
 from __future__ import annotations
@@ -38,14 +39,15 @@ def blockwise_fusion(
     valid: Tensor | None,
     with_recompute: bool,
     block_tokens: int,
+    bias: Tensor | None = None,
 ) -> tuple[Tensor, Tensor]:
     """Fuse two streams (..., C); arguments as in `forms.run`."""
     dtype = product_dtype(first)
     # the tape is in full precision: next to streams of half precision it would save little
     is_kept = dtype == first.dtype and not with_recompute
-    with_tape = is_kept and needs_backward(first, second, *parameters)
+    with_tape = is_kept and needs_backward(first, second, *parameters, bias)
     setting = (num_heads, dtype, dtype in HALVES, block_tokens)
-    return fuse(first, second, valid, *parameters, *setting, with_tape)[:2]
+    return fuse(first, second, valid, *parameters, *setting, with_tape, bias)[:2]
 
 
 def make_operators(
@@ -68,33 +70,34 @@ def make_operators(
     Returns:
         The forward, whose arguments are those of `blockwise_forward` unpacked; the backward, whose
         results are the gradients of the streams, then of the parameters in the order of
-        `FusionParameters`: empty tensors where they are not wanted.
+        `FusionParameters`, then of the bias: empty tensors where they are not wanted.
     """
 
     def run(first: Tensor, second: Tensor, valid: Tensor | None, *rest: Any) -> tuple:
-        parameters, setting, (with_tape,) = unpack(rest)
-        return forward(first, second, valid, parameters, setting, with_tape)
+        parameters, setting, with_tape, bias = unpack(rest)
+        return forward(first, second, valid, parameters, setting, with_tape, bias)
 
     def run_backward(first, second, valid, tape, towards_first, towards_second, *rest) -> tuple:
-        parameters, setting, (with_parameters,) = unpack(rest)
+        parameters, setting, with_parameters, bias = unpack(rest)
         upstream = (towards_first, towards_second)
-        *streams, gradients = backward(
-            first, second, valid, parameters, setting, tape, upstream, with_parameters
-        )
+        of_bias = None if bias is None else torch.zeros_like(bias)
+        arguments = (parameters, setting, tape, upstream, with_parameters, bias, of_bias)
+        *streams, gradients = backward(first, second, valid, *arguments)
         if gradients is None:
             gradients = [p.new_empty(0) for p in parameters]
-        return (*streams, *gradients)
+        return (*streams, *gradients, first.new_empty(0) if of_bias is None else of_bias)
 
     inputs = "Tensor first, Tensor second, Tensor? valid"
-    results = ", ".join(["Tensor"] * (2 + _NUM_PARAMETERS))
+    results = ", ".join(["Tensor"] * (3 + _NUM_PARAMETERS))
     operator = torch.library.custom_op(
         f"gemini_det3d::{name}", run, mutates_args=(),
-        schema=f"({inputs}, {_PARAMETERS}, {_SETTING}, bool with_tape) -> (Tensor, Tensor, Tensor)",
+        schema=f"({inputs}, {_PARAMETERS}, {_SETTING}, bool with_tape, Tensor? bias=None)"
+        " -> (Tensor, Tensor, Tensor)",
     )  # fmt: skip
     operator_backward = torch.library.custom_op(
         f"gemini_det3d::{name}_backward", run_backward, mutates_args=(),
         schema=f"({inputs}, Tensor tape, Tensor towards_first, Tensor towards_second, {_PARAMETERS}"
-        f", {_SETTING}, bool with_parameters) -> ({results})",
+        f", {_SETTING}, bool with_parameters, Tensor? bias=None) -> ({results})",
     )  # fmt: skip
     _register_shapes(operator, operator_backward, tape_like)
     _register_derivatives(operator, operator_backward)
@@ -105,22 +108,23 @@ def make_operators(
     return operator, operator_backward
 
 
-def unpack(rest: tuple) -> tuple[FusionParameters, Setting, tuple]:
-    """Parameters, setting and what follows, from an operator's arguments behind the tensors."""
+def unpack(rest: tuple) -> tuple[FusionParameters, Setting, bool, Tensor | None]:
+    """Parameters, setting, flag and bias, from an operator's arguments behind the tensors."""
     parameters, rest = FusionParameters(*rest[:_NUM_PARAMETERS]), rest[_NUM_PARAMETERS:]
-    return parameters, Setting(*rest[:4]), rest[4:]
+    return parameters, Setting(*rest[:4]), rest[4], rest[5] if len(rest) > 5 else None
 
 
 def _register_shapes(operator: Any, operator_backward: Any, tape_like: Callable) -> None:
     def fake(first, second, valid, *rest):
-        _, setting, (with_tape,) = unpack(rest)
+        _, setting, with_tape, _ = unpack(rest)
         tape = tape_like(first, setting, with_tape)
         return first.new_empty(first.shape), first.new_empty(first.shape), tape
 
     def fake_backward(first, second, valid, tape, towards_first, towards_second, *rest):
-        parameters, _, (with_parameters,) = unpack(rest)
+        parameters, _, with_parameters, bias = unpack(rest)
         gradients = [p.new_empty(p.shape if with_parameters else 0) for p in parameters]
-        return first.new_empty(first.shape), first.new_empty(first.shape), *gradients
+        of_bias = first.new_empty(0) if bias is None else bias.new_empty(bias.shape)
+        return first.new_empty(first.shape), first.new_empty(first.shape), *gradients, of_bias
 
     operator.register_fake(fake)
     operator_backward.register_fake(fake_backward)
@@ -128,17 +132,18 @@ def _register_shapes(operator: Any, operator_backward: Any, tape_like: Callable)
 
 def _register_derivatives(operator: Any, operator_backward: Any) -> None:
     def backward(ctx, towards_first: Tensor | None, towards_second: Tensor | None, _) -> tuple:
-        first, second, valid, *parameters, tape = ctx.saved_tensors
+        first, second, valid, *parameters, bias, tape = ctx.saved_tensors
         wanted = ctx.needs_input_grad[3 : 3 + _NUM_PARAMETERS]
         towards = [
             torch.zeros_like(first) if towards is None else towards
             for towards in (towards_first, towards_second)
         ]
         gradients = operator_backward(
-            first, second, valid, tape, *towards, *parameters, *ctx.setting, any(wanted)
+            first, second, valid, tape, *towards, *parameters, *ctx.setting, any(wanted), bias
         )
-        of_parameters = [g if w else None for g, w in zip(gradients[2:], wanted)]
-        return (*gradients[:2], None, *of_parameters, None, None, None, None, None)
+        of_parameters = [g if w else None for g, w in zip(gradients[2:-1], wanted)]
+        of_bias = None if bias is None else gradients[-1]
+        return (*gradients[:2], None, *of_parameters, None, None, None, None, None, of_bias)
 
     operator.register_autograd(backward, setup_context=_remember_forward)
     operator_backward.register_autograd(_double_backward, setup_context=_remember_backward)
@@ -146,27 +151,33 @@ def _register_derivatives(operator: Any, operator_backward: Any) -> None:
 
 def _remember_forward(ctx, inputs: tuple, output: tuple[Tensor, ...]) -> None:
     ctx.set_materialize_grads(False)  # or the tape, which has no gradient, would get zeros
-    ctx.save_for_backward(*inputs[: 3 + _NUM_PARAMETERS], output[2])
-    ctx.setting = inputs[3 + _NUM_PARAMETERS : -1]
+    ctx.save_for_backward(*inputs[: 3 + _NUM_PARAMETERS], inputs[-1], output[2])
+    ctx.setting = inputs[3 + _NUM_PARAMETERS : -2]
 
 
 def _remember_backward(ctx, inputs: tuple, output: tuple[Tensor, ...]) -> None:
-    ctx.save_for_backward(*inputs[:3], *inputs[4 : 6 + _NUM_PARAMETERS])
-    ctx.num_heads, ctx.with_parameters = inputs[6 + _NUM_PARAMETERS], inputs[-1]
+    ctx.save_for_backward(*inputs[:3], *inputs[4 : 6 + _NUM_PARAMETERS], inputs[-1])
+    ctx.num_heads, ctx.with_parameters = inputs[6 + _NUM_PARAMETERS], inputs[-2]
 
 
 def _double_backward(ctx, *cotangents: Tensor) -> tuple:
     """Differentiate the plain form twice; the tape holds nothing that is not in the inputs."""
-    first, second, valid, *rest = ctx.saved_tensors
+    first, second, valid, *rest, bias = ctx.saved_tensors
     with torch.enable_grad():
         leaves = [t.detach().requires_grad_() for t in (first, second, *rest)]
         streams, upstream, parameters = leaves[:2], leaves[2:4], leaves[4:]
         both = FusionParameters(*parameters)
-        fused = gemini_fusion(streams[0], streams[1], both, ctx.num_heads, valid)
         inner = [*streams, *parameters] if ctx.with_parameters else streams
+        towards = cotangents[: len(inner)]
+        if bias is not None:
+            bias = bias.detach().requires_grad_()
+            leaves, inner, towards = [*leaves, bias], [*inner, bias], (*towards, cotangents[-1])
+        fused = gemini_fusion(streams[0], streams[1], both, ctx.num_heads, valid, bias)
         gradients = torch.autograd.grad(fused, inner, upstream, create_graph=True)
-        outer = torch.autograd.grad(gradients, leaves, cotangents[: len(inner)], allow_unused=True)
-    return (*outer[:2], None, None, *outer[2:], None, None, None, None, None)
+        outer = torch.autograd.grad(gradients, leaves, towards, allow_unused=True)
+    of_bias = None if bias is None else outer[-1]
+    of_rest = outer[2 : 4 + _NUM_PARAMETERS]
+    return (*outer[:2], None, None, *of_rest, None, None, None, None, None, of_bias)
 
 
 def _register_flops(name: str, products: Callable[[Setting, bool | None, bool], int]) -> None:
@@ -176,7 +187,7 @@ def _register_flops(name: str, products: Callable[[Setting, bool | None, bool], 
 
     @register_flop_formula(getattr(torch.ops.gemini_det3d, f"{name}_backward"))
     def _(first, second, valid, tape, towards_first, towards_second, *rest, **_) -> int:
-        _, setting, (with_parameters,) = unpack(rest)
+        _, setting, with_parameters, _ = unpack(rest)
         has_tape = torch.Size(tape).numel() > 0
         return products(setting, has_tape, with_parameters) * _square(first)
 

@@ -36,7 +36,11 @@ _PRODUCTS = (torch.ops.aten.mm.default, torch.ops.aten.addmm.default)
 
 
 def traced_fusion(
-    first: Tensor, second: Tensor, parameters: FusionParameters, num_heads: int
+    first: Tensor,
+    second: Tensor,
+    parameters: FusionParameters,
+    num_heads: int,
+    bias: Tensor | None = None,
 ) -> tuple[Tensor, Tensor]:
     """Fuse two streams (..., C); arguments as in `functional.gemini_fusion`.
 
@@ -46,12 +50,13 @@ def traced_fusion(
     with without_autocast(first.device.type):
         constants = prepare_constants(parameters, num_heads, dtype, dtype, is_paired=False)
         streams = [stream.reshape(-1, stream.shape[-1]).to(dtype) for stream in (first, second)]
+        shifts = () if bias is None else (-bias.reshape(-1), bias.reshape(-1))
         if torch.is_grad_enabled() and is_compiling():
             keep = partial(create_selective_checkpoint_contexts, _keep_products)
-            gates = _checkpoint(_gates, streams, constants, context_fn=keep)
+            gates = _checkpoint(_gates, streams, constants, shifts, context_fn=keep)
             fused = _checkpoint(_read, streams, gates, constants)
         else:
-            fused = _read(streams, _gates(streams, constants), constants)
+            fused = _read(streams, _gates(streams, constants, shifts), constants)
     return fused[0].view(first.shape).to(first.dtype), fused[1].view(first.shape).to(first.dtype)
 
 
@@ -64,8 +69,13 @@ def _keep_products(context: object, operator: object, *_: object, **__: object) 
     return CheckpointPolicy.MUST_SAVE if is_product else CheckpointPolicy.PREFER_RECOMPUTE
 
 
-def _gates(streams: Sequence[Tensor], constants: Constants) -> tuple[Tensor, Tensor]:
-    """Weight of the own value, both directions, each (h, 1, N), from streams (N, C)."""
+def _gates(
+    streams: Sequence[Tensor], constants: Constants, shifts: Sequence[Tensor]
+) -> tuple[Tensor, Tensor]:
+    """Weight of the own value, both directions, each (h, 1, N), from streams (N, C).
+
+    What is added to its logits, (N,) each, is in `shifts`, which may be empty.
+    """
     c = constants
     heads = (c.num_heads, c.channels // c.num_heads, -1)
     gates = []
@@ -75,7 +85,8 @@ def _gates(streams: Sequence[Tensor], constants: Constants) -> tuple[Tensor, Ten
         query = torch.mm(c.query_weight[i], streams[i].t()) + c.query_bias[i]
         key = torch.mm(c.key_weight[i], difference.t()) + c.key_bias[i]
         logits = (query.view(heads) * key.view(heads)).sum(1, keepdim=True)
-        gates.append(torch.sigmoid(logits * heads[1] ** -0.5))
+        logits = logits * heads[1] ** -0.5
+        gates.append(torch.sigmoid(logits + shifts[i] if shifts else logits))
     return gates[0], gates[1]
 
 

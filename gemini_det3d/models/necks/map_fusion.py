@@ -85,10 +85,11 @@ class MapFusionNeck(nn.Module):
             for project, feature_map, mask in zip(self.projections, inputs, masks)
         )
         # The projection's bias makes something of what is hidden; what is not real stays unread.
+        bias = self.operator.doubt_bias(first, second) if self.returns == "fused" else None
         first, second = self.operator(first, second, _both(*masks))
         grid = inputs[0].shape[-2:]
         if self.returns == "fused":
-            return _map(self.blend(first, second, *masks), grid)
+            return _map(self.blend(first, second, *masks, bias=bias), grid)
         return [_map(_hidden(stream, mask), grid) for stream, mask in zip((first, second), masks)]
 
     def _check(self, inputs: Sequence[Tensor]) -> None:

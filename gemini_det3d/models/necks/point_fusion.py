@@ -129,8 +129,9 @@ class PointFusionNeck(PointFusion):
         lidar = self.pts_transform(pts_feats)
         valid = samples.valid if samples else lidar.new_zeros(lidar.shape[0], dtype=torch.bool)
         camera = self._camera_tokens(samples, lidar)
+        bias = self.operator.doubt_bias(camera, lidar)
         camera, lidar = self._operate(camera, lidar, valid, samples)
-        fused = self.blend(camera, lidar, first_exists=valid)
+        fused = self.blend(camera, lidar, first_exists=valid, bias=bias)
         if self.activate_out:
             fused = F.relu(fused)
         return self.fuse_conv(fused) if self.fuse_out else fused
@@ -139,6 +140,7 @@ class PointFusionNeck(PointFusion):
         self, camera: Tensor, lidar: Tensor, valid: Tensor | None, samples: PointSamples | None
     ) -> tuple[Tensor, Tensor]:
         """The operator on both streams, frame by frame where it would mix their tokens."""
+        self.operator.counts = samples.counts if samples else ()
         if samples is None or not self.operator.mixes_tokens:
             return self.operator(camera, lidar, valid)
         counts = list(samples.counts)

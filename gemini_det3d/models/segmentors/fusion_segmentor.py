@@ -16,7 +16,7 @@ from mmengine.structures import BaseDataElement, PixelData
 from torch import Tensor
 
 from gemini_det3d.fusion import StreamBlend, blend_streams
-from gemini_det3d.models.auxiliary import auxiliary_losses
+from gemini_det3d.models.auxiliary import auxiliary_losses, reliability_losses
 from gemini_det3d.models.decode_heads.mlp_head import enlarge
 from gemini_det3d.models.metas import sensor_mask
 from gemini_det3d.models.segmentors.inference import multi_scale, slide
@@ -168,7 +168,10 @@ class FusionSegmentor(BaseModel):
                 ignored = self.loss_function.ignore_index
                 target = torch.where(there[index].view(-1, 1, 1), labels, ignored)
             losses[f"loss_{stream}"] = self.loss_function(logits, target)
-        return {**losses, **auxiliary_losses(self)}
+        metas = [sample.metainfo for sample in data_samples]
+        streams = self.modalities[:1], self.modalities[1:]
+        doubted = reliability_losses(self, metas, streams) if streams[1] else {}
+        return {**losses, **auxiliary_losses(self), **doubted}
 
     @torch.no_grad()
     def predict(

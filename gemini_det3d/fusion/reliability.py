@@ -1,0 +1,99 @@
+"""How much a token is to be doubted, and what that does to the gate.
+
+Each stream has one linear layer C -> 1; s = sigmoid of its logit r is the share to which a token is
+corrupted. log(1 - s) of a key's stream is added to that key's logit in the attention, so with two
+keys the gate a of stream i becomes
+
+    a = sigmoid(l_i + log(1 - s_j) - log(1 - s_i)) = sigmoid(l_i + softplus(r_i) - softplus(r_j))
+
+with l_i the released logit: one number a token pair, which the two directions meet with opposite
+signs. Layers of zeros doubt both streams alike: the released operator. Such a layer moves with its
+input only if it is told what to say; `reliability_loss` tells it the strength of the corruption
+that was injected.
+
+All in float32 (float64 for such streams): half precision rounds the difference of two large logits
+to nothing. Shape shorthand: `...` any leading axes, C channels, B samples.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from .base import Doubts
+from .kernels.torch_versions import autocast_dtype, without_autocast
+
+__all__ = ["doubt", "gate_bias", "reliability_loss"]
+
+
+def doubt(stream: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
+    """Logits of corruption.
+
+    Args:
+        stream: (..., C).
+        weight: (C,).
+        bias: ().
+
+    Returns:
+        (...), float32 or float64.
+    """
+    kind = torch.float64 if stream.dtype == torch.float64 else torch.float32
+    stream, weight, bias = stream.to(kind), weight.to(kind)[None], bias.to(kind)[None]
+    if autocast_dtype(stream.device.type) is None:
+        return F.linear(stream, weight, bias)[..., 0]
+    with without_autocast(stream.device.type):
+        return F.linear(stream, weight, bias)[..., 0]
+
+
+def gate_bias(first: Tensor, second: Tensor) -> Tensor:
+    """What is added to the first direction's logit and taken off the second's: (...).
+
+    Args:
+        first: Logits of corruption (...) of the first stream.
+        second: Of the second.
+    """
+    return F.softplus(first) - F.softplus(second)
+
+
+def reliability_loss(doubts: Doubts, strengths: Sequence[Tensor]) -> Tensor:
+    """Binary cross-entropy of the logits against the strength of what was injected.
+
+    Args:
+        doubts: Of one operator.
+        strengths: For each stream (B,) in 0 (clean) to 1 (nothing left of the signal).
+
+    Returns:
+        The mean over both streams and all tokens that are valid, weighted; 0 where none is.
+
+    Raises:
+        ValueError: The tokens are not those of B samples.
+    """
+    if doubts.counts == ():
+        return doubts.weight * 0 * (doubts.first.sum() + doubts.second.sum())
+    total = [
+        F.binary_cross_entropy_with_logits(
+            logits, _per_token(strength.to(logits), logits, doubts.counts), reduction="none"
+        )
+        for logits, strength in zip((doubts.first, doubts.second), strengths)
+    ]
+    loss = total[0] + total[1]
+    if doubts.valid is not None:
+        loss = torch.where(doubts.valid, loss, 0)
+        number = doubts.valid.sum().clamp(min=1)
+    else:
+        number = max(loss.numel(), 1)
+    return doubts.weight * loss.sum() / (2 * number)
+
+
+def _per_token(strength: Tensor, logits: Tensor, counts: tuple[int, ...] | None) -> Tensor:
+    """(B,) as (...)."""
+    found = len(counts) if counts is not None else logits.shape[0] if logits.dim() else 0
+    if found != len(strength):
+        raise ValueError(f"reliability: tokens of {found} samples, strengths of {len(strength)}")
+    if counts is None:
+        return strength.view(-1, *[1] * (logits.dim() - 1)).expand_as(logits)
+    repeats = torch.tensor(counts, device=strength.device)
+    return strength.repeat_interleave(repeats, output_size=len(logits))

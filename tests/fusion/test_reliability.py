@@ -1,0 +1,300 @@
+"""Reliability inside the gate: the same function in every form, and a layer that is used."""
+
+from __future__ import annotations
+
+import copy
+
+import pytest
+import torch
+from reference import random_released
+from torch.testing import assert_close
+
+from gemini_det3d.fusion import GeminiFusion, StreamBlend, blend_streams, reliability_loss
+from gemini_det3d.fusion.base import Doubts
+from gemini_det3d.fusion.kernels.library import fuse, fuse_backward
+
+DIM, HEADS, TOKENS = 15, 5, 101
+FORMS = ("compact", "traced", "blockwise")
+MASKS = {"all": None, "some": torch.arange(TOKENS) % 3 > 0, "block": torch.arange(TOKENS) > 40}
+
+
+def build(backend: str = "plain", doubts: float = 1.0, **options) -> GeminiFusion:
+    operator = GeminiFusion.from_released(
+        random_released(DIM), HEADS, backend=backend, block_tokens=32, reliability=True, **options
+    )
+    with torch.no_grad():
+        generator = torch.Generator().manual_seed(1)
+        for parameter in (operator.reliability_weight, operator.reliability_bias):
+            drawn = torch.randn(parameter.shape, generator=generator, dtype=torch.float64)
+            parameter.copy_(doubts * drawn)
+    return operator
+
+
+def run(operator, streams, cotangents, valid=None):
+    fused = operator(*streams, valid)
+    tensors = [*streams, *operator.parameters()]
+    return [*fused, *torch.autograd.grad(fused, tensors, cotangents)]
+
+
+@pytest.fixture
+def streams(make):
+    return [make(TOKENS, DIM, grad=True) for _ in range(2)]
+
+
+@pytest.fixture
+def cotangents(make):
+    return [make(TOKENS, DIM) for _ in range(2)]
+
+
+def test_gate_follows_the_two_key_softmax_with_the_log_of_trust_added(streams):
+    operator, released = build(), GeminiFusion.from_released(random_released(DIM), HEADS)
+    doubts = operator.doubts(*streams)
+    trust = [(1 - doubt.sigmoid())[..., None] for doubt in doubts]
+    for i, (gate, without) in enumerate(zip(operator.gates(*streams), released.gates(*streams))):
+        other, own = without * trust[1 - i], (1 - without) * trust[i]
+        assert_close(gate, other / (other + own))
+
+
+def test_switching_reliability_on_changes_the_answer(streams):
+    released = GeminiFusion.from_released(random_released(DIM), HEADS)
+    for full, less in zip(build()(*streams), released(*streams)):
+        assert ((full - less).abs().amax(-1) > 1e-3).float().mean() > 0.9
+
+
+@pytest.mark.parametrize("backend", ("plain", *FORMS))
+def test_layers_of_zeros_give_the_released_operator(streams, backend):
+    operator = build(backend, doubts=0.0)
+    plain = GeminiFusion.from_released(random_released(DIM), HEADS, backend=backend)
+    assert_close(operator(*streams), plain(*streams), rtol=0, atol=1e-14)
+
+
+def test_without_reliability_nothing_is_added_to_the_state():
+    assert GeminiFusion(DIM, HEADS).state_dict().keys() == {
+        name for name in build().state_dict() if not name.startswith("reliability_")
+    }
+
+
+@pytest.mark.parametrize("with_recompute", [False, True])
+@pytest.mark.parametrize("mask", MASKS)
+@pytest.mark.parametrize("backend", FORMS)
+def test_every_form_equals_the_plain_one(streams, cotangents, backend, mask, with_recompute):
+    wanted = run(build(), streams, cotangents, MASKS[mask])
+    found = run(build(backend, with_recompute=with_recompute), streams, cotangents, MASKS[mask])
+    assert_close(found, wanted)
+
+
+@pytest.mark.parametrize("backend", FORMS)
+@pytest.mark.parametrize("shape", [(0,), (1,), (2, 3, 5), ()])
+def test_forms_take_any_leading_shape(make, backend, shape):
+    tokens = [make(*shape, DIM, grad=True) for _ in range(2)]
+    towards = [make(*shape, DIM) for _ in range(2)]
+    assert_close(run(build(backend), tokens, towards), run(build(), tokens, towards))
+
+
+def test_gradcheck_and_gradgradcheck_hold_block_by_block(make):
+    operator = GeminiFusion.from_released(
+        random_released(4), 2, backend="blockwise", block_tokens=1, reliability=True
+    )
+    with torch.no_grad():
+        operator.reliability_weight.copy_(make(2, 4))
+    names = [name for name, _ in operator.named_parameters()]
+
+    def call(first, second, *tensors):
+        valid = torch.tensor([True, False])
+        return torch.func.functional_call(
+            operator, dict(zip(names, tensors)), (first, second, valid)
+        )
+
+    inputs = [make(2, 4, grad=True), make(2, 4, grad=True), *operator.parameters()]
+    assert torch.autograd.gradcheck(call, inputs)
+    assert torch.autograd.gradgradcheck(call, inputs)
+
+
+def test_custom_operators_with_a_bias_pass_opcheck(make):
+    operator = GeminiFusion.from_released(random_released(6), 3)
+    tokens = [make(5, 6, grad=True) for _ in range(2)]
+    rest = (*operator.parameters(), 3, torch.float64, False, 2, True, make(5, grad=True))
+    assert set(torch.library.opcheck(fuse, (*tokens, None, *rest)).values()) == {"SUCCESS"}
+    tape = fuse(*tokens, None, *rest)[2].detach()
+    upstream = [make(5, 6, grad=True) for _ in range(2)]
+    checked = torch.library.opcheck(fuse_backward, (*tokens, None, tape, *upstream, *rest))
+    assert set(checked.values()) == {"SUCCESS"}
+
+
+@pytest.mark.parametrize("backend", ("plain", *FORMS))
+def test_doubts_are_computed_in_float32_under_autocast(make, backend):
+    operator = build(backend).float().eval()
+    tokens = [make(TOKENS, DIM, dtype=torch.float32) for _ in range(2)]
+    exact = operator.doubts(*tokens)
+    with torch.autocast("cpu", torch.bfloat16):
+        assert_close(operator.doubts(*tokens), exact)
+        fused = operator(*tokens)
+    assert_close(fused, build().float()(*tokens), rtol=0.1, atol=0.1, check_dtype=False)
+
+
+def test_compiled_operator_equals_the_eager_one(streams, cotangents):
+    torch.compiler.reset()
+    operator = build("auto")
+    compiled = torch.compile(operator, backend="aot_eager", fullgraph=True)
+    tensors = [*streams, *operator.parameters()]
+    fused = compiled(*streams)
+    gradients = torch.autograd.grad(fused, tensors, cotangents)
+    assert_close([*fused, *gradients], run(build(), streams, cotangents))
+
+
+def test_operator_is_exported(streams):
+    operator = build("auto").eval()
+    inputs = tuple(stream.detach() for stream in streams)
+    exported = torch.export.export(operator, inputs)
+    assert_close(exported.module()(*inputs), operator(*inputs))
+
+
+def test_gpu_kernels_are_refused_with_the_reason():
+    with pytest.raises(ValueError, match="backend='fused' needs reliability=False"):
+        GeminiFusion(16, 4, backend="fused", reliability=True)
+    operator = GeminiFusion(16, 4, reliability=True)
+    told = operator.explain(torch.zeros(3, 16), torch.zeros(3, 16))
+    assert told.form == "compact" and "reliability=False" in told.others["fused"]
+
+
+def test_released_names_have_no_place_for_a_layer_of_doubts():
+    with pytest.raises(ValueError, match="reliability_weight has no counterpart"):
+        build().to_released()
+
+
+def test_doubted_stream_is_blended_in_less(make):
+    first, second, bias = make(7, DIM), make(7, DIM), make(7)
+    alpha = torch.tensor([0.3, -0.4], dtype=torch.float64)
+    share = torch.sigmoid(alpha[0] - alpha[1] - bias)[:, None]
+    assert_close(
+        blend_streams(first, second, alpha, bias=bias), share * first + (1 - share) * second
+    )
+    exists = torch.arange(7) > 2
+    masked = blend_streams(first, second, alpha, first_exists=exists, bias=bias)
+    assert torch.equal(masked[:3], second[:3])
+
+
+def test_loss_is_cross_entropy_with_the_strength_of_each_sample(make):
+    logits = make(2, 5), make(2, 5)
+    strengths = torch.tensor([0.0, 0.5]), torch.tensor([1.0, 0.0])
+    found = reliability_loss(Doubts(*logits, None, None, 2.0), strengths)
+    shares = [logit.sigmoid() for logit in logits]
+    slow = [
+        -(t * s[b, n].log() + (1 - t) * (1 - s[b, n]).log())
+        for s, target in zip(shares, strengths)
+        for b, t in enumerate(target.double())
+        for n in range(5)
+    ]
+    assert_close(found, 2.0 * torch.stack(slow).mean())
+
+
+def test_loss_of_samples_behind_each_other_equals_that_of_sets(make):
+    logits = make(2, 5), make(2, 5)
+    strengths = torch.tensor([0.2, 1.0]), torch.tensor([0.0, 0.7])
+    valid = torch.arange(10).view(2, 5) % 3 > 0
+    sets = reliability_loss(Doubts(*logits, valid, None, 1.0), strengths)
+    flat = [logit.flatten() for logit in logits]
+    rows = reliability_loss(Doubts(*flat, valid.flatten(), (5, 5), 1.0), strengths)
+    assert_close(sets, rows)
+    with pytest.raises(ValueError, match="tokens of 3 samples, strengths of 2"):
+        reliability_loss(Doubts(*flat, None, (5, 2, 3), 1.0), strengths)
+
+
+def test_doubts_are_held_in_training_only_and_taken_once(streams):
+    operator = build()
+    operator(*streams)
+    assert copy.deepcopy(operator).take_doubts() is None
+    assert operator.take_doubts() is not None and operator.take_doubts() is None
+    operator.eval()(*streams)
+    assert operator.take_doubts() is None
+
+
+# Proof of use: the answer stands in both sensors, as the sign of one channel. In half of the
+# samples one says the opposite, three times louder; another of its channels shows traces of it. The
+# query is zero, so that the gate knows no more than the doubts: an easy task as this one is, with
+# labels for all, can be learned without them.
+
+
+class Toy(torch.nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.operator = GeminiFusion(8, 2, init="balanced", reliability=True)
+        self.operator.reliability_loss_weight = 1.0
+        with torch.no_grad():
+            self.operator.query_weight.zero_().requires_grad_(False)
+        self.operator.in_bias.requires_grad_(False)
+        self.blend, self.head = StreamBlend(), torch.nn.Linear(8, 1)
+
+    def forward(self, first, second, bias=None):
+        if bias is None:
+            bias = self.operator.doubt_bias(first, second)
+        return self.head(self.blend(*self.operator(first, second), bias=bias))[:, 0]
+
+
+def draw(count: int, generator: torch.Generator, strengths=None):
+    """Streams (N, 8), labels and strengths (N,) of both streams."""
+    labels = torch.randint(2, (count,), generator=generator).float()
+    if strengths is None:
+        which = torch.randint(4, (count,), generator=generator)
+        strengths = [(which == i).float() for i in (0, 1)]
+    tokens = []
+    for strength in strengths:
+        signal = torch.randn(count, 8, generator=generator)
+        signal[:, 0] = (1 - 4 * strength) * (2 * labels - 1) + 0.5 * signal[:, 0]
+        signal[:, 1] += 3 * strength
+        tokens.append(signal)
+    return tokens, labels, strengths
+
+
+@pytest.fixture(scope="module")
+def trained() -> Toy:
+    torch.manual_seed(0)
+    generator = torch.Generator().manual_seed(0)
+    toy = Toy()
+    optimizer = torch.optim.Adam(toy.parameters(), lr=0.01)
+    for _ in range(400):
+        tokens, labels, strengths = draw(256, generator)
+        loss = torch.nn.functional.binary_cross_entropy_with_logits(toy(*tokens), labels)
+        doubts = toy.operator.take_doubts()
+        optimizer.zero_grad()
+        (loss + reliability_loss(doubts, strengths)).backward()
+        optimizer.step()
+    return toy.eval()
+
+
+def accuracy(toy, tokens, labels, change=None) -> float:
+    """Share of right answers; `change` makes other doubts (2, N) of the true ones."""
+    own = toy.operator.doubts
+    if change is not None:
+        toy.operator.doubts = lambda *streams: change(own(*streams))
+    try:
+        with torch.no_grad():
+            return float(((toy(*tokens) > 0) == (labels > 0)).float().mean())
+    finally:
+        if change is not None:
+            del toy.operator.doubts
+
+
+def test_doubts_of_other_samples_and_constants_hurt(trained):
+    tokens, labels, _ = draw(8192, torch.Generator().manual_seed(7))
+    order = torch.randperm(8192, generator=torch.Generator().manual_seed(8))
+    right = accuracy(trained, tokens, labels)
+    permuted = accuracy(trained, tokens, labels, lambda pair: tuple(d[order] for d in pair))
+    constant = accuracy(
+        trained, tokens, labels, lambda pair: tuple(d.mean().expand_as(d) for d in pair)
+    )
+    assert right > permuted + 0.02 and right > constant + 0.02, (right, permuted, constant)
+
+
+def test_gate_moves_away_from_the_sensor_that_fails(trained):
+    """Odds of reading the other stream, by the sensor that fails."""
+    odds = {}
+    for name, failing in (("none", (0, 0)), ("first", (1, 0)), ("second", (0, 1))):
+        generator = torch.Generator().manual_seed(5)
+        strengths = [torch.full((2048,), float(f)) for f in failing]
+        tokens, _, _ = draw(2048, generator, strengths)
+        with torch.no_grad():
+            gates = trained.operator.gates(*tokens)
+        odds[name] = [float(torch.logit(gate).mean().exp()) for gate in gates]
+    assert odds["first"][0] > 2 * odds["none"][0] and odds["none"][0] > 2 * odds["second"][0], odds
+    assert odds["second"][1] > 2 * odds["none"][1] and odds["none"][1] > 2 * odds["first"][1], odds
