@@ -93,6 +93,8 @@ setup(
         "triton": ["triton>=3.2"],  # not pinned: a CUDA build of torch brings the one it needs
         "onnx": ONNX,
         # FID and KID with the standard features; brings torchvision.
+        # `view --rrd`; the latest want numpy 2
+        "rerun": ["rerun-sdk==0.23.1", "pyarrow==20.0.0"],
         "fid": ["torch-fidelity==0.4.0"],
         "test": ["pytest==9.2.0", "hypothesis==6.170.15", *ONNX],
         "lint": ["ruff==0.17.6", "pyright==1.1.414", "import-linter==2.16"],

@@ -20,6 +20,7 @@ from gemini_det3d.formats.errors import FormatError
 from gemini_det3d.formats.files import write_whole
 from gemini_det3d.formats.inputs import keep_files
 from gemini_det3d.visualization.page import frame_data, render_page
+from gemini_det3d.visualization.rerun_file import record_frames
 
 EPILOG = """\
 DATA is a folder in the layout of KITTI (training/velodyne, and image_2, calib and label_2 where
@@ -52,6 +53,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="thin out larger clouds (default: %(default)s)")  # fmt: skip
     add("--point-columns", type=int, default=4, metavar="N",
         help="float32 columns of .bin files (default: %(default)s)")  # fmt: skip
+    add("--rrd", type=Path, metavar="FILE", help="the same for the rerun viewer (extra: rerun)")
     add("--out", type=Path, default=Path("view.html"), help="page (default: %(default)s)")
 
 
@@ -71,8 +73,10 @@ def run(args: argparse.Namespace) -> int:
         notes.append(f"the first {len(frames)} of {len(chosen)} frames (--max-frames)")
     made = read_frames(source, frames, sets)
     bar = tqdm(made, total=len(frames), desc="reading", unit="frame", leave=False)
-    data = [frame_data(frame, args.max_points) for frame in bar]
     title = (args.data or args.image).resolve().name
+    if args.rrd:
+        bar = record_frames(bar, args.rrd, list(sets), title)
+    data = [frame_data(frame, args.max_points) for frame in bar]
     page = render_page(data, list(sets), title, notes).encode("utf-8")
     write_whole(args.out, page)
     print(f"{args.out}: {len(frames)} frames, {len(page) / 1e6:.1f} MB", *notes, sep="; ")
@@ -95,6 +99,8 @@ def _keep_inputs(args: argparse.Namespace, source: FrameSource, frames: list[str
     read = [path for name in frames for path in source.files(name)]
     for given in args.results:
         read += sorted(given.glob("*.txt")) if given.is_dir() else [given]
-    keep_files([args.out], read)
+    keep_files([args.out, *([args.rrd] if args.rrd else [])], read)
+    if args.rrd and args.rrd.is_file() and args.rrd.suffix.lower() != ".rrd":
+        raise FormatError(args.rrd, "is there and no .rrd file; --rrd would overwrite it")
     if args.out.is_file() and args.out.suffix.lower() not in (".html", ".htm"):
         raise FormatError(args.out, "is there and no .html file; --out would overwrite it")
