@@ -32,10 +32,12 @@ def test_scenes_train_test_and_sensors(tmp_path):
     output = run_python("tools/test.py", CONFIG, checkpoint, *options, cwd=ROOT)
     assert "seg/mIoU" in output
     out = tmp_path / "sensors.json"
-    arguments = (CONFIG, checkpoint, "--data-root", root, "--json", out)
+    arguments = (CONFIG, checkpoint, "--data-root", root, "--json", out, "--out", tmp_path)
     output = run_python(*cli, "eval-sensors", *arguments, cwd=ROOT)
     assert "without depth, event, lidar" in output
     assert set(json.loads(out.read_text())["mean"]) >= {"clean", "EMM", "RMM", "NM"}
+    page = (tmp_path / "report.html").read_text(encoding="utf-8")
+    assert "IoU by class" in page and ">Pedestrian<" in page and "without depth" in page
 
 
 @pytest.mark.slow
@@ -47,3 +49,4 @@ def test_demo_ends_with_tables_and_pictures(tmp_path):
     summary = json.loads((tmp_path / "work" / "summary.json").read_text())
     assert set(summary["metrics"]["all four"]) >= {"clean", "EMM", "RMM", "NM"}
     assert (tmp_path / "work" / "pictures.png").stat().st_size > 10_000
+    assert output.rstrip().endswith(f"report: {tmp_path / 'work' / 'report.html'}")

@@ -5,14 +5,17 @@ from __future__ import annotations
 import argparse
 import json
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from gemini_det3d.apis.config import ConfigError, find_config
 from gemini_det3d.apis.machine import facts
+from gemini_det3d.apis.reports import REPORT, facts_section, find_trainings, write_report
+from gemini_det3d.apis.reports.training_report import training_sections
 from gemini_det3d.formats.files import make_folder
 from gemini_det3d.formats.text import write_text
+from gemini_det3d.visualization.report import Section, Table
 
 SHOWN = 0.3  # detections below this score are evaluated, but not drawn
 NUM_PICTURES = 4
@@ -38,13 +41,22 @@ class DemoPass:
         self.seconds[name] = round(time.perf_counter() - started, 1)
         return result
 
-    def finish(self, metrics: Mapping, table: str, shown: str | None = None) -> int:
-        """Write table and summary, and print the table.
+    def finish(
+        self,
+        metrics: Mapping,
+        table: str,
+        shown: str | None = None,
+        sections: Sequence[Section] = (),
+        base: str | None = None,
+    ) -> int:
+        """Write table, summary and report, and print the table.
 
         Args:
             metrics: For the summary.
             table: Markdown.
             shown: What is printed; None: the table.
+            sections: Of the report, before its trainings.
+            base: Config that the first of these comes from.
 
         Returns:
             The command's exit code.
@@ -56,7 +68,16 @@ class DemoPass:
         print(f"\n{shown or table}\n")
         minutes = sum(self.seconds.values()) / 60
         print(f"{minutes:.1f} minutes; everything is in {self.args.work_dir}")
+        self._report(sections, base)
+        print(f"report: {self.args.work_dir / REPORT}")
         return 0
+
+    def _report(self, sections: Sequence[Section], base: str | None) -> None:
+        trainings = find_trainings(self.work_dir)
+        own = training_sections(trainings, base) if trainings else []
+        times = Table("Steps", ["step", "seconds"], list(self.seconds.items()), digits=1)
+        repeat = facts_section({"seed": getattr(self.args, "seed", None)})
+        write_report(self.work_dir, self.work_dir.name, [*sections, *own, times, repeat])
 
 
 def add_size_arguments(

@@ -123,7 +123,14 @@ def failure_table(
     models: Mapping[str, Mapping[str, Mapping[str, SegScores]]], cases: Sequence[FailureCase]
 ) -> str:
     """mIoU of the ensemble of several models under every case, as Markdown."""
-    rows = [
+    return markdown_table(*failure_cells(models, cases), left=2)
+
+
+def failure_cells(
+    models: Mapping[str, Mapping[str, Mapping[str, SegScores]]], cases: Sequence[FailureCase]
+) -> tuple[list[str], list[list[object]]]:
+    """Names and rows of that table."""
+    rows: list[list[object]] = [
         [
             case.group,
             case.name,
@@ -134,4 +141,4 @@ def failure_table(
     for group in dict.fromkeys(case.group for case in cases):
         means = [summarise_failures(found, cases)[group] for found in models.values()]
         rows.append([group, "mean", *means])
-    return markdown_table(["failure", "case", *models], rows, left=2)
+    return ["failure", "case", *models], rows

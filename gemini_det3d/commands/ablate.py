@@ -19,8 +19,9 @@ from gemini_det3d.apis.ablation.ablate import ablate
 
 EPILOG = """\
 Conditions: image real, black, of another frame, absent; LiDAR thinned to a quarter, absent. Absent
-sensors are masked (sensor_mask), not blackened. --out holds ablation.md, ablation.json and pictures
-of the gate over the image and from above (detectors with GeminiFusion).
+sensors are masked (sensor_mask), not blackened. --out holds report.html,
+ablation.md, ablation.json and pictures of the gate over the image and from above (detectors with
+GeminiFusion).
 """
 
 

@@ -6,9 +6,12 @@ import argparse
 import math
 from pathlib import Path
 
-from gemini_det3d.apis.alignment.agreement import LIMITS
+from gemini_det3d.apis.alignment.agreement import LIMITS, Verdict
 from gemini_det3d.apis.alignment.check import check_alignment
 from gemini_det3d.apis.config import ConfigError, read_changed_config
+from gemini_det3d.apis.reports import facts_section, write_report
+from gemini_det3d.visualization.report import Pictures, Table
+from gemini_det3d.visualization.report.html import pictures_in
 
 EPILOG = """\
 Every sample goes through the config's own training pipeline, augmentation included, and is
@@ -24,7 +27,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add("config", help="a config, by path or name")
     add("--samples", type=int, default=16, help="frames to check (16)")
     add("--pictures", type=int, default=8, help="of these, frames to draw (8)")
-    add("--out", type=Path, default=Path("work_dirs/alignment"), help="folder for the pictures")
+    add(
+        "--out",
+        type=Path,
+        default=Path("work_dirs/alignment"),
+        help="folder for report.html and pictures",
+    )
     add("--seed", type=int, default=0, help="of the augmentation (0)")
     add("--cfg-options", nargs="+", default=[], metavar="KEY=VALUE", help="changes to the config")
 
@@ -40,6 +48,20 @@ def run(args: argparse.Namespace) -> int:
             objects = f"{verdict.counts[name]} objects"
             print(f"{verdict.medians[name]:6.3f}  {meaning} (median of {objects}, {sign} {limit})")
     print("\n".join(verdict.gaps + verdict.faults))
-    print(f"pictures: {args.out}")
+    print(f"report: {_report(args, verdict)}")
     print("NOT ALIGNED" if verdict.faults else "aligned")
     return 1 if verdict.faults else 0
+
+
+def _report(args: argparse.Namespace, verdict: Verdict) -> Path:
+    """The page with the medians and the pictures."""
+    rows = [
+        [meaning, verdict.medians[name], f"{sign} {limit}", verdict.counts[name]]
+        for name, (sign, limit, meaning) in LIMITS.items()
+    ]
+    head = ["what", "median", "must be", "objects"]
+    pictures = Pictures("Augmented samples", pictures_in([args.out])[: args.pictures])
+    sections = [Table("Agreement", head, rows, digits=3), pictures,
+                facts_section({"seed": args.seed})]  # fmt: skip
+    verdicts = ["NOT ALIGNED" if verdict.faults else "aligned", *verdict.gaps, *verdict.faults]
+    return write_report(args.out, f"Alignment of {Path(args.config).stem}", sections, verdicts)

@@ -21,8 +21,8 @@ operator.type='SumFusion,GeminiFusion;init=balanced'. Runs of one seed are pairs
 same order, same initial weights wherever the variants share them; every variant is tested against
 the first by a permutation test over its pairs. Training and testing are mmdet3d's own scripts.
 Started again, the command goes on where it stopped; a variant that fails is reported and does not
-end the others. --out holds table.md, table.csv, table.json, chart.png, and logs and checkpoints by
-run.
+end the others. --out holds report.html, table.md, table.csv, table.json, chart.png, and logs
+and checkpoints by run.
 Exit code: 0, or 1 when a run failed.
 """
 

@@ -20,8 +20,11 @@ from gemini_det3d.apis.demo_pass import (
 )
 from gemini_det3d.apis.machine import num_cores
 from gemini_det3d.apis.runs import Run, declare, run_or_fail
+from gemini_det3d.visualization.report import Pictures, Section
+from gemini_det3d.visualization.report.html import pictures_in
 
 CONFIG = "mvxnet_gemini-point_r18_1xb2-toy_scenes-3class"
+CLASSES = ("Pedestrian", "Cyclist", "Car")
 RANGE_M = (0, -20, 45, 20)  # what the pictures show from above
 EPILOG = """\
 Writes summary.json (metrics, seconds, versions, seed), table.md, pictures and the detections as
@@ -43,7 +46,9 @@ def run(args: argparse.Namespace) -> int:
     evaluation = evaluate(args.data, demo.work_dir)
     demo.step("pictures", draw, args.data, demo.work_dir)
     markdown = evaluation.report(markdown=True)
-    return demo.finish(evaluation.result.as_dict(), markdown, evaluation.report())
+    sections = report_sections(args.data, demo.work_dir)
+    figures = evaluation.result.as_dict()
+    return demo.finish(figures, markdown, evaluation.report(), sections, args.config)
 
 
 def make_scenes(args: argparse.Namespace) -> None:
@@ -82,9 +87,18 @@ def evaluate(data: Path, work_dir: Path):
     return evaluate_files(
         work_dir / "detections",
         data / "training" / "label_2",
-        classes=("Pedestrian", "Cyclist", "Car"),
+        classes=CLASSES,
         split=data / "ImageSets" / "val.txt",
     )
+
+
+def report_sections(data: Path, work_dir: Path) -> list[Section]:
+    """What the report shows beside the training."""
+    from gemini_det3d.apis.reports.detection import kitti_sections
+
+    labels, split = data / "training" / "label_2", data / "ImageSets" / "val.txt"
+    sections = kitti_sections(work_dir / "detections", labels, CLASSES, split)
+    return [*sections, Pictures("Pictures", pictures_in([work_dir / "pictures"]))]
 
 
 def draw(data: Path, work_dir: Path) -> None:

@@ -22,8 +22,11 @@ from gemini_det3d.apis.demo_pass import (
     load_config,
 )
 from gemini_det3d.apis.machine import num_cores
+from gemini_det3d.apis.reports.detection import room_precision
 from gemini_det3d.apis.runs import Run, declare, run_or_fail
 from gemini_det3d.formats.tables import markdown_table, text_table
+from gemini_det3d.visualization.report import Pictures, Table
+from gemini_det3d.visualization.report.html import pictures_in
 
 CONFIGS = {
     "points": "votenet_1xb4-toy_rooms-6class",
@@ -50,7 +53,11 @@ def run(args: argparse.Namespace) -> int:
     evaluations = evaluate(args.data, demo.work_dir)
     demo.step("pictures", draw, args.data, demo.work_dir)
     figures = {name: e.result.as_dict() for name, e in evaluations.items()}
-    return demo.finish(figures, table(figures, markdown=True), table(figures))
+    pictures = Pictures("Pictures", pictures_in([demo.work_dir / "pictures"]))
+    sections = [Table("Average precision", *cells(figures)),
+                room_precision(evaluations), pictures]  # fmt: skip
+    base = next(iter(CONFIGS.values()))
+    return demo.finish(figures, table(figures, markdown=True), table(figures), sections, base)
 
 
 def make_data(args: argparse.Namespace) -> None:
@@ -104,13 +111,19 @@ def table(figures: Mapping[str, Mapping[str, float]], markdown: bool = False) ->
         figures: Percent by detector and key.
         markdown: Write a Markdown table.
     """
+    head, rows = cells(figures)
+    return markdown_table(head, rows) if markdown else text_table(head, rows)
+
+
+def cells(figures: Mapping[str, Mapping[str, float]]) -> tuple[list[str], list[list[str]]]:
+    """Names and rows of that table."""
     columns = [(name, overlap) for overlap in ("0.25", "0.50") for name in figures]
     head = ["AP", *(f"{name} @{overlap}" for name, overlap in columns)]
     rows = []
     for label in (*CLASSES, "mean"):
         keys = {o: f"mAP_{o}" if label == "mean" else f"{label}_AP_{o}" for _, o in columns}
         rows.append([label, *(f"{figures[name][keys[o]]:.1f}" for name, o in columns)])
-    return markdown_table(head, rows) if markdown else text_table(head, rows)
+    return head, rows
 
 
 def draw(data: Path, work_dir: Path) -> None:

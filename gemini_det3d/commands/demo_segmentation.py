@@ -19,6 +19,7 @@ from typing import Any
 from gemini_det3d.apis.demo_pass import DemoPass, add_size_arguments, load_config, set_epochs
 from gemini_det3d.apis.machine import num_cores
 from gemini_det3d.apis.runs import Run, declare, run_or_fail
+from gemini_det3d.visualization.report import Pictures, Table
 
 CONFIG = "segformer_gemini-pixel_mit-toy_1xb4-toy_scenes-25class"
 ALL = ("rgb", "depth", "event", "lidar")
@@ -71,7 +72,9 @@ def run(args: argparse.Namespace) -> int:
     demo.step("training", train_all, runs)
     scores = demo.step("tests", test, runs, args.seed)
     demo.step("pictures", draw, runs, demo.work_dir)
-    return demo.finish(scores["mIoU"], "\n\n".join(scores["tables"]))
+    sections = [*scores["sections"], Pictures("Pictures", [demo.work_dir / "pictures.png"])]
+    table = "\n\n".join(scores["tables"])
+    return demo.finish(scores["mIoU"], table, sections=sections, base=args.config)
 
 
 def make_scenes(args: argparse.Namespace) -> None:
@@ -121,7 +124,12 @@ def longest_first(names: Mapping[str, object]) -> list[str]:
 
 def test(runs: Mapping[str, Run], seed: int) -> dict[str, Any]:
     """Tables of all models, and of the four-modality ones under failing sensors."""
-    from gemini_det3d.apis.sensor_failures import failure_cases, failure_table, summarise_failures
+    from gemini_det3d.apis.sensor_failures import (
+        failure_cases,
+        failure_cells,
+        failure_table,
+        summarise_failures,
+    )
     from gemini_det3d.formats.tables import markdown_table
 
     cases = failure_cases(ALL, seed)
@@ -139,8 +147,12 @@ def test(runs: Mapping[str, Run], seed: int) -> dict[str, Any]:
         for stream, scores in clean.items():
             values = (scores.pixel_accuracy, scores.mean_accuracy, scores.mean_iou)
             rows.append([name, stream, *values])
-    table = markdown_table(["modalities", "stream", "pAcc", "mAcc", "mIoU"], rows, left=2)
-    return {"tables": [table, failure_table(failures, cases)], "mIoU": summary}
+    head = ["modalities", "stream", "pAcc", "mAcc", "mIoU"]
+    table = markdown_table(head, rows, left=2)
+    sections = [Table("All sensors", head, rows, left=2),
+                Table("Failing sensors", *failure_cells(failures, cases), left=2)]  # fmt: skip
+    tables = [table, failure_table(failures, cases)]
+    return {"tables": tables, "sections": sections, "mIoU": summary}
 
 
 def test_one(name: str, run: Run, seed: int, jobs: int) -> dict[str, dict]:

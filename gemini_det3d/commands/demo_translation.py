@@ -18,6 +18,7 @@ from gemini_det3d.apis.demo_pass import DemoPass, add_size_arguments, load_confi
 from gemini_det3d.apis.machine import num_cores
 from gemini_det3d.apis.runs import Run, declare, run_or_fail
 from gemini_det3d.formats.tables import markdown_table
+from gemini_det3d.visualization.report import Pictures, Table
 
 _OPERATOR_OF_CONFIG = "GeminiFusion"
 OPERATORS = (_OPERATOR_OF_CONFIG, "TokenExchangeFusion", "ConcatFusion")
@@ -117,7 +118,12 @@ def run(args: argparse.Namespace) -> int:
     demo.step("start", run_or_fail, [*starts.values()], args.jobs)
     metrics = demo.step("training and test", train_all, rows, args.jobs)
     demo.step("pictures", draw_all, rows, args.data, demo.work_dir)
-    return demo.finish(metrics, table(rows, metrics))
+    head, found, note = cells(rows, metrics)
+    grids = [demo.work_dir / f"{task}.png" for task in args.tasks]
+    sections = [Table("Errors on unseen views", head, found, left=3, note=note),
+                Pictures("Pictures", grids)]  # fmt: skip
+    base = TASKS[min(args.tasks)].config
+    return demo.finish(metrics, table(rows, metrics), sections=sections, base=base)
 
 
 def make_views(args: argparse.Namespace) -> None:
@@ -187,17 +193,26 @@ def table(rows: Sequence[Trained], metrics: Mapping[str, Mapping[str, float]]) -
         rows: Trainings.
         metrics: By folder name.
     """
-    cells, features = [], set()
+    head, found, note = cells(rows, metrics)
+    return f"{markdown_table(head, found, left=3)}\n\n{note}"
+
+
+def cells(
+    rows: Sequence[Trained], metrics: Mapping[str, Mapping[str, float]]
+) -> tuple[list[str], list[list[str]], str]:
+    """Names and rows of that table, and what to know of it."""
+    table: list[list[str]] = []
+    features = set()
     for row in rows:
         found = metrics[row.run.folder.name]
         kid = next(name for name in found if name.startswith("KID"))
         features.add(kid[4:])
         sources = " + ".join(map(short, row.sources))
         figures = f"{found['MAE']:.4f}", f"{found['MSE']:.4f}", f"{100 * found[kid]:.3f}"
-        cells.append([TASKS[row.task].title, sources, short(row.operator or "none"), *figures])
+        table.append([TASKS[row.task].title, sources, short(row.operator or "none"), *figures])
     head = ["task", "sources", "operator", "L1", "MSE", "KID x 100"]
     note = f"L1 and MSE on images in -1 to 1; KID of {', '.join(sorted(features))} features."
-    return f"{markdown_table(head, cells, left=3)}\n\n{note}"
+    return head, table, note
 
 
 def draw_all(rows: Sequence[Trained], data: Path, work_dir: Path) -> None:

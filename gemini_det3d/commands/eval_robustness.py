@@ -10,17 +10,19 @@ from pathlib import Path
 
 from gemini_det3d.apis.checkpoint import add_allow_missing, allow_missing
 from gemini_det3d.apis.config import ConfigError, read_changed_config
+from gemini_det3d.apis.reports import facts_section, write_report
 from gemini_det3d.apis.robustness import Robustness, evaluate_robustness, read_robustness
 from gemini_det3d.corruptions import CORRUPTIONS, SEVERITIES
 from gemini_det3d.formats.tables import markdown_table
 from gemini_det3d.formats.text import write_text
+from gemini_det3d.visualization.report import Chart, Charts, Section, Series, Table
 
 EPILOG = """\
 Corruptions of the camera (weather, light, blur, noise, coding, faults), the LiDAR (weather, loss,
 errors), their alignment, sensors that are gone, and, for aligned images, noise on each of them;
 --list shows them all. RR is the share of the clean score that is kept, RCE the share lost, and CE
-the error against the one of --baseline. --out holds robustness.md, .csv and .json; the same command
-goes on where it stopped.
+the error against the one of --baseline. --out holds report.html,
+robustness.md, .csv and .json; the same command goes on where it stopped.
 """
 
 
@@ -74,17 +76,51 @@ def run(args: argparse.Namespace) -> int:
     print(f"\n{table}\n")
     write_text(args.out / "robustness.md", table + "\n")
     write_text(args.out / "robustness.csv", _csv(found))
-    print(f"everything is in {args.out}")
+    report = write_report(args.out, f"{Path(args.config).stem}, sensors corrupted", [
+        *robustness_sections(found, baseline),
+        facts_section({"checkpoint": args.checkpoint, "seed": args.seed}),
+    ])  # fmt: skip
+    print(f"everything is in {args.out}; report: {report}")
     return 0
 
 
 def robustness_table(found: Robustness, baseline: Robustness | None = None) -> str:
     """Scores of every condition, means of families, and mRR, mRCE, mCE, as Markdown."""
+    (head, rows), (family_head, means), line = robustness_cells(found, baseline)
+    tables = markdown_table(head, rows, left=2), markdown_table(family_head, means)
+    return "\n\n".join([*tables, line])
+
+
+def robustness_sections(found: Robustness, baseline: Robustness | None = None) -> list[Section]:
+    """The same for a page, and the score over the severity, a chart for each family."""
+    (head, rows), (family_head, means), line = robustness_cells(found, baseline)
+    families: dict[str, list[Series]] = {}
+    for name, scores in found.corrupted.items():
+        series = Series(name, [0, *scores], [found.clean, *scores.values()])
+        families.setdefault(CORRUPTIONS[name].family, []).append(series)
+    charts = [
+        Chart(family, lines, "severity (0: none)", "score, percent", with_marks=True)
+        for family, lines in families.items()
+    ]
+    return [
+        Table("Corruptions", head, rows, left=2, note=line),
+        Table("Families", family_head, means),
+        Charts("Score over severity", charts),
+    ]
+
+
+Cells = tuple[list[str], list[list[object]]]
+
+
+def robustness_cells(
+    found: Robustness, baseline: Robustness | None = None
+) -> tuple[Cells, Cells, str]:
+    """Names and rows of the conditions and of the families, and the line with their means."""
     summary = found.summary(baseline)
     severities = list(next(iter(found.corrupted.values())))
     extra = ["CE"] if baseline else []
     head = ["family", "corruption", *(f"severity {s}" for s in severities), "mean", "RR", *extra]
-    rows = [
+    rows: list[list[object]] = [
         ["", "none", *[found.clean] * len(severities), found.clean, 100.0, *["" for _ in extra]]
     ]
     families: dict[str, list[float]] = {}
@@ -94,13 +130,14 @@ def robustness_table(found: Robustness, baseline: Robustness | None = None) -> s
         errors = [summary.error[name]] if baseline else []
         cells = [*scores.values(), mean, summary.resilience[name], *errors]
         rows.append([CORRUPTIONS[name].family, name, *cells])
-    means = [[family, len(values), statistics.fmean(values)] for family, values in families.items()]
-    lines = [f"mRR {summary.mrr:.2f}, mRCE {summary.mrce:.2f}"]
+    means: list[list[object]] = [
+        [family, len(values), statistics.fmean(values)] for family, values in families.items()
+    ]
+    line = f"mRR {summary.mrr:.2f}, mRCE {summary.mrce:.2f}"
     if baseline:
-        lines[0] += f", mCE {summary.mce:.2f}"
-    lines[0] += f" over {len(found.corrupted)} corruptions, {found.frames} frames"
-    by_family = markdown_table(["family", "corruptions", "mean score"], means)
-    return "\n\n".join([markdown_table(head, rows, left=2), by_family, *lines])
+        line += f", mCE {summary.mce:.2f}"
+    line += f" over {len(found.corrupted)} corruptions, {found.frames} frames"
+    return (head, rows), (["family", "corruptions", "mean score"], means), line
 
 
 def _csv(found: Robustness) -> str:

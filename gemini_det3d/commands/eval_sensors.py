@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import argparse
 import json
+from collections.abc import Sequence
 from pathlib import Path
 
 from gemini_det3d.apis.checkpoint import add_allow_missing
+from gemini_det3d.apis.reports import facts_section, write_report
 from gemini_det3d.formats.text import write_text
+from gemini_det3d.visualization.report import Table
 
 EPILOG = """\
 Tests with all sensors (clean), with every subset of them missing (EMM), missing at random (RMM)
@@ -22,6 +25,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--data-root", help="folder of the data set instead of the config's")
     parser.add_argument("--seed", type=int, default=0, help="of random losses and noise (0)")
     parser.add_argument("--json", type=Path, help="write all scores here")
+    parser.add_argument(
+        "--out", type=Path, metavar="DIR", help="write report.html into this folder"
+    )
     parser.add_argument("--device", help="cpu or cuda:0 (default: CUDA where there is one)")
     add_allow_missing(parser)
 
@@ -33,14 +39,17 @@ def run(args: argparse.Namespace) -> int:
         ConfigError: There is no such config.
         FormatError: The checkpoint does not fit the model.
     """
+    from mmdet3d.registry import DATASETS
+
     from gemini_det3d.apis.seg_config import with_data_root
     from gemini_det3d.apis.sensor_failures import (
         evaluate_failures,
         failure_cases,
+        failure_cells,
         failure_table,
         summarise_failures,
     )
-    from gemini_det3d.apis.trained_model import build_for_test, read_config
+    from gemini_det3d.apis.trained_model import build_for_test, find_test_dataset, read_config
 
     config = read_config(args.config)
     if args.data_root:
@@ -48,11 +57,33 @@ def run(args: argparse.Namespace) -> int:
     model = build_for_test(config, args.checkpoint, args.device, args.allow_missing).model
     cases = failure_cases(config.model.modalities, args.seed)
     found = evaluate_failures(model, config, cases)
-    print(failure_table({Path(args.config).stem: found}, cases))
+    name = Path(args.config).stem
+    print(failure_table({name: found}, cases))
     if args.json:
         scores = {
             name: {s: x.mean_iou for s, x in streams.items()} for name, streams in found.items()
         }
         summary = {"mIoU": scores, "mean": summarise_failures(found, cases)}
         write_text(args.json, json.dumps(summary, indent=1) + "\n")
+    if args.out:
+        head, rows = failure_cells({name: found}, cases)
+        note = "mIoU of the ensemble of the streams, percent."
+        table = Table("Failing sensors", head, rows, left=2, note=note)
+        title = f"{name}, sensors failing"
+        repeat = facts_section({"checkpoint": args.checkpoint, "seed": args.seed})
+        classes = DATASETS.get(find_test_dataset(config)["type"]).METAINFO["classes"]
+        page = write_report(args.out, title, [table, _streams(found, classes), repeat])
+        print(f"report: {page}")
     return 0
+
+
+def _streams(found: dict, classes: Sequence[str]) -> Table:
+    """IoU of every class and stream with all sensors and, of the ensemble, in every other case."""
+    clean, *others = found
+    columns = {f"{clean}: {stream}": scores for stream, scores in found[clean].items()}
+    columns.update({f"{case}: ensemble": found[case]["ensemble"] for case in others})
+    rows = [
+        [name, *(float(scores.class_iou[k]) for scores in columns.values())]
+        for k, name in enumerate(classes)
+    ]
+    return Table("IoU by class", ["class", *columns], rows, is_folded=True)

@@ -186,3 +186,5 @@ def test_command_ablates_a_detector(tmp_path):
     assert all(f"| {condition.name} |" in output for condition in CONDITIONS)
     assert "the camera " in output and "| class | background |" in output
     assert len(list((tmp_path / "out" / "pictures").glob("*.png"))) == 1
+    page = (tmp_path / "out" / "report.html").read_text(encoding="utf-8")
+    assert "the camera " in page and ">background<" in page and page.count("data:image/") == 1

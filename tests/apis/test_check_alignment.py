@@ -121,6 +121,8 @@ def check(scenes, name):
 def test_command_passes_good_calibrations_and_draws(scenes):
     assert "exit 0" in check(scenes, "kitti_infos_train.pkl")
     assert len(list((scenes / "pictures").glob("*.png"))) == 1
+    page = (scenes / "pictures" / "report.html").read_text(encoding="utf-8")
+    assert "<p>aligned</p>" in page and page.count("data:image/") == 1
 
 
 @pytest.mark.slow

@@ -149,6 +149,8 @@ def test_table_holds_mean_and_spread_over_seeds_and_the_costs(config, plain, scr
     assert [line["p_value"] for line in lines] == ["", "0.25", "0.25"]
     chart = np.asarray(Image.open(out / "chart.png").convert("RGB"))
     assert chart.std() > 10  # something is drawn
+    page = (out / "report.html").read_text(encoding="utf-8")
+    assert "55.00 ± 4.00" in page and "0.2500" in page and "Every run" in page
 
 
 def test_second_call_runs_nothing_again(config, scripts, tmp_path):

@@ -39,6 +39,8 @@ def test_summary_can_be_read_back(args, tmp_path, capsys):
     assert summary["versions"].keys() == set(PACKAGES) and summary["metrics"] == {"Car": 1.0}
     assert summary["arguments"]["seed"] == 5 and summary["seconds"].keys() == {"training"}
     assert (args.work_dir / "table.md").read_text() == "| a |\n"
+    page = args.work_dir / "report.html"
+    assert capsys.readouterr().out.splitlines()[-1] == f"report: {page}" and page.is_file()
 
 
 @pytest.mark.parametrize("epochs", ["0", "1"])

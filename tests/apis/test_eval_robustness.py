@@ -17,7 +17,7 @@ from gemini_det3d.apis.config import ConfigError, find_config
 from gemini_det3d.apis.robustness import Robustness, evaluate_robustness, read_robustness
 from gemini_det3d.apis.seg_config import with_data_root, with_modalities
 from gemini_det3d.cli import main
-from gemini_det3d.commands.eval_robustness import robustness_table
+from gemini_det3d.commands.eval_robustness import robustness_sections, robustness_table
 from gemini_det3d.formats import FormatError
 from gemini_det3d.worlds.generate_seg import make_seg_scenes
 from gemini_det3d.worlds.presets import KittiWorld
@@ -85,6 +85,15 @@ def test_the_table_has_every_score_and_the_means():
     assert "| camera weather | fog | 70.00 | 10.00 | 40.00 | 50.00 | 100.00 |" in table
     assert "mRR 50.00, mRCE 50.00, mCE 100.00 over 2 corruptions, 7 frames" in table
     assert "| camera light | 1 | 40.00 |" in table
+
+
+def test_the_page_has_a_line_for_each_corruption_that_starts_clean():
+    found = Robustness(80.0, {"fog": {1: 70.0, 5: 10.0}, "dark": {1: 60.0, 5: 20.0}}, 7)
+    conditions, families, curves = robustness_sections(found)
+    assert conditions.rows[1][:4] == ["camera weather", "fog", 70.0, 10.0]
+    assert "mRR 50.00" in conditions.note and families.rows[0] == ["camera weather", 1, 40.0]
+    lines = {line.name: line for chart in curves.charts for line in chart.series}
+    assert lines["fog"].x == [0, 1, 5] and lines["fog"].y == [80.0, 70.0, 10.0]
 
 
 def test_a_baseline_of_other_severities_is_refused():

@@ -13,7 +13,11 @@ from mmdet3d.structures import Box3DMode, DepthInstance3DBoxes
 
 from gemini_det3d.apis.sunrgbd.evaluate import evaluate_room_files
 from gemini_det3d.cli import main
-from gemini_det3d.evaluation.functional.indoor import average_precision, evaluate_indoor
+from gemini_det3d.evaluation.functional.indoor import (
+    average_precision,
+    evaluate_indoor,
+    sample_curve,
+)
 from gemini_det3d.evaluation.metrics import IndoorDetectionMetric
 from gemini_det3d.formats.errors import FormatError
 from gemini_det3d.formats.sunrgbd import (
@@ -229,3 +233,17 @@ def test_eval_sunrgbd_names_the_file_that_is_wrong(tmp_path, capsys, name, text,
     assert main(["eval-sunrgbd", str(tmp_path / "results"), str(tmp_path / "label")]) == 2
     error = capsys.readouterr().err
     assert message in error and name in error and error.count("\n") == 1
+
+
+def test_curve_is_the_best_precision_from_each_recall_on():
+    right = np.array([True, False, True, True, False])  # precision 1, 1/2, 2/3, 3/4, 3/5
+    curve = np.array(sample_curve(right, 4))
+    np.testing.assert_allclose(curve[:11], 1.0)  # up to a quarter: one of four boxes
+    np.testing.assert_allclose(curve[11:31], 0.75)
+    assert (curve[31:] == 0).all()  # the fourth is not found
+    assert abs(curve[1:].mean() - average_precision(right, 4)[0]) < 1e-12
+
+
+@pytest.mark.parametrize(("right", "boxes"), [([], 3), ([False, False], 3), ([False], 0), ([], 0)])
+def test_curve_without_a_box_found_is_zero(right, boxes):
+    assert sample_curve(np.array(right, dtype=bool), boxes) == (0.0,) * 41

@@ -25,12 +25,16 @@ from gemini_det3d.apis.ablation import (
     markdown,
     verdicts,
 )
+from gemini_det3d.apis.ablation.report import condition_cells, gate_cells
 from gemini_det3d.apis.comparison.rows import headline
 from gemini_det3d.apis.config import ConfigError
 from gemini_det3d.apis.packed_frames import truth_of, views_of
+from gemini_det3d.apis.reports import facts_section, write_report
 from gemini_det3d.apis.trained_model import build_for_test, read_config
 from gemini_det3d.formats.files import make_folder
 from gemini_det3d.formats.text import write_text
+from gemini_det3d.visualization.report import Pictures, Section, Table
+from gemini_det3d.visualization.report.html import pictures_in
 
 if TYPE_CHECKING:
     from mmengine.config import Config
@@ -63,7 +67,7 @@ def ablate(
     Args:
         config: A path, the bare name of one of this plug-in's configs, or an mmengine Config.
         checkpoint: Its parameters; read without running what the file says.
-        out: Folder for `ablation.md`, `ablation.json` and pictures.
+        out: Folder for `report.html`, `ablation.md`, `ablation.json` and pictures.
         frames: Frames, evenly spread; None: all.
         pictures: Frames whose gates are drawn.
         metric: See :func:`gemini_det3d.apis.comparison.headline`.
@@ -176,3 +180,9 @@ def _write(out: Path, result: Ablation, number: int) -> None:
         "verdicts": verdicts(result.rows),
     }
     write_text(out / "ablation.json", json.dumps(facts, indent=1) + "\n")
+    note = f"{number} frames; AP in percent."
+    sections: list[Section] = [Table("Conditions", *condition_cells(result.rows), note=note)]
+    if result.gates:
+        sections.append(Table("Gates", *gate_cells(result.gates), left=2))
+    pictures = Pictures("Gates over the image and from above", pictures_in([out / "pictures"]))
+    write_report(out, out.name, [*sections, pictures, facts_section()], verdicts(result.rows))

@@ -57,10 +57,16 @@ def verdicts(rows: Sequence[AblationRow]) -> list[str]:
 
 def markdown(rows: Sequence[AblationRow], gates: Sequence[dict]) -> str:
     """Tables of conditions and of gates."""
+    table = markdown_table(*condition_cells(rows))
+    return f"{table}\n\n{markdown_table(*gate_cells(gates), left=2)}" if gates else table
+
+
+def condition_cells(rows: Sequence[AblationRow]) -> tuple[list[str], list[list[object]]]:
+    """Names of the columns and a row for each condition."""
     parts = list(dict.fromkeys(part for row in rows for part in row.per_part))
     shown = parts if len(parts) > 1 else []
     head = ["condition", "AP", "change", *shown, "features change by"]
-    cells = [
+    cells: list[list[object]] = [
         [
             row.name,
             row.score,
@@ -70,11 +76,13 @@ def markdown(rows: Sequence[AblationRow], gates: Sequence[dict]) -> str:
         ]
         for row in rows
     ]
-    table = markdown_table(head, cells)
-    if not gates:
-        return table
+    return head, cells
+
+
+def gate_cells(gates: Sequence[dict]) -> tuple[list[str], list[list[object]]]:
+    """Names of the columns and rows of the gates' means."""
     head = ["gate by", "of", "tokens", "camera reads LiDAR", "LiDAR reads camera"]
-    cells = [
+    cells: list[list[object]] = [
         [
             row["by"],
             row["of"],
@@ -83,7 +91,7 @@ def markdown(rows: Sequence[AblationRow], gates: Sequence[dict]) -> str:
         ]
         for row in gates
     ]
-    return f"{table}\n\n{markdown_table(head, cells, left=2)}"
+    return head, cells
 
 
 def chart(

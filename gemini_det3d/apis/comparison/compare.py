@@ -18,6 +18,7 @@ from gemini_det3d.apis.comparison import (
     build_rows,
     make_variants,
 )
+from gemini_det3d.apis.comparison.page import write_page
 from gemini_det3d.apis.comparison.table import write_tables
 from gemini_det3d.apis.config import ConfigError, find_config
 from gemini_det3d.apis.machine import facts, num_cores
@@ -102,6 +103,7 @@ def compare(
         "threads": threads,
     }
     write_tables(out, rows, {**compared, **facts()}, threshold)
+    write_page(out, rows, threshold, seeds)
     return rows
 
 

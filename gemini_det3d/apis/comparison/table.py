@@ -30,12 +30,25 @@ def markdown(rows: Sequence[Row], threshold: Threshold | None = None) -> str:
         rows: The rows.
         threshold: From where on a run counts as learned.
     """
+    paragraphs = [markdown_table(*variant_cells(rows, threshold))]
+    if threshold:
+        paragraphs.append(f"{threshold}.")
+    head, cells = paired_cells(rows)
+    paragraphs += [markdown_table(head, cells, left=2)] * bool(cells)
+    faults = [f"- {row.name}: {fault}" for row in rows for fault in row.faults]
+    return "\n\n".join([*paragraphs, *(["\n".join(faults)] if faults else [])])
+
+
+def variant_cells(
+    rows: Sequence[Row], threshold: Threshold | None = None
+) -> tuple[list[str], list[list[object]]]:
+    """Names of the columns and a row for each variant: its name, its score, and the rest."""
     parts = list(dict.fromkeys(part for row in rows for part in row.per_part))
     shown = parts if len(parts) > 1 else []
     learning = ["learned", "in epoch"] if threshold else []
     head = ["variant", "AP", "median", "seeds", *learning, *shown, "parameters (M)",
             "multiply-adds (G)", "latency (ms)", "peak memory (MB)", "training (min)"]  # fmt: skip
-    cells = []
+    cells: list[list[object]] = []
     for row in rows:
         score = f"{row.mean:.2f} ± {row.spread:.2f}" if row.scores else "failed"
         figures = (
@@ -48,17 +61,12 @@ def markdown(rows: Sequence[Row], threshold: Threshold | None = None) -> str:
         learned = [_share(row), cell(row.learned_epoch, 1)] if threshold else []
         start = [row.name, score, row.median, len(row.scores), *learned]
         cells.append([*start, *map(row.per_part.get, shown), *figures])
-    paragraphs = [markdown_table(head, cells)]
-    if threshold:
-        paragraphs.append(f"{threshold}.")
-    paragraphs += _paired_table(rows)
-    faults = [f"- {row.name}: {fault}" for row in rows for fault in row.faults]
-    return "\n\n".join([*paragraphs, *(["\n".join(faults)] if faults else [])])
+    return head, cells
 
 
-def _paired_table(rows: Sequence[Row]) -> list[str]:
-    """Nothing where there are no pairs."""
-    cells = [
+def paired_cells(rows: Sequence[Row]) -> tuple[list[str], list[list[object]]]:
+    """The same of the variants that are compared with another; no rows where none is."""
+    cells: list[list[object]] = [
         [
             row.name,
             row.paired.against,
@@ -71,7 +79,7 @@ def _paired_table(rows: Sequence[Row]) -> list[str]:
         if row.paired
     ]
     head = ["variant", "against", "pairs", "difference", "95 % (bootstrap)", "p (permutation)"]
-    return [markdown_table(head, cells, left=2)] if cells else []
+    return head, cells
 
 
 def _share(row: Row) -> str:

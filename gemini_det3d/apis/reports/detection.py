@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from gemini_det3d.apis.file_evaluation import evaluate_folder
 from gemini_det3d.apis.kitti.evaluate import open_annotations
+from gemini_det3d.apis.sunrgbd.evaluate import RoomEvaluation
 from gemini_det3d.evaluation.functional import KITTI_CLASSES, evaluate_kitti
 from gemini_det3d.evaluation.functional.kitti_distance import evaluate_by_distance
 from gemini_det3d.evaluation.functional.kitti_figures import AveragePrecision, KittiFigures
@@ -94,6 +95,25 @@ def distance_charts(
                             y_range=(0, 102), with_marks=True))  # fmt: skip
     note = "3D, at each class's strictest overlap; a box outside of a ring is ignored there."
     return Charts("AP by distance", charts, note=note)
+
+
+def room_precision(evaluations: Mapping[str, RoomEvaluation]) -> Charts:
+    """Precision over recall of detectors in rooms, a chart for each class and overlap.
+
+    Args:
+        evaluations: By detector, of the same classes and overlaps.
+    """
+    charts: dict[str, list[Series]] = {}
+    for detector, evaluation in evaluations.items():
+        for score in evaluation.result.scores:
+            if score.num_truth:
+                recall = [k / (len(score.curve) - 1) for k in range(len(score.curve))]
+                line = Series(f"{detector} (AP {100 * score.ap:.1f})", recall, score.curve)
+                charts.setdefault(f"{score.name}, IoU {score.threshold:.2f}", []).append(line)
+    return Charts("Precision over recall", [
+        Chart(title, lines, "recall", "precision", y_range=(0, 1.02))
+        for title, lines in charts.items()
+    ], note="The best precision from each recall on.")  # fmt: skip
 
 
 def _read_pairs(

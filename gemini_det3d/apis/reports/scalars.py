@@ -47,7 +47,7 @@ def read_scalars(path: Path) -> Scalars:
         line = _numbers(text)
         if line is None:
             broken += bool(text.strip()) and text is not unfinished
-        elif "iter" in line:
+        elif "iter" in line or "epoch" in line:
             train.append(line)
         elif line:
             val.append(line)

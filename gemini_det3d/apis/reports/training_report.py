@@ -118,9 +118,12 @@ def _configs(groups: Groups, base: str | None) -> list[Section]:
     path = _named_config(first, base)
     if path is not None:
         sections += _against(path, first.config)
+    lines = []
     for other, training in others:
-        lines = diff_lines(first.config, training.config)
-        sections.append(_diff(f"Config: what {other} changes in {name}", lines))
+        changes = diff_lines(first.config, training.config)
+        lines += [f"{other}:", *(changes or ["  no change"]), ""]
+    if lines:
+        sections.append(_diff(f"Config: what the others change in {name}", lines[:-1]))
     lines = config_lines(first.config)
     return [*sections, Listing(f"Config: all of {name or 'it'}", lines, is_folded=True)]
 
@@ -139,10 +142,13 @@ def _named_config(training: Training, base: str | None) -> Path | None:
 def _against(path: Path, config: Any) -> list[Section]:
     from mmengine.config import Config
 
-    named = Config.fromfile(path).to_dict()
+    try:
+        named, inherited = Config.fromfile(path).to_dict(), base_of(path)
+    except Exception as error:  # a config of the user's, whatever is wrong: the rest is shown
+        line = " ".join(str(error).split())
+        return [Text(f"Config: {path.stem}", [f"It cannot be read any more: {line}"])]
     own = {key: value for key, value in config.items() if key not in ("launcher", "work_dir")}
     sections: list[Section] = [_diff(f"Config: changed in {path.stem}", diff_lines(named, own))]
-    inherited = base_of(path)
     if inherited is not None:
         lines = diff_lines(inherited, named)
         sections.append(_diff(f"Config: what {path.stem} changes in its base", lines))

@@ -78,10 +78,8 @@ def find_trainings(root: Path) -> list[Training]:
         Sorted by name; a test beside its training (``train``, ``test``) belongs to it.
 
     Raises:
-        FormatError: There is none, or a log cannot be read.
+        FormatError: A log cannot be read.
     """
-    if not root.is_dir():
-        raise FormatError(root, "no such folder")
     stamps: dict[Path, list[Path]] = {}
     for inner in root.rglob("vis_data"):
         stamps.setdefault(inner.parents[1], []).append(inner.parent)
@@ -93,8 +91,6 @@ def find_trainings(root: Path) -> list[Training]:
     for folder in folders:
         tests = stamps.get(folder.with_name("test"), []) if folder.name == "train" else []
         found.append(_read(root, folder, sorted(stamps[folder]), sorted(tests)))
-    if not found:
-        raise FormatError(root, "holds no training (no <time>/vis_data of mmengine)")
     return sorted(found, key=lambda training: training.name)
 
 

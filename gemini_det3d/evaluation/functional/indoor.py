@@ -19,6 +19,7 @@ from gemini_det3d.formats.sunrgbd import RoomObjects
 from gemini_det3d.formats.tables import markdown_table, text_table
 from gemini_det3d.ops.rotated_iou import iou_3d
 
+_PLACES = 41
 DEFAULT_THRESHOLDS = (0.25, 0.5)
 
 
@@ -33,6 +34,8 @@ class ClassScore:
         recall: Share of the truth found by any detection; NaN without truth.
         num_truth: Boxes of the class.
         num_detections: Detections of the class.
+        curve: 41 values over recall 0, 1/40, ..., 1: the best precision from there on, 0 where the
+            recall is not reached. For pictures; AP is the exact area.
     """
 
     name: str
@@ -41,6 +44,7 @@ class ClassScore:
     recall: float
     num_truth: int
     num_detections: int
+    curve: tuple[float, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -175,6 +179,25 @@ def average_precision(right: np.ndarray, num_truth: int) -> tuple[float, float]:
     return float((steps * best_from_here).sum()), float(recall[-1])
 
 
+def sample_curve(right: np.ndarray, num_truth: int) -> tuple[float, ...]:
+    """The curve of :func:`average_precision` at 41 places of recall.
+
+    Args:
+        right: ``(D,)`` bool, detections by falling score.
+        num_truth: Boxes there were to find.
+    """
+    hits = np.cumsum(right)
+    precision = hits / np.arange(1, len(hits) + 1)
+    best_from_here = np.maximum.accumulate(precision[::-1])[::-1]
+    # Whole numbers, so that no rounding decides: place k needs ceil(k * num_truth / 40) boxes.
+    needed = -(-np.arange(_PLACES) * num_truth // (_PLACES - 1))
+    first = np.searchsorted(hits, needed)
+    reached = (first < len(hits)) & (num_truth > 0)
+    curve = np.zeros(_PLACES)
+    curve[reached] = best_from_here[first[reached]]
+    return tuple(curve.tolist())
+
+
 def _evaluate_class(
     name: str,
     truth: Sequence[RoomObjects],
@@ -200,7 +223,8 @@ def _evaluate_class(
     for threshold in thresholds:
         right = _first_claims(overlap > threshold, target)
         ap, recall = average_precision(right, num_truth)
-        result.append(ClassScore(name, threshold, ap, recall, num_truth, len(score)))
+        curve = sample_curve(right, num_truth)
+        result.append(ClassScore(name, threshold, ap, recall, num_truth, len(score), curve))
     return result
 
 
