@@ -90,10 +90,12 @@ val_evaluator = dict(
 )
 test_evaluator = val_evaluator
 
-max_epochs = 10
+# At twice the rate and half the epochs some seeds of every operator end on a plateau where red is
+# not told from yellow: 65 to 72 in place of 95 and more.
+max_epochs = 20
 optim_wrapper = dict(
     type="OptimWrapper",
-    optimizer=dict(type="AdamW", lr=0.003, betas=(0.95, 0.99), weight_decay=0.01),
+    optimizer=dict(type="AdamW", lr=0.0015, betas=(0.95, 0.99), weight_decay=0.01),
     clip_grad=dict(max_norm=35, norm_type=2),
 )
 param_scheduler = [

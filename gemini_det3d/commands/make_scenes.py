@@ -17,6 +17,8 @@ Presets:
   toy          1242 x 375 images, 64 beams over the front 90 degrees, up to 50 m
   look-alikes  three classes of one shape, told apart by their paint only, so that the LiDAR alone
                cannot: 621 x 188 images, 32 beams, up to 24 m
+  look-alikes-hard  the same in paints that are close or differ in their pattern, up to 38 m away:
+               1242 x 375 images, 64 beams, up to 44 m
   kitti        1242 x 375 images, whole sweeps, up to 100 m
 
 Layouts:

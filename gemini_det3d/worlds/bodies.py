@@ -60,14 +60,20 @@ _DISGUISES: tuple[Material, ...] = (
 )
 
 # What tells look-alikes apart: names that KITTI's tools know, and the only paint each wears.
-LIVERIES: dict[str, Color] = {
-    "Car": (0.78, 0.08, 0.08),
-    "Truck": (0.08, 0.22, 0.70),
-    "Tram": (0.92, 0.76, 0.10),
+LIVERIES: dict[str, Material] = {
+    "Car": Material((0.78, 0.08, 0.08)),
+    "Truck": Material((0.08, 0.22, 0.70)),
+    "Tram": Material((0.92, 0.76, 0.10)),
+}
+# Harder: two reds that are close, and one of them under a net of lines in the other.
+CLOSE_LIVERIES: dict[str, Material] = {
+    "Car": Material((0.62, 0.14, 0.10)),
+    "Truck": Material((0.68, 0.32, 0.10)),
+    "Tram": Material((0.62, 0.14, 0.10), "brick", (0.90, 0.62, 0.30), period_m=0.9),
 }
 
 
-def make_look_alike(rng: np.random.Generator, name: str) -> Body:
+def make_look_alike(rng: np.random.Generator, name: str, with_close_paints: bool = False) -> Body:
     """A body of the shape of a car whose class shows in its paint only.
 
     Which class it is changes neither what is drawn from ``rng`` nor what a LiDAR measures.
@@ -75,26 +81,31 @@ def make_look_alike(rng: np.random.Generator, name: str) -> Body:
     Args:
         rng: Draws size, form, reflectance and shade, alike for all classes.
         name: One of ``LIVERIES``.
+        with_close_paints: Whether it wears the one of ``CLOSE_LIVERIES``.
 
     Returns:
         A body of that name.
     """
-    return replace(make_car(rng, LIVERIES[name]), name=name)
+    liveries = CLOSE_LIVERIES if with_close_paints else LIVERIES
+    return replace(make_car(rng, liveries[name]), name=name)
 
 
-def make_car(rng: np.random.Generator, livery: Color | None = None) -> Body:
+def make_car(rng: np.random.Generator, livery: Material | None = None) -> Body:
     """A passenger car: hatchback to saloon.
 
     Args:
         rng: Draws size, form and paint.
-        livery: Colour instead of the one drawn; nothing else changes by it.
+        livery: Colour and pattern instead of those drawn; nothing else changes by it.
 
     Returns:
         A ``Car``.
     """
     length, width, height = _size(rng, (3.88, 1.63, 1.53), (0.22, 0.07, 0.07))
     drawn = _pick(rng, _CAR_PAINTS)
-    paint = _paint(rng, livery or drawn, gloss=0.7)
+    paint = _paint(rng, livery.color if livery else drawn, gloss=0.7)
+    if livery is not None:
+        pattern, second, period_m = livery.pattern, livery.second, livery.period_m
+        paint = replace(paint, pattern=pattern, second=second, period_m=period_m)
     tail = rng.uniform(0.0, 1.0)  # 0: hatchback, its cabin reaches the rear; 1: saloon
     waist, roof_at = 0.56 * height, height - 0.05
     cabin_length, cabin_width = (0.66 - 0.10 * tail) * length, 0.92 * width

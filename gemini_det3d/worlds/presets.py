@@ -74,6 +74,23 @@ PRESETS: dict[str, KittiWorld] = {
         image_height=188,
         supersample=1,
     ),
+    # The same, harder: two reds and a pattern, twice as far, small in an image of KITTI's size.
+    "look-alikes-hard": KittiWorld(
+        street=Street(
+            num_objects=(5, 9),
+            num_clutter=(2, 5),
+            distance_m=(8.0, 38.0),
+            field_deg=70.0,
+            shares=tuple((name, 1.0) for name in LIVERIES),
+            decoy_share=0.0,
+            look_alikes=True,
+            close_paints=True,
+        ),
+        scanner=Scanner(num_beams=64, num_azimuths=400, range_m=44.0),
+        image_width=1242,
+        image_height=375,
+        supersample=1,
+    ),
     # KITTI's image size, whole sweeps, KITTI's range.
     "kitti": KittiWorld(
         street=replace(

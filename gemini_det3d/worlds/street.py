@@ -45,6 +45,7 @@ class Street:
         random_yaw_share: Share of cars that stand at any angle.
         look_alikes: Every road user has the shape of a car, and its class shows in its paint
             only; ``shares`` then names classes of ``bodies.LIVERIES``.
+        close_paints: These paints are close to each other, and one class is told by its pattern.
     """
 
     num_objects: tuple[int, int] = (8, 13)
@@ -60,6 +61,7 @@ class Street:
     decoy_share: float = 0.2
     random_yaw_share: float = 0.15
     look_alikes: bool = False
+    close_paints: bool = False
 
     def __post_init__(self) -> None:
         """Refuse what cannot be drawn."""
@@ -116,7 +118,10 @@ def _road_users(
     things, is_labeled = [], []
     for _ in range(rng.integers(street.num_objects[0], street.num_objects[1] + 1)):
         name = names[rng.choice(len(names), p=np.array(weights) / sum(weights))]
-        body = bodies.make_look_alike(rng, name) if street.look_alikes else _MAKERS[name](rng)
+        if street.look_alikes:
+            body = bodies.make_look_alike(rng, name, street.close_paints)
+        else:
+            body = _MAKERS[name](rng)
         placement = _place_road_user(rng, body, street, road, ground)
         is_decoy = disguise_rng.random() < street.decoy_share
         disguised = bodies.disguise(body, disguise_rng)

@@ -170,7 +170,10 @@ def test_somebody_elses_data_is_not_overwritten(small_world, tmp_path):
         ({"num_train": -1}, "num_train=-1"),
         ({"seed": -3}, "seed=-3"),
         ({"workers": 0}, "workers=0"),
-        ({"preset": "huge"}, "no preset 'huge'; there are toy, look-alikes, kitti"),
+        (
+            {"preset": "huge"},
+            "no preset 'huge'; there are toy, look-alikes, look-alikes-hard, kitti",
+        ),
     ],
 )
 def test_impossible_arguments_are_an_error_before_anything_is_written(tmp_path, arguments, message):

@@ -11,6 +11,7 @@ from gemini_det3d.worlds import Street, make_frame, sample_street
 from gemini_det3d.worlds import bodies as bodies_module
 from gemini_det3d.worlds import props as props_module
 from gemini_det3d.worlds.layout import Rectangle
+from gemini_det3d.worlds.presets import get_preset
 from gemini_det3d.worlds.solids import BOX, ELLIPSOID
 
 ROAD_USERS = {
@@ -126,6 +127,30 @@ def test_decoys_change_the_image_and_the_labels_but_no_point(small_world):
     assert all(plain.scene.is_labeled) and not any(disguised.scene.is_labeled)
     assert len(plain.objects) > 0 and len(disguised.objects) == 0
     assert np.abs(plain.image.astype(int) - disguised.image).max() > 60
+
+
+@pytest.mark.parametrize("name", ["look-alikes", "look-alikes-hard"])
+def test_class_of_a_look_alike_shows_in_the_image_only(name):
+    world = get_preset(name)
+    world = replace(world, image_width=207, image_height=62, min_height_px=10.0)
+    first, second, third = world.street.shares
+    others = replace(world.street, shares=(second, third, first))
+    frames = [make_frame(w, 5, "train", 2) for w in (world, replace(world, street=others))]
+    np.testing.assert_array_equal(frames[0].points, frames[1].points)
+    np.testing.assert_array_equal(frames[0].scene.boxes, frames[1].scene.boxes)
+    assert (frames[0].objects.name != frames[1].objects.name).any()
+    assert np.abs(frames[0].image.astype(int) - frames[1].image).max() > 40
+
+
+def test_hard_look_alikes_wear_paints_that_are_close_or_differ_in_pattern_only():
+    def apart(liveries, one, other):
+        return np.abs(np.subtract(liveries[one].color, liveries[other].color)).max()
+
+    easy, hard = bodies_module.LIVERIES, bodies_module.CLOSE_LIVERIES
+    pairs = [("Car", "Truck"), ("Car", "Tram"), ("Truck", "Tram")]
+    assert max(apart(hard, *pair) for pair in pairs) < min(apart(easy, *pair) for pair in pairs) / 3
+    assert hard["Car"].color == hard["Tram"].color
+    assert {livery.pattern for livery in hard.values()} == {"plain", "brick"}
 
 
 def test_decoy_share_is_how_many_there_are():
