@@ -90,6 +90,7 @@ setup(
         "cuda": [*HOST, MMCV, f"spconv-cu126==2.3.8; {SPCONV_WHEELS}"],
         "mmdet3d": HOST,
         "spconv": ["spconv==2.3.8"],  # until 0.2: "all" has it
+        "fast": ["isal>=1.6", "pyspng>=0.1.2"],  # decoders of PNG files, see formats/plain_png.py
         "triton": ["triton>=3.2"],  # not pinned: a CUDA build of torch brings the one it needs
         "onnx": ONNX,
         # FID and KID with the standard features; brings torchvision.

@@ -10,5 +10,6 @@ BENCHMARKS = {
         "launches",
         "operator calls and waits of a config's training step, counted without a GPU",
     ),
+    "data": ("data", "loading samples, step by step beside stock mmdet3d, and by workers"),
     "kitti-eval": ("kitti_eval", "KITTI evaluation of 3,769 frames"),
 }

@@ -54,8 +54,19 @@ def training_batch(config: Any, data_root: str | None, size: int) -> dict:
     Raises:
         ConfigError: The data set is not there.
     """
-    from mmdet3d.registry import DATASETS
     from mmengine.dataset import pseudo_collate
+
+    frames = raw_training_set(config, data_root)
+    return pseudo_collate([frames[index % len(frames)] for index in range(size)])
+
+
+def raw_training_set(config: Any, data_root: str | None) -> Any:
+    """The config's training set without what repeats or balances it.
+
+    Raises:
+        ConfigError: The data set is not there.
+    """
+    from mmdet3d.registry import DATASETS
     from mmengine.registry import init_default_scope
 
     init_default_scope(config.get("default_scope", "mmdet3d"))
@@ -65,10 +76,9 @@ def training_batch(config: Any, data_root: str | None, size: int) -> dict:
     if data_root is not None:
         dataset.data_root = data_root if data_root.endswith("/") else f"{data_root}/"
     try:
-        frames = DATASETS.build(dataset)
+        return DATASETS.build(dataset)
     except FileNotFoundError as error:
         raise ConfigError(f"{config.filename}: {error}; give --data-root") from error
-    return pseudo_collate([frames[index % len(frames)] for index in range(size)])
 
 
 def census_of_training(model: torch.nn.Module, config: Any, batch: dict) -> Census:

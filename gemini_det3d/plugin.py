@@ -14,6 +14,7 @@ from gemini_det3d.ops.mmcv_ext import health
 stack.require()
 health.require()  # before mmdet3d imports mmcv's ops
 
+import gemini_det3d.datasets.detection
 import gemini_det3d.datasets.segmentation
 import gemini_det3d.datasets.taskonomy
 import gemini_det3d.datasets.transforms

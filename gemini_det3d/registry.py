@@ -7,10 +7,17 @@ mmdet3d's.
 
 from __future__ import annotations
 
-from mmdet3d.registry import TRANSFORMS as PARENT
+from mmdet3d import registry as mmdet3d_registry
 from mmengine.registry import Registry
 
-__all__ = ["SCOPE", "TRANSFORMS"]
+__all__ = ["DATASETS", "SCOPE", "TRANSFORMS"]
 
 SCOPE = "gemini_det3d"
-TRANSFORMS = PARENT.children.get(SCOPE) or Registry("transform", parent=PARENT, scope=SCOPE)
+
+
+def _child(parent: Registry) -> Registry:
+    return parent.children.get(SCOPE) or Registry(parent.name, parent=parent, scope=SCOPE)
+
+
+DATASETS = _child(mmdet3d_registry.DATASETS)
+TRANSFORMS = _child(mmdet3d_registry.TRANSFORMS)

@@ -16,12 +16,15 @@ model = dict(
 
 train_pipeline = _base_.train_pipeline
 test_pipeline = _base_.test_pipeline
-for pipeline in (train_pipeline, test_pipeline):
-    pipeline[0]["_scope_"] = "gemini_det3d"  # the checked twins of mmdet3d's loaders
-    pipeline[1]["_scope_"] = "gemini_det3d"
-del pipeline
+# Twins of mmdet3d's steps: loaders that name a bad file, and the same samples in less time.
+twins = ["LoadPointsFromFile", "LoadImageFromFile", "GlobalRotScaleTrans", "PointsRangeFilter",
+         "PointShuffle", "Pack3DDetInputs"]  # fmt: skip
+for step in (*train_pipeline, *test_pipeline):
+    if step["type"] in twins:
+        step["_scope_"] = "gemini_det3d"
+del step, twins
 
-train_dataloader = dict(dataset=dict(dataset=dict(pipeline=train_pipeline)))
+train_dataloader = dict(dataset=dict(dataset=dict(_scope_="gemini_det3d", pipeline=train_pipeline)))
 val_dataloader = dict(dataset=dict(pipeline=test_pipeline))
 test_dataloader = dict(dataset=dict(pipeline=test_pipeline))
 

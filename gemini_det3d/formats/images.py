@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from gemini_det3d.formats.errors import FormatError
+from gemini_det3d.formats.plain_png import decode_plain_png
 from gemini_det3d.formats.text import read_bytes
 
 if TYPE_CHECKING:
@@ -93,6 +94,10 @@ def decode_color(data: bytes, path: str | os.PathLike) -> np.ndarray:
         FormatError: It is no image, cut off, or of a kind that is no colour image (floats, 32-bit
             integers, Lab).
     """
+    check_image_bytes(data, path)
+    pixels = decode_plain_png(data)
+    if pixels is not None:
+        return pixels
     image = _load(data, path)
     if _is_deep(image):
         grey = np.asarray(image).astype(np.int64)

@@ -6,6 +6,12 @@ from gemini_det3d.datasets.transforms.checked_loading import (
     LoadImageFromFileChecked,
     LoadPointsFromFileChecked,
 )
+from gemini_det3d.datasets.transforms.clouds import (
+    QuickGlobalRotScaleTrans,
+    QuickPack3DDetInputs,
+    QuickPointShuffle,
+    QuickPointsRangeFilter,
+)
 from gemini_det3d.datasets.transforms.corrupt import Corrupt
 from gemini_det3d.datasets.transforms.multi_view import LoadMultiViewImages, MultiViewImageAug
 from gemini_det3d.datasets.transforms.seg_augment import (
@@ -43,6 +49,10 @@ __all__ = [
     "PackSegInputs",
     "PackSensorInputs",
     "PackTranslationInputs",
+    "QuickGlobalRotScaleTrans",
+    "QuickPack3DDetInputs",
+    "QuickPointShuffle",
+    "QuickPointsRangeFilter",
     "RandomCropDomainImages",
     "ResizeDomainImages",
     "SegBlur",

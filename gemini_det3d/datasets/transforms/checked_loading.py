@@ -10,6 +10,7 @@ from __future__ import annotations
 import logging
 from typing import Any
 
+import cv2
 import numpy as np
 from mmcv.transforms import LoadImageFromFile
 from mmdet3d.datasets.transforms import LoadPointsFromDict, LoadPointsFromFile
@@ -61,8 +62,9 @@ class LoadPointsFromFileChecked(LoadPointsFromFile):
         """Read and check one file; flat, as the base class reshapes it."""
         data = _read(pts_filename, self.backend_args)
         points = parse_cloud(data, pts_filename, self.load_dim)
-        finite = np.isfinite(points).all(axis=1)
-        if not finite.all():
+        is_finite = np.isfinite(points)
+        if not is_finite.all():
+            finite = is_finite.all(axis=1)
             count = f"{int((~finite).sum())} of {len(points)} points are NaN or infinite"
             if self.on_non_finite == "error":
                 fault = f"{count} (on_non_finite='drop' leaves them out)"
@@ -140,7 +142,8 @@ class LoadImageFromFileChecked(LoadImageFromFile):
 
     def _load_image(self, path: str) -> np.ndarray:
         data = _read(path, self.backend_args)
-        image = np.ascontiguousarray(decode_color(data, path)[..., ::-1])  # BGR
+        image = decode_color(data, path)
+        image = cv2.cvtColor(image, cv2.COLOR_RGB2BGR, dst=image)  # in place
         return image.astype(np.float32) if self.to_float32 else image
 
 
