@@ -31,6 +31,7 @@ import gemini_det3d.engine.run_checks
 import gemini_det3d.engine.sample_pictures
 import gemini_det3d.engine.seed_by_name
 import gemini_det3d.engine.staged
+import gemini_det3d.engine.tf32
 import gemini_det3d.evaluation.extractors
 import gemini_det3d.evaluation.metrics
 import gemini_det3d.models  # noqa: F401

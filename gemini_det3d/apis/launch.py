@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from gemini_det3d import stack
 from gemini_det3d.apis.config import ConfigError, mmdet3d_mim
 from gemini_det3d.apis.script_options import checked_arguments
+from gemini_det3d.apis.speed_options import speed_changes
 from gemini_det3d.formats import FormatError
 from gemini_det3d.ops.mmcv_ext import health
 
@@ -21,7 +22,8 @@ def run_script(name: str, argv: Sequence[str]) -> int:
         argv: The script's arguments, the config (a path, or the bare name of one of this plug-in's)
             before or after options; see :mod:`gemini_det3d.apis.script_options`. ``--skip-bad N``
             of ours stands for the config's ``on_bad_sample='skip'`` and ``max_bad_samples=N``,
-            ``--allow-missing NAME`` for its CheckedLoadingHook's.
+            ``--allow-missing NAME`` for its CheckedLoadingHook's; ``--tf32`` and ``--compile`` as
+            in :mod:`gemini_det3d.apis.speed_options`.
 
     Returns:
         0, or 2 when config or mmdet3d are not there, packages do not fit together, an option has no
@@ -31,6 +33,7 @@ def run_script(name: str, argv: Sequence[str]) -> int:
         script = mmdet3d_mim() / "tools" / f"{name}.py"
         stack.require()
         health.require()
+        argv = with_speed_options(argv) if name == "train" else argv
         argv = checked_arguments(name, with_allowed_missing(with_skip_option(argv)))
     except (ConfigError, ImportError) as error:
         print(f"gemini-det3d {name}: {error}", file=sys.stderr)
@@ -49,6 +52,16 @@ def run_script(name: str, argv: Sequence[str]) -> int:
     finally:
         sys.argv = before
     return 0
+
+
+def with_speed_options(argv: Sequence[str]) -> list[str]:
+    """Replace ``--tf32`` and ``--compile`` by changes of the config.
+
+    Raises:
+        ConfigError: This machine cannot do what is asked for.
+    """
+    rest, changes = speed_changes(argv)
+    return _with_changes(rest, changes) if changes else rest
 
 
 def with_skip_option(argv: Sequence[str]) -> list[str]:
