@@ -19,6 +19,7 @@ from typing import Any
 from tqdm import tqdm
 
 from gemini_det3d.apis.config import ConfigError, mmdet3d_mim
+from gemini_det3d.apis.devices import DevicePool, visible_gpus
 from gemini_det3d.apis.machine import num_cores
 from gemini_det3d.apis.process import Programs
 from gemini_det3d.apis.work_dir import last_checkpoint, read_losses, read_metrics
@@ -139,7 +140,8 @@ def run_all(
 
     Args:
         runs: What to do, in this order; those that are finished are only read.
-        jobs: How many at a time, each on its share of the cores; None: one a core.
+        jobs: How many at a time, each on its share of the cores and on the GPU that fewest have;
+            None: one a GPU, or one a core.
         scripts: How; None: by mmdet3d's.
         threads: Of each; None: its share of the cores. On a machine that does other things, too,
             more than one wait for each other at every operation.
@@ -152,13 +154,16 @@ def run_all(
     """
     found: dict[Path, dict | str | None] = {run.folder: run.result() for run in runs}
     left = [run for run in runs if found[run.folder] is None]
-    jobs = jobs or max(1, min(num_cores(), len(runs)))
+    gpus = visible_gpus()
+    devices = DevicePool(gpus)
+    jobs = jobs or max(1, min(len(gpus) or num_cores(), len(runs)))
     programs = Programs(threads or max(1, num_cores() // jobs))
     scripts = scripts or Scripts.of_mmdet3d()
     with _Progress(runs) as progress, ThreadPoolExecutor(jobs) as pool:
         for run in runs:
             progress.move(run, float(run not in left))
-        futures = {pool.submit(_execute, run, scripts, programs, progress): run for run in left}
+        tools = scripts, programs, devices, progress
+        futures = {pool.submit(_execute_on_a_gpu, run, *tools): run for run in left}
         try:
             for future in as_completed(futures):
                 run = futures[future]
@@ -189,7 +194,20 @@ def run_or_fail(runs: Sequence[Run], jobs: int | None = None) -> list[dict]:
     return [found[run.folder] for run in runs]
 
 
-def _execute(run: Run, scripts: Scripts, programs: Programs, progress: _Progress) -> dict:
+def _execute_on_a_gpu(
+    run: Run, scripts: Scripts, programs: Programs, devices: DevicePool, progress: _Progress
+) -> dict:
+    with devices.lend() as environment:
+        return _execute(run, scripts, programs, environment, progress)
+
+
+def _execute(
+    run: Run,
+    scripts: Scripts,
+    programs: Programs,
+    environment: Mapping[str, str],
+    progress: _Progress,
+) -> dict:
     """What `result.json` holds: metrics, losses by epoch, minutes, peak memory of the training."""
     write_text(run.folder / "fingerprint", run.fingerprint + "\n")
     train_dir, test_dir = run.folder / "train", run.folder / "test"
@@ -206,13 +224,13 @@ def _execute(run: Run, scripts: Scripts, programs: Programs, progress: _Progress
 
     started = time.perf_counter()
     command = [scripts.train, run.config, "--work-dir", train_dir, "--resume", "auto", *options]
-    peak_mb = programs.follow(command, run.folder / "train.log", TRAINING, trained)
+    peak_mb = programs.follow(command, run.folder / "train.log", TRAINING, trained, **environment)
     train_minutes = (time.perf_counter() - started) / 60
     checkpoint = last_checkpoint(train_dir)
     metrics = {}
     if run.with_test:
         command = [scripts.test, run.config, checkpoint, "--work-dir", test_dir, *options]
-        programs.follow(command, run.folder / "test.log", TEST, tested)
+        programs.follow(command, run.folder / "test.log", TEST, tested, **environment)
         metrics = read_metrics(test_dir)
     result = {
         "name": run.name,

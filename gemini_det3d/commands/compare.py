@@ -33,7 +33,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add("configs", nargs="+", metavar="CONFIG", help="a config, by path or name")
     add("--swap", action="append", default=[], metavar="KEY=A,B", help="a key and its values")
     add("--seeds", type=int, default=1, help="runs of each variant, seeds 0, 1, ... (1)")
-    add("--jobs", type=int, default=1, help="runs at a time; the cores are shared (1)")
+    add("--jobs", type=int, help="runs at a time; cores and GPUs are shared (one a GPU, or 1)")
     add("--threads", type=int, help="of each run (its share of the cores)")
     add("--out", type=Path, required=True, help="folder for tables, logs and checkpoints")
     add(

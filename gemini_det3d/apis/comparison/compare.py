@@ -21,6 +21,7 @@ from gemini_det3d.apis.comparison import (
 from gemini_det3d.apis.comparison.page import write_page
 from gemini_det3d.apis.comparison.table import write_tables
 from gemini_det3d.apis.config import ConfigError, find_config
+from gemini_det3d.apis.devices import visible_gpus
 from gemini_det3d.apis.machine import facts, num_cores
 from gemini_det3d.apis.process import Programs
 from gemini_det3d.apis.runs import Run, Scripts, fingerprint, run_all
@@ -46,7 +47,7 @@ def compare(
     swaps: Sequence[Swap | str],
     out: str | os.PathLike,
     seeds: int = 1,
-    jobs: int = 1,
+    jobs: int | None = None,
     options: Mapping[str, str] | None = None,
     metric: str | None = None,
     learned: Threshold | str | None = None,
@@ -62,7 +63,7 @@ def compare(
         swaps: Keys and the values they take in turn, as ``"key=A,B"`` or parsed.
         out: Folder of tables and runs; what is finished there is kept.
         seeds: Seeds 0 to ``seeds - 1`` for each variant.
-        jobs: Runs at a time.
+        jobs: Runs at a time, each on a share of the cores and on one GPU; None: one a GPU, or 1.
         options: Dotted key -> value, set in every variant; ``{seed}`` and ``{variant}`` in a value
             stand for the run's own, as in the path of a checkpoint to start from.
         metric: See :func:`gemini_det3d.apis.comparison.headline`.
@@ -88,6 +89,7 @@ def compare(
     results: dict[str, list] = {variant.name: [] for variant in plan.variants}
     if against is not None and against not in results:
         raise ConfigError(f"--against {against}: the variants are {', '.join(results)}")
+    jobs = jobs or max(1, len(visible_gpus()))
     threads = threads or max(1, num_cores() // jobs)
     found = run_all(plan.runs, jobs, scripts, threads)
     for a_run in plan.runs:
