@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import json
 import os
+from collections.abc import Container
 from time import perf_counter
 
 from gemini_det3d.apis.config import ConfigError
@@ -33,6 +34,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--inspect", action="store_true",
         help="registers, spills and shared memory of the GPU kernels, compiled without a GPU",
     )  # fmt: skip
+    parser.add_argument(
+        "--beside", action="store_true",
+        help="the headline cases quiet and beside a busy program on one core, both ratios (CPU)",
+    )  # fmt: skip
     parser.add_argument("--device", default="cpu", help="cpu or cuda")
     parser.add_argument("--seed", type=int, default=0, help="of parameters and inputs")
     parser.add_argument("--json", metavar="FILE", help="write the rows as JSON")
@@ -53,6 +58,8 @@ def run(args: argparse.Namespace) -> int:
         return _inspect(args)
     if args.breakdown:
         return _break_down(args)
+    if args.beside:
+        return _measure_beside(args)
     planned = (case.name for case, *_ in _plan(args.quick, args.only))
     if args.plot and not any(name.startswith("growth") for name in planned):
         raise ConfigError(
@@ -90,6 +97,31 @@ def _inspect(args: argparse.Namespace) -> int:
     return 0
 
 
+def _measure_beside(args: argparse.Namespace) -> int:
+    from .beside import beside_lines, busy_core
+    from .report import machine_line
+
+    if args.plot or args.json or args.device != "cpu":
+        raise ConfigError("--beside: is measured on the cpu and has no --plot and --json")
+    names = {case.name for case in headline_cases(args.quick)}
+
+    def rows() -> list[dict]:
+        only = (args.quick, args.rounds, args.only, args.device, args.seed)
+        return measure(*only, names=names)
+
+    place, quiet = machine_line(args.device), rows()
+    try:
+        with busy_core():
+            beside = rows()
+    except OSError as error:
+        raise ConfigError(f"--beside: {error}") from error
+    text = "\n".join([f"{place}, seed {args.seed}", "", *beside_lines(quiet, beside), ""])
+    print(text)
+    if args.markdown:
+        write_text(args.markdown, text)
+    return 0
+
+
 def _break_down(args: argparse.Namespace) -> int:
     from .breakdown import break_down, breakdown_lines
     from .report import machine_line
@@ -115,6 +147,7 @@ def measure(
     only: str | None = None,
     device: str = "cpu",
     seed: int = 0,
+    names: Container[str] | None = None,
 ) -> list[dict]:
     """All rows of the benchmark; shows progress.
 
@@ -125,6 +158,7 @@ def measure(
         only: Measure only cases whose name holds this text.
         device: "cpu" or "cuda".
         seed: Of parameters and inputs.
+        names: Of the cases to measure; None: all.
 
     Returns:
         Rows as `compare` gives them.
@@ -139,7 +173,7 @@ def measure(
     rounds = rounds if rounds is not None else _QUICK_ROUNDS if is_quick else _ROUNDS
     if rounds < 1:
         raise ConfigError(f"--rounds: must be 1 or more, got {rounds}")
-    plan = _checked_plan(is_quick, only)
+    plan = _checked_plan(is_quick, only, names)
     rows = []
     seconds = _QUICK_SECONDS if is_quick else _SECONDS
     for case, mode, dtype in tqdm(plan, unit="case"):
@@ -147,8 +181,10 @@ def measure(
     return rows
 
 
-def _checked_plan(is_quick: bool, only: str | None) -> list[tuple[Case, str, str]]:
-    plan = _plan(is_quick, only)
+def _checked_plan(
+    is_quick: bool, only: str | None, names: Container[str] | None = None
+) -> list[tuple[Case, str, str]]:
+    plan = [entry for entry in _plan(is_quick, only) if names is None or entry[0].name in names]
     if not plan:
         raise ConfigError(f"--only: no case holds {only!r}")
     return plan
