@@ -19,8 +19,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-STRENGTH_KEY = "corruption_strength"
-"""In the metainfo: {sensor: 0 (clean) to 1 (nothing left)}; sensors it does not name are clean."""
+from gemini_det3d.models.metas import STRENGTH_KEY
+
 _GRAINS = 6  # of noise: 1, 2, 4, ... 32 pixels
 _JITTER_M = 0.2
 Chances = float | Mapping[str, float]

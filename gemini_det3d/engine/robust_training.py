@@ -36,6 +36,8 @@ class RobustTrainingHook(Hook):
         absent: Share of failures where nothing is left; likewise.
         weight: Of the copy's losses, which are logged as ``degraded_loss...``.
         teacher: Checkpoint of the teacher; None: there is none.
+        teacher_allow_missing: Names of parameters, or starts of names, that the teacher's file need
+            not have, such as those of an operator's reliability; they are as built.
         teacher_weight: Of the teacher's loss, ``loss_teacher``: the Kullback-Leibler divergence of
             class scores, per pixel, or per object that the teacher sees.
 
@@ -52,6 +54,7 @@ class RobustTrainingHook(Hook):
         weight: float = 1.0,
         teacher: str | None = None,
         teacher_weight: float = 1.0,
+        teacher_allow_missing: Sequence[str] = (),
     ) -> None:
         for name, given in (("chance", chance), ("absent", absent)):
             values = given.values() if isinstance(given, Mapping) else [given]
@@ -62,6 +65,7 @@ class RobustTrainingHook(Hook):
                 raise ValueError(f"RobustTrainingHook: {name}={value} must be 0 or more")
         self.chance, self.absent, self.weight = chance, absent, weight
         self.teacher_file, self.teacher_weight = teacher, teacher_weight
+        self.teacher_allow_missing = tuple(teacher_allow_missing)
 
     def before_train(self, runner: Any) -> None:
         """Load the teacher, and put the copy's losses behind the model's own.
@@ -73,7 +77,7 @@ class RobustTrainingHook(Hook):
         model = runner.model.module if is_model_wrapper(runner.model) else runner.model
         teacher = None
         if self.teacher_file is not None and self.teacher_weight:
-            teacher = load_teacher(model, self.teacher_file)
+            teacher = load_teacher(model, self.teacher_file, self.teacher_allow_missing)
         plain = model.forward
 
         def forward(
@@ -112,7 +116,7 @@ class RobustTrainingHook(Hook):
         return more
 
 
-def load_teacher(model: nn.Module, path: str) -> nn.Module:
+def load_teacher(model: nn.Module, path: str, allow_missing: Sequence[str] = ()) -> nn.Module:
     """A frozen copy of a model with the parameters of a file.
 
     Raises:
@@ -121,7 +125,7 @@ def load_teacher(model: nn.Module, path: str) -> nn.Module:
     """
     _source(model)
     teacher = copy.deepcopy(model).eval().requires_grad_(False)
-    load_parameters(teacher, read_checkpoint(path), path)
+    load_parameters(teacher, read_checkpoint(path), path, allow_missing)
     return teacher
 
 

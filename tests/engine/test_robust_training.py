@@ -185,3 +185,13 @@ def test_what_cannot_be_is_refused(tmp_path):
     torch.save(dict(state_dict={"x.weight": torch.zeros(2)}, meta={}), path)
     with pytest.raises(FormatError, match="other.pth"):
         losses_of(segmentor(), segmentor_batch(), teacher=path)
+
+
+def test_teacher_may_lack_what_is_named(tmp_path):
+    model, data, path = segmentor(), segmentor_batch(), str(tmp_path / "less.pth")
+    state = {n: x for n, x in model.state_dict().items() if not n.startswith("ensemble")}
+    torch.save(dict(state_dict=state, meta={}), path)
+    with pytest.raises(FormatError, match="ensemble.alpha"):
+        losses_of(model, data, teacher=path)
+    found = losses_of(model, data, teacher=path, teacher_allow_missing=["ensemble"])
+    assert found["loss_teacher"].isfinite()
