@@ -9,11 +9,14 @@ import numpy as np
 from torch import Tensor
 
 
-def views_of(data: dict) -> tuple[list[np.ndarray], list[np.ndarray]]:
+def views_of(
+    data: dict, pixel_offset: tuple[float, float] = (0.0, 0.0)
+) -> tuple[list[np.ndarray], list[np.ndarray]]:
     """Images of a packed frame, one per camera, and the projections onto them.
 
     Args:
         data: ``inputs`` and ``data_samples``.
+        pixel_offset: See :func:`gemini_det3d.models.metas.view_geometries`.
 
     Returns:
         ``(H, W, 3)`` uint8 RGB and ``(3, 4)``, points to pixels; none where the frame has none.
@@ -21,7 +24,7 @@ def views_of(data: dict) -> tuple[list[np.ndarray], list[np.ndarray]]:
     Raises:
         KeyError: The metadata do not say how to project; the message names the entry.
     """
-    from gemini_det3d.models.metas import view_geometries
+    from gemini_det3d.models.metas import PROJECTION_KEY, view_geometries
 
     pixels: Tensor | None = data["inputs"].get("img")
     if pixels is None:
@@ -30,7 +33,9 @@ def views_of(data: dict) -> tuple[list[np.ndarray], list[np.ndarray]]:
     meta = dict(data["data_samples"].metainfo)
     meta.setdefault("batch_input_shape", tuple(pixels.shape[-2:]))
     images = pixels.float().clamp(0, 255).byte().permute(0, 2, 3, 1).numpy()[..., ::-1]
-    matrices = [each.matrix.cpu().numpy() for each in view_geometries(meta, len(pixels))]
+    frame = next((c for c, key in PROJECTION_KEY.items() if meta.get(key) is not None), "LIDAR")
+    geometries = view_geometries(meta, len(pixels), frame, pixel_offset=pixel_offset)
+    matrices = [each.matrix.cpu().numpy() for each in geometries]
     return [np.ascontiguousarray(image) for image in images], matrices
 
 

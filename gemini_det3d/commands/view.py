@@ -1,17 +1,22 @@
-"""One HTML page of clouds, images, labels and detections, for a browser without a server."""
+"""One HTML page of frames, labels and what detectors find, for a browser without a server."""
 
 from __future__ import annotations
 
 import argparse
+from collections.abc import Sequence
 from pathlib import Path
 
 from tqdm import tqdm
 
-from gemini_det3d.apis.config import ConfigError
+from gemini_det3d.apis.checkpoint import add_allow_missing, allow_missing
+from gemini_det3d.apis.config import ConfigError, read_changed_config
 from gemini_det3d.apis.view import (
     FrameSource,
     KittiFrames,
+    PictureSource,
     choose_frames,
+    is_config,
+    open_config,
     open_results,
     open_source,
     read_frames,
@@ -19,22 +24,30 @@ from gemini_det3d.apis.view import (
 from gemini_det3d.formats.errors import FormatError
 from gemini_det3d.formats.files import write_whole
 from gemini_det3d.formats.inputs import keep_files
-from gemini_det3d.visualization.page import frame_data, render_page
+from gemini_det3d.visualization.page import (
+    frame_data,
+    picture_data,
+    render_page,
+    render_pictures,
+)
 from gemini_det3d.visualization.rerun_file import record_frames
 
 EPILOG = """\
 DATA is a folder in the layout of KITTI (training/velodyne, and image_2, calib and label_2 where
-there are such) or SUN RGB-D (sunrgbd_trainval, or the official download), or mmdet3d's info file
-(*.pkl, *.json) of KITTI, SUN RGB-D or nuScenes with its files beside it. Instead of it --image,
---points, --calib and --label each take a file or a folder, as `gemini-det3d infer` does.
-The page is one file, loads nothing and opens by a double click.
+there are such), SUN RGB-D (sunrgbd_trainval, or the official download), DeLiVER, NYUDv2 or
+Taskonomy; or mmdet3d's info file (*.pkl, *.json) of KITTI, SUN RGB-D or nuScenes with its files
+beside it; or a config of any task, whose test set is shown, with what each CHECKPOINT finds in it.
+Instead of it --image, --points, --calib and --label each take a file or a folder, as `gemini-det3d
+infer` does. The page is one file, loads nothing and opens by a double click.
 """
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the command's arguments."""
     add = parser.add_argument
-    add("data", nargs="?", type=Path, metavar="DATA", help="folder or info file")
+    add("data", nargs="?", metavar="DATA|CONFIG", help="folder, info file, or config")
+    add("checkpoints", nargs="*", type=Path, metavar="CHECKPOINT",
+        help="with a config: trained parameters, each a result set")  # fmt: skip
     for name, text in (
         ("image", "image, or folder of images"),
         ("points", "point cloud, or folder"),
@@ -53,6 +66,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="thin out larger clouds (default: %(default)s)")  # fmt: skip
     add("--point-columns", type=int, default=4, metavar="N",
         help="float32 columns of .bin files (default: %(default)s)")  # fmt: skip
+    add("--device", help="cpu or cuda:0 (default: CUDA where there is one)")
+    add_allow_missing(parser)
+    add("--cfg-options", nargs="+", default=[], metavar="KEY=VALUE", help="changes to the config")
     add("--rrd", type=Path, metavar="FILE", help="the same for the rerun viewer (extra: rerun)")
     add("--out", type=Path, default=Path("view.html"), help="page (default: %(default)s)")
 
@@ -64,39 +80,78 @@ def run(args: argparse.Namespace) -> int:
             option = name.replace("_", "-")
             raise ConfigError(f"--{option} {getattr(args, name)}, expected {low} or more")
     source = _open(args)
-    chosen = choose_frames(source, args.split, args.frames)
+    chosen = choose_frames(source.names, args.split, args.frames)
     frames = chosen[: args.max_frames]
-    sets = open_results(source, args.results, frames)
     _keep_inputs(args, source, frames)
     notes = []
     if len(chosen) > len(frames):
         notes.append(f"the first {len(frames)} of {len(chosen)} frames (--max-frames)")
-    made = read_frames(source, frames, sets)
-    bar = tqdm(made, total=len(frames), desc="reading", unit="frame", leave=False)
-    title = (args.data or args.image).resolve().name
-    if args.rrd:
-        bar = record_frames(bar, args.rrd, list(sets), title)
-    data = [frame_data(frame, args.max_points) for frame in bar]
-    page = render_page(data, list(sets), title, notes).encode("utf-8")
+    make = _pictures if hasattr(source, "read_pictures") else _clouds
+    page = make(args, source, frames, notes).encode("utf-8")
     write_whole(args.out, page)
     print(f"{args.out}: {len(frames)} frames, {len(page) / 1e6:.1f} MB", *notes, sep="; ")
     return 0
 
 
-def _open(args: argparse.Namespace) -> FrameSource:
+def _clouds(
+    args: argparse.Namespace, source: FrameSource, frames: Sequence[str], notes: Sequence[str]
+) -> str:
+    sets = open_results(source, args.results, frames)
+    names = [*source.sets, *sets]
+    made = _bar(read_frames(source, frames, sets), len(frames))
+    if args.rrd:
+        made = record_frames(made, args.rrd, names, _title(args))
+    data = [frame_data(frame, args.max_points) for frame in made]
+    return render_page(data, names, _title(args), notes)
+
+
+def _pictures(
+    args: argparse.Namespace, source: PictureSource, frames: Sequence[str], notes: Sequence[str]
+) -> str:
+    if args.results:
+        fault = "--results are of boxes; predictions of pictures come with CONFIG CHECKPOINT"
+        raise FormatError(args.results[0], fault)
+    if args.rrd:
+        raise ConfigError("--rrd is for clouds; pictures go to the page alone")
+    made = (source.read_pictures(name) for name in frames)
+    data = [picture_data(frame) for frame in _bar(made, len(frames))]
+    return render_pictures(data, source.columns, _title(args), notes, source.swatches)
+
+
+def _bar(frames, count: int) -> tqdm:
+    return tqdm(frames, total=count, desc="reading", unit="frame", leave=False)
+
+
+def _title(args: argparse.Namespace) -> str:
+    if args.data is None:
+        return args.image.resolve().name
+    return Path(args.data).stem if is_config(args.data) else Path(args.data).resolve().name
+
+
+def _open(args: argparse.Namespace) -> FrameSource | PictureSource:
     single = [args.image, args.points, args.calib]
-    if args.data is not None:
-        if any([*single, args.label]):
-            raise ConfigError("DATA and --image, --points, --calib, --label are two ways; take one")
-        return open_source(args.data, args.point_columns)
-    if not all(single):
-        raise ConfigError("give DATA, or all of --image, --points and --calib")
-    return KittiFrames.of_files(*single, args.label, args.point_columns)
+    if args.data is None:
+        if not all(single):
+            raise ConfigError("give DATA, or all of --image, --points and --calib")
+        return KittiFrames.of_files(*single, args.label, args.point_columns)
+    if any([*single, args.label]):
+        raise ConfigError("DATA and --image, --points, --calib, --label are two ways; take one")
+    if is_config(args.data):
+        if "/" in args.data and not args.data.endswith(".py"):
+            raise FormatError(args.data, "no such folder, info file or config")
+        config = read_changed_config(args.data, args.cfg_options)
+        allow_missing(config, args.allow_missing)
+        return open_config(config, args.checkpoints, args.device)
+    if args.checkpoints:
+        raise ConfigError(f"{args.data} is no config, so {args.checkpoints[0]} cannot be used")
+    return open_source(Path(args.data), args.point_columns)
 
 
-def _keep_inputs(args: argparse.Namespace, source: FrameSource, frames: list[str]) -> None:
+def _keep_inputs(
+    args: argparse.Namespace, source: FrameSource | PictureSource, frames: Sequence[str]
+) -> None:
     """Refuse a page that would replace a file which is read, or one of another kind."""
-    read = [path for name in frames for path in source.files(name)]
+    read = [*args.checkpoints, *(path for name in frames for path in source.files(name))]
     for given in args.results:
         read += sorted(given.glob("*.txt")) if given.is_dir() else [given]
     keep_files([args.out, *([args.rrd] if args.rrd else [])], read)

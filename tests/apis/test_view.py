@@ -1,12 +1,13 @@
 """`gemini-det3d view`: which frames and results it takes, what it refuses, and a real browser."""
 
-import json
+import base64
+import io
 import re
 import shutil
-import subprocess
 
 import numpy as np
 import pytest
+from browser import ERROR, dump, needs_browser, page_data, title_after
 from PIL import Image
 
 from gemini_det3d.cli import main
@@ -20,9 +21,6 @@ from gemini_det3d.formats.kitti import (
 
 LIDAR2CAM = np.array([[0.0, -1, 0, 0], [0, 0, -1, 0], [1, 0, 0, 0]])
 P2 = np.array([[70.0, 0, 61, 0], [0, 70, 37, 0], [0, 0, 1, 0]])
-CHROMIUM = next(
-    filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None
-)
 
 
 def objects(names, score=None, shift=0.0) -> Objects:
@@ -56,13 +54,6 @@ def kitti(tmp_path):
         write_objects(tmp_path / "a" / f"{name}.txt", objects(["Car"], 0.8, 20.0 * number))
     write_objects(tmp_path / "b" / "0.txt", objects(["<i>Bus"], 0.9))
     return tmp_path
-
-
-def page_data(path) -> dict:
-    text = path.read_text(encoding="utf-8")
-    return json.loads(
-        re.search(r'<script type="application/json" id="data">(.*?)</script>', text, re.S)[1]
-    )
 
 
 def view(kitti, *arguments) -> dict:
@@ -128,24 +119,6 @@ def test_fault_is_one_line_that_names_it(kitti, capsys, arguments, word):
     assert word in error and error.startswith("gemini-det3d view:")
 
 
-def dump(page, script="") -> tuple[str, str]:
-    """The page as its scripts leave it, and what the browser logged."""
-    text = page.read_text(encoding="utf-8").replace("</body>", f"<script>{script}</script></body>")
-    page.write_text(text, encoding="utf-8")
-    done = subprocess.run(
-        [CHROMIUM, "--headless", "--no-sandbox", "--disable-background-networking",
-         "--use-gl=angle", "--use-angle=swiftshader", "--enable-unsafe-swiftshader",
-         f"--user-data-dir={page.parent / 'profile'}", "--enable-logging=stderr",
-         "--virtual-time-budget=20000", "--dump-dom", page.as_uri()],
-        capture_output=True, text=True, timeout=120,
-    )  # fmt: skip
-    return done.stdout, done.stderr
-
-
-needs_browser = pytest.mark.skipif(CHROMIUM is None, reason="no Chromium on this machine")
-ERROR = re.compile(r"CONSOLE.*(?:Uncaught|Error|Refused|violates)", re.I)
-
-
 @needs_browser
 def test_browser_shows_boxes_verdicts_and_no_error(kitti):
     view(kitti, "--results", kitti / "a", kitti / "b")
@@ -167,19 +140,96 @@ def test_browser_draws_box_edges_where_formats_put_them(kitti):
 @needs_browser
 def test_browser_keys_filter_and_slider_work(kitti):
     view(kitti, "--results", kitti / "a")
-    script = """
-      const set = (id, value, kind) => { const e = document.getElementById(id); e.value = value;
-        e.dispatchEvent(new Event(kind)); };
+    said = title_after(kitti / "out" / "view.html", """
       const said = []; const say = () => said.push(document.getElementById('frame').value + ':' +
         document.querySelectorAll('#boxes tbody tr').length);
-      say(); document.dispatchEvent(new KeyboardEvent('keydown', {key: 'x'}));
-      document.body.dispatchEvent(new KeyboardEvent('keydown', {key: 'ArrowRight', bubbles: true}));
-      say(); set('score', 0.9, 'input'); say(); set('score', 0.3, 'input');
-      document.body.dispatchEvent(new KeyboardEvent('keydown', {key: 'ArrowLeft', bubbles: true}));
-      set('filter', 'false', 'change'); say(); document.title = said.join(' ');
-    """
-    page, _ = dump(kitti / "out" / "view.html", script)
-    assert "<title>0:2 1:2 1:1 1:2</title>" in page
+      say(); press('x'); press('ArrowRight'); say();
+      set('score', 0.9, 'input'); say(); set('score', 0.3, 'input');
+      press('ArrowLeft'); set('filter', 'false'); say(); document.title = said.join(' ');
+    """)  # fmt: skip
+    assert said == "0:2 1:2 1:1 1:2"
+
+
+@needs_browser
+def test_browser_puts_the_biggest_difference_of_two_sets_first(kitti):
+    for number, count in enumerate((1, 3)):  # frame 0: one each, alike; frame 1: three against one
+        write_objects(kitti / "c" / f"{number:06d}.txt", objects(["Car"] * count, 0.8))
+        write_objects(kitti / "d" / f"{number:06d}.txt", objects(["Car"], 0.8))
+    view(kitti, "--results", kitti / "c", kitti / "d")
+    said = title_after(kitti / "out" / "view.html", """
+      set('filter', 'biggest'); document.title = document.getElementById('frame').value + ' ' +
+        document.getElementById('position').value + ' ' +
+        document.getElementById('summary').textContent;
+    """)  # fmt: skip
+    assert said.startswith("1 1 of 1") and "differ by 2 boxes" in said
+
+
+@needs_browser
+def test_browser_tells_what_one_set_alone_finds_where_there_are_no_labels(kitti):
+    shutil.rmtree(kitti / "wörld" / "training" / "label_2")
+    view(kitti, "--results", kitti / "a", kitti / "b")
+    page, log = dump(kitti / "out" / "view.html")
+    table = re.search(r"<tbody>.*?</tbody>", page, re.S)[0]
+    assert table.count("in no other set") == 2 and "no labels" in page and not ERROR.search(log)
+
+
+@needs_browser
+@pytest.mark.parametrize("kind", ["height", "intensity", "camera", "label"])
+def test_browser_colours_the_points_in_every_way(kitti, kind):
+    view(kitti)
+    said = title_after(kitti / "out" / "view.html", f"""
+      set('color', '{kind}'); const colors = View.shownCloud.geometry.attributes.color.array;
+      document.title = document.getElementById('color').value + ' ' +
+        new Set(Array.from({{length: colors.length / 3}}, (_, i) =>
+          colors.slice(3 * i, 3 * i + 3).join())).size;
+    """)  # fmt: skip
+    name, count = said.split()
+    assert name == kind and int(count) > 1
+
+
+@needs_browser
+def test_box_in_the_camera_view_of_the_cloud_lies_where_projection_says(kitti):
+    data = view(kitti, "--results", kitti / "a")
+    page = kitti / "out" / "view.html"
+    uri = title_after(page, """
+      document.querySelector('#sets input').click(); press('c');
+      const cloud = View.shownCloud; cloud.rings.forEach((ring) => { ring.visible = false; });
+      cloud.points.visible = false; cloud.render(); document.title = cloud.canvas.toDataURL();
+    """)  # fmt: skip
+    picture = Image.open(io.BytesIO(base64.b64decode(uri.split(",")[1]))).convert("RGB")
+    pixels = np.asarray(picture).astype(int)
+    drawn = np.abs(pixels - pixels[0, 0]).sum(axis=2) > 60
+    camera = data["frames"][0]["cameras"][0]
+    height, width = drawn.shape
+    scale = min(height / camera["height"], width / camera["width"])
+    lines = np.array(data["frames"][0]["boxes"][1]["lines"][0])
+    middles = (lines[:, :2] + lines[:, 2:]) / 2
+    center = (np.array([camera["width"], camera["height"]]) - 1) / 2
+    places = (middles - center) * scale + np.array([width, height]) / 2
+    for x, y in np.rint(places).astype(int):  # within a third of a pixel of the camera
+        around = drawn[max(y - 3, 0) : y + 4, max(x - 3, 0) : x + 4]
+        assert around.any(), (x, y)
+    assert 0.001 < drawn.mean() < 0.2  # lines, no areas
+
+
+@needs_browser
+def test_long_set_name_is_wrapped_in_its_cell(kitti):
+    name = "a_very_long_name_of_a_result_set_without_a_blank_in_it_" * 3
+    (kitti / "a").rename(kitti / name)
+    view(kitti, "--results", kitti / name)
+    said = title_after(kitti / "out" / "view.html", """
+      const aside = document.querySelector('aside');
+      document.title = [aside.scrollWidth <= aside.clientWidth,
+        document.documentElement.scrollWidth <= innerWidth].join();
+    """)  # fmt: skip
+    assert said == "true,true"
+
+
+@needs_browser
+def test_browser_says_how_many_points_are_left_out(kitti):
+    view(kitti, "--max-points", 100)
+    page, _ = dump(kitti / "out" / "view.html")
+    assert "100 of 503 points shown" in page
 
 
 @needs_browser

@@ -18,6 +18,7 @@ from gemini_det3d.fusion import GeminiFusion
 
 DISTANCES_M = (0.0, 10.0, 20.0, 30.0, 50.0, float("inf"))
 BACKGROUND = "background"
+_SAME_POINT_M = 1e-3
 
 
 @dataclass(frozen=True)
@@ -28,11 +29,38 @@ class FrameGates:
         positions: ``(N, 3)`` metres, the tokens that both sensors see.
         camera_reads: ``(N,)`` mean over heads: how much the camera's stream reads of the LiDAR's.
         lidar_reads: ``(N,)`` the other way round.
+        cell_m: Sides of the cells, along x and y, that tokens of a map stand for; None: tokens are
+            points.
     """
 
     positions: np.ndarray
     camera_reads: np.ndarray
     lidar_reads: np.ndarray
+    cell_m: tuple[float, float] | None = None
+
+    def at_points(self, points: np.ndarray) -> np.ndarray:
+        """How much each point reads of the camera: its own gate, or that of its cell.
+
+        Args:
+            points: ``(N, 3 or more)`` metres, among which the tokens are.
+
+        Returns:
+            ``(N,)``; NaN where it has no token, so that it reads nothing.
+        """
+        from scipy.spatial import cKDTree
+
+        gates = np.full(len(points), np.nan)
+        if len(points) and len(self.positions):
+            axes = 3 if self.cell_m is None else 2
+            scale = np.ones(axes) if self.cell_m is None else 2 / np.array(self.cell_m)
+            order = 2.0 if self.cell_m is None else np.inf  # a cell reaches to 1 from its middle
+            reach = _SAME_POINT_M if self.cell_m is None else 1 + 1e-6
+            tree = cKDTree(self.positions[:, :axes] * scale)
+            places = np.asarray(points[:, :axes], dtype=np.float64) * scale
+            distance, nearest = tree.query(places, p=order, distance_upper_bound=reach)
+            found = np.isfinite(distance)
+            gates[found] = self.lidar_reads[nearest[found]]
+        return gates
 
 
 class GateRecorder:
@@ -50,13 +78,15 @@ class GateRecorder:
         self._handles: list = []
 
     def __enter__(self) -> GateRecorder:
-        from gemini_det3d.models import GeminiDynamicVFE, MapFusionNeck
+        from gemini_det3d.models import GeminiDynamicVFE, MapFusionNeck, PointFusionNeck
 
         for module in self._model.modules():
             if isinstance(module, GeminiFusion):
                 listener: Any = self._hear_operator
             elif isinstance(module, GeminiDynamicVFE):
                 listener = self._hear_points
+            elif isinstance(module, PointFusionNeck):
+                listener = self._hear_neck
             elif isinstance(module, MapFusionNeck):
                 listener = self._hear_map
             else:
@@ -78,12 +108,18 @@ class GateRecorder:
                 seen = torch.ones_like(camera).bool() if valid is None else valid
                 seen = seen.reshape(-1).cpu().numpy()
                 values = (t.reshape(-1).cpu().double().numpy()[seen] for t in (camera, lidar))
-                return FrameGates(places[seen], *values)
+                return FrameGates(places[seen], *values, cell_m=self._cell_size())
         return None
 
     def _hear_points(self, module: nn.Module, args: tuple) -> None:
         features, coors = args[:2]
         self._points, self._grid = features[(coors >= 0).all(dim=1), :3], None
+
+    def _hear_neck(self, module: nn.Module, args: tuple) -> None:
+        if len(args) > 2:  # outside of a voxel encoder, which knows its tokens itself
+            points = torch.cat([each[:, :3] for each in args[1]])
+            if self._points is None or len(self._points) != len(args[2]):
+                self._points, self._grid = points, None
 
     def _hear_map(self, module: nn.Module, args: tuple) -> None:
         self._grid = tuple(args[0][0].shape[-2:])
@@ -100,6 +136,13 @@ class GateRecorder:
             limits = self._model.data_preprocessor.voxel_layer.point_cloud_range
             return cell_centers(self._grid, limits)
         return None if self._points is None else self._points.cpu().double().numpy()
+
+    def _cell_size(self) -> tuple[float, float] | None:
+        if self._grid is None:
+            return None
+        limits = self._model.data_preprocessor.voxel_layer.point_cloud_range
+        rows, columns = self._grid
+        return (limits[3] - limits[0]) / columns, (limits[4] - limits[1]) / rows
 
 
 class GateTable:

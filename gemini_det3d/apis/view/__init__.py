@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 from gemini_det3d.apis.view.kitti import KittiFrames
-from gemini_det3d.apis.view.nuscenes import NuScenesFrames
-from gemini_det3d.apis.view.opening import open_source
+from gemini_det3d.apis.view.opening import is_config, open_config, open_source
+from gemini_det3d.apis.view.pictures import PictureSource
 from gemini_det3d.apis.view.source import FrameSource, choose_frames, open_results, read_frames
-from gemini_det3d.apis.view.sunrgbd import RoomFrames
 
 __all__ = [
     "FrameSource",
     "KittiFrames",
-    "NuScenesFrames",
-    "RoomFrames",
+    "PictureSource",
     "choose_frames",
+    "is_config",
+    "open_config",
     "open_results",
     "open_source",
     "read_frames",

@@ -55,6 +55,8 @@ class KittiFrames:
         columns: Values per point of .bin files.
     """
 
+    sets: Sequence[str] = ()
+
     def __init__(self, frames: Sequence[FrameFiles], columns: int = 4) -> None:
         self._frames = {frame.name: frame for frame in frames}
         self.names = list(self._frames)

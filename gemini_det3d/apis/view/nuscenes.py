@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -34,6 +35,8 @@ class NuScenesFrames:
     Raises:
         FormatError: It is no info file of nuScenes.
     """
+
+    sets: Sequence[str] = ()
 
     @naming_its_file
     def __init__(self, path: Path) -> None:

@@ -22,9 +22,11 @@ class FrameSource(Protocol):
 
     Attributes:
         names: Of the frames, in order.
+        sets: Names of the result sets that its frames bring along.
     """
 
     names: Sequence[str]
+    sets: Sequence[str]
 
     def files(self, name: str) -> Sequence[Path]:
         """Files of a frame, which nothing may overwrite."""
@@ -48,19 +50,19 @@ class FrameSource(Protocol):
 
 
 def choose_frames(
-    source: FrameSource, split: Path | None = None, names: Sequence[str] | None = None
+    there: Sequence[str], split: Path | None = None, names: Sequence[str] | None = None
 ) -> list[str]:
     """The frames asked for.
 
     Args:
-        source: All there are.
+        there: All there are, in order.
         split: File that lists frames, one a line, or None.
         names: Frames, or None. Numbers may lack their leading zeros, here and in the file.
 
     Raises:
         FormatError: A frame is not there, or none is left.
     """
-    known = set(source.names)
+    known = set(there)
     chosen = known
     lists = [(split, [line for _, line in read_lines(split)])] if split else []
     lists += [("--frames", list(names))] if names else []
@@ -72,13 +74,13 @@ def choose_frames(
         chosen = chosen & set(full)
     if not chosen:
         raise FormatError(split or "--frames", "leaves no frame to show")
-    return [name for name in source.names if name in chosen]
+    return [name for name in there if name in chosen]
 
 
 def open_results(
     source: FrameSource, paths: Sequence[Path], frames: Sequence[str]
 ) -> dict[str, Results]:
-    """Result sets by name: their folder's or file's, the path where two are alike.
+    """Result sets by name.
 
     Args:
         source: Of the frames.
@@ -89,16 +91,35 @@ def open_results(
         FormatError: A set holds no result of any of the frames, or is given twice.
     """
     sets: dict[str, Results] = {}
-    ends = [path.resolve().stem if path.is_file() else path.resolve().name for path in paths]
-    for path, end in zip(paths, ends):
+    for name, path in zip(result_names(paths), paths):
         found = source.results(path)
-        if not any(name in found for name in frames):
+        if not any(frame in found for frame in frames):
             raise FormatError(path, f"has no result of the {len(frames)} frames to show")
-        name = end if ends.count(end) == 1 else str(path)
-        if name in sets:
-            raise FormatError(path, "is given twice")
         sets[name] = found
     return sets
+
+
+def result_names(paths: Sequence[Path]) -> list[str]:
+    """Names of result sets: their folders' or files'; where these are alike, what tells them apart.
+
+    ``runs/a/epoch_9.pth`` and ``runs/b/epoch_9.pth`` are ``a`` and ``b``.
+
+    Raises:
+        FormatError: One is given twice.
+    """
+    full = [path.resolve() for path in paths]
+    twice = next((path for path, each in zip(paths, full) if full.count(each) > 1), None)
+    if twice is not None:
+        raise FormatError(twice, "is given twice")
+    ends = [path.stem if path.is_file() else path.name for path in full]
+    if len(set(ends)) == len(ends):
+        return ends
+    columns = list(zip(*(path.parts for path in full)))
+    first = next(i for i, column in enumerate(columns) if len(set(column)) > 1)
+    last = 0
+    while len({path.parts[-1 - last] for path in full}) == 1:
+        last += 1
+    return ["/".join(path.parts[first : len(path.parts) - last]) or path.name for path in full]
 
 
 def read_frames(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
 
@@ -33,6 +34,8 @@ class RoomFrames:
     Raises:
         FormatError: It holds no rooms.
     """
+
+    sets: Sequence[str] = ()
 
     def __init__(self, root: Path) -> None:
         self._source = _Unlisted(root) if _has_no_lists(root) else open_source(root)
@@ -79,6 +82,8 @@ class RoomInfoFrames:
     Raises:
         FormatError: It cannot be read.
     """
+
+    sets: Sequence[str] = ()
 
     def __init__(self, path: Path) -> None:
         self._path, self._infos = path, SunInfos(path)

@@ -5,16 +5,26 @@ from __future__ import annotations
 from gemini_det3d.visualization.page.frame import Camera, ViewFrame
 from gemini_det3d.visualization.page.frame_data import frame_data
 from gemini_det3d.visualization.page.html import embed_json, render, render_page
+from gemini_det3d.visualization.page.pictures import (
+    Picture,
+    PictureFrame,
+    picture_data,
+    render_pictures,
+)
 from gemini_det3d.visualization.page.quantize import Quantized, dequantize, quantize
 
 __all__ = [
     "Camera",
+    "Picture",
+    "PictureFrame",
     "Quantized",
     "ViewFrame",
     "dequantize",
     "embed_json",
     "frame_data",
+    "picture_data",
     "quantize",
     "render",
     "render_page",
+    "render_pictures",
 ]

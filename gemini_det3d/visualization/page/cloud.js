@@ -69,7 +69,7 @@
   View.Cloud = class {
     constructor(canvas, onPick) {
       this.canvas = canvas;
-      this.renderer = new THREE.WebGLRenderer({ canvas, preserveDrawingBuffer: true });
+      this.renderer = new THREE.WebGLRenderer({ canvas });
       this.renderer.outputColorSpace = "srgb-linear";
       this.scene = new THREE.Scene();
       this.scene.background = new THREE.Color(GROUND);

@@ -82,7 +82,7 @@
       const first = make(row, "td");
       make(first, "span", { class: "swatch", style: `background:${onDark(box)}` });
       first.append(data.sets[box.set]);
-      [box.name, box.score === null ? "–" : box.score.toFixed(2), box.size.join(" × "),
+      [box.name, box.score === null ? "–" : box.score.toFixed(2), box.size.map((m) => m.toFixed(1)).join(" × "),
         box.distance.toFixed(1), box.inside, bestOverlap(box), verdicts.get(box)]
         .forEach((text) => make(row, "td", {}, text));
       listen(row, index);
@@ -165,6 +165,9 @@
     t: () => look("top"), c: () => look("camera"), Escape: () => light(null) };
 
   data.frames.forEach((frame, index) => make($("frame"), "option", { value: index }, frame.name));
+  const scores = data.frames.flatMap((frame) => frame.boxes.map((box) => box.score ?? 0));
+  $("score").min = scores.reduce((a, b) => Math.min(a, b), 0);
+  $("score").max = scores.reduce((a, b) => Math.max(a, b), 1);
   toggles("sets", data.sets.map((name, set) => [set, name]), state.sets);
   toggles("classes", Object.entries(data.classes).map(([n, color]) => [n, n, color]), state.classes);
   $("previous").addEventListener("click", () => step(-1));

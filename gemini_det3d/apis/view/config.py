@@ -1,0 +1,120 @@
+"""The test set of a detector's config, and what trained detectors find in it."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from gemini_det3d.apis.ablation import GateRecorder
+from gemini_det3d.apis.packed_frames import truth_of, views_of
+from gemini_det3d.apis.trained_model import TrainedModel, build_for_test
+from gemini_det3d.apis.view.source import Results, result_names
+from gemini_det3d.formats.errors import FormatError
+from gemini_det3d.visualization import LabeledBoxes
+from gemini_det3d.visualization.page import Camera, ViewFrame
+
+# From pixels counted from the image's edge to whole numbers at their middles.
+_TO_MIDDLES = np.array([[1.0, 0.0, -0.5], [0.0, 1.0, -0.5], [0.0, 0.0, 1.0]])
+# How files count: KITTI and nuScenes from 0 at a pixel's middle, SUN RGB-D from 1.
+_LIDAR_OFFSET, _DEPTH_OFFSET = (0.5, 0.5), (-0.5, -0.5)
+
+
+class DetectorFrames:
+    """Frames as the pipeline of a test set packs them.
+
+    Args:
+        config: mmengine's config of a 3D detector.
+        checkpoints: Trained parameters, each a result set; read without running what they say.
+            None of them: the set alone is shown, and no model is built.
+        device: Where to run; None: CUDA where there is one.
+
+    Attributes:
+        names: Of the frames: their clouds' names, or their numbers.
+        sets: Names of the result sets.
+
+    Raises:
+        FormatError: A checkpoint cannot be read or does not belong to the config.
+    """
+
+    def __init__(
+        self, config: Any, checkpoints: Sequence[Path] = (), device: str | None = None
+    ) -> None:
+        from mmdet3d.registry import DATASETS
+        from mmengine.registry import init_default_scope
+
+        init_default_scope(config.get("default_scope", "mmdet3d"))
+        self._dataset = DATASETS.build(config.test_dataloader.dataset)
+        self._classes = self._dataset.metainfo["classes"]
+        infos = [self._dataset.get_data_info(i) for i in range(len(self._dataset))]
+        self._files = [_files_of(info) for info in infos]
+        stems = [files[0].name.split(".")[0] if files else "" for files in self._files]
+        is_unique = max(Counter(stems).values(), default=0) == 1
+        self.names = stems if is_unique else [f"{i:06d}" for i in range(len(stems))]
+        self._numbers = {name: i for i, name in enumerate(self.names)}
+        self.sets = result_names(checkpoints)
+        self._models: list[TrainedModel] = [
+            build_for_test(config, path, device) for path in checkpoints
+        ]
+
+    def files(self, name: str) -> list[Path]:
+        """Cloud and images of a frame."""
+        return self._files[self._numbers[name]]
+
+    def read(self, name: str) -> ViewFrame:
+        """The frame with its detections and, of the first checkpoint, the gate of each point."""
+        from mmdet3d.structures import DepthInstance3DBoxes
+
+        data = self._dataset[self._numbers[name]]
+        points = data["inputs"]["points"].numpy()
+        is_room = data["data_samples"].metainfo.get("box_type_3d") is DepthInstance3DBoxes
+        images, matrices = views_of(data, _DEPTH_OFFSET if is_room else _LIDAR_OFFSET)
+        cameras = [
+            Camera(image, _TO_MIDDLES @ matrix, f"camera {n}" if len(images) > 1 else "image")
+            for n, (image, matrix) in enumerate(zip(images, matrices))
+        ]
+        labelled = truth_of(data, self._classes)
+        results, gate = [], None
+        for number, trained in enumerate(self._models):
+            with GateRecorder(trained.model) as recorder:
+                results.append(self._detect(trained.model, data))
+                gates = recorder.take()
+            if number == 0 and gates is not None:
+                gate = gates.at_points(points)
+        return ViewFrame(
+            name,
+            points[:, :3] if is_room else points,  # a room's fourth column is its height
+            cameras,
+            None if labelled is None else LabeledBoxes(*labelled),
+            results,
+            gate=gate,
+        )
+
+    def results(self, path: Path) -> Results:
+        """There are none but the checkpoints'."""
+        raise FormatError(
+            path, "--results go with a folder or info file, checkpoints with a config"
+        )
+
+    def _detect(self, model: torch.nn.Module, data: dict) -> LabeledBoxes:
+        from mmengine.dataset import pseudo_collate
+
+        with torch.no_grad():
+            (sample,) = model.test_step(pseudo_collate([data]))
+        found = sample.pred_instances_3d
+        scores = found.scores_3d.double().cpu().numpy()
+        order = np.argsort(-scores, kind="stable")
+        boxes = found.bboxes_3d.tensor.double().cpu().numpy()[order, :7]
+        names = [self._classes[label] for label in found.labels_3d.cpu().numpy()[order]]
+        return LabeledBoxes(boxes, names, scores[order])
+
+
+def _files_of(info: dict) -> list[Path]:
+    cloud = info.get("lidar_path") or (info.get("lidar_points") or {}).get("lidar_path")
+    entries = (info.get("images") or {}).values()  # KITTI keeps matrices among them
+    images = [each.get("img_path") for each in entries if isinstance(each, dict)]
+    return [Path(path) for path in (cloud, *images) if isinstance(path, str)]
