@@ -49,7 +49,9 @@ def lead(trainings: Sequence[Training]) -> list[str]:
     when = "nothing is logged yet"
     if last is not None:
         when = f"the last line was logged at {datetime.fromtimestamp(last):%Y-%m-%d %H:%M:%S}"
-    count = "The training is" if len(trainings) == 1 else f"{len(open_ones)} trainings are"
+    number = len(open_ones)
+    count = f"{number} of {len(trainings)} trainings {'is' if number == 1 else 'are'}"
+    count = "The training is" if len(trainings) == 1 else count
     return [f"{count} not over; {when}. Run the command again and reload for news."]
 
 
@@ -70,7 +72,9 @@ def _progress(groups: Groups) -> Table:
         ])  # fmt: skip
     head = ["training", "seeds", "done", "last loss", "last score", "best score", "test"]
     note = "Scores are means over what the evaluation is summed up by; ± one standard deviation."
-    return Table("Where it stands", head, rows, digits=3, note=note)
+    filled = [k for k in range(len(head)) if any(row[k] is not None for row in rows)]
+    rows = [[row[k] for k in filled] for row in rows]
+    return Table("Where it stands", [head[k] for k in filled], rows, digits=3, note=note)
 
 
 def _score(group: Sequence[Training], is_best: bool) -> Spread | None:

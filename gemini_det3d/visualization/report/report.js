@@ -38,12 +38,13 @@
     });
   }
 
-  function layout(chart, isLight) {
+  function layout(chart, isLight, width) {
     const style = getComputedStyle(document.documentElement);
     const color = isLight ? "#1b2129" : style.getPropertyValue("--text").trim();
     const grid = isLight ? "#d5dbe1" : style.getPropertyValue("--line").trim();
     const axis = { gridcolor: grid, zerolinecolor: grid, linecolor: grid, automargin: true };
     return {
+      autosize: true, ...(width ? { width } : {}),
       paper_bgcolor: "rgba(0,0,0,0)", plot_bgcolor: "rgba(0,0,0,0)",
       font: { color, family: "system-ui, sans-serif", size: 12 },
       margin: { l: 50, r: 10, t: 28, b: 40 },
@@ -58,12 +59,12 @@
     };
   }
 
-  function draw(isLight) {
+  function draw(isLight, width) {
     const colors = isLight ? data.colors.light : data.colors.dark;
     const config = { displaylogo: false, responsive: true };
     return Promise.all(plots.map((place) => {
       const chart = data.charts[Number(place.dataset.chart)];
-      return Plotly.react(place, traces(chart, colors), layout(chart, isLight), config);
+      return Plotly.react(place, traces(chart, colors), layout(chart, isLight, width), config);
     }));
   }
 
@@ -93,7 +94,7 @@
     });
   });
   light.addEventListener("change", () => draw(light.matches));
-  window.addEventListener("beforeprint", () => draw(true));
+  window.addEventListener("beforeprint", () => draw(true, 640)); // fits a page's width
   window.addEventListener("afterprint", () => draw(light.matches));
   draw(light.matches).then(() => { document.documentElement.dataset.ready = "yes"; });
 })();
