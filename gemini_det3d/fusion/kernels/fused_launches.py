@@ -20,6 +20,7 @@ from .triton_parts import device_of
 __all__ = ["backward", "forward", "tape_like"]
 
 _LEAST_PROGRAMS = 512  # of the weights' gradient: four for each of a GPU's multiprocessors
+_FINISH_DEPTH = 16  # 32 spill at 24 channels on sm_90
 _CHUNK = 1024  # tokens that are added up in one stretch: longer sums lose digits
 
 
@@ -63,11 +64,17 @@ class _Problem(NamedTuple):
         """1 / sqrt(d)."""
         return (self.size[1] // self.num_heads) ** -0.5
 
+    @property
+    def is_exact(self) -> bool:
+        """Whether float32 is multiplied as it is."""
+        return self.dtype == torch.float32 and self.precision == "ieee"
+
     def new(self, *shape: int, dtype: torch.dtype | None = None) -> Tensor:
         return torch.empty(shape, dtype=dtype or self.dtype, device=self.streams[0].device)
 
     def tile(self, kernel: str, width: int = 0) -> Tile:
-        return tile(kernel, self.size[1], self.dtype, width, _has_wgmma(self.streams[0].device))
+        with_wgmma = _has_wgmma(self.streams[0].device)
+        return tile(kernel, self.size[1], self.dtype, width, with_wgmma, self.is_exact)
 
     def blocks(self, used: Tile) -> int:
         """Programs that share out all tokens of both directions and all channels."""
@@ -148,7 +155,7 @@ def forward(
     if fused[0].numel():
         with device_of(first):
             problem = _problem(first, second, valid, parameters, num_heads, dtype)
-            if is_narrow(problem.size[1]) and not with_tape:
+            if is_narrow(problem.size[1], problem.is_exact) and not with_tape:
                 _launch_one(problem, fused)
             else:
                 packed = _launch_relation(problem, tape if with_tape else None)
@@ -352,6 +359,7 @@ def _launch_parameters(work: _Backward, buffer: Tensor) -> list[Tensor]:
     rows = min(used.rows, 32)
     triton_parts.launch(
         triton_backward.finish_kernel, 15 * -(-c // rows), p.key_weight, p.value_weight,
-        p.key_noise, p.value_noise, partial, sums, *gradients, splits, C=c, ROWS=rows, DEPTH=32,
+        p.key_noise, p.value_noise, partial, sums, *gradients, splits, C=c, ROWS=rows,
+        DEPTH=_FINISH_DEPTH,
     )  # fmt: skip
     return gradients

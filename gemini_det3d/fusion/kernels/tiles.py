@@ -1,11 +1,9 @@
 """Sizes of tiles of the Triton kernels, by channels, heads and dtype.
 
-Chosen by compiling offline for sm_80, sm_89 and sm_90 (`benchmark fusion --inspect`): in bfloat16
-and tf32, for 24 to 1,024 channels, none spills but the last sums of the backward at 24 channels (16
-bytes, sm_90), and none needs more than the 99 KiB of shared memory that a block has on every one of
-them. Exact float32 spills in places, most of all the single kernel at 64 channels
-(docs/design/operator_gpu.md). They have not been timed on a GPU. Nothing depends on the number of
-tokens.
+Chosen by compiling offline for sm_80, sm_89 and sm_90 (`benchmark fusion --inspect`) so that none
+spills registers and none needs more than the 99 KiB of shared memory that a block has on every one
+of them; docs/design/operator_gpu.md says what was compiled. They have not been timed on a GPU.
+Nothing depends on the number of tokens.
 """
 
 from __future__ import annotations
@@ -26,6 +24,7 @@ __all__ = [
 ]
 
 ONE_KERNEL_CHANNELS = 64  # up to which all weights of a direction fit beside the tokens
+_EXACT_ONE_KERNEL_CHANNELS = 16  # exact float32 has no tensor cores: its factors lie in registers
 MOST_DEPTH = 128  # channels of a head that a tile of the gate can hold
 
 
@@ -69,13 +68,18 @@ def groups_of(channels: int, num_heads: int, dtype: torch.dtype) -> Groups:
     return Groups(heads, -width, -(-num_heads // heads))
 
 
-def is_narrow(channels: int) -> bool:
-    """Whether one kernel does everything in inference."""
-    return channels <= ONE_KERNEL_CHANNELS
+def is_narrow(channels: int, is_exact: bool = False) -> bool:
+    """Whether one kernel does everything in inference; `is_exact` as for `tile`."""
+    return channels <= (_EXACT_ONE_KERNEL_CHANNELS if is_exact else ONE_KERNEL_CHANNELS)
 
 
 def tile(
-    kernel: str, channels: int, dtype: torch.dtype, width: int = 0, with_wgmma: bool = True
+    kernel: str,
+    channels: int,
+    dtype: torch.dtype,
+    width: int = 0,
+    with_wgmma: bool = True,
+    is_exact: bool = False,
 ) -> Tile:
     """Tile of a kernel.
 
@@ -87,6 +91,7 @@ def tile(
         width: Columns of a group of heads, for "gate" and "attention".
         with_wgmma: Whether products read shared memory (sm_90): without, they need registers for
             both factors.
+        is_exact: Whether float32 is multiplied as it is, not as tf32: without tensor cores.
     """
     padded, is_half = power_of_two(channels), dtype.itemsize == 2
     columns, deep = min(padded, 128 if is_half else 64), min(padded, 32 if is_half else 16)
@@ -95,17 +100,21 @@ def tile(
     if kernel == "relation":  # whole rows
         columns = min(padded, 512)
         rows = max(16, min(64 if with_wgmma else 32, (1 << 14) // columns))
-        return Tile(rows if is_half else max(16, rows // 2), columns, deep, 8, 2)
+        num_warps = 16 if is_exact and padded > 512 else 8
+        return Tile(rows if is_half else max(16, rows // 2), columns, deep, num_warps, 2)
     if kernel == "gate":
         is_small = width <= 64 and is_half and with_wgmma
         rows = 64 if with_wgmma else 32
         return Tile(rows if is_half else rows // 2, width, deep, 4 if is_small else 8, 2)
     if kernel == "attention":
         rows = 64 if width <= 64 and with_wgmma else 32
+        deep = 8 if is_exact and width > 64 else deep
         return Tile(rows if is_half else 16, width, deep, 8, 2)
     if kernel in ("difference", "logits", "streams"):
         return Tile(64, min(columns, 64), deep, 4 if is_half else 8, 2)
     if kernel == "weights":  # rows and columns of the weight, depth in tokens
         side = min(padded, 64)
         return Tile(side, side, 32 if is_half else 16, 4 if is_half else 8, 2)
+    if kernel == "hidden" and is_exact:
+        return Tile(32, columns, deep, 8, 3)
     return Tile(64, columns, min(padded, 64) if is_half else deep, 4 if is_half else 8, 3)
