@@ -1,13 +1,16 @@
-"""All ten labelled KITTI frames: checked, and their labels where annotators drew them."""
+"""All ten labelled KITTI frames: checked, aligned, drawn; labels where annotators drew them."""
 
 from __future__ import annotations
 
+import pickle
+import re
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 from gemini_det3d.apis.kitti.check import FrameChecker
+from gemini_det3d.cli import main
 from gemini_det3d.formats.kitti import (
     read_calibration,
     read_image_size,
@@ -62,3 +65,85 @@ def test_labels_fall_where_annotators_drew_them_and_hold_points(shared_dir: Path
     assert len(overlap) >= 20
     assert np.median(overlap) > 0.8
     assert (near > 0).mean() > 0.9
+
+
+@pytest.fixture(scope="module")
+def tree(shared_dir: Path, tmp_path_factory) -> Path:
+    """The ten frames, prepared."""
+    pytest.importorskip("mmdet3d")
+    root = tmp_path_factory.mktemp("ten") / "kitti"
+    for folder, frame in ALL:
+        for kind, path in files(shared_dir, folder, frame).items():
+            (root / "training" / kind).mkdir(parents=True, exist_ok=True)
+            (root / "training" / kind / path.name).symlink_to(path)
+    (root / "ImageSets").mkdir()
+    for split in ("train", "val"):
+        lines = "".join(f"{frame}\n" for _, frame in ALL)
+        (root / "ImageSets" / f"{split}.txt").write_text(lines)
+    assert main(["prepare", "kitti", str(root), "--jobs", "1"]) == 0
+    return root
+
+
+CONFIG = "mvxnet_gemini-point_r18_1xb1-overfit_kitti-3d-3class"
+
+
+@pytest.mark.slow
+def test_all_ten_are_aligned_in_the_training_pipeline(tree: Path, capsys) -> None:
+    out = tree / "pictures"
+    root = f"train_dataloader.dataset.dataset.data_root={tree}/"
+    command = ["check-alignment", CONFIG, "--samples", "10", "--pictures", "10"]
+    assert main([*command, "--out", str(out), "--cfg-options", root]) == 0
+    line = re.compile(r"^ *([\d.]+)  .* \(median of 31 objects", re.MULTILINE)
+    medians = [float(value) for value in line.findall(capsys.readouterr().out)]
+    assert medians == pytest.approx([0.973, 0.990, 0.002, 1.000], abs=0.0015)
+    assert sorted(path.stem for path in out.iterdir()) == sorted(frame for _, frame in ALL)
+
+
+def changed_infos(tree: Path, change) -> Path:
+    """A copy of the info file with other matrices."""
+    infos = pickle.loads((tree / "kitti_infos_train.pkl").read_bytes())  # written above
+    for info in infos["data_list"]:
+        camera = info["images"]["CAM2"]
+        camera["lidar2cam"] = change(np.array(camera["lidar2cam"])).tolist()
+    path = tree / "changed.pkl"
+    path.write_bytes(pickle.dumps(infos))
+    return path
+
+
+@pytest.mark.slow
+def test_inverse_matrices_are_named_by_check_alignment_and_draw(tree, tmp_path, capsys) -> None:
+    name = changed_infos(tree, np.linalg.inv).name
+    train, test = "train_dataloader.dataset.dataset", "test_dataloader.dataset"
+    command = ["check-alignment", CONFIG, "--samples", "4", "--pictures", "0", "--cfg-options"]
+    assert main([*command, f"{train}.data_root={tree}/", f"{train}.ann_file={name}"]) == 1
+    assert "it looks like camera-to-LiDAR" in capsys.readouterr().out
+    options = ["--cfg-options", f"{test}.data_root={tree}/", f"{test}.ann_file={name}"]
+    checkpoint = random_checkpoint(tmp_path / "random.pth")
+    command = ["draw", CONFIG, str(checkpoint), "--out", str(tmp_path / "out"), "--frames", "1"]
+    assert main([*command, *options]) == 2
+    error = capsys.readouterr().err
+    assert "000000" in error and "it looks like camera-to-LiDAR" in error
+
+
+@pytest.mark.slow
+def test_frames_are_drawn(tree: Path, tmp_path: Path) -> None:
+    checkpoint = random_checkpoint(tmp_path / "random.pth")
+    command = ["draw", CONFIG, str(checkpoint), "--out", str(tmp_path / "out"), "--frames", "2"]
+    assert main([*command, "--cfg-options", f"test_dataloader.dataset.data_root={tree}/"]) == 0
+    assert len(list((tmp_path / "out").glob("*.png"))) == 2
+
+
+def random_checkpoint(path: Path) -> Path:
+    import torch
+    from mmdet3d.registry import MODELS
+    from mmengine.registry import init_default_scope
+
+    import gemini_det3d.plugin  # noqa: F401  registers
+    from gemini_det3d.apis.config import read_changed_config
+
+    init_default_scope("mmdet3d")
+    model = MODELS.build(read_changed_config(CONFIG, []).model)
+    classes = ("Pedestrian", "Cyclist", "Car")
+    meta = {"dataset_meta": {"classes": classes}}
+    torch.save({"state_dict": model.state_dict(), "meta": meta}, path)
+    return path

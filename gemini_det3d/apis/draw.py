@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -11,8 +12,10 @@ import torch
 from tqdm import tqdm
 
 from gemini_det3d.apis.config import ConfigError
+from gemini_det3d.apis.frame_calibration import calibration_faults, pixel_offset_of
 from gemini_det3d.apis.packed_frames import data_files, truth_of, views_of
 from gemini_det3d.apis.trained_model import build_for_test
+from gemini_det3d.formats.errors import FormatError
 from gemini_det3d.formats.inputs import keep_folders
 from gemini_det3d.visualization import (
     LabeledBoxes,
@@ -20,6 +23,8 @@ from gemini_det3d.visualization import (
     draw_surround_panel,
     save_png,
 )
+
+_LOG = logging.getLogger(__name__)
 
 
 def draw(
@@ -44,8 +49,8 @@ def draw(
         Pictures written.
 
     Raises:
-        FormatError: The checkpoint cannot be read or does not belong to the config, or the data
-            set's files lie in ``out``.
+        FormatError: The checkpoint cannot be read or does not belong to the config, the data
+            set's files lie in ``out``, or a frame's calibration cannot be one.
         ConfigError: The frames have no image, or boxes in another frame than the LiDAR's.
     """
     from mmdet3d.registry import DATASETS
@@ -54,17 +59,25 @@ def draw(
     model = build_for_test(config, checkpoint, device).model
     dataset = DATASETS.build(config.test_dataloader.dataset)
     keep_folders(out, data_files(dataset))
+    offset = pixel_offset_of(config.model)
     numbers = np.linspace(0, len(dataset) - 1, min(frames, len(dataset))).round().astype(int)
     for number in tqdm(numbers, desc="drawing", unit="frame"):
         data = dataset[int(number)]
+        _check_calibration(dataset.get_data_info(int(number)), data)
         with torch.no_grad():
             (found,) = model.test_step(pseudo_collate([data]))
-        picture = panel(data, found.pred_instances_3d, dataset.metainfo["classes"], score)
+        picture = panel(data, found.pred_instances_3d, dataset.metainfo["classes"], score, offset)
         save_png(out / f"{number:06d}.png", picture)
     return len(numbers)
 
 
-def panel(data: dict, found: Any, classes: Sequence[str], score: float) -> np.ndarray:
+def panel(
+    data: dict,
+    found: Any,
+    classes: Sequence[str],
+    score: float,
+    pixel_offset: tuple[float, float] = (0.0, 0.0),
+) -> np.ndarray:
     """The picture of one packed frame.
 
     Args:
@@ -72,6 +85,7 @@ def panel(data: dict, found: Any, classes: Sequence[str], score: float) -> np.nd
         found: ``bboxes_3d``, ``labels_3d`` and ``scores_3d``.
         classes: Names of the labels.
         score: Least score that is drawn.
+        pixel_offset: What the model adds to the pixels of the calibration.
 
     Returns:
         ``(H, W, 3)`` uint8 RGB.
@@ -79,7 +93,7 @@ def panel(data: dict, found: Any, classes: Sequence[str], score: float) -> np.nd
     Raises:
         ConfigError: See `draw`.
     """
-    images, matrices = views_of(data)
+    images, matrices = views_of(data, pixel_offset)
     if not images:
         raise ConfigError("test_dataloader.dataset.pipeline: packs no image to draw on")
     points = data["inputs"]["points"].numpy()
@@ -89,6 +103,15 @@ def panel(data: dict, found: Any, classes: Sequence[str], score: float) -> np.nd
     if len(images) == 1:
         return draw_detection_panel(images[0], points, matrices[0], detections, truth)
     return draw_surround_panel(images, points, matrices, detections, truth)
+
+
+def _check_calibration(info: dict, data: dict) -> None:
+    """Boxes drawn by a wrong matrix would look like wrong detections."""
+    for fault in calibration_faults(info, data["inputs"]["points"].numpy()):
+        name = str(info.get("img_path") or info.get("lidar_path") or info.get("sample_idx"))
+        if fault.level == "error":
+            raise FormatError(name, fault.text)
+        _LOG.warning("%s: %s", name, fault.text)
 
 
 def _detections(found: Any, classes: Sequence[str]) -> LabeledBoxes:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -43,7 +43,8 @@ def data_files(dataset: Any) -> list[str]:
     """Images and cloud of a data set's first frame: they tell its folders."""
     info = dataset.get_data_info(0) if len(dataset) else {}
     paths = [info.get("img_path"), info.get("lidar_path")]
-    paths += [camera.get("img_path") for camera in (info.get("images") or {}).values()]
+    cameras = (info.get("images") or {}).values()  # and KITTI's R0_rect
+    paths += [camera.get("img_path") for camera in cameras if isinstance(camera, Mapping)]
     return [path for path in paths if isinstance(path, str)]
 
 

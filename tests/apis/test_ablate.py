@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from importlib import import_module
 from types import SimpleNamespace
 
 import numpy as np
 import pytest
 import torch
+from mmengine.config import Config
 from mmengine.structures import BaseDataElement
 from PIL import Image
 from programs import run_python
@@ -23,6 +25,7 @@ from gemini_det3d.apis.ablation import (
     verdicts,
 )
 from gemini_det3d.apis.ablation.gates import FrameGates, cell_centers
+from gemini_det3d.formats import FormatError
 from gemini_det3d.fusion import GeminiFusion, SumFusion
 
 
@@ -160,6 +163,20 @@ def test_chart_is_drawn_with_and_without_an_image(tmp_path, has_image):
     image = np.full((30, 40, 3), 90, np.uint8) if has_image else None
     chart(tmp_path / "a.png", image, matrix, gates, np.array([[9, 0, -1, 4, 2, 2, 0.3]]))
     assert np.asarray(Image.open(tmp_path / "a.png").convert("L")).std() > 10
+
+
+def test_results_do_not_go_to_the_folder_of_the_frames(tmp_path, monkeypatch):
+    class Frames(list):
+        def get_data_info(self, index):
+            return {"img_path": str(tmp_path / "image_2" / "000000.png")}
+
+    (tmp_path / "image_2").mkdir()
+    ablating = import_module("gemini_det3d.apis.ablation.ablate")  # the package has a function so
+    bench = SimpleNamespace(dataset=Frames([1, 2]))
+    monkeypatch.setattr(ablating, "_Bench", lambda *_: bench)
+    with pytest.raises(FormatError, match="a folder of inputs"):
+        ablating.ablate(Config(), "none.pth", tmp_path / "image_2")
+    assert not list((tmp_path / "image_2").iterdir())
 
 
 @pytest.mark.slow

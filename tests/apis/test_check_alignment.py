@@ -4,13 +4,17 @@ from __future__ import annotations
 
 import math
 import pickle
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
+import torch
 from programs import run_python
 
 from gemini_det3d.apis.alignment import agreement_of, judge
-from gemini_det3d.apis.alignment.samples import LabelBoxes
+from gemini_det3d.apis.alignment.check import _with_findings
+from gemini_det3d.apis.alignment.samples import LabelBoxes, _note_originals
+from gemini_det3d.apis.kitti.findings import Finding
 from gemini_det3d.geometry.boxes import project_box_outlines
 
 # Looks along x: u = 320 - 400 y / x, v = 120 - 400 z / x.
@@ -91,6 +95,25 @@ def test_label_boxes_move_with_the_image():
     assert (boxes * 2)[:, 2].tolist() == [20]  # as mmcv's Resize does
     boxes.rescale_((2, 3))
     assert boxes.tolist() == [[0, 75, 20, 165]]
+
+
+def test_labels_are_counted_as_the_projection_is():
+    points = SimpleNamespace(tensor=torch.arange(8.0).reshape(2, 4))
+    results = {"img": np.zeros((9, 9, 3)), "points": points,
+               "ann_info": {"gt_bboxes": [[1, 2, 3, 4]], "gt_bboxes_labels": [0]}}  # fmt: skip
+    _note_originals(results, (0.5, 0.25))
+    assert results["gt_bboxes"].tolist() == [[1.5, 2.25, 3.5, 4.25]]
+    points.tensor += 1  # an augmentation
+    assert results["points_on_disk"].tolist() == [[0, 1, 2], [4, 5, 6]]
+
+
+def test_a_calibration_that_cannot_be_one_is_a_fault_and_an_unlikely_one_is_told():
+    points, boxes, labels = world()
+    verdict = judge(agreement_of(points, boxes, MATRIX, SIZE, labels))
+    findings = [Finding("error", f"{i}.bin", f"mirrors {i}") for i in range(5)]
+    told = _with_findings(verdict, [*findings, Finding("warning", "7.bin", "far apart")])
+    assert len(told.faults) == 4 and "0.bin: mirrors 0" in told.faults[0]
+    assert told.gaps == ("warning  7.bin: far apart",)
 
 
 CONFIG = "mvxnet_gemini-point_r18_1xb2-toy_look-alikes-3class"

@@ -11,7 +11,7 @@ from mmdet3d.structures import DepthInstance3DBoxes, Det3DDataSample, LiDARInsta
 
 from gemini_det3d.apis.config import ConfigError
 from gemini_det3d.apis.draw import panel
-from gemini_det3d.apis.packed_frames import data_files
+from gemini_det3d.apis.packed_frames import data_files, views_of
 from gemini_det3d.cli import main
 from gemini_det3d.formats import FormatError
 from gemini_det3d.formats.inputs import keep_folders
@@ -52,7 +52,8 @@ def test_pictures_do_not_go_to_the_folder_of_the_frames(tmp_path):
 
         def get_data_info(self, index):
             return {"img_path": str(tmp_path / "image_2" / "000000.png"),
-                    "images": {"CAM2": {"img_path": str(tmp_path / "image_3" / "000000.png")}},
+                    "images": {"R0_rect": np.eye(4).tolist(),
+                               "CAM2": {"img_path": str(tmp_path / "image_3" / "000000.png")}},
                     "lidar_path": str(tmp_path / "velodyne" / "000000.bin")}  # fmt: skip
 
     files = data_files(Frames())
@@ -78,6 +79,14 @@ def test_every_camera_shows_the_detection(cameras):
     above = int(each * SIZE[0] / SIZE[1]) * (2 if cameras == 6 else 1)
     for column in range(columns):
         assert changed[:above, column * each : (column + 1) * each].any()
+
+
+def test_pixels_are_counted_as_the_model_counts_them():
+    (plain,), (moved,) = (views_of(packed(), offset)[1] for offset in ((0, 0), (0.5, -0.25)))
+    point = np.array([10.0, 2, 1, 1])
+    (x, y, depth), (right, down, same) = plain @ point, moved @ point
+    assert same == depth == 10
+    assert (right - x, down - y) == pytest.approx((0.5 * depth, -0.25 * depth))
 
 
 def test_truth_is_drawn_where_there_is_one():

@@ -28,10 +28,12 @@ from gemini_det3d.apis.ablation import (
 from gemini_det3d.apis.ablation.report import condition_cells, gate_cells
 from gemini_det3d.apis.comparison.rows import headline
 from gemini_det3d.apis.config import ConfigError
-from gemini_det3d.apis.packed_frames import truth_of, views_of
+from gemini_det3d.apis.frame_calibration import pixel_offset_of
+from gemini_det3d.apis.packed_frames import data_files, truth_of, views_of
 from gemini_det3d.apis.reports import facts_section, write_report
 from gemini_det3d.apis.trained_model import build_for_test, read_config
 from gemini_det3d.formats.files import make_folder
+from gemini_det3d.formats.inputs import keep_folders
 from gemini_det3d.formats.text import write_text
 from gemini_det3d.visualization.report import Pictures, Section, Table
 from gemini_det3d.visualization.report.html import pictures_in
@@ -77,7 +79,8 @@ def ablate(
         Table and gates.
 
     Raises:
-        FormatError: The checkpoint cannot be read or does not belong to the config.
+        FormatError: The checkpoint cannot be read or does not belong to the config, or the data
+            set's files lie in ``out``.
         ConfigError: There are fewer than two frames: none to shuffle with.
     """
     out = Path(out)
@@ -86,6 +89,7 @@ def ablate(
     if number < 2:
         raise ConfigError(f"--frames {number}: needs two frames or more, to shuffle images")
     indices = np.linspace(0, len(bench.dataset) - 1, number).round().astype(int)
+    keep_folders(out, data_files(bench.dataset))
     make_folder(out)
     spoil, table = Spoiler(), GateTable()
     other = bench.dataset[int(indices[-1])]  # every frame gets the image of the one before
@@ -98,7 +102,7 @@ def ablate(
             boxes, names = bench.truth(data)
             table.add(gates, boxes, names)
             if place < pictures:
-                image, matrix = _picture(data)
+                image, matrix = _picture(data, bench.pixel_offset)
                 chart(out / "pictures" / f"gates_{index:06d}.png", image, matrix, gates, boxes)
         for condition in CONDITIONS[1:]:
             bench.test(condition.name, spoil(condition.name, data, other, int(index)))
@@ -117,6 +121,7 @@ class _Bench:
 
         self.model = build_for_test(config, checkpoint, device).model
         self.dataset = DATASETS.build(config.test_dataloader.dataset)
+        self.pixel_offset = pixel_offset_of(config.model)
         self._evaluators = {}
         for condition in CONDITIONS:
             evaluator = Evaluator(config.test_evaluator)
@@ -164,9 +169,11 @@ class _Bench:
         self._seen = features.detach().float()
 
 
-def _picture(data: dict) -> tuple[np.ndarray | None, np.ndarray | None]:
+def _picture(
+    data: dict, pixel_offset: tuple[float, float]
+) -> tuple[np.ndarray | None, np.ndarray | None]:
     """Image (RGB) and projection of a packed frame with one camera."""
-    images, matrices = views_of(data)
+    images, matrices = views_of(data, pixel_offset)
     return (images[0], matrices[0]) if len(images) == 1 else (None, None)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -9,12 +10,14 @@ import numpy as np
 from tqdm import tqdm
 
 from gemini_det3d.apis.alignment import (
+    Agreement,
     AugmentedSample,
     Verdict,
     agreement_of,
     augmented_samples,
     judge,
 )
+from gemini_det3d.apis.kitti.findings import Finding, capped
 from gemini_det3d.formats.inputs import keep_folders
 
 
@@ -31,13 +34,15 @@ def check_alignment(
         seed: Of the augmentation.
 
     Returns:
-        Medians over all objects, and what is wrong.
+        Medians over all objects, and what is wrong, with the objects or with a calibration by
+        itself.
 
     Raises:
         ConfigError: The pipeline lacks what has to be compared.
         FormatError: ``out`` is the folder of the samples' files.
     """
-    found = []
+    found: list[Agreement] = []
+    findings: list[Finding] = []
     frames = augmented_samples(config, samples, seed)
     for index, sample in enumerate(tqdm(frames, total=samples, desc="checking", unit="frame")):
         for image, matrix in zip(sample.images, sample.matrices):
@@ -46,7 +51,17 @@ def check_alignment(
         if out is not None and index < pictures:
             keep_folders(out, [sample.name])
             draw(sample, out)
-    return judge(found)
+        findings += [Finding(level, sample.name, text) for level, text in sample.faults]
+    return _with_findings(judge(found), findings)
+
+
+def _with_findings(verdict: Verdict, findings: list[Finding]) -> Verdict:
+    """A calibration that cannot be one is a fault, an unlikely one is told."""
+    errors, warnings = (
+        tuple(capped([finding for finding in findings if finding.level == level]))
+        for level in ("error", "warning")
+    )
+    return replace(verdict, faults=errors + verdict.faults, gaps=warnings + verdict.gaps)
 
 
 def draw(sample: AugmentedSample, out: Path) -> None:

@@ -5,11 +5,16 @@ from __future__ import annotations
 import random
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import numpy as np
 
 from gemini_det3d.apis.config import ConfigError
+from gemini_det3d.apis.frame_calibration import calibration_faults, pixel_offset_of
+from gemini_det3d.formats.calibration_check import Fault
+
+_NONE = np.zeros((0, 3))
 
 
 @dataclass(frozen=True)
@@ -26,6 +31,7 @@ class AugmentedSample:
         names: G class names.
         labels_2d: ``(L, 4)`` labelled 2D boxes, augmented by the pipeline itself; None where the
             data set has none.
+        faults: What is wrong or unlikely about the calibration of the frame as it is on disk.
     """
 
     name: str
@@ -35,6 +41,7 @@ class AugmentedSample:
     boxes: np.ndarray
     names: list[str]
     labels_2d: np.ndarray | None
+    faults: list[Fault]
 
 
 class LabelBoxes(np.ndarray):
@@ -80,16 +87,18 @@ def augmented_samples(config: Any, number: int, seed: int = 0) -> Iterator[Augme
         ConfigError: The pipeline loads no points, images or boxes, or does not pack.
         KeyError: The pipeline packs too little metadata to project; the message names the entry.
     """
-    dataset, meta_keys = _dataset(config)
+    offset = pixel_offset_of(config.get("model", {}))
+    dataset, meta_keys = _dataset(config, offset)
     classes = dataset.metainfo["classes"]
     for index in np.linspace(0, len(dataset) - 1, min(number, len(dataset))).round().astype(int):
         random.seed(seed + int(index))
         np.random.seed(seed + int(index))
         results = dataset[int(index)]
-        yield _sample(results, meta_keys, classes)
+        info = dataset.get_data_info(int(index))
+        yield _sample(results, info, meta_keys, classes, offset)
 
 
-def _dataset(config: Any) -> tuple[Any, Sequence[str]]:
+def _dataset(config: Any, offset: tuple[float, float]) -> tuple[Any, Sequence[str]]:
     """The training set with a pipeline that ends before packing, and what it would pack."""
     from mmdet3d.registry import DATASETS, TRANSFORMS
     from mmengine.dataset import Compose
@@ -109,23 +118,35 @@ def _dataset(config: Any) -> tuple[Any, Sequence[str]]:
     for step in steps:
         transforms.append(TRANSFORMS.build(step))
         if step["type"].startswith("LoadAnnotations"):
-            transforms.append(_take_label_boxes)
+            transforms.append(partial(_note_originals, offset=offset))
     dataset = DATASETS.build({**settings, "pipeline": [], "filter_empty_gt": False})
     dataset.pipeline = Compose(transforms)
     return dataset, pack.meta_keys
 
 
-def _take_label_boxes(results: dict) -> dict:
-    """Bring the labelled 2D boxes, so that the pipeline moves them along with the image."""
+def _note_originals(results: dict, offset: tuple[float, float]) -> dict:
+    """Keep the points as they are, and bring the labelled 2D boxes, so that they move along.
+
+    Annotators count pixels as the calibration does.
+    """
+    if "points" in results:
+        results["points_on_disk"] = results["points"].tensor[:, :3].numpy().copy()
     boxes = results.get("ann_info", {}).get("gt_bboxes")
     is_one_image = not isinstance(results.get("img"), (list, tuple))
     if boxes is not None and is_one_image:
-        results["gt_bboxes"] = np.array(boxes, dtype=np.float32).reshape(-1, 4).view(LabelBoxes)
+        moved = np.array(boxes, dtype=np.float32).reshape(-1, 4) + np.float32([*offset, *offset])
+        results["gt_bboxes"] = moved.view(LabelBoxes)
         results["gt_bboxes_labels"] = np.array(results["ann_info"].get("gt_bboxes_labels", ()))
     return results
 
 
-def _sample(results: dict, meta_keys: Sequence[str], classes: Sequence[str]) -> AugmentedSample:
+def _sample(
+    results: dict,
+    info: dict,
+    meta_keys: Sequence[str],
+    classes: Sequence[str],
+    offset: tuple[float, float],
+) -> AugmentedSample:
     from gemini_det3d.models.metas import view_geometries
 
     for key in ("points", "img", "gt_bboxes_3d", "gt_labels_3d"):
@@ -135,7 +156,8 @@ def _sample(results: dict, meta_keys: Sequence[str], classes: Sequence[str]) -> 
     images = list(images) if isinstance(images, (list, tuple)) else [images]
     meta = {key: results[key] for key in meta_keys if key in results}
     meta.setdefault("batch_input_shape", images[0].shape[:2])
-    geometries = view_geometries(meta, len(images))
+    geometries = view_geometries(meta, len(images), pixel_offset=offset)
+    height, width = results["ori_shape"][:2]
     labels = results.get("gt_bboxes")
     return AugmentedSample(
         name=str(results.get("lidar_path") or results.get("img_path") or results["sample_idx"]),
@@ -145,4 +167,5 @@ def _sample(results: dict, meta_keys: Sequence[str], classes: Sequence[str]) -> 
         boxes=results["gt_bboxes_3d"].tensor.cpu().double().numpy()[:, :7],
         names=[classes[label] for label in np.asarray(results["gt_labels_3d"])],
         labels_2d=None if labels is None else np.asarray(labels, dtype=np.float64),
+        faults=calibration_faults(info, results.get("points_on_disk", _NONE), (width, height)),
     )

@@ -1,0 +1,83 @@
+"""The calibration of frames: how a model counts its pixels, and whether it can be one."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from gemini_det3d.apis.config import ConfigError
+from gemini_det3d.formats.calibration_check import Fault, check_matrices, check_overlap
+
+
+def pixel_offset_of(model: Mapping[str, Any]) -> tuple[float, float]:
+    """What a model adds to the pixels of the calibration, see :mod:`gemini_det3d.geometry`.
+
+    Args:
+        model: Its config; the offset stands in it or in a fusion layer of it.
+
+    Returns:
+        Right and down; zeros where no part of the model has one.
+
+    Raises:
+        ConfigError: Two parts have different ones.
+    """
+    found = {(float(right), float(down)) for right, down in _values(model, "pixel_offset")}
+    if len(found) > 1:
+        raise ConfigError(f"model: pixel_offset is given as {' and as '.join(map(str, found))}")
+    return found.pop() if found else (0.0, 0.0)
+
+
+def calibration_faults(
+    info: Mapping[str, Any], points: np.ndarray, size: tuple[int, int] | None = None
+) -> list[Fault]:
+    """Whether the matrices of one frame can be right, and points fall into its images.
+
+    Args:
+        info: The frame as the data set lists it; cameras without ``lidar2cam`` are passed over.
+        points: ``(N, 3 or more)`` metres, LiDAR frame, not augmented.
+        size: ``(width, height)`` of images whose size the info does not say; None: unknown.
+
+    Returns:
+        Errors and warnings, each of which names the camera where there are several.
+    """
+    cameras = {
+        name: camera
+        for name, camera in (info.get("images") or {}).items()
+        if isinstance(camera, Mapping) and {"lidar2cam", "cam2img"} <= set(camera)
+    }
+    of_matrices, of_points, counts = [], [], []
+    for name, camera in cameras.items():
+        place = f"{name}: " if len(cameras) > 1 else ""
+        lidar2cam, cam2img = _square(camera["lidar2cam"]), _square(camera["cam2img"])
+        its_size = (camera["width"], camera["height"]) if "width" in camera else size
+        faults = check_matrices(lidar2cam, cam2img, its_size)
+        of_matrices += [Fault(level, place + text) for level, text in faults]
+        if its_size is not None:
+            count, faults = check_overlap(points, lidar2cam, cam2img, its_size)
+            counts.append(count)
+            of_points += [Fault(level, place + text) for level, text in faults]
+    if len(cameras) > 1 and any(counts):  # one of several may look where no point is
+        of_points = [Fault("warning", text) for _, text in of_points]
+    return of_matrices + of_points
+
+
+def _values(config: Any, key: str) -> Iterator[Sequence[float]]:
+    if isinstance(config, Mapping):
+        for name, value in config.items():
+            if name == key:
+                yield value
+            else:
+                yield from _values(value, key)
+    elif isinstance(config, (list, tuple)):
+        for value in config:
+            yield from _values(value, key)
+
+
+def _square(matrix: Any) -> np.ndarray:
+    """``(4, 4)`` of a matrix with three or four rows and columns."""
+    given = np.asarray(matrix, dtype=np.float64)
+    square = np.eye(4)
+    square[: given.shape[0], : given.shape[1]] = given
+    return square
