@@ -226,6 +226,24 @@ def test_long_set_name_is_wrapped_in_its_cell(kitti):
 
 
 @needs_browser
+def test_link_opens_its_frame_colour_and_an_unknown_one_the_first(kitti):
+    view(kitti)
+    page = kitti / "out" / "view.html"
+    state = "frame=000001&color=label"
+    said = []
+    for link in (state, "frame=x&color=y&view=z"):
+        script = f"history.replaceState(null, '', '#{link}');"
+        text = page.read_text(encoding="utf-8").replace(
+            "<body>", f"<body><script>{script}</script>"
+        )
+        (page.parent / "link.html").write_text(text, encoding="utf-8")
+        said.append(title_after(page.parent / "link.html", """
+          document.title = ['frame', 'color'].map((id) => document.getElementById(id).value).join();
+        """))  # fmt: skip
+    assert said == ["1,label", "0,height"]
+
+
+@needs_browser
 def test_browser_says_how_many_points_are_left_out(kitti):
     view(kitti, "--max-points", 100)
     page, _ = dump(kitti / "out" / "view.html")

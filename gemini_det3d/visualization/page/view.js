@@ -186,9 +186,13 @@
     if (event.target.matches("input, select") || event.ctrlKey || event.altKey || event.metaKey) return;
     if (KEYS[event.key]) { event.preventDefault(); KEYS[event.key](); }
   });
-  show(0);
+  // view.html#frame=000007&color=label&view=top opens at that.
+  const wanted = new URLSearchParams(location.hash.slice(1));
+  const first = data.frames.findIndex((frame) => frame.name === wanted.get("frame"));
+  if (wanted.get("color") in View.COLORINGS) state.color = wanted.get("color");
+  show(Math.max(first, 0));
   if (cloud) cloud.resize();
-  look("orbit");
+  look(["top", "camera"].includes(wanted.get("view")) ? wanted.get("view") : "orbit");
   if (cloud) cloud.render();
   document.body.dataset.ready = "yes";
 })();
