@@ -30,7 +30,7 @@ from gemini_det3d.visualization.page import (
     render_page,
     render_pictures,
 )
-from gemini_det3d.visualization.rerun_file import record_frames
+from gemini_det3d.visualization.rerun_file import import_rerun, record_frames
 
 EPILOG = """\
 DATA is a folder in the layout of KITTI (training/velodyne, and image_2, calib and label_2 where
@@ -79,6 +79,8 @@ def run(args: argparse.Namespace) -> int:
         if getattr(args, name) < low:
             option = name.replace("_", "-")
             raise ConfigError(f"--{option} {getattr(args, name)}, expected {low} or more")
+    if args.rrd:
+        import_rerun()  # before any work
     source = _open(args)
     chosen = choose_frames(source.names, args.split, args.frames)
     frames = chosen[: args.max_frames]

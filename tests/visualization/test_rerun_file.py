@@ -7,6 +7,7 @@ import types
 import numpy as np
 import pytest
 
+from gemini_det3d.cli import main
 from gemini_det3d.visualization import LabeledBoxes
 from gemini_det3d.visualization.page import ViewFrame
 from gemini_det3d.visualization.page.frame import Camera
@@ -112,6 +113,13 @@ def test_missing_package_is_named_with_its_extra(monkeypatch, tmp_path):
     monkeypatch.setitem(sys.modules, "rerun", None)
     with pytest.raises(ImportError, match=r"gemini_det3d\[rerun\]"):
         next(record_frames(frames(), tmp_path / "out.rrd", ["a"], "t"))
+
+
+def test_command_without_the_package_is_one_line_before_any_work(monkeypatch, capsys, tmp_path):
+    monkeypatch.setitem(sys.modules, "rerun", None)
+    assert main(["view", str(tmp_path / "none"), "--rrd", str(tmp_path / "out.rrd")]) == 2
+    error = capsys.readouterr().err
+    assert error.count("\n") == 1 and "pip install 'gemini_det3d[rerun]'" in error
 
 
 def test_rerun_itself_reads_the_recording_back(tmp_path):
