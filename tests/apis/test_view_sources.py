@@ -366,3 +366,21 @@ def test_browser_slides_between_pictures_and_steps_through_frames(seg):
       document.title = said.join(' ');
     """)  # fmt: skip
     assert said == "inset(0px_75%_0px_0px) depth truth depth 1"
+
+
+def test_boxes_of_a_real_nuscenes_sample_lie_where_its_own_annotation_says(shared_dir):
+    folder = shared_dir / "data" / "nuscenes_mini"
+    path = next(folder.glob("*.pkl"))
+    source = open_source(path)
+    frame = source.read(source.names[0])
+    assert len(frame.cameras) == 6
+    annotated = pickle.loads(path.read_bytes())["data_list"][0]["cam_instances"]
+    middles = frame.truth.boxes[:, :3] + np.array([0, 0, 0.5]) * frame.truth.boxes[:, 5:6]
+    matched = 0
+    for camera in frame.cameras:
+        pixels, depth = project_points(middles, camera.lidar2img)
+        for each in annotated[camera.name]:
+            near = np.abs(depth - each["depth"]) < 0.05
+            off = np.linalg.norm(pixels[near] - each["center_2d"], axis=1)
+            matched += bool(len(off) and off.min() < 1)
+    assert matched > 40
