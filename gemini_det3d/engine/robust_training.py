@@ -36,8 +36,8 @@ class RobustTrainingHook(Hook):
         absent: Share of failures where nothing is left; likewise.
         weight: Of the copy's losses, which are logged as ``degraded_loss...``.
         teacher: Checkpoint of the teacher; None: there is none.
-        teacher_allow_missing: Names of parameters, or starts of names, that the teacher's file need
-            not have, such as those of an operator's reliability; they are as built.
+        teacher_allow_missing: Names of parameters, or starts of names at a dot, that the teacher's
+            file need not have, such as an operator's with its reliability; they are as built.
         teacher_weight: Of the teacher's loss, ``loss_teacher``: the Kullback-Leibler divergence of
             class scores, per pixel, or per object that the teacher sees.
 
