@@ -13,6 +13,7 @@ from torch import Tensor, nn
 
 from gemini_det3d.fusion import FusionOperator
 from gemini_det3d.models.backbones.layers import ModalityHub, fuse, run_block
+from gemini_det3d.models.backbones.pretrained import check_pretrained
 
 
 class FusionStage(nn.Module):
@@ -47,7 +48,7 @@ class FusionBackbone(BaseModule):
         with_checkpoint: Keep only the inputs of each block for the backward.
         init_cfg: As in mmengine, for example
             ``dict(type='Pretrained', checkpoint='mit_b3_imagenet.pth')`` with a file that
-            ``gemini-det3d convert-checkpoint`` wrote.
+            ``gemini-det3d convert-checkpoint`` wrote; all but operators and hubs must be in it.
 
     Raises:
         ValueError: ``num_modalities`` is below 1.
@@ -64,6 +65,11 @@ class FusionBackbone(BaseModule):
         self.num_modalities = num_modalities
         self.num_streams = min(num_modalities, 2)
         self.with_checkpoint = with_checkpoint
+
+    def init_weights(self) -> None:
+        """As mmengine does it, once the file of a ``Pretrained`` is known to fit."""
+        check_pretrained(self, self.init_cfg)
+        super().init_weights()
 
     def forward(
         self, images: Sequence[Tensor], exists: Sequence[Tensor] | None = None
