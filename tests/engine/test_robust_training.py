@@ -41,6 +41,11 @@ def detector():
     return MODELS.build(Config.fromfile(find_config(DETECTOR)).model)
 
 
+def point_detector():
+    name = DETECTOR.replace("bev_gemini-map", "mvxnet_gemini-point")
+    return MODELS.build(Config.fromfile(find_config(name)).model)
+
+
 def detector_batch():
     rows = []
     for number in range(2):
@@ -80,9 +85,10 @@ def segmentor_batch():
 
 
 MODELS_AND_BATCHES = pytest.mark.parametrize(
-    "build, batch", [(detector, detector_batch), (segmentor, segmentor_batch)],
-    ids=["detector", "segmentor"],
-)  # fmt: skip
+    "build, batch",
+    [(detector, detector_batch), (point_detector, detector_batch), (segmentor, segmentor_batch)],
+    ids=["from above", "at the points", "segmentor"],
+)
 
 
 def losses_of(model, data, **options):
@@ -164,6 +170,14 @@ def test_teacher_draws_the_copy_to_what_it_says_of_the_whole(build, batch, tmp_p
     loss.backward()
     assert all(p.grad is not None and p.grad.isfinite().all() for p in model.parameters())
     assert not any(name.startswith("teacher") for name in model.state_dict())
+
+
+@MODELS_AND_BATCHES
+def test_sensors_that_are_gone_are_trained_for(build, batch):
+    model, data = build(), batch()
+    found = losses_of(model, data, chance=1.0, absent=1.0)
+    total, _ = model.parse_losses(found)
+    assert total.isfinite() and any("degraded" in name for name in found)
 
 
 def test_divergence_is_nothing_from_oneself_and_grows_with_the_distance():
