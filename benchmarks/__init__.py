@@ -10,6 +10,7 @@ BENCHMARKS = {
         "launches",
         "operator calls and waits of a config's training step, counted without a GPU",
     ),
+    "detectors": ("detectors", "MVX-Net of mmdet3d and ours on the same real frames, in turns"),
     "data": ("data", "loading samples, step by step beside stock mmdet3d, and by workers"),
     "kitti-eval": ("kitti_eval", "KITTI evaluation of 3,769 frames"),
 }

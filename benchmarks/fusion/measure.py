@@ -16,7 +16,7 @@ from gemini_det3d.fusion import GeminiFusion
 from .cases import Case, Site
 from .opponents import INFERENCE_ONLY, OPPONENTS, SAME_FUNCTION, exact_form
 
-__all__ = ["Inputs", "Runner", "compare", "draw_operators", "lower", "run_sites"]
+__all__ = ["Inputs", "Runner", "compare", "draw_operators", "lower", "peak_bytes", "run_sites"]
 
 _LEAST_ROUNDS = 3
 _LEAST_SECONDS = 0.25  # few rounds of a short case say little: the clock and the caches are in them
@@ -176,7 +176,7 @@ def _facts(name: str, runner: Runner, inputs: Inputs, mode: str, device: str) ->
         )
     return {
         "err": error,
-        "peak_bytes": _peak_bytes(lambda: run_sites(runner, inputs, mode), device),
+        "peak_bytes": peak_bytes(lambda: run_sites(runner, inputs, mode), device),
     }
 
 
@@ -192,7 +192,7 @@ def _error(module: nn.Module, tensors: list[Tensor], mode: str) -> float:
     return max(float((f.double() - w).norm() / w.norm()) for f, w in zip(found, wanted))
 
 
-def _peak_bytes(call: Callable[[], object], device: str) -> int:
+def peak_bytes(call: Callable[[], object], device: str) -> int:
     """Most bytes allocated at a time during the call, above what is there before it."""
     if device.startswith("cuda"):
         torch.cuda.synchronize()
