@@ -36,7 +36,7 @@ class FirstBatchHook(Hook):
     def before_train_iter(
         self, runner: Runner, batch_idx: int, data_batch: dict | None = None
     ) -> None:
-        """Count the points in the images, once.
+        """Count the images of every batch, and the points in those of the first.
 
         Args:
             runner: The runner.
@@ -44,9 +44,12 @@ class FirstBatchHook(Hook):
             data_batch: ``inputs`` and ``data_samples`` as they come from the data loader.
 
         Raises:
-            FormatError: A sample has points, and none of them falls into an image.
+            FormatError: Samples of a batch have different numbers of cameras, or a sample has
+                points, and none of them falls into an image.
         """
         inputs = (data_batch or {}).get("inputs")
+        if isinstance(inputs, dict) and "img" in inputs:
+            _check_cameras(inputs["img"], data_batch["data_samples"])  # type: ignore[index]
         if self._is_done or not isinstance(inputs, dict) or not {"img", "points"} <= set(inputs):
             return
         self._is_done = True
@@ -68,10 +71,27 @@ class FirstBatchHook(Hook):
         ]
         if not len(cloud) or sum(counts) >= min(_FEW_POINTS, len(cloud)):
             return
-        path = str(meta.get("lidar_path") or meta.get("img_path") or meta.get("sample_idx"))
+        path = _path_of(meta)
         fault = f"{sum(counts)} of {len(cloud)} points of the first batch fall into its images"
         if not sum(counts):
             raise FormatError(
                 path, f"{fault}; points, calibration and images do not belong together"
             )
         print_log(f"{path}: {fault}", logger="current", level=logging.WARNING)
+
+
+def _path_of(meta: dict) -> str:
+    return str(meta.get("lidar_path") or meta.get("img_path") or meta.get("sample_idx"))
+
+
+def _check_cameras(images: Any, samples: Any) -> None:
+    """A batch is one tensor of images, so its samples have as many cameras each."""
+    counts = [1 if image.dim() == 3 else len(image) for image in images]
+    if len(set(counts)) < 2:
+        return
+    other = next(i for i, count in enumerate(counts) if count != counts[0])
+    raise FormatError(
+        _path_of(samples[other].metainfo),
+        f"has {counts[other]} camera images and {_path_of(samples[0].metainfo)} of the same batch "
+        f"{counts[0]}; train them apart, or with train_dataloader.batch_size=1",
+    )

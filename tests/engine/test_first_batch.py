@@ -56,6 +56,19 @@ def test_points_beside_the_image_stop_the_training_and_name_the_file(points, lid
         check(batch(points, lidar2img))
 
 
+@pytest.mark.parametrize("counts, ok", [((6, 5), False), ((5, 5), True), ((0, 1, 6), False)])
+def test_batch_of_different_numbers_of_cameras_names_two_samples(counts, ok: bool) -> None:
+    hook = check(batch(ahead(100)))  # any batch, not only the first
+    samples = [Det3DDataSample(metainfo=dict(lidar_path=f"{i}.bin")) for i in range(len(counts))]
+    images = [torch.zeros(n, 3, 4, 4) if n else torch.zeros(3, 4, 4) for n in counts]
+    data = {"inputs": {"points": [], "img": images}, "data_samples": samples}
+    if ok:
+        return hook.before_train_iter(None, 1, data)
+    words = r"\d\.bin: has \d camera images and 0\.bin of the same batch \d; train them apart"
+    with pytest.raises(FormatError, match=words):
+        hook.before_train_iter(None, 1, data)
+
+
 def test_later_batches_cost_nothing() -> None:
     with pytest.raises(FormatError):
         check(batch(-ahead(50)))  # as a first batch it would stop the training
