@@ -130,7 +130,7 @@ def draw(data: Path, work_dir: Path) -> None:
     """Pictures of a few test rooms with truth and the fused detector's boxes."""
     import numpy as np
 
-    from gemini_det3d.formats.kitti_sensors import read_image, read_points
+    from gemini_det3d.formats.kitti import read_image, read_points
     from gemini_det3d.formats.sunrgbd import SunInfos, read_results
     from gemini_det3d.visualization import draw_room_panel, save_png
 
