@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import warnings
 
 import numpy as np
 import pytest
@@ -60,6 +61,19 @@ def as_mmdet3d(objects, with_scores):
     return dict(gt_bboxes_3d=boxes, gt_labels_3d=labels.numpy())
 
 
+def numpy_takes_arrays_of_one_as_numbers() -> bool:
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            return float(np.ones(1)) == 1
+    except TypeError:  # numpy 2.5
+        return False
+
+
+@pytest.mark.skipif(
+    not numpy_takes_arrays_of_one_as_numbers(),
+    reason="mmdet3d's indoor_eval calls float() on arrays of one value, which this numpy refuses",
+)
 @pytest.mark.parametrize("seed", [0, 1, 2])
 def test_indoor_figures_are_those_of_mmdet3d(seed):
     truth, found = rooms(23, seed)
