@@ -133,6 +133,20 @@ def test_test_of_a_run_is_the_latest_one_beside_its_training(tmp_path):
     assert find_trainings(tmp_path)[0].test == {"mAP": 1.0}
 
 
+@pytest.mark.parametrize(
+    ("test", "score"),
+    [
+        ({"mAP_0.25": 30.0, "mAR_0.25": 90.0, "mAP_0.50": 10.0}, 20.0),
+        ({"MAE": 0.2, "MSE": 3}, None),
+    ],
+)
+def test_score_is_of_what_sums_up_alone(tmp_path, test, score):
+    make_run(tmp_path, LINES[:2], test=test)
+    table = training_sections(find_trainings(tmp_path))[0]
+    found = dict(zip(table.head, table.rows[0])).get("test")
+    assert (found and found.mean) == score
+
+
 def test_machine_and_seed_come_from_the_log_and_not_from_its_config(tmp_path):
     trainings = find_trainings(make_run(tmp_path, LINES))
     (tmp_path / "net.py").touch()

@@ -12,7 +12,7 @@ from gemini_det3d.apis.config import ConfigError, find_config
 from gemini_det3d.apis.reports.config_text import base_of, config_lines, diff_lines
 from gemini_det3d.apis.reports.curves import Groups, curve_sections, group_by_seed
 from gemini_det3d.apis.reports.page import facts_section
-from gemini_det3d.apis.reports.trainings import Training, main_metrics, metrics_of
+from gemini_det3d.apis.reports.trainings import Training, metrics_of, scored_metrics
 from gemini_det3d.visualization.report import Listing, Section, Spread, Table, Text
 
 _FROM_LOG = ("sys.platform", "Python", "GPU 0", "CUDA available", "PyTorch", "MMEngine", "OpenCV",
@@ -78,13 +78,13 @@ def _progress(groups: Groups) -> Table:
 
 
 def _score(group: Sequence[Training], is_best: bool) -> Spread | None:
-    found = [[_mean(main_metrics(metrics_of(line))) for line in t.scalars.val] for t in group]
+    found = [[_mean(scored_metrics(metrics_of(line))) for line in t.scalars.val] for t in group]
     known = [[score for score in scores if score is not None] for scores in found]
     return Spread.of([max(s) if is_best else s[-1] for s in known if s])
 
 
 def _tested(group: Sequence[Training]) -> Spread | None:
-    scores = [_mean(main_metrics(training.test)) for training in group]
+    scores = [_mean(scored_metrics(training.test)) for training in group]
     return Spread.of([score for score in scores if score is not None])
 
 

@@ -19,6 +19,7 @@ from gemini_det3d.formats.text import read_bytes, read_text
 
 _SEED = re.compile(r"seed[_-]?\d+")
 _ENVIRONMENT = re.compile(r"^ {4}([\w .,]+): (.+)$", re.MULTILINE)
+_ROOMS = re.compile(r"mAP_[\d.]+$")
 _LOG_BYTES = 100_000  # of its beginning: mmengine describes the machine there
 _NO_METRICS = ("data_time", "time", "step")
 
@@ -146,8 +147,16 @@ def metrics_of(line: Line) -> dict[str, float]:
 
 
 def main_metrics(metrics: Mapping[str, float], most: int = 6) -> dict[str, float]:
-    """Those that are shown first: what `compare` takes as the score, else the first few."""
+    """Those that are shown first: what makes the score, else the first few."""
+    return scored_metrics(metrics) or dict(list(metrics.items())[:most])
+
+
+def scored_metrics(metrics: Mapping[str, float]) -> dict[str, float]:
+    """What `compare` takes as the score, or rooms' mAP at its overlaps; nothing where is neither.
+
+    A mean over other metrics would say nothing.
+    """
     try:
         return headline(metrics)
     except ConfigError:
-        return dict(list(metrics.items())[:most])
+        return {key: value for key, value in metrics.items() if _ROOMS.search(key)}
