@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING
 
 from gemini_det3d.apis.ablation import (
     markdown,
+    probe_markdown,
+    probe_verdicts,
     verdicts,
 )
 from gemini_det3d.apis.checkpoint import add_allow_missing, allow_missing
@@ -21,7 +23,8 @@ EPILOG = """\
 Conditions: image real, black, of another frame, absent; LiDAR thinned to a quarter, absent. Absent
 sensors are masked (sensor_mask), not blackened. --out holds report.html,
 ablation.md, ablation.json and pictures of the gate over the image and from above (detectors with
-GeminiFusion).
+GeminiFusion). --probe also asks a linear classifier what camera, LiDAR and their fusion hold at
+each labelled object, and the head what it makes of it: which of them loses a class?
 """
 
 
@@ -34,6 +37,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add("--frames", type=int, help="frames of the test set, evenly spread (all)")
     add("--pictures", type=int, default=4, help="frames whose gates are drawn (4)")
     add("--metric", metavar="REGEX", help="keys whose mean is the score (KITTI: 3D moderate)")
+    add("--probe", action="store_true", help="ask each stage for the classes of the objects")
     add("--device", help="cpu or cuda:0 (default: CUDA where there is one)")
     add_allow_missing(parser)
     add("--cfg-options", nargs="+", default=[], metavar="KEY=VALUE", help="changes to the config")
@@ -44,9 +48,15 @@ def run(args: argparse.Namespace) -> int:
     config = read_changed_config(args.config, args.cfg_options)
     allow_missing(config, args.allow_missing)
     result = ablate(
-        config, args.checkpoint, args.out, args.frames, args.pictures, args.metric, args.device
-    )
+        config, args.checkpoint, args.out, args.frames, args.pictures, args.metric, args.device,
+        args.probe,
+    )  # fmt: skip
     print(f"\n{markdown(result.rows, result.gates)}\n")
     print("\n".join(verdicts(result.rows)))
+    if result.probe:
+        print(f"\n{probe_markdown(result.probe)}\n")
+        print("\n".join(probe_verdicts(result.probe)))
+    elif args.probe:
+        print("no probe: too few labelled objects of two classes or more")
     print(f"everything is in {args.out}")
     return 0

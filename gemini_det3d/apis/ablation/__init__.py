@@ -2,6 +2,7 @@
 
 from .conditions import CONDITIONS, Condition, Spoiler
 from .gates import GateRecorder, GateTable
+from .probe import Probe, ProbeRow, TokenRecorder, detections_of, probe_markdown, probe_verdicts
 from .report import AblationRow, chart, markdown, verdicts
 
 __all__ = [
@@ -10,8 +11,14 @@ __all__ = [
     "Condition",
     "GateRecorder",
     "GateTable",
+    "Probe",
+    "ProbeRow",
     "Spoiler",
+    "TokenRecorder",
     "chart",
+    "detections_of",
     "markdown",
+    "probe_markdown",
+    "probe_verdicts",
     "verdicts",
 ]

@@ -6,6 +6,7 @@ import json
 import os
 import statistics
 from collections.abc import Sequence
+from contextlib import nullcontext
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -20,11 +21,18 @@ from gemini_det3d.apis.ablation import (
     AblationRow,
     GateRecorder,
     GateTable,
+    Probe,
+    ProbeRow,
     Spoiler,
+    TokenRecorder,
     chart,
+    detections_of,
     markdown,
+    probe_markdown,
+    probe_verdicts,
     verdicts,
 )
+from gemini_det3d.apis.ablation.probe import probe_cells
 from gemini_det3d.apis.ablation.report import condition_cells, gate_cells
 from gemini_det3d.apis.comparison.rows import headline
 from gemini_det3d.apis.config import ConfigError
@@ -49,10 +57,12 @@ class Ablation:
     Attributes:
         rows: One per condition, the real one first.
         gates: Rows of :class:`GateTable`; empty without a GeminiFusion.
+        probe: Rows of :class:`Probe`; empty where it was not asked for, or objects are too few.
     """
 
     rows: list[AblationRow]
     gates: list[dict]
+    probe: list[ProbeRow]
 
 
 def ablate(
@@ -63,6 +73,7 @@ def ablate(
     pictures: int = 4,
     metric: str | None = None,
     device: str | None = None,
+    with_probe: bool = False,
 ) -> Ablation:
     """Test a detector under every condition, frame by frame.
 
@@ -74,14 +85,16 @@ def ablate(
         pictures: Frames whose gates are drawn.
         metric: See :func:`gemini_det3d.apis.comparison.headline`.
         device: Where to run; None: CUDA where there is one.
+        with_probe: Fit linear probes to what camera, LiDAR and fusion hold at labelled objects.
 
     Returns:
-        Table and gates.
+        Table, gates and probe.
 
     Raises:
         FormatError: The checkpoint cannot be read or does not belong to the config, or the data
             set's files lie in ``out``.
-        ConfigError: There are fewer than two frames: none to shuffle with.
+        ConfigError: There are fewer than two frames: none to shuffle with; or the detector has no
+            tokens whose places are known, and a probe was asked for.
     """
     out = Path(out)
     bench = _Bench(read_config(config), Path(checkpoint), device)
@@ -91,15 +104,18 @@ def ablate(
     indices = np.linspace(0, len(bench.dataset) - 1, number).round().astype(int)
     keep_folders(out, data_files(bench.dataset))
     make_folder(out)
-    spoil, table = Spoiler(), GateTable()
+    spoil, table, probe = Spoiler(), GateTable(), Probe(bench.dataset.metainfo["classes"])
+    listener = TokenRecorder(bench.model) if with_probe else nullcontext()
     other = bench.dataset[int(indices[-1])]  # every frame gets the image of the one before
     for place, index in enumerate(tqdm(indices, desc="ablating", unit="frame")):
         data = bench.dataset[int(index)]
-        with GateRecorder(bench.model) as recorder:
-            bench.test("real", spoil("real", data, other, int(index)))
+        with GateRecorder(bench.model) as recorder, listener as tokens:
+            output = bench.test("real", spoil("real", data, other, int(index)))
             gates = recorder.take()
+        boxes, names = bench.truth(data)
+        if tokens is not None:
+            probe.add(tokens.tokens(), boxes, names, detections_of(output))
         if gates is not None:
-            boxes, names = bench.truth(data)
             table.add(gates, boxes, names)
             if place < pictures:
                 image, matrix = _picture(data, bench.pixel_offset)
@@ -107,7 +123,7 @@ def ablate(
         for condition in CONDITIONS[1:]:
             bench.test(condition.name, spoil(condition.name, data, other, int(index)))
         other = data
-    result = Ablation(bench.rows(number, metric), table.rows())
+    result = Ablation(bench.rows(number, metric), table.rows(), probe.rows())
     _write(out, result, number)
     return result
 
@@ -135,18 +151,20 @@ class _Bench:
             raise ConfigError("model: has neither pts_bbox_head nor bbox_head, so no features")
         head.register_forward_pre_hook(self._remember)
 
-    def test(self, name: str, data: dict) -> None:
-        """Detect in one frame under a condition and hand the result to its evaluator."""
+    def test(self, name: str, data: dict) -> Any:
+        """Detect in one frame under a condition, hand the answer to its evaluator and return it."""
         from mmengine.dataset import pseudo_collate
 
         with torch.no_grad():
             outputs = self.model.test_step(pseudo_collate([data]))
+        (answer,) = outputs
         self._evaluators[name].process(data_samples=outputs, data_batch=data)
         if name == "real":
             self._real = self._seen
         if self._real is not None and self._seen is not None:
             change = (self._seen - self._real).norm() / self._real.norm().clamp_min(1e-12)
             self._changes[name].append(float(change))
+        return answer
 
     def truth(self, data: dict) -> tuple[np.ndarray, list[str]]:
         """Boxes ``(G, 7)`` and names of a packed frame; none where the set has no labels."""
@@ -179,17 +197,24 @@ def _picture(
 
 def _write(out: Path, result: Ablation, number: int) -> None:
     lines = [markdown(result.rows, result.gates), "", *verdicts(result.rows)]
+    if result.probe:
+        lines += ["", probe_markdown(result.probe), "", *probe_verdicts(result.probe)]
     write_text(out / "ablation.md", "\n".join(lines) + "\n")
     facts = {
         "frames": number,
         "rows": [asdict(row) for row in result.rows],
         "gates": result.gates,
         "verdicts": verdicts(result.rows),
+        "probe": [asdict(row) for row in result.probe],
     }
     write_text(out / "ablation.json", json.dumps(facts, indent=1) + "\n")
     note = f"{number} frames; AP in percent."
     sections: list[Section] = [Table("Conditions", *condition_cells(result.rows), note=note)]
     if result.gates:
         sections.append(Table("Gates", *gate_cells(result.gates), left=2))
+    said = verdicts(result.rows)
+    if result.probe:
+        sections.append(Table("Probe", *probe_cells(result.probe)))
+        said = [*said, *probe_verdicts(result.probe)]
     pictures = Pictures("Gates over the image and from above", pictures_in([out / "pictures"]))
-    write_report(out, out.name, [*sections, pictures, facts_section()], verdicts(result.rows))
+    write_report(out, out.name, [*sections, pictures, facts_section()], said)
