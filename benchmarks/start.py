@@ -89,7 +89,7 @@ def starts() -> dict[str, FusionOperator]:
 
 
 def main(draws: int = 5) -> None:
-    """Print the table of docs/operator.md."""
+    """Print the table of docs/design/operator.md."""
     rows: dict[str, list[Start]] = {}
     for seed in range(draws):
         torch.manual_seed(seed)

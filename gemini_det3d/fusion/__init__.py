@@ -2,7 +2,7 @@
 
 from .attention import CrossAttentionFusion
 from .base import FusionOperator
-from .blend import StreamBlend, blend_streams
+from .blend import StreamBlend, blend_many, blend_streams
 from .exchange import ChannelExchangeFusion, TokenExchangeFusion
 from .functional import FusionParameters, gemini_fusion, gemini_gates
 from .gemini import GeminiFusion
@@ -15,6 +15,7 @@ from .released import (
 )
 from .reliability import doubt, gate_bias, reliability_loss
 from .rivals import ConcatFusion, SumFusion
+from .ways import GeminiWaysFusion, ways_fusion
 
 __all__ = [
     "ChannelExchangeFusion",
@@ -23,9 +24,11 @@ __all__ = [
     "FusionOperator",
     "FusionParameters",
     "GeminiFusion",
+    "GeminiWaysFusion",
     "StreamBlend",
     "SumFusion",
     "TokenExchangeFusion",
+    "blend_many",
     "blend_streams",
     "convert_released_state_dict",
     "doubt",
@@ -37,4 +40,5 @@ __all__ = [
     "gemini_gates",
     "reliability_loss",
     "to_released",
+    "ways_fusion",
 ]

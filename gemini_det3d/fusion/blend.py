@@ -6,12 +6,14 @@ segmentors average the logits of the two streams with the same weights.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import torch
 from torch import Tensor, nn
 
 from .base import broadcast_valid, check_streams
 
-__all__ = ["StreamBlend", "blend_streams"]
+__all__ = ["StreamBlend", "blend_many", "blend_streams"]
 
 
 class StreamBlend(nn.Module):
@@ -19,11 +21,12 @@ class StreamBlend(nn.Module):
 
     Args:
         with_relu: Clip the blend at zero, as the released KITTI detector does.
+        num_streams: Weights; of more than two `blend_many` makes the blend.
     """
 
-    def __init__(self, with_relu: bool = False) -> None:
+    def __init__(self, with_relu: bool = False, num_streams: int = 2) -> None:
         super().__init__()
-        self.alpha = nn.Parameter(torch.ones(2))
+        self.alpha = nn.Parameter(torch.ones(num_streams))
         self.with_relu = with_relu
 
     def forward(
@@ -80,6 +83,30 @@ def blend_streams(
     first = torch.where(first_exists, first, 0) * torch.where(both, weights[0], one)
     second = torch.where(second_exists, second, 0) * torch.where(both, weights[1], one)
     return first + second
+
+
+def blend_many(
+    streams: Sequence[Tensor], alpha: Tensor, exists: Sequence[Tensor] | None = None
+) -> Tensor:
+    """Weighted sum of M streams with the softmax of alpha over those that are real.
+
+    Args:
+        streams: M times (..., C).
+        alpha: (M,) logits of the weights.
+        exists: M times bool, broadcastable to (...), where each is real; what is not is not read,
+            NaN included. None: everywhere.
+
+    Returns:
+        (..., C), zeros where no stream is real.
+    """
+    shape = (len(streams), *[1] * streams[0].dim())
+    logits = alpha.view(shape)
+    if exists is None:
+        return (torch.stack(list(streams)) * logits.softmax(dim=0).to(streams[0].dtype)).sum(dim=0)
+    real = torch.stack([_mask(mask, stream) for mask, stream in zip(exists, streams)])
+    lowest = torch.finfo(logits.dtype).min  # not infinite: a softmax over nothing is NaN
+    weights = torch.where(real, logits, lowest).softmax(dim=0).to(streams[0].dtype)
+    return (torch.where(real, torch.stack(list(streams)), 0) * weights).sum(dim=0)
 
 
 def _weights(alpha: Tensor, bias: Tensor | None) -> Tensor:

@@ -13,12 +13,9 @@ from .base import FusionOperator, broadcast_valid, check_heads, check_integer, c
 from .functional import FusionParameters, gemini_gates
 from .kernels import Explanation, check_backend, explain, run
 from .reliability import doubt, gate_bias
+from .start import check_start, draw, noise_std_of
 
 __all__ = ["GeminiFusion"]
-
-_LINEAR_INITS = ("trunc_normal", "xavier_uniform")
-_NOISE_STD = {"released": 1.0, "balanced": 0.02}
-"""By the start: how widely the learned noise is drawn. 0.02 as learned embeddings usually are."""
 
 
 class GeminiFusion(FusionOperator):
@@ -39,7 +36,7 @@ class GeminiFusion(FusionOperator):
             size; where tokens start smaller (narrow or untrained encoders), it hides them for the
             first epochs. "balanced": output projections at zero and noise of deviation 0.02, so
             that both streams start as they are, their gradients as large as each other, and no
-            step of the optimizer moves a constant further than the tokens (docs/operator.md).
+            step of the optimizer moves constants further than tokens (docs/design/operator.md).
         backend: How to compute; all forms compute the same function. "plain": the definition as
             autograd sees it. "compact": fewest operations, for few tokens and for devices without
             a form of their own. "traced": for `torch.compile`, which fuses its steps, on a CPU.
@@ -76,7 +73,7 @@ class GeminiFusion(FusionOperator):
         reliability_loss_weight: float = 0.1,
     ) -> None:
         super().__init__(dim)
-        _check_start(linear_init, noise_std, init)
+        check_start("GeminiFusion", linear_init, noise_std, init)
         check_backend(backend, with_noise and with_relation, reliability)
         if not reliability_loss_weight >= 0:
             raise ValueError(
@@ -88,7 +85,7 @@ class GeminiFusion(FusionOperator):
         self.with_recompute = with_recompute
         self.block_tokens = check_integer(block_tokens, 0, "block_tokens", "GeminiFusion")
         self.linear_init, self.init = linear_init, init
-        self.noise_std = _NOISE_STD[init] if noise_std is None else noise_std
+        self.noise_std = noise_std_of(init, noise_std)
         self.query_weight = nn.Parameter(torch.empty(2, dim, dim))
         self.key_weight = nn.Parameter(torch.empty(2, dim, dim))
         self.value_weight = nn.Parameter(torch.empty(2, dim, dim))
@@ -145,31 +142,9 @@ class GeminiFusion(FusionOperator):
     @torch.no_grad()
     def reset_parameters(self) -> None:
         """Draw all parameters anew, as `init` says."""
-        bound = (6 / (4 * self.dim)) ** 0.5  # Xavier of the (3C, C) matrix of one direction
-        for weight in (self.query_weight, self.key_weight, self.value_weight):
-            weight.uniform_(-bound, bound)
-        for weight in self.out_weight:  # drawn in any case: what follows draws the same numbers
-            self._init_linear(weight)
-        if self.init == "balanced":
-            self.out_weight.zero_()
-        for bias in (self.in_bias, self.out_bias):
-            bias.zero_()
-        if self.relation_in_weight is not None:
-            self._init_linear(self.relation_in_weight)
-            self._init_linear(self.relation_out_weight)
-            self.relation_in_bias.zero_()
-            self.relation_out_bias.zero_()
-        if self.key_noise is not None:
-            self.key_noise.normal_(std=self.noise_std)
-            self.value_noise.normal_(std=self.noise_std)
+        draw(self.fusion_parameters(), self.linear_init, self.noise_std, self.init)
         for parameter in self._own_state().values():
             parameter.zero_()
-
-    def _init_linear(self, weight: Tensor) -> None:
-        if self.linear_init == "trunc_normal":
-            nn.init.trunc_normal_(weight, std=0.02)
-        else:
-            nn.init.xavier_uniform_(weight)
 
     def _own_state(self) -> dict[str, Tensor]:
         """What the released operator lacks."""
@@ -251,17 +226,6 @@ class GeminiFusion(FusionOperator):
             f"with_relation={self.relation_in_weight is not None}, init={self.init!r}, "
             f"reliability={self.reliability_weight is not None}"
         )
-
-
-def _check_start(linear_init: str, noise_std: float | None, init: str) -> None:
-    if linear_init not in _LINEAR_INITS:
-        raise ValueError(
-            f"GeminiFusion: linear_init must be one of {_LINEAR_INITS}, got {linear_init!r}"
-        )
-    if init not in _NOISE_STD:
-        raise ValueError(f"GeminiFusion: init must be one of {tuple(_NOISE_STD)}, got {init!r}")
-    if noise_std is not None and not noise_std >= 0:
-        raise ValueError(f"GeminiFusion: noise_std must be 0 or more, got {noise_std!r}")
 
 
 def _parameter(is_wanted: bool, *shape: int) -> Any:

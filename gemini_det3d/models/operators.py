@@ -13,6 +13,7 @@ from gemini_det3d.fusion import (
     CrossAttentionFusion,
     FusionOperator,
     GeminiFusion,
+    GeminiWaysFusion,
     SumFusion,
     TokenExchangeFusion,
 )
@@ -27,7 +28,7 @@ OPERATORS = (
     ChannelExchangeFusion,
 )
 
-for _operator in OPERATORS:
+for _operator in (*OPERATORS, GeminiWaysFusion):
     register(MODELS)(_operator)
 
 

@@ -11,7 +11,7 @@ import torch
 from mmengine.model import BaseModule
 from torch import Tensor, nn
 
-from gemini_det3d.fusion import FusionOperator
+from gemini_det3d.fusion import FusionOperator, GeminiWaysFusion
 from gemini_det3d.models.backbones.layers import ModalityHub, fuse, run_block
 from gemini_det3d.models.backbones.pretrained import check_pretrained
 
@@ -33,7 +33,7 @@ class FusionStage(nn.Module):
     hub: ModalityHub
     blocks: nn.ModuleList
     norms: nn.ModuleList
-    operator: FusionOperator | None
+    operator: FusionOperator | GeminiWaysFusion | None
     carries_norm: bool
 
 
@@ -41,7 +41,8 @@ class FusionBackbone(BaseModule):
     """Encoder of M aligned images with shared weights and a fusion slot in its blocks.
 
     With one modality it is the plain encoder; with two the streams read each other in every slot;
-    with more, the first is one stream and the hub merges the others into the second.
+    with more, the first is one stream and the hub merges the others into the second, unless the
+    operator fuses all at once (`GeminiWaysFusion`): then every modality is a stream.
 
     Args:
         num_modalities: M, 1 or more.
@@ -49,6 +50,7 @@ class FusionBackbone(BaseModule):
         init_cfg: As in mmengine, for example
             ``dict(type='Pretrained', checkpoint='mit_b3_imagenet.pth')`` with a file that
             ``gemini-det3d convert-checkpoint`` wrote; all but operators and hubs must be in it.
+        is_among_all: Whether every modality is a stream, not merged with others.
 
     Raises:
         ValueError: ``num_modalities`` is below 1.
@@ -57,13 +59,18 @@ class FusionBackbone(BaseModule):
     stages: nn.ModuleList
 
     def __init__(
-        self, num_modalities: int, with_checkpoint: bool = False, init_cfg: dict | None = None
+        self,
+        num_modalities: int,
+        with_checkpoint: bool = False,
+        init_cfg: dict | None = None,
+        is_among_all: bool = False,
     ) -> None:
         super().__init__(init_cfg)
         if not isinstance(num_modalities, int) or num_modalities < 1:
             raise ValueError(f"num_modalities must be 1 or more, got {num_modalities!r}")
         self.num_modalities = num_modalities
-        self.num_streams = min(num_modalities, 2)
+        self.is_among_all = is_among_all
+        self.num_streams = num_modalities if is_among_all else min(num_modalities, 2)
         self.with_checkpoint = with_checkpoint
 
     def init_weights(self) -> None:
@@ -92,7 +99,9 @@ class FusionBackbone(BaseModule):
         if exists is not None and all(bool(e.all()) for e in exists):
             exists = None
         streams_exist = self.streams_exist(exists)
-        valid = None if streams_exist is None else torch.stack(streams_exist).all(dim=0)
+        valid = None if streams_exist is None else torch.stack(streams_exist)
+        if valid is not None and not self.is_among_all:
+            valid = valid.all(dim=0)
         maps = [image.permute(0, 2, 3, 1) for image in images]
         features: list[list[Tensor]] = [[] for _ in range(self.num_streams)]
         for stage in self.stages:
@@ -102,9 +111,11 @@ class FusionBackbone(BaseModule):
         return features
 
     def streams_exist(self, exists: Sequence[Tensor] | None) -> list[Tensor] | None:
-        """For each stream ``(B,)`` bool: the first modality; any of the others."""
+        """For each stream ``(B,)`` bool: the first modality; any of the others merged into it."""
         if exists is None:
             return None
+        if self.is_among_all:
+            return list(exists)
         if self.num_modalities == 1:
             return [exists[0]]
         return [exists[0], torch.stack(list(exists[1:])).any(dim=0)]
@@ -118,7 +129,7 @@ class FusionBackbone(BaseModule):
     ) -> tuple[list[Tensor], list[Tensor]]:
         """Maps of the M modalities for the next stage, and what the streams hand out."""
         maps = [stage.embed(x, modality) for modality, x in enumerate(maps)]
-        streams, extras = maps[:1], maps[1:]
+        streams, extras = (maps, []) if self.is_among_all else (maps[:1], maps[1:])
         if extras:
             extras, merged = stage.hub(extras, None if exists is None else exists[1:])
             streams = [*streams, merged]

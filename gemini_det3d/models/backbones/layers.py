@@ -13,7 +13,7 @@ from mmcv.cnn.bricks import DropPath
 from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
-from gemini_det3d.fusion import FusionOperator
+from gemini_det3d.fusion import FusionOperator, GeminiWaysFusion
 
 
 def modality_norms(num_modalities: int, dim: int, eps: float = 1e-6) -> nn.ModuleList:
@@ -45,20 +45,27 @@ def rising_rates(last: float, depths: Sequence[int]) -> Iterator[float]:
 
 
 def fuse(
-    operator: FusionOperator | None, streams: Sequence[Tensor], valid: Tensor | None
+    operator: FusionOperator | GeminiWaysFusion | None,
+    streams: Sequence[Tensor],
+    valid: Tensor | None,
 ) -> list[Tensor]:
-    """Let two streams read each other through the slot of a block.
+    """Let the streams read each other through the slot of a block.
 
     Args:
         operator: The block's operator; None leaves the streams alone.
-        streams: Two maps of ``(B, ..., C)``, or one, which has nobody to read.
-        valid: ``(B,)`` bool, whether both streams of an image exist; None: all do.
+        streams: Two maps of ``(B, ..., C)``, or as many as the operator fuses; or one, which has
+            nobody to read.
+        valid: ``(B,)`` bool, whether both streams of an image exist, or ``(S, B)``, whether each
+            of more does; None: all do.
 
     Returns:
         As many streams.
     """
     if operator is None or len(streams) == 1:
         return list(streams)
+    if isinstance(operator, GeminiWaysFusion):
+        ones = [1] * (streams[0].dim() - 2)
+        return operator(streams, None if valid is None else [v.view(-1, *ones) for v in valid])
     first, second = streams
     if valid is not None:
         valid = valid.view(-1, *[1] * (first.dim() - 2))

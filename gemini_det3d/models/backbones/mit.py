@@ -26,7 +26,7 @@ from gemini_det3d.models.backbones.mit_layers import (
     init_mit_layer,
     spread_norms,
 )
-from gemini_det3d.models.backbones.slot import build_slot, plan_slots
+from gemini_det3d.models.backbones.slot import build_slot, is_among_all, plan_slots
 from gemini_det3d.registration import register
 
 _NARROW, _WIDE = (32, 64, 160, 256), (64, 128, 320, 512)
@@ -73,7 +73,8 @@ class GeminiMiT(FusionBackbone):
     Args:
         arch: "b0" to "b5": channels and blocks; None: ``dims`` and ``depths`` tell them.
         num_modalities: M; see `FusionBackbone`.
-        operator: Config of the operator in each slot; None: GeminiFusion with 8 heads.
+        operator: Config of the operator in each slot; None: GeminiFusion with 8 heads. One that
+            fuses all modalities at once (`GeminiWaysFusion`) makes each a stream, without hub.
         last_k: Only the last k slots fuse; 0: none, None: all (paper, Table 8).
         fuse_at: Slots in "every_block", at "stage_ends" or at "stage_outputs"; see `plan_slots`.
         dims: Channels of each stage.
@@ -118,7 +119,7 @@ class GeminiMiT(FusionBackbone):
         with_checkpoint: bool = False,
         init_cfg: dict | None = None,
     ) -> None:
-        super().__init__(num_modalities, with_checkpoint, init_cfg)
+        super().__init__(num_modalities, with_checkpoint, init_cfg, is_among_all(operator))
         self.dims, depths = _architecture(arch, dims, depths)
         per_stage = dict(
             depths=depths, num_heads=num_heads, sr_ratios=sr_ratios, patch_sizes=patch_sizes,
@@ -135,12 +136,12 @@ class GeminiMiT(FusionBackbone):
             blocks = nn.ModuleList(
                 MiTBlock(
                     dim, num_heads[s], sr_ratios[s], mlp_ratio, next(rates), self.num_streams,
-                    build_slot(operator, dim, is_wanted),
+                    build_slot(operator, dim, is_wanted, self.num_streams),
                 )
                 for is_wanted in slots[s][:-1]
             )  # fmt: skip
-            hub = ModalityHub(dim, num_modalities - 1)
-            behind = build_slot(operator, dim, slots[s][-1])
+            hub = ModalityHub(dim, num_modalities - 1 if self.num_streams <= 2 else 0)
+            behind = build_slot(operator, dim, slots[s][-1], self.num_streams)
             self.stages.append(MiTStage(embed, hub, blocks, dim, behind))
         self.apply(partial(init_mit_layer, linear_std=linear_std))
         spread_norms(self, norm_std)

@@ -10,7 +10,9 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from gemini_det3d.fusion import FusionOperator
+from mmdet3d.registry import MODELS
+
+from gemini_det3d.fusion import FusionOperator, GeminiWaysFusion
 from gemini_det3d.models.operators import build_operator
 
 FUSE_AT = ("every_block", "stage_ends", "stage_outputs")
@@ -53,9 +55,14 @@ def _flags(depth: int, fuse_at: str) -> list[bool]:
     return flags
 
 
+def is_among_all(operator: Mapping[str, Any] | None) -> bool:
+    """Whether a config's operator fuses all modalities at once, so that none are merged before."""
+    return (operator or {}).get("type") in (GeminiWaysFusion.__name__, GeminiWaysFusion)
+
+
 def build_slot(
-    operator: Mapping[str, Any] | None, dim: int, is_wanted: bool
-) -> FusionOperator | None:
+    operator: Mapping[str, Any] | None, dim: int, is_wanted: bool, num_streams: int = 2
+) -> FusionOperator | GeminiWaysFusion | None:
     """The operator of one slot, or None where it does not fuse.
 
     Args:
@@ -63,6 +70,7 @@ def build_slot(
             segmentors (8 heads, truncated normal initialisation).
         dim: Channels of the streams there.
         is_wanted: Whether the slot fuses.
+        num_streams: How many streams there are, for an operator that fuses all at once.
 
     Returns:
         The operator.
@@ -73,6 +81,8 @@ def build_slot(
     """
     if not is_wanted:
         return None
+    if is_among_all(operator):
+        return MODELS.build({**(operator or {}), "dim": dim, "num_streams": num_streams})
     operator = dict(operator or {"type": "GeminiFusion", "num_heads": _RELEASED_HEADS})
     if operator.get("type") == "GeminiFusion":
         operator.setdefault("linear_init", "trunc_normal")

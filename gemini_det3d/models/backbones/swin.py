@@ -25,7 +25,7 @@ from gemini_det3d.models.backbones.layers import (
     modality_norms,
     rising_rates,
 )
-from gemini_det3d.models.backbones.slot import build_slot, plan_slots
+from gemini_det3d.models.backbones.slot import build_slot, is_among_all, plan_slots
 from gemini_det3d.models.backbones.windows import WindowAttention
 from gemini_det3d.registration import register
 
@@ -150,7 +150,8 @@ class GeminiSwin(FusionBackbone):
         num_heads: Heads of the self-attention of each stage.
         window_size: Pixels; 7 and 12 in the released models.
         num_modalities: M; see `FusionBackbone`.
-        operator: Config of the operator in each slot; None: GeminiFusion with 8 heads.
+        operator: Config of the operator in each slot; None: GeminiFusion with 8 heads. One that
+            fuses all modalities at once (`GeminiWaysFusion`) makes each a stream, without hub.
         last_k: Only the last k slots fuse; 0: none, None: all.
         fuse_at: Slots in "every_block", at "stage_ends" or at "stage_outputs"; see `plan_slots`.
         mlp_ratio: Hidden channels of the feed-forward, in C.
@@ -180,7 +181,7 @@ class GeminiSwin(FusionBackbone):
         with_checkpoint: bool = False,
         init_cfg: dict | None = None,
     ) -> None:
-        super().__init__(num_modalities, with_checkpoint, init_cfg)
+        super().__init__(num_modalities, with_checkpoint, init_cfg, is_among_all(operator))
         embed_dim, depths, num_heads = _architecture(arch, embed_dim, depths, num_heads)
         self.dims = tuple(embed_dim * 2**s for s in range(len(depths)))
         slots = plan_slots(depths, last_k if num_modalities > 1 else 0, fuse_at)
@@ -191,13 +192,13 @@ class GeminiSwin(FusionBackbone):
             blocks = nn.ModuleList(
                 SwinBlock(
                     dim, num_heads[s], window_size, (i % 2) * (window_size // 2), mlp_ratio,
-                    next(rates), build_slot(operator, dim, is_wanted),
+                    next(rates), build_slot(operator, dim, is_wanted, self.num_streams),
                 )
                 for i, is_wanted in enumerate(slots[s][:-1])
             )  # fmt: skip
             norms = modality_norms(self.num_streams, dim)
-            hub = ModalityHub(dim, num_modalities - 1)
-            behind = build_slot(operator, dim, slots[s][-1])
+            hub = ModalityHub(dim, num_modalities - 1 if self.num_streams <= 2 else 0)
+            behind = build_slot(operator, dim, slots[s][-1], self.num_streams)
             self.stages.append(SwinStage(embed, hub, blocks, norms, behind))
         self.apply(_init_layer)
 

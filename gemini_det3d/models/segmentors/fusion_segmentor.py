@@ -15,7 +15,7 @@ from mmengine.model import BaseModel
 from mmengine.structures import BaseDataElement, PixelData
 from torch import Tensor
 
-from gemini_det3d.fusion import StreamBlend, blend_streams
+from gemini_det3d.fusion import StreamBlend, blend_many, blend_streams
 from gemini_det3d.models.auxiliary import auxiliary_losses, reliability_losses
 from gemini_det3d.models.decode_heads.mlp_head import enlarge
 from gemini_det3d.models.metas import sensor_mask
@@ -85,14 +85,16 @@ class FusionSegmentor(BaseModel):
         self.backbone: Any = MODELS.build({**backbone, "num_modalities": len(self.modalities)})
         self.decode_head: Any = MODELS.build({"in_channels": self.backbone.dims, **decode_head})
         self.loss_function: Any = MODELS.build(dict(loss or {"type": "PixelCrossEntropy"}))
-        self.ensemble = StreamBlend() if len(self.modalities) > 1 else None
+        self.ensemble = (
+            StreamBlend(num_streams=self.backbone.num_streams) if len(self.modalities) > 1 else None
+        )
         self.with_detached_ensemble = with_detached_ensemble
         self.test_cfg = _checked_test_cfg(test_cfg or {})
 
     @property
     def stream_names(self) -> tuple[str, ...]:
         """The leading modality, and the other one, or "extra" for the merged others."""
-        if len(self.modalities) > 2:
+        if self.backbone.num_streams < len(self.modalities):
             return self.modalities[0], "extra"
         return self.modalities
 
@@ -231,9 +233,11 @@ class FusionSegmentor(BaseModel):
             return streams[0]
         if self.training and self.with_detached_ensemble:
             streams = [x.detach() for x in streams]
-        if there is None:
+        masks = None if there is None else [t.view(-1, 1, 1) for t in there]
+        if len(streams) > 2:
+            return blend_many(streams, self.ensemble.alpha, masks)
+        if masks is None:
             return self.ensemble(*streams)
-        masks = [t.view(-1, 1, 1) for t in there]
         return blend_streams(streams[0], streams[1], self.ensemble.alpha, *masks)
 
     def _exists(

@@ -121,6 +121,46 @@ def test_a_missing_sensor_leaves_the_ensemble_to_the_others():
     torch.testing.assert_close(found["ensemble"][1], mean)
 
 
+def make_among_all(modalities):
+    ways = dict(type="GeminiWaysFusion", num_heads=2)
+    model = make(modalities)
+    backbone = dict(type="GeminiMiT", dims=(8, 16), depths=(1, 1), num_heads=(1, 2), operator=ways,
+                    sr_ratios=(2, 1), patch_sizes=(7, 3), strides=(4, 2))  # fmt: skip
+    torch.manual_seed(0)
+    head = dict(type="SegFormerMLPHead", num_classes=CLASSES, embed_dim=7)
+    preprocessor = dict(type="ModalityPreprocessor", modalities={m: {} for m in modalities})
+    among_all = MODELS.build(
+        dict(
+            type="FusionSegmentor", backbone=backbone, decode_head=head, modalities=modalities,
+            data_preprocessor=preprocessor,
+        )
+    )  # fmt: skip
+    return model, among_all
+
+
+def test_two_streams_among_all_are_the_segmentor_of_two():
+    pair, among_all = make_among_all(("rgb", "depth"))
+    among_all.load_state_dict(pair.state_dict())
+    data = prepared(pair.eval())
+    for name, logits in pair(**data).items():
+        assert torch.allclose(among_all.eval()(**data)[name], logits, atol=1e-6)
+
+
+def test_every_sensor_among_all_is_a_stream_and_one_that_is_gone_is_read_by_none():
+    modalities = ("rgb", "depth", "event", "lidar")
+    _, model = make_among_all(modalities)
+    losses = model(**prepared(model, training=True, modalities=modalities), mode="loss")
+    assert losses.keys() == {f"loss_{name}" for name in (*modalities, "ensemble")}
+    sum(losses.values()).backward()
+    assert all(p.grad is not None for p in model.parameters())
+    masks = [dict(event=False), {}]
+    data = prepared(model.eval(), modalities=modalities, masks=masks)
+    before = model(**data)
+    data["inputs"]["event"][0] = float("nan")
+    for name, logits in model(**data).items():
+        assert name == "event" or torch.equal(logits, before[name])
+
+
 def test_a_missing_sensor_is_not_blamed():
     model = make().train()
     masks = [dict(rgb=True, depth=False)] * 2
