@@ -60,6 +60,8 @@ def checkpoints(mark: Path) -> dict[str, bytes]:
     whole = _saved(_checkpoint(state_dict={"w": torch.arange(999.0)}))
     files["cut.pth"] = whole[: len(whole) // 2]
     files["size_that_lies.pth"] = _lying(whole)
+    for name, entry in {"slip": "../../was_run", "slip_to_root": str(mark)}.items():
+        files[f"{name}.pth"] = _with_entry(whole, entry)
     files["nothing.pth"] = b""
     files["state_of_numbers.pth"] = _saved(_checkpoint(state_dict={"w": 5}))
     files["list.pth"] = _saved([1, 2])
@@ -137,6 +139,14 @@ def _packed(data: bytes) -> bytes:
             for name in source.namelist():
                 target.writestr(name, source.read(name))
     return packed.getvalue()
+
+
+def _with_entry(data: bytes, name: str) -> bytes:
+    """The same archive with one more file, whose name leads out of it."""
+    changed = io.BytesIO(data)
+    with zipfile.ZipFile(changed, "a") as target:
+        target.writestr(name, b"x")
+    return changed.getvalue()
 
 
 def _lying(data: bytes) -> bytes:

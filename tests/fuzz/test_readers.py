@@ -143,6 +143,7 @@ def test_good_file_is_read(tmp_path: Path, name: str) -> None:
     reader = READERS[name]
     (tmp_path / f"good{reader.suffix}").write_bytes(reader.good)
     reader.check(reader.read(tmp_path / f"good{reader.suffix}"))
+    assert faults_of(reader, [("nothing", reader.good)], tmp_path) == []
 
 
 @pytest.mark.parametrize("name", READERS)

@@ -14,7 +14,7 @@ import re
 import zipfile
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from pickle import UnpicklingError
 from typing import Any
 
@@ -117,7 +117,7 @@ def _refuse_bombs(path: str | os.PathLike) -> None:
     """torch stores its archives uncompressed; one that is not could fill the memory.
 
     Raises:
-        FormatError: It is compressed, or claims more than the file can hold.
+        FormatError: It is compressed, claims more than the file can hold, or names files outside.
     """
     try:
         with zipfile.ZipFile(path) as archive:
@@ -129,6 +129,9 @@ def _refuse_bombs(path: str | os.PathLike) -> None:
     if is_packed or inside > Path(path).stat().st_size:
         raise FormatError(path, f"claims to hold {inside} bytes, packed; torch packs nothing, so "
                           "it was not loaded")  # fmt: skip
+    for name in (entry.filename for entry in entries):
+        if name.startswith("/") or ".." in PurePosixPath(name).parts:
+            raise FormatError(path, f"holds {name!r:.80}, a name that leads out of the archive")
 
 
 def _read_safetensors(path: str | os.PathLike, map_location: Any) -> dict:
