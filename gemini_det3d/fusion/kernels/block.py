@@ -19,7 +19,7 @@ from torch import Tensor
 
 from .constants import Constants, Gradients
 from .products import accumulate, product
-from .workspace import Workspace
+from .workspace import TrainingWorkspace, Workspace
 
 __all__ = ["backward_block", "forward_block", "replay_block"]
 
@@ -125,7 +125,7 @@ def backward_block(
     streams: Sequence[Tensor],
     upstream: Sequence[Tensor],
     constants: Constants,
-    w: Workspace,
+    w: TrainingWorkspace,
     sums: Gradients | None,
     out: Sequence[Tensor],
     towards_bias: Tensor | None = None,
@@ -163,7 +163,7 @@ def backward_block(
 def _attention_backward(
     upstream: Sequence[Tensor],
     constants: Constants,
-    w: Workspace,
+    w: TrainingWorkspace,
     sums: Gradients | None,
     towards_bias: Tensor | None,
 ) -> None:
@@ -195,7 +195,7 @@ def _relation_backward(
     streams: Sequence[Tensor],
     towards_score: Tensor,
     constants: Constants,
-    w: Workspace,
+    w: TrainingWorkspace,
     sums: Gradients | None,
     out: Sequence[Tensor],
 ) -> None:
@@ -218,7 +218,7 @@ def _relation_backward(
 def _pairs_backward(
     towards_hidden: Tensor,
     constants: Constants,
-    w: Workspace,
+    w: TrainingWorkspace,
     sums: Gradients | None,
     out: Sequence[Tensor],
 ) -> None:
@@ -237,7 +237,7 @@ def _pairs_backward(
 def _sums_backward(
     towards_hidden: Tensor,
     constants: Constants,
-    w: Workspace,
+    w: TrainingWorkspace,
     sums: Gradients | None,
     out: Sequence[Tensor],
 ) -> None:

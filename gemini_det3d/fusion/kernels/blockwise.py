@@ -23,10 +23,10 @@ from .constants import (
 from .workspace import (
     INFERENCE_UNITS,
     TRAINING_UNITS,
-    inference_workspace,
+    InferenceWorkspace,
+    TrainingWorkspace,
     round_up,
     tape_width,
-    training_workspace,
 )
 
 __all__ = ["Setting", "blockwise_backward", "blockwise_forward"]
@@ -95,12 +95,12 @@ def blockwise_forward(
         staged = [_stage(stream, mask, constants) for stream in own]
         size = len(staged[0])
         if with_tape:
-            workspace = training_workspace(memory, size, constants, tape[_padded(rows)])
+            workspace = TrainingWorkspace(memory, size, constants, tape[_padded(rows)])
         elif workspace is None or workspace.num_tokens != size:
-            workspace = inference_workspace(memory, size, constants)
+            workspace = InferenceWorkspace(memory, size, constants)
         computed = _targets(out, mask, constants)
         forward_block(staged, constants, workspace, computed, _bias(bias, rows, mask, constants))
-        if with_tape and size != round_up(size):
+        if isinstance(workspace, TrainingWorkspace) and size != round_up(size):
             workspace.clear_padding()
         _unstage(computed, out, mask, own)
     return *results, tape
@@ -152,7 +152,7 @@ def blockwise_backward(
         staged = [_stage(stream[rows], mask, constants) for stream in streams]
         hidden = [_stage(gradient, mask, constants) for gradient in given]
         kept = tape[_padded(rows)] if len(tape) else None
-        workspace = training_workspace(memory, len(staged[0]), constants, kept)
+        workspace = TrainingWorkspace(memory, len(staged[0]), constants, kept)
         if kept is None:
             added = _bias(bias, rows, mask, constants)
             forward_block(staged, constants, workspace, bias=added)

@@ -13,6 +13,8 @@ vector loop's scalar remainder rounds differently and results would depend on a 
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
+
 from torch import Tensor
 
 from .constants import Constants
@@ -20,19 +22,29 @@ from .constants import Constants
 __all__ = [
     "INFERENCE_UNITS",
     "TRAINING_UNITS",
+    "InferenceWorkspace",
+    "TrainingWorkspace",
     "Workspace",
-    "inference_workspace",
     "round_up",
     "tape_width",
-    "training_workspace",
 ]
 
 INFERENCE_UNITS, TRAINING_UNITS = 8, 14  # scratch memory in P C elements
 _ROUND = 32  # tokens: two float32 vectors of the widest kind
 
 
+def round_up(num_tokens: int) -> int:
+    """P of M tokens."""
+    return -(-num_tokens // _ROUND) * _ROUND
+
+
+def tape_width(channels: int, num_heads: int) -> int:
+    """Elements a token leaves on the tape: `hidden`, `phi`, `key`, `query` and `gate`."""
+    return 8 * channels + 2 * num_heads
+
+
 class Workspace:
-    """Named views of one stretch of memory; names that overlap are never alive together.
+    """Named views of stretches of memory; names that overlap are never alive together.
 
     Attributes:
         num_tokens: M.
@@ -49,94 +61,108 @@ class Workspace:
         own: two (C, M), the value a direction reads of its own stream.
         other: two (C, M), the value it reads of the other stream.
         values: two (2C, M), all values of a stream.
-        towards_query: two (C, M), the gradient of the query; the query itself without a tape.
         product: (2, C, M), query times key; `all_product` (2, C, P).
         gate: (2, h, M), weight 1 - a on the own value; `all_gate` (2, h, P).
         read: two (C, M), what the attention reads.
         projected: (2, M, C), the projected read, over `difference`; the last step of a forward.
-        towards_key, towards_split: (2, C, M) and (2, M, C), over `read`, for the backward alone.
     """
+
+    query: Sequence[Tensor]
+    read: Sequence[Tensor]
 
     def __init__(
         self,
         constants: Constants,
         num_tokens: int,
-        memory: dict[str, Tensor],
+        memory: Mapping[str, Tensor],
+        mixed: Tensor,
         gate: Tensor,
     ) -> None:
+        """Views of memory.
+
+        Args:
+            constants: For channels and heads.
+            num_tokens: M.
+            memory: Name -> flat stretch of 2 P C elements.
+            mixed: Flat, 6 P C elements: queries and values of both streams.
+            gate: Flat, 2 h P elements.
+        """
         c, m, p = constants.channels, num_tokens, round_up(num_tokens)
         self.num_tokens, self.num_heads = m, constants.num_heads
-        rows = {name: flat.view(2, p, c) for name, flat in memory.items() if name != "mixed"}
-        columns = {name: flat.view(2, c, p) for name, flat in memory.items() if name != "mixed"}
-        self.all_hidden, self.all_active = rows["hidden"], rows["active"]
-        self.hidden, self.active = self.all_hidden[:, :m], self.all_active[:, :m]
-        self.difference, self.split, self.phi = (
-            rows[name][:, :m] for name in ("difference", "split", "phi")
+        self._rows = {name: flat.view(2, p, c) for name, flat in memory.items()}
+        self._columns = {name: flat.view(2, c, p) for name, flat in memory.items()}
+        self.all_hidden, self.all_active = self._rows["hidden"], self._rows["active"]
+        self.hidden, self.active, self.difference, self.split, self.phi = (
+            self._rows[name][:, :m] for name in ("hidden", "active", "difference", "split", "phi")
         )
-        self.projected = self.difference
-        is_paired = constants.is_paired
-        self.pair = rows["difference"].view(p, 2 * c)[:m] if is_paired else self.difference
-        self.split_pairs = rows["split"].view(p, 2 * c)[:m]
-        self.key, self.all_product = columns["key"][..., :m], columns["product"]
+        self.projected = self.pair = self.difference
+        if constants.is_paired:
+            self.pair = self._rows["difference"].view(p, 2 * c)[:m]
+        self.split_pairs = self._rows["split"].view(p, 2 * c)[:m]
+        self.key, self.all_product = self._columns["key"][..., :m], self._columns["product"]
         self.product = self.all_product[..., :m]
         self.all_gate = gate.view(2, constants.num_heads, p)
         self.gate = self.all_gate[..., :m]
         self.gate_rows = tuple(self.gate[i, :, None] for i in (0, 1))
-        mixed = memory["mixed"].view(2, 3 * c, p)[..., :m]
-        self.own = (mixed[0, c : 2 * c], mixed[1, c : 2 * c])
-        self.other = (mixed[1, :c], mixed[0, 2 * c :])
-        self.values = (mixed[0, c:], mixed[1, : 2 * c])
-        self.query = self.towards_query = (mixed[0, :c], mixed[1, 2 * c :])
-        self.read = self.other
-        if "read" in memory:
-            self.query = columns["query"][..., :m].unbind(0)
-            tape = (rows["hidden"], rows["phi"], columns["key"].mT, columns["query"].mT)
-            self._tape = (*tape, self.all_gate.mT)  # each (2, P, ...)
-            self.towards_key = columns["read"][..., :m]
-            self.read = self.towards_key.unbind(0)
-            self.towards_split = rows["read"][:, :m]
-
-    def clear_padding(self) -> None:
-        """Zeros in what the tape holds beyond token M, so that a tape is the same every time."""
-        for tensor in self._tape:
-            tensor[:, self.num_tokens :].zero_()
+        self._mixed = mixed.view(2, 3 * c, p)[..., :m]
+        first, second = (part.split(c) for part in self._mixed)
+        self.own, self.other = (first[1], second[1]), (second[0], first[2])
+        self.values = (self._mixed[0, c:], self._mixed[1, : 2 * c])
+        self._mixed_query = (first[0], second[2])
 
     def heads(self, tensor: Tensor) -> Tensor:
         """(..., C, M) as (..., h, C/h, M)."""
         return tensor.unflatten(-2, (self.num_heads, -1))
 
 
-def round_up(num_tokens: int) -> int:
-    """P of M tokens."""
-    return -(-num_tokens // _ROUND) * _ROUND
+class InferenceWorkspace(Workspace):
+    """For a forward that nothing will be asked of again.
 
+    What lives where, in four stretches of 2 P C elements, step by step::
 
-def inference_workspace(memory: Tensor, num_tokens: int, constants: Constants) -> Workspace:
-    """Views of `memory` for a forward that nothing will be asked of again.
+        step                 1            2        3        4
+        discriminator        pair         split    hidden
+        its score                         phi      active
+        key difference       difference   phi
+        key                  difference                     key
+        query, values        ......... mixed ...........    key
+        gate                 ......... mixed ...........    product
+        read                 ......... other ...........
+        output               projected    other ........
 
     Args:
         memory: Flat, at least INFERENCE_UNITS P C elements.
         num_tokens: M.
         constants: For channels and heads.
     """
-    size = 2 * round_up(num_tokens) * constants.channels
-    parts = memory[: 4 * size].view(4, size)
-    names = {"difference": 0, "split": 1, "phi": 1, "hidden": 2, "active": 2}
-    buffers = {name: parts[i] for name, i in names.items()}
-    buffers |= {"mixed": parts[:3], "key": parts[3], "product": parts[3]}
-    gate = memory.new_empty(2 * constants.num_heads * round_up(num_tokens))
-    return Workspace(constants, num_tokens, buffers, gate)
+
+    def __init__(self, memory: Tensor, num_tokens: int, constants: Constants) -> None:
+        padded = round_up(num_tokens)
+        parts = memory[: INFERENCE_UNITS * padded * constants.channels].view(4, -1)
+        places = {"difference": 0, "split": 1, "phi": 1, "hidden": 2, "active": 2}
+        buffers = {name: parts[i] for name, i in {**places, "key": 3, "product": 3}.items()}
+        gate = memory.new_empty(2 * constants.num_heads * padded)
+        super().__init__(constants, num_tokens, buffers, parts[:3], gate)
+        self.query, self.read = self._mixed_query, self.other
 
 
-def tape_width(channels: int, num_heads: int) -> int:
-    """Elements a token leaves on the tape: `hidden`, `phi`, `key`, `query` and `gate`."""
-    return 8 * channels + 2 * num_heads
+class TrainingWorkspace(Workspace):
+    """For a forward and the backward that follows.
 
+    `hidden`, `phi`, `key`, `query` and `gate` are the tape. The rest, in seven stretches of 2 P C
+    elements, step by step; the backward finds what the forward left, and uses it up::
 
-def training_workspace(
-    memory: Tensor, num_tokens: int, constants: Constants, tape: Tensor | None
-) -> Workspace:
-    """Views of `memory` and of the tape, for a forward and the backward that follows.
+        step                 1            2               3                4       5 6 7
+        discriminator        pair         split           active
+        key difference       difference                   active
+        values               difference                   active                   mixed
+        gate, read           difference   product         active           read    mixed
+        output               projected
+        -- backward: output  difference   towards_read    active           read    mixed
+        attention            difference   towards_read    active     towards_key   towards_query,
+        key                  difference   towards_diff.   active     towards_key   towards_values
+        discriminator        pair         towards_score   towards_hidden
+        its first layer      pair         towards_pair    towards_h. towards_split towards_...
 
     Args:
         memory: Flat, at least TRAINING_UNITS P C elements.
@@ -144,13 +170,33 @@ def training_workspace(
         constants: For channels and heads.
         tape: (P, tape_width) contiguous, written by the forward and only read by the backward;
             None: a scratch tape, for a forward that is repeated by the backward.
+
+    Attributes:
+        towards_query: two (C, M), the gradient of the query.
+        towards_key, towards_split: (2, C, M) and (2, M, C), over `read`, for the backward alone.
     """
-    c, h, p = constants.channels, constants.num_heads, round_up(num_tokens)
-    if tape is None:
-        tape = memory.new_empty(p, tape_width(c, h))
-    kept, gate = tape.view(-1).split((8 * p * c, 2 * h * p))
-    buffers = dict(zip(("hidden", "phi", "key", "query"), kept.view(4, -1)))
-    parts = memory[: 14 * p * c].view(7, -1)
-    buffers |= dict(zip(("difference", "split", "active", "read"), parts))
-    buffers |= {"product": parts[1], "mixed": parts[4:]}
-    return Workspace(constants, num_tokens, buffers, gate)
+
+    def __init__(
+        self, memory: Tensor, num_tokens: int, constants: Constants, tape: Tensor | None
+    ) -> None:
+        c, h, p = constants.channels, constants.num_heads, round_up(num_tokens)
+        if tape is None:
+            tape = memory.new_empty(p, tape_width(c, h))
+        kept, gate = tape.view(-1).split((8 * p * c, 2 * h * p))
+        parts = memory[: TRAINING_UNITS * p * c].view(7, -1)
+        buffers = dict(zip(("hidden", "phi", "key", "query"), kept.view(4, -1)))
+        buffers |= dict(zip(("difference", "split", "active", "read"), parts))
+        super().__init__(constants, num_tokens, {**buffers, "product": parts[1]}, parts[4:], gate)
+        rows, columns = self._rows, self._columns
+        self.query = columns["query"][..., :num_tokens].unbind(0)
+        self.towards_query = self._mixed_query
+        self.towards_key = columns["read"][..., :num_tokens]
+        self.read = self.towards_key.unbind(0)
+        self.towards_split = rows["read"][:, :num_tokens]
+        tape_views = (rows["hidden"], rows["phi"], columns["key"].mT, columns["query"].mT)
+        self._tape = (*tape_views, self.all_gate.mT)  # each (2, P, ...)
+
+    def clear_padding(self) -> None:
+        """Zeros in what the tape holds beyond token M, so that a tape is the same every time."""
+        for tensor in self._tape:
+            tensor[:, self.num_tokens :].zero_()
