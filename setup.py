@@ -97,7 +97,7 @@ setup(
         # `view --rrd`; the latest want numpy 2
         "rerun": ["rerun-sdk==0.23.1", "pyarrow==20.0.0"],
         "fid": ["torch-fidelity==0.4.0"],
-        "test": ["pytest==9.2.0", "hypothesis==6.170.15", *ONNX],
+        "test": ["pytest==9.2.0", "pytest-xdist==3.8.0", "hypothesis==6.170.15", *ONNX],
         "lint": ["ruff==0.17.6", "pyright==1.1.414", "import-linter==2.16"],
         "docs": ["mkdocs-material==9.8.2", "mkdocstrings-python==2.0.11", "ruff==0.17.6"],
     },

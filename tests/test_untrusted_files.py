@@ -16,6 +16,7 @@ import torch
 import gemini_det3d.plugin  # noqa: F401
 from gemini_det3d.apis.checkpoint import load_checkpoint_safely
 from gemini_det3d.engine.exact.batches import build_dataset
+from gemini_det3d.engine.exact.checkpoint_files import remove_checkpoint
 from gemini_det3d.formats.clouds import parse_cloud
 from gemini_det3d.formats.errors import FormatError
 from gemini_det3d.formats.infos import load_infos, preferred_infos, write_twin
@@ -150,6 +151,30 @@ def test_convert_infos_writes_twins(tmp_path, capsys):
     assert main(["convert-infos", str(path)]) == 0
     assert json.loads((tmp_path / "infos.json").read_text())["data_list"][0]["sample_idx"] == 3
     assert main(["convert-infos", str(tmp_path / "none.pkl")]) == 2
+
+
+def test_training_deletes_no_file_that_a_checkpoint_names(tmp_path):
+    folder, outside = tmp_path / "run", tmp_path / "epoch_1.pth"
+    outside.write_text("mine")
+    config = toy_config(folder, **{"train_cfg.max_epochs": 1})
+    train(config)
+    checkpoint = torch.load(folder / "iter_4.pth", weights_only=False)
+    info = checkpoint["message_hub"]["runtime_info"]
+    info.update(best_ckpt=str(outside), last_ckpt=str(outside), best_score=-9.0)
+    checkpoint["superseded"] = ["../epoch_1.pth", str(outside)]
+    hostile_file = tmp_path / "strange.pth"
+    torch.save(checkpoint, hostile_file)
+    resumed = toy_config(tmp_path / "other", load_from=str(hostile_file))
+    train(resumed, resume=True)
+    assert list((tmp_path / "other").glob("best_*")) and outside.read_text() == "mine"
+
+
+def test_checkpoint_that_is_a_link_is_deleted_without_what_it_leads_to(tmp_path):
+    outside, link = tmp_path / "mine", tmp_path / "iter_4.pth"
+    outside.write_text("mine")
+    link.symlink_to(outside)
+    remove_checkpoint(link)
+    assert outside.read_text() == "mine" and not link.is_symlink()
 
 
 def test_checkpoint_of_a_training_is_still_read(tmp_path):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -64,9 +64,13 @@ class WholeCheckpointHook(CheckpointHook):
         if not runner._resume or not is_main_process() or not isinstance(names, list):
             return
         folder = Path(self.out_dir or runner.work_dir)
+        self._remove(folder, (name for name in names if isinstance(name, str)))
+
+    def _remove(self, folder: Path, names: Iterable[str]) -> None:
+        """Of the names, those that this hook gives, and in its folder: a checkpoint told them."""
         pattern = self.filename_tmpl.format("*")
         ours = {path.name for path in (*folder.glob(pattern), *folder.glob(f"best_*{pattern}"))}
-        for name in ours.intersection(name for name in names if isinstance(name, str)):
+        for name in ours.intersection(names):
             remove_checkpoint(folder / name)
 
     def _save_checkpoint_with_step(self, runner: Runner, step: int, meta: dict) -> None:
@@ -108,7 +112,6 @@ class WholeCheckpointHook(CheckpointHook):
     def _delete_noted(self) -> None:
         noted, self.file_backend.noted = self.file_backend.noted, []
         best = getattr(self, "best_ckpt_path", None), getattr(self, "best_ckpt_path_dict", {})
-        in_use = {self.last_ckpt, best[0], *best[1].values()}
-        for path in noted:
-            if is_main_process() and path not in in_use:
-                remove_checkpoint(path)
+        in_use = {Path(path).name for path in (self.last_ckpt, best[0], *best[1].values()) if path}
+        if is_main_process():
+            self._remove(Path(self.out_dir), {Path(path).name for path in noted} - in_use)
