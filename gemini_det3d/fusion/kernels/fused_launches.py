@@ -20,7 +20,7 @@ from .triton_parts import device_of
 __all__ = ["backward", "forward", "tape_like"]
 
 _LEAST_PROGRAMS = 512  # of the weights' gradient: four for each of a GPU's multiprocessors
-_FINISH_DEPTH = 16  # 32 spill at 24 channels on sm_90
+_FINISH_DEPTH, _FINISH_WARPS = 16, 8  # others spill at 24 or 64 channels
 _CHUNK = 1024  # tokens that are added up in one stretch: longer sums lose digits
 
 
@@ -360,6 +360,6 @@ def _launch_parameters(work: _Backward, buffer: Tensor) -> list[Tensor]:
     triton_parts.launch(
         triton_backward.finish_kernel, 15 * -(-c // rows), p.key_weight, p.value_weight,
         p.key_noise, p.value_noise, partial, sums, *gradients, splits, C=c, ROWS=rows,
-        DEPTH=_FINISH_DEPTH,
+        DEPTH=_FINISH_DEPTH, num_warps=_FINISH_WARPS,
     )  # fmt: skip
     return gradients
