@@ -10,6 +10,7 @@ from mmdet3d.registry import MODELS
 from torch import Tensor
 
 from gemini_det3d.models.auxiliary import WithAuxiliaryLosses
+from gemini_det3d.models.layers import keep_in_graph
 from gemini_det3d.registration import register
 
 
@@ -46,6 +47,8 @@ class GeminiMVXNet(WithAuxiliaryLosses, DynamicMVXFasterRCNN):
         voxels, coors = self.pts_voxel_encoder(
             voxel_dict["voxels"], voxel_dict["coors"], points, img_feats, batch_input_metas
         )
+        if img_feats is None and self.with_img_backbone:
+            voxels = voxels + keep_in_graph(self.img_backbone, getattr(self, "img_neck", None))
         features = self.pts_middle_encoder(voxels, coors, len(points))
         features = self.pts_backbone(features)
         return self.pts_neck(features) if self.with_pts_neck else features

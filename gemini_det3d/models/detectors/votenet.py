@@ -17,6 +17,7 @@ from mmdet3d.registry import MODELS
 from torch import Tensor
 
 from gemini_det3d.models.auxiliary import WithAuxiliaryLosses
+from gemini_det3d.models.layers import keep_in_graph
 from gemini_det3d.registration import register
 
 _METAS = "img_metas"
@@ -73,6 +74,8 @@ class GeminiVoteNet(WithAuxiliaryLosses, VoteNet):
         tokens = seed_features.transpose(1, 2).flatten(0, 1)  # (B, C, S) -> (B S, C)
         images = self.extract_img_feat(batch_inputs_dict.get("imgs"))
         fused = self.fusion_layer(images, list(seeds), tokens, batch_inputs_dict[_METAS])
+        if images is None:
+            fused = fused + keep_in_graph(self.img_backbone, self.img_neck)
         fused = fused.unflatten(0, seeds.shape[:2]).transpose(1, 2)
         return dict(
             features,

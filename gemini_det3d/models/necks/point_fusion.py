@@ -18,7 +18,7 @@ from mmdet3d.registry import MODELS
 from torch import Tensor
 
 from gemini_det3d.fusion import StreamBlend
-from gemini_det3d.models.layers import SmallBatchNorm1d
+from gemini_det3d.models.layers import SmallBatchNorm1d, keep_in_graph
 from gemini_det3d.models.necks.image_sampler import ImageSampler, PointSamples
 from gemini_det3d.models.operators import build_operator
 from gemini_det3d.registration import register
@@ -160,7 +160,7 @@ class PointFusionNeck(PointFusion):
     def _camera_tokens(self, samples: PointSamples | None, lidar: Tensor) -> Tensor:
         """Image stream ``(N, C)``; rows that the camera does not see are zeros, unread."""
         if samples is None:
-            return torch.zeros_like(lidar)
+            return torch.zeros_like(lidar) + keep_in_graph(self.img_transform, self.lateral_convs)
         if samples.seen is None:
             return self._dropout(self.img_transform(samples.features))
         # so that statistics come from real pixels only
