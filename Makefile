@@ -38,7 +38,7 @@ demo-translation: setup
 	@$(BIN)/gemini-det3d demo-translation $(ARGS)
 
 test: setup
-	@$(BIN)/python -m pytest $(ARGS)
+	@$(BIN)/python -m pytest -n auto --maxprocesses 4 --dist loadfile --no-loadscope-reorder $(ARGS)
 
 test-slow: setup
 	@$(BIN)/python -m pytest -m slow $(ARGS)

@@ -42,6 +42,8 @@ SPCONV_WHEELS = (
 )
 ONNX = ["onnx==1.23.2", "onnxruntime==1.31.1", "onnxscript==0.7.2", "ml_dtypes==0.5.4"]
 
+FAST = ["isal>=1.6", "pyspng>=0.1.2"]  # decoders of PNG files, see formats/plain_png.py
+
 
 class BuildWithConfigs(build_py):
     """Lay configs/ into the package, so that a wheel needs no checkout, and the .pth beside it."""
@@ -90,14 +92,14 @@ setup(
         "cuda": [*HOST, MMCV, f"spconv-cu126==2.3.8; {SPCONV_WHEELS}"],
         "mmdet3d": HOST,
         "spconv": ["spconv==2.3.8"],  # until 0.2: "all" has it
-        "fast": ["isal>=1.6", "pyspng>=0.1.2"],  # decoders of PNG files, see formats/plain_png.py
+        "fast": FAST,
         "triton": ["triton>=3.2"],  # not pinned: a CUDA build of torch brings the one it needs
         "onnx": ONNX,
         # FID and KID with the standard features; brings torchvision.
         # `view --rrd`; the latest want numpy 2
         "rerun": ["rerun-sdk==0.23.1", "pyarrow==20.0.0"],
         "fid": ["torch-fidelity==0.4.0"],
-        "test": ["pytest==9.2.0", "pytest-xdist==3.8.0", "hypothesis==6.170.15", *ONNX],
+        "test": ["pytest==9.2.0", "pytest-xdist==3.8.0", "hypothesis==6.170.15", *ONNX, *FAST],
         "lint": ["ruff==0.17.6", "pyright==1.1.414", "import-linter==2.16"],
         "docs": ["mkdocs-material==9.8.2", "mkdocstrings-python==2.0.11", "ruff==0.17.6"],
     },

@@ -14,6 +14,21 @@ if "PYTEST_XDIST_WORKER" in os.environ:  # processes side by side share the core
     os.environ.setdefault("OMP_NUM_THREADS", str(_share))
     torch.set_num_threads(int(os.environ["OMP_NUM_THREADS"]))
 
+# First, so that no process is left alone with one of them at the end.
+_LONGEST = (
+    "test_end_to_end.py",
+    "test_compile.py",
+    "test_plugin.py",
+    "test_demo_translation.py",
+    "test_round_trip.py",
+    "test_groups.py",
+)
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """The longest files first."""
+    items.sort(key=lambda item: item.path.name not in _LONGEST)
+
 
 @pytest.fixture(autouse=True)
 def _seed() -> None:
