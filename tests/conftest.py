@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -33,6 +35,19 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 @pytest.fixture(autouse=True)
 def _seed() -> None:
     torch.manual_seed(0)
+
+
+@pytest.fixture(autouse=True)
+def _registry_scope() -> Iterator[None]:
+    """A runner that a test builds leaves its scope behind for all later ones; here it does not."""
+    registry = sys.modules.get("mmengine.registry")
+    if registry is None:
+        yield
+        return
+    before = dict(registry.DefaultScope._instance_dict)
+    yield
+    registry.DefaultScope._instance_dict.clear()
+    registry.DefaultScope._instance_dict.update(before)
 
 
 @pytest.fixture(scope="session")

@@ -41,7 +41,7 @@ def test_labels_that_are_no_class_are_an_error():
 
 
 def run(samples, **options):
-    metric = METRICS.build(dict(type="SegmentationMetric", **options))
+    metric = METRICS.build(dict(type="SegmentationMetric", _scope_="mmdet3d", **options))
     metric.dataset_meta = {"classes": ("a", "b", "c")}
     for labels, answers in samples:
         metric.process(
@@ -65,7 +65,7 @@ def test_metric_scores_every_stream_over_all_pixels():
 
 
 def test_metric_drops_what_the_sampler_repeated():
-    metric = METRICS.build(dict(type="SegmentationMetric"))
+    metric = METRICS.build(dict(type="SegmentationMetric", _scope_="mmdet3d"))
     metric.dataset_meta = {"classes": ("a", "b")}
     for answer in ([[0, 1]], [[1, 0]]):
         metric.process({}, [{"gt_sem_seg": {"data": torch.tensor([[[0, 1]]])},
