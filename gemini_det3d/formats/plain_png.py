@@ -99,7 +99,7 @@ def _inflater() -> Callable[[bytes, int], bytes | None] | None:
         stream = isal_zlib.decompressobj()
         try:
             lines = stream.decompress(pixels, size + 1)
-        except isal_zlib.error:
+        except isal_zlib.error:  # pyright: ignore -- its stub has an instance
             return None
         return lines if stream.eof and len(lines) == size else None  # eof: the checksum agrees
 
