@@ -96,13 +96,19 @@ convert_child.main()
 """
 
 
-def test_killed_conversion_goes_on_where_it_stopped(whole, tmp_path, monkeypatch, capsys) -> None:
+def killed(tmp_path, monkeypatch) -> tuple[Path, Path]:
+    """A tree whose conversion was killed after two groups, and the notes of what was converted."""
     root, notes = tmp_path / "tree", tmp_path / "notes"
     notes.write_text("")
     make_tree(root, **LISTS)
     monkeypatch.setattr(converting, "_CHILD", NOTED.format(notes=str(notes), kill=True))
     with pytest.raises(FormatError, match="ended by signal 9"):
         prepare_kitti(Options(root, workers=1))
+    return root, notes
+
+
+def test_killed_conversion_goes_on_where_it_stopped(whole, tmp_path, monkeypatch, capsys) -> None:
+    root, notes = killed(tmp_path, monkeypatch)
     assert not list(root.glob("*.pkl"))
     monkeypatch.setattr(converting, "_CHILD", NOTED.format(notes=str(notes), kill=False))
     assert prepare_kitti(Options(root, workers=1)) == 0
@@ -117,12 +123,7 @@ def test_killed_conversion_goes_on_where_it_stopped(whole, tmp_path, monkeypatch
 
 def test_conversion_of_changed_files_starts_anew(tmp_path, monkeypatch) -> None:
     pytest.importorskip("mmdet3d")
-    root, notes = tmp_path / "tree", tmp_path / "notes"
-    notes.write_text("")
-    make_tree(root, **LISTS)
-    monkeypatch.setattr(converting, "_CHILD", NOTED.format(notes=str(notes), kill=True))
-    with pytest.raises(FormatError, match="ended by signal 9"):
-        prepare_kitti(Options(root, workers=1))
+    root, notes = killed(tmp_path, monkeypatch)
     (old,) = root.glob(".prepare_*")
     label = root / "training" / "label_2" / "000001.txt"
     label.write_text(label.read_text().splitlines()[0] + "\n")
