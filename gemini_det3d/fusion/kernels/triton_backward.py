@@ -105,7 +105,7 @@ def difference_kernel(
 ):  # fmt: skip
     """Places 5 and 6, and `sums` (blocks of columns, 2, N): phi times its gradient, added up."""
     kind: tl.constexpr = buffer.dtype.element_ty
-    BLOCKS: tl.constexpr = tl.cdiv(C, COLUMNS)
+    BLOCKS: tl.constexpr = (C + COLUMNS - 1) // COLUMNS
     program = tl.program_id(0)
     i = program % 2
     row, exists, seen = rows_of(program // (2 * BLOCKS), num_tokens, valid, ROWS)
@@ -140,7 +140,7 @@ def logits_kernel(
 ):  # fmt: skip
     """Places 7, 8 and 9; `before` is the discriminator before its GELU, `sums` has PARTS."""
     kind: tl.constexpr = buffer.dtype.element_ty
-    BLOCKS: tl.constexpr = tl.cdiv(C, COLUMNS)
+    BLOCKS: tl.constexpr = (C + COLUMNS - 1) // COLUMNS
     program = tl.program_id(0)
     i = program % 2
     row, exists, seen = rows_of(program // (2 * BLOCKS), num_tokens, valid, ROWS)
@@ -187,7 +187,7 @@ def streams_kernel(
 ):  # fmt: skip
     """Gradients of the streams (N, C), which are the upstream's where not valid."""
     kind: tl.constexpr = buffer.dtype.element_ty
-    BLOCKS: tl.constexpr = tl.cdiv(C, COLUMNS)
+    BLOCKS: tl.constexpr = (C + COLUMNS - 1) // COLUMNS
     program = tl.program_id(0)
     i = program % 2
     row, exists, seen = rows_of(program // (2 * BLOCKS), num_tokens, valid, ROWS)
@@ -261,7 +261,7 @@ def weights_kernel(
     first layer: `partial` (splits, 11, C, C); `partial_sums` (splits, 11, 2, C) of what meets the
     two right sides, for the biases.
     """
-    BLOCKS: tl.constexpr = tl.cdiv(C, COLUMNS)
+    BLOCKS: tl.constexpr = (C + COLUMNS - 1) // COLUMNS
     program = tl.program_id(0)
     column_block = program % BLOCKS
     row = (program // BLOCKS % tl.cdiv(C, ROWS)) * ROWS + tl.arange(0, ROWS)

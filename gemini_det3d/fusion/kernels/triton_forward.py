@@ -92,7 +92,7 @@ def hidden_kernel(
     DEPTH: tl.constexpr, PRECISION: tl.constexpr, WITH_TAPE: tl.constexpr,
 ):  # fmt: skip
     """`hidden` (2, N, C): GELU(W_1 [own ; other] + b_1), with a tape before the GELU."""
-    BLOCKS: tl.constexpr = tl.cdiv(C, COLUMNS)
+    BLOCKS: tl.constexpr = (C + COLUMNS - 1) // COLUMNS
     program = tl.program_id(0)
     num_tiles = tl.cdiv(num_tokens, ROWS) * 2 * BLOCKS
     if program >= num_tiles:
@@ -141,7 +141,7 @@ def relation_kernel(
     PRECISION: tl.constexpr, WITH_TAPE: tl.constexpr,
 ):  # fmt: skip
     """`related` (2, N, C): x - x * phi, with a tape phi; more columns than fit in two passes."""
-    BLOCKS: tl.constexpr = tl.cdiv(C, COLUMNS)
+    BLOCKS: tl.constexpr = (C + COLUMNS - 1) // COLUMNS
     i = tl.program_id(0) % 2
     row, exists, seen = rows_of(tl.program_id(0) // 2, num_tokens, valid, ROWS)
     if i == 0:
@@ -241,7 +241,7 @@ def out_kernel(
     DEPTH: tl.constexpr, PRECISION: tl.constexpr,
 ):  # fmt: skip
     """Fused streams (N, C): x + W_o read + b_o, and x itself where not valid."""
-    BLOCKS: tl.constexpr = tl.cdiv(C, COLUMNS)
+    BLOCKS: tl.constexpr = (C + COLUMNS - 1) // COLUMNS
     program = tl.program_id(0)
     i = program % 2
     row, exists, seen = rows_of(program // (2 * BLOCKS), num_tokens, valid, ROWS)
