@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import os
 import random
-import shutil
+import signal
+import subprocess
+import sys
 import time
+from pathlib import Path
 
 import pytest
 import torch
@@ -17,17 +21,17 @@ from gemini_det3d.apis.config import find_config, mmdet3d_mim
 CLI = ("-m", "gemini_det3d.cli")
 TASKS = {
     "detector": (
-        "mvxnet_gemini-point_r18_1xb2-6e_scenes-3class",
+        "mvxnet_gemini-point_r18_1xb2-toy_scenes-3class",
         [("make-scenes", "{}", "--train", 4, "--val", 2, "--workers", 1),
          ("prepare", "kitti", "{}", "--workers", 1)],
     ),
     "indoor": (
-        "votenet_gemini-point_r18_1xb4-30e_rooms-6class",
+        "votenet_gemini-point_r18_1xb4-toy_rooms-6class",
         [("make-rooms", "{}", "--train", 8, "--val", 2, "--workers", 1),
          ("prepare", "sunrgbd", "{}", "--workers", 1)],
     ),
     "segmentor": (
-        "segformer_gemini-pixel_mit-toy_1xb4-12e_scenes-25class",
+        "segformer_gemini-pixel_mit-toy_1xb4-toy_scenes-25class",
         [("make-scenes", "{}", "--layout", "deliver", "--train", 8, "--val", 4, "--workers", 1)],
     ),
     "translator": (
@@ -37,7 +41,7 @@ TASKS = {
 }  # fmt: skip
 
 
-def make_config(task, folder):
+def make_config(task, folder, by_epoch=True):
     """The toy config on a few frames of its own world: two epochs, a checkpoint every step."""
     name, commands = TASKS[task]
     data = folder / "data"
@@ -51,6 +55,9 @@ def make_config(task, folder):
         loader.num_workers, loader.persistent_workers = 0, False
     config.train_dataloader.batch_size = 2
     config.train_cfg.update(max_epochs=2, val_interval=1)
+    if not by_epoch:
+        config.train_cfg = dict(type="IterBasedTrainLoop", max_iters=8, val_interval=3)
+        config.train_dataloader.sampler = dict(type="InfiniteSampler", shuffle=True)
     config.param_scheduler = [dict(type="CosineAnnealingLR", T_max=20, by_epoch=False)]
     config.default_hooks.checkpoint = dict(
         type="CheckpointHook", interval=1, by_epoch=False, max_keep_ckpts=2
@@ -60,16 +67,20 @@ def make_config(task, folder):
     return config
 
 
+LOOPS = [*((task, True) for task in TASKS), ("segmentor", False), ("translator", False)]
+
+
 @pytest.mark.slow
-@pytest.mark.parametrize("task", TASKS)
-def test_task_that_is_killed_again_and_again_ends_bit_by_bit_the_same(task, tmp_path):
+@pytest.mark.parametrize(("task", "by_epoch"), LOOPS)
+def test_task_that_is_killed_again_and_again_ends_bit_by_bit_the_same(task, by_epoch, tmp_path):
     torch.set_num_threads(1)
-    config = make_config(task, tmp_path)
+    config = make_config(task, tmp_path, by_epoch)
     config.work_dir = str(tmp_path / "whole")
     start = time.perf_counter()
     runner = train(config)
     took_s = time.perf_counter() - start
     assert runner.iter >= 4
+    assert (task == "translator") == hasattr(runner.optim_wrapper, "optim_wrappers")
     config.work_dir = str(tmp_path / "cut")
     draw, kills = random.Random(0), 0
     while kills < 6 and train_and_kill(config, draw.uniform(0.05, 0.4) * took_s):
@@ -80,14 +91,31 @@ def test_task_that_is_killed_again_and_again_ends_bit_by_bit_the_same(task, tmp_
 
 
 @pytest.mark.slow
-def test_mmdet3d_own_script_resumes_within_an_epoch(tmp_path):
-    config = make_config("translator", tmp_path)
+@pytest.mark.parametrize("task", ["detector", "segmentor", "translator"])
+def test_mmdet3d_own_script_killed_within_an_epoch_ends_bit_by_bit_the_same(task, tmp_path):
+    config = make_config(task, tmp_path)
     (tmp_path / "config.py").write_text(config.pretty_text)
-    script = mmdet3d_mim() / "tools" / "train.py"
-    run = (script, tmp_path / "config.py", "--work-dir")
-    run_python(*run, tmp_path / "whole", cwd=tmp_path)
-    shutil.copytree(tmp_path / "whole", tmp_path / "cut")
-    (tmp_path / "cut" / "iter_8.pth").unlink()  # as if it had been killed in its last step
-    log = run_python(*run, tmp_path / "cut", "--resume", cwd=tmp_path)
-    assert "resumed epoch: 1, iter: 7" in log
-    assert differences(newest(tmp_path / "whole"), newest(tmp_path / "cut")) == []
+    run = (mmdet3d_mim() / "tools" / "train.py", tmp_path / "config.py", "--work-dir")
+    whole, cut = tmp_path / "whole", tmp_path / "cut"
+    run_python(*run, whole, cwd=tmp_path)
+    last = newest(whole)
+    length = last["exact_state"]["batches_per_epoch"]
+    assert length >= 2
+    kill_once_written([*run, cut], cut / f"iter_{length + 1}.pth", cwd=tmp_path)
+    assert not (cut / f"iter_{2 * length}.pth").exists()
+    log = run_python(*run, cut, "--resume", cwd=tmp_path)
+    assert f"resumed epoch: 1, iter: {length + 1}" in log
+    assert differences(last, newest(cut)) == []
+
+
+def kill_once_written(command, path: Path, cwd):
+    """Run a Python program and kill it (SIGKILL) as soon as a file is there."""
+    process = subprocess.Popen(
+        [sys.executable, *map(str, command)], cwd=cwd, stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL, env={**os.environ, "OMP_NUM_THREADS": "1"},
+    )  # fmt: skip
+    while not path.exists():
+        assert process.poll() is None, f"it ended without {path.name}"
+        time.sleep(0.001)
+    process.kill()
+    assert process.wait() == -signal.SIGKILL

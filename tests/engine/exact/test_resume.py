@@ -7,6 +7,7 @@ import random
 import shutil
 import signal
 import time
+from functools import partial
 
 import pytest
 import torch
@@ -15,6 +16,12 @@ from toy import differences, newest, toy_config, train, train_and_kill
 from gemini_det3d.engine.exact import checkpoint_files
 from gemini_det3d.formats import FormatError
 
+# A scale that overflows at first, so that a step is left out, and grows and falls again later.
+HALF = {
+    "optim_wrapper.type": "AmpOptimWrapper",
+    "optim_wrapper.dtype": "bfloat16",
+    "optim_wrapper.loss_scale": dict(init_scale=2.0**127, growth_interval=5),
+}
 KINDS = {
     "epochs": dict(),
     "iterations": dict(by_epoch=False),
@@ -26,6 +33,12 @@ KINDS = {
         "default_hooks.checkpoint.interval": 1,
     },
     "data workers": dict(workers=2),
+    "mixed precision": HALF,
+    "mixed precision, two optimisers": dict(two=True, **HALF),
+    "mixed precision, gradients gathered over steps": {
+        **HALF,
+        "optim_wrapper.accumulative_counts": 3,
+    },
 }
 
 
@@ -35,6 +48,14 @@ def _one_thread():
     torch.set_num_threads(1)
     yield
     torch.set_num_threads(before)
+
+
+@pytest.fixture(autouse=True)
+def _mixed_precision_without_a_gpu(monkeypatch):
+    """mmengine's wrapper for mixed precision, which asks for CUDA, with PyTorch's CPU scaler."""
+    wrapper = "mmengine.optim.optimizer.amp_optimizer_wrapper."
+    monkeypatch.setattr(wrapper + "is_cuda_available", lambda: True)
+    monkeypatch.setattr(wrapper + "GradScaler", partial(torch.amp.GradScaler, "cpu"))
 
 
 def resumed_after_kills(folder, reference, kills, seed, **kind):
@@ -58,10 +79,9 @@ def resumed_after_kills(folder, reference, kills, seed, **kind):
 def test_run_that_was_stopped_within_an_epoch_goes_on_bit_by_bit(tmp_path, kind, monkeypatch):
     train(toy_config(tmp_path / "whole", **KINDS[kind]))
     config = toy_config(tmp_path / "cut", **KINDS[kind])
-    monkeypatch.setattr("toy.MeanValue.evaluate", _interrupt)  # in the first validation
-    with pytest.raises(KeyboardInterrupt):
+    with monkeypatch.context() as until_here, pytest.raises(KeyboardInterrupt):
+        until_here.setattr("toy.MeanValue.evaluate", _interrupt)  # in the first validation
         train(config)
-    monkeypatch.undo()
     assert newest(tmp_path / "cut")["meta"]["iter"] < 18
     train(config, resume=True)
     assert differences(newest(tmp_path / "whole"), newest(tmp_path / "cut")) == []

@@ -80,7 +80,8 @@ class TwoParts(OnePart):
         inputs = torch.stack(list(data["inputs"]))
         log = {}
         for name in ("discriminator", "generator"):
-            loss = (getattr(self, name)(inputs) ** 2 + torch.rand(1)).mean()
+            with optim_wrapper[name].optim_context(self):
+                loss = (getattr(self, name)(inputs) ** 2 + torch.rand(1)).mean()
             optim_wrapper[name].update_params(loss)
             log[f"loss_{name}"] = loss
         return {**log, "loss": sum(log.values())}
