@@ -13,7 +13,7 @@ from typing import Any, BinaryIO, TextIO
 
 import yaml
 from mmengine.fileio import register_handler
-from mmengine.fileio.handlers import PickleHandler, YamlHandler
+from mmengine.fileio.handlers import JsonHandler, PickleHandler, YamlHandler
 
 from gemini_det3d.formats import FormatError
 from gemini_det3d.formats.infos import preferred_infos
@@ -51,8 +51,24 @@ class PlainYamlHandler(YamlHandler):
             ) from error
 
 
+class PlainJsonHandler(JsonHandler):
+    """JSON, whose faults are one line."""
+
+    def load_from_fileobj(self, file: TextIO, **kwargs: Any) -> Any:
+        """Read.
+
+        Raises:
+            FormatError: It is no JSON, or nested too deeply.
+        """
+        try:
+            return super().load_from_fileobj(file)
+        except (ValueError, RecursionError) as error:
+            raise FormatError(getattr(file, "name", UNNAMED), f"is no JSON ({error})") from error
+
+
 def use_plain_files() -> None:
-    """Let mmengine read pickles and YAML by these."""
+    """Let mmengine read pickles, YAML and JSON by these."""
+    register_handler("json")(PlainJsonHandler)
     register_handler(["pkl", "pickle"])(PlainPickleHandler)
     register_handler(["yaml", "yml"])(PlainYamlHandler)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import secrets
+import stat
 from collections.abc import Callable
 from pathlib import Path
 from typing import BinaryIO
@@ -21,7 +22,9 @@ def write_whole(
 ) -> None:
     """Write a file under another name first: it has its own name only when it is complete.
 
-    A link is followed, and what is no regular file (``/dev/stdout``, a pipe) is written directly.
+    A link within its folder is followed, and what is no regular file (``/dev/stdout``, a pipe) is
+    written directly. A link to a file elsewhere is refused: in a folder from somebody else it would
+    say which file of yours is replaced.
 
     Args:
         path: File to write; its folder is made when there is none.
@@ -30,10 +33,13 @@ def write_whole(
 
     Raises:
         FormatError: It cannot be written: a folder or file is in the way, it may not be written,
-            the disk is full. What stood there before stays as it was.
+            the disk is full, it is a link to a file elsewhere. What stood there before stays as it
+            was.
     """
     target = Path(os.path.realpath(path))
     make_folder(target.parent)
+    if target.is_file() and target.parent != Path(os.path.realpath(Path(path).parent)):
+        raise FormatError(path, f"is a link to {target}, in another folder; name that file itself")
     if target.is_dir():
         raise FormatError(path, "cannot be written (is a folder)")
     if isinstance(content, str):
@@ -76,6 +82,23 @@ def make_folder(path: str | os.PathLike) -> Path:
     if not os.access(path, os.W_OK | os.X_OK):
         raise FormatError(path, "may not be written to")
     return path
+
+
+def refuse_devices(path: str | os.PathLike) -> None:
+    """Refuse to read what may never end: a device, a pipe, a socket, or a link to one.
+
+    Args:
+        path: What is to be read; what is not there passes.
+
+    Raises:
+        FormatError: It is such a thing.
+    """
+    try:
+        mode = os.stat(path).st_mode
+    except OSError:  # whoever opens it says why
+        return
+    if not stat.S_ISREG(mode) and not stat.S_ISDIR(mode):
+        raise FormatError(path, "is a device or a pipe, not a file; copy it to a file first")
 
 
 def _replace(target: Path, content: bytes | Callable[[BinaryIO], object], durable: bool) -> None:

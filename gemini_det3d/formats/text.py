@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from gemini_det3d.formats.errors import FormatError
-from gemini_det3d.formats.files import write_whole
+from gemini_det3d.formats.files import refuse_devices, write_whole
 
 
 def read_bytes(path: str | os.PathLike) -> bytes:
@@ -26,8 +26,9 @@ def read_bytes(path: str | os.PathLike) -> bytes:
         Its content.
 
     Raises:
-        FormatError: It is missing, a folder, or may not be read.
+        FormatError: It is missing, a folder, no file at all, or may not be read.
     """
+    refuse_devices(path)
     try:
         return Path(path).read_bytes()
     except FileNotFoundError:

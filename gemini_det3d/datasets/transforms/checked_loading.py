@@ -20,6 +20,7 @@ from mmengine.logging import print_log
 
 from gemini_det3d.formats.clouds import parse_cloud
 from gemini_det3d.formats.errors import FormatError
+from gemini_det3d.formats.files import refuse_devices
 from gemini_det3d.formats.images import decode_color
 from gemini_det3d.registration import register
 from gemini_det3d.registry import TRANSFORMS as OUR_TRANSFORMS
@@ -148,6 +149,7 @@ class LoadImageFromFileChecked(LoadImageFromFile):
 
 
 def _read(path: str, backend_args: dict | None) -> bytes:
+    refuse_devices(path)
     try:
         return fileio.get(path, backend_args=backend_args)
     except FileNotFoundError:

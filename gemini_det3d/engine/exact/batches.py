@@ -20,6 +20,7 @@ from gemini_det3d.engine.exact.dataset import SeededDataset
 from gemini_det3d.engine.exact.seeding import ORDER, SampleKey, seed_process
 from gemini_det3d.engine.plain_files import UNNAMED, annotation_file, with_preferred_infos
 from gemini_det3d.formats import FormatError
+from gemini_det3d.formats.files import refuse_devices
 from gemini_det3d.registration import register
 
 
@@ -137,9 +138,10 @@ def build_dataset(config: Mapping[str, Any]) -> Any:
     """Build a data set from its info file, or from the JSON twin of that.
 
     Raises:
-        FormatError: The info file cannot be read, or would run code.
+        FormatError: The info file is not there, cannot be read, or would run code.
     """
     try:
+        refuse_devices(annotation_file(config) or ".")
         dataset = DATASETS.build(with_preferred_infos(config))
         if hasattr(dataset, "full_init"):
             dataset.full_init()
@@ -147,6 +149,9 @@ def build_dataset(config: Mapping[str, Any]) -> Any:
         if error.path != UNNAMED:
             raise
         raise FormatError(annotation_file(config) or UNNAMED, error.fault) from error
+    except OSError as error:
+        path = error.filename or annotation_file(config) or UNNAMED
+        raise FormatError(path, f"cannot be read ({error.strerror or error})") from error
     return dataset
 
 

@@ -22,6 +22,7 @@ import torch
 from torch import Tensor
 
 from gemini_det3d.formats.errors import FormatError
+from gemini_det3d.formats.files import refuse_devices
 from gemini_det3d.models.checkpoints.wrappers import find_parameters, without_wrappers
 
 
@@ -84,6 +85,7 @@ def read_content(
     Raises:
         FormatError: As :func:`read_checkpoint`.
     """
+    refuse_devices(path)
     if Path(path).suffix.lower() == ".safetensors":
         return _read_safetensors(path, map_location)
     if not hasattr(torch.serialization, "safe_globals"):

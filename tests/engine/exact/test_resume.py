@@ -20,7 +20,7 @@ from gemini_det3d.formats import FormatError
 HALF = {
     "optim_wrapper.type": "AmpOptimWrapper",
     "optim_wrapper.dtype": "bfloat16",
-    "optim_wrapper.loss_scale": dict(init_scale=2.0**127, growth_interval=5),
+    "optim_wrapper.loss_scale": dict(init_scale=2.0**127, growth_interval=7),
 }
 KINDS = {
     "epochs": dict(),
