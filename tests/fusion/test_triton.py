@@ -14,6 +14,7 @@ import torch
 from benchmarks.fusion import inspect
 from gemini_det3d.fusion import GeminiFusion
 from gemini_det3d.fusion.kernels import forms
+from gemini_det3d.fusion.kernels.calls import describe
 
 HAS_TRITON = find_spec("triton") is not None
 needs_triton = pytest.mark.skipif(not HAS_TRITON, reason="Triton is not installed")
@@ -84,7 +85,7 @@ def test_wide_heads_and_float64_are_for_other_forms():
         (GeminiFusion(512, 2, backend="fused"), torch.ones(3, 512), "heads of at most 128"),
         (GeminiFusion(16, 2, backend="fused").double(), torch.ones(3, 16).double(), "float32 or"),
     ):
-        call = forms._describe("fused", stream, stream, operator.fusion_parameters(), 2, ())
+        call = describe("fused", stream, stream, operator.fusion_parameters(), 2, False, 0, None)
         assert reason in forms._gpu(call._replace(device="cuda"))
 
 

@@ -1,7 +1,8 @@
 """Faster ways to compute what `functional` says, with a backward written by hand."""
 
+from .choice import BACKENDS, Explanation, check_backend, explain, run
 from .compact import compact_fusion
-from .forms import BACKENDS, FORMS, Explanation, check_backend, explain, run
+from .forms import FORMS
 
 __all__ = [
     "BACKENDS",

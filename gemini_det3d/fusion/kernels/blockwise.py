@@ -137,9 +137,8 @@ def blockwise_backward(
         Gradients of first and second, each (..., C), and of the parameters or None.
     """
     constants = _constants(first, parameters, setting)
-    streams, towards = _flat(first, second), _flat(*upstream)
     results = _new(first), _new(first)
-    gradients = _flat(*results)
+    streams, towards, gradients = _flat(first, second), _flat(*upstream), _flat(*results)
     sums = start_gradients(constants) if with_parameters else None
     blocks = _blocks(len(streams[0]), constants.channels, setting.block_tokens)
     memory = _memory(blocks, TRAINING_UNITS, constants)
@@ -154,8 +153,7 @@ def blockwise_backward(
         kept = tape[_padded(rows)] if len(tape) else None
         workspace = TrainingWorkspace(memory, len(staged[0]), constants, kept)
         if kept is None:
-            added = _bias(bias, rows, mask, constants)
-            forward_block(staged, constants, workspace, bias=added)
+            forward_block(staged, constants, workspace, bias=_bias(bias, rows, mask, constants))
         else:
             replay_block(staged, constants, workspace)
         computed = _targets(out, mask, constants)
@@ -164,8 +162,7 @@ def blockwise_backward(
         _unstage(computed, out, mask, given)
         if towards_bias is not None and of_bias is not None:
             towards_bias.view(-1)[rows] = of_bias[: rows.stop - rows.start]
-    of_parameters = None if sums is None else finish_gradients(sums, parameters)
-    return *results, of_parameters
+    return *results, None if sums is None else finish_gradients(sums, parameters)
 
 
 def _constants(first: Tensor, parameters: FusionParameters, setting: Setting) -> Constants:
