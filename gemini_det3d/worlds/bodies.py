@@ -1,4 +1,4 @@
-"""Road users, made of parts, and decoys: the same shapes in paint that no road user wears.
+"""Road users, made of parts.
 
 Mean sizes are those of KITTI's anchors (length x width x height): Car 3.9 x 1.6 x 1.56,
 Pedestrian 0.8 x 0.6 x 1.73, Cyclist 1.76 x 0.6 x 1.73. A body never reaches out of its box.
@@ -10,11 +10,9 @@ from dataclasses import replace
 
 import numpy as np
 
-from gemini_det3d.worlds.materials import Color, Material, repaint
+from gemini_det3d.worlds.materials import Color, Material
 from gemini_det3d.worlds.shapes import ball, block, column, limb, wheel
 from gemini_det3d.worlds.solids import Body, Part
-
-DECOY = "Decoy"
 
 # No green, brown or stone: those are the colours of decoys.
 _CAR_PAINTS: tuple[Color, ...] = (
@@ -50,44 +48,6 @@ _TAIL = Material((0.75, 0.04, 0.05), gloss=0.4, glow=0.45, reflectance=0.80)
 _PLATE = Material((0.93, 0.93, 0.90), glow=0.05, reflectance=0.95)
 _GRILLE = Material((0.06, 0.06, 0.07), gloss=0.2, reflectance=0.12)
 _GLASS: Color = (0.08, 0.11, 0.14)
-
-# What decoys are painted with: hedge, cardboard, sandstone, bronze.
-_DISGUISES: tuple[Material, ...] = (
-    Material((0.16, 0.34, 0.10), "leaves", (0.38, 0.55, 0.18), period_m=0.16),
-    Material((0.66, 0.48, 0.29), "cardboard", (0.80, 0.68, 0.48), period_m=0.6),
-    Material((0.66, 0.62, 0.52), "stone", (0.48, 0.45, 0.38), period_m=0.4),
-    Material((0.40, 0.29, 0.15), "stone", (0.25, 0.40, 0.32), period_m=0.5, gloss=0.15),
-)
-
-# What tells look-alikes apart: names that KITTI's tools know, and the only paint each wears.
-LIVERIES: dict[str, Material] = {
-    "Car": Material((0.78, 0.08, 0.08)),
-    "Truck": Material((0.08, 0.22, 0.70)),
-    "Tram": Material((0.92, 0.76, 0.10)),
-}
-# Harder: two reds that are close, and one of them under a net of lines in the other.
-CLOSE_LIVERIES: dict[str, Material] = {
-    "Car": Material((0.62, 0.14, 0.10)),
-    "Truck": Material((0.68, 0.32, 0.10)),
-    "Tram": Material((0.62, 0.14, 0.10), "brick", (0.90, 0.62, 0.30), period_m=0.9),
-}
-
-
-def make_look_alike(rng: np.random.Generator, name: str, with_close_paints: bool = False) -> Body:
-    """A body of the shape of a car whose class shows in its paint only.
-
-    Which class it is changes neither what is drawn from ``rng`` nor what a LiDAR measures.
-
-    Args:
-        rng: Draws size, form, reflectance and shade, alike for all classes.
-        name: One of ``LIVERIES``.
-        with_close_paints: Whether it wears the one of ``CLOSE_LIVERIES``.
-
-    Returns:
-        A body of that name.
-    """
-    liveries = CLOSE_LIVERIES if with_close_paints else LIVERIES
-    return replace(make_car(rng, liveries[name]), name=name)
 
 
 def make_car(rng: np.random.Generator, livery: Material | None = None) -> Body:
@@ -226,24 +186,6 @@ def make_cyclist(rng: np.random.Generator) -> Body:
                  shirt, "person"),
         ]  # fmt: skip
     return Body("Cyclist", (length, width, height), tuple(parts))
-
-
-def disguise(body: Body, rng: np.random.Generator) -> Body:
-    """A decoy: to a LiDAR the very same body, to a camera hedge, cardboard, stone or bronze.
-
-    Args:
-        body: What it is shaped like.
-        rng: Draws the paint.
-
-    Returns:
-        A body named ``Decoy`` with the semantic class ``clutter``.
-    """
-    paint = _DISGUISES[rng.integers(len(_DISGUISES))]
-    parts = (
-        replace(part, material=repaint(part.material, paint), label="clutter")
-        for part in body.parts
-    )
-    return replace(body, name=DECOY, parts=tuple(parts))
 
 
 def _size(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import asdict, dataclass, field, replace
 
-from gemini_det3d.worlds.bodies import LIVERIES
+from gemini_det3d.worlds.guises import LIVERIES
 from gemini_det3d.worlds.lidar import Scanner
 from gemini_det3d.worlds.street import Street
 
@@ -53,43 +53,41 @@ class KittiWorld:
         return asdict(self)
 
 
+# Three classes that only a camera can tell apart, near by: half of KITTI's image size keeps them
+# above the 25 px that its moderate difficulty asks for, half the beams keep them cheap.
+_LOOK_ALIKES = KittiWorld(
+    street=Street(
+        num_objects=(4, 7),
+        num_clutter=(1, 3),
+        distance_m=(6.5, 18.0),
+        field_deg=70.0,
+        shares=tuple((name, 1.0) for name in LIVERIES),
+        decoy_share=0.0,
+        look_alikes=True,
+    ),
+    scanner=Scanner(num_beams=32, num_azimuths=200, range_m=24.0),
+    image_width=621,
+    image_height=188,
+    supersample=1,
+)
 PRESETS: dict[str, KittiWorld] = {
     # KITTI's image size, so that its difficulties (25 px and more) mean what they mean there, one
     # ray a pixel; the front quarter of a sweep, up to 50 m: cheap, and rich enough to learn.
     "toy": KittiWorld(image_width=1242, image_height=375, supersample=1),
-    # Three classes that only a camera can tell apart, near by: half of KITTI's image size keeps
-    # them above the 25 px that its moderate difficulty asks for, half the beams keep them cheap.
-    "look-alikes": KittiWorld(
-        street=Street(
-            num_objects=(4, 7),
-            num_clutter=(1, 3),
-            distance_m=(6.5, 18.0),
-            field_deg=70.0,
-            shares=tuple((name, 1.0) for name in LIVERIES),
-            decoy_share=0.0,
-            look_alikes=True,
-        ),
-        scanner=Scanner(num_beams=32, num_azimuths=200, range_m=24.0),
-        image_width=621,
-        image_height=188,
-        supersample=1,
-    ),
+    "look-alikes": _LOOK_ALIKES,
     # The same, harder: two reds and a pattern, twice as far, small in an image of KITTI's size.
-    "look-alikes-hard": KittiWorld(
-        street=Street(
+    "look-alikes-hard": replace(
+        _LOOK_ALIKES,
+        street=replace(
+            _LOOK_ALIKES.street,
             num_objects=(5, 9),
             num_clutter=(2, 5),
             distance_m=(8.0, 38.0),
-            field_deg=70.0,
-            shares=tuple((name, 1.0) for name in LIVERIES),
-            decoy_share=0.0,
-            look_alikes=True,
             close_paints=True,
         ),
         scanner=Scanner(num_beams=64, num_azimuths=400, range_m=44.0),
         image_width=1242,
         image_height=375,
-        supersample=1,
     ),
     # KITTI's image size, whole sweeps, KITTI's range.
     "kitti": KittiWorld(

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from gemini_det3d.worlds import bodies, props
+from gemini_det3d.worlds import bodies, guises, props
 from gemini_det3d.worlds.layout import Ground, Rectangle, Road
 from gemini_det3d.worlds.materials import Material
 from gemini_det3d.worlds.scene import Light, Scene
@@ -44,7 +44,7 @@ class Street:
             no shape and no place.
         random_yaw_share: Share of cars that stand at any angle.
         look_alikes: Every road user has the shape of a car, and its class shows in its paint
-            only; ``shares`` then names classes of ``bodies.LIVERIES``.
+            only; ``shares`` then names classes of ``guises.LIVERIES``.
         close_paints: These paints are close to each other, and one class is told by its pattern.
     """
 
@@ -72,7 +72,7 @@ class Street:
         for name in ("decoy_share", "random_yaw_share"):
             if not 0 <= getattr(self, name) <= 1:
                 raise ValueError(f"{name}={getattr(self, name)} must lie in 0 to 1")
-        known = bodies.LIVERIES if self.look_alikes else _MAKERS
+        known = guises.LIVERIES if self.look_alikes else _MAKERS
         unknown = [name for name, _ in self.shares if name not in known]
         if unknown:
             raise ValueError(f"shares names {unknown}, known are {list(known)}")
@@ -119,12 +119,12 @@ def _road_users(
     for _ in range(rng.integers(street.num_objects[0], street.num_objects[1] + 1)):
         name = names[rng.choice(len(names), p=np.array(weights) / sum(weights))]
         if street.look_alikes:
-            body = bodies.make_look_alike(rng, name, street.close_paints)
+            body = guises.make_look_alike(rng, name, street.close_paints)
         else:
             body = _MAKERS[name](rng)
         placement = _place_road_user(rng, body, street, road, ground)
         is_decoy = disguise_rng.random() < street.decoy_share
-        disguised = bodies.disguise(body, disguise_rng)
+        disguised = guises.disguise(body, disguise_rng)
         if placement is None:
             continue
         if is_decoy:

@@ -7,7 +7,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from gemini_det3d.worlds import Street, make_frame, sample_street
+from gemini_det3d.worlds import Street, guises, make_frame, sample_street
 from gemini_det3d.worlds import bodies as bodies_module
 from gemini_det3d.worlds import props as props_module
 from gemini_det3d.worlds.layout import Rectangle
@@ -146,7 +146,7 @@ def test_hard_look_alikes_wear_paints_that_are_close_or_differ_in_pattern_only()
     def apart(liveries, one, other):
         return np.abs(np.subtract(liveries[one].color, liveries[other].color)).max()
 
-    easy, hard = bodies_module.LIVERIES, bodies_module.CLOSE_LIVERIES
+    easy, hard = guises.LIVERIES, guises.CLOSE_LIVERIES
     pairs = [("Car", "Truck"), ("Car", "Tram"), ("Truck", "Tram")]
     assert max(apart(hard, *pair) for pair in pairs) < min(apart(easy, *pair) for pair in pairs) / 3
     assert hard["Car"].color == hard["Tram"].color
