@@ -25,6 +25,19 @@ model = dict(
     test_cfg=dict(mode="whole"),
 )
 
+train_dataloader = dict(
+    num_workers=4,
+    persistent_workers=True,
+    drop_last=True,
+    sampler=dict(type="DefaultSampler", shuffle=True),
+)
+val_dataloader = dict(
+    num_workers=4, persistent_workers=True, sampler=dict(type="DefaultSampler", shuffle=False)
+)
+test_dataloader = val_dataloader
+val_evaluator = dict(type="SegmentationMetric")
+test_evaluator = val_evaluator
+
 default_hooks = dict(
     checked_loading=dict(type="CheckedLoadingHook"),
     timer=dict(type="IterTimerHook"),

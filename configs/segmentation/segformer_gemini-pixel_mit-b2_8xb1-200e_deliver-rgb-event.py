@@ -1,20 +1,11 @@
 # DeLiVER, RGB and events; published: 58.5 mIoU (val).
-_base_ = [
-    "../_base_/datasets/deliver_seg.py",
-    "../_base_/schedules/seg_200e.py",
-]
+_base_ = ["segformer_gemini-pixel_mit-b2_8xb1-200e_deliver-rgb-depth.py"]
 
 modalities = ["rgb", "event"]
 model = dict(
     modalities=modalities,
     data_preprocessor=dict(modalities=dict(_delete_=True, rgb={{_base_.rgb_scale}}, event=dict())),
-    backbone=dict(
-        arch="b2",
-        drop_path_rate=0.4,
-        init_cfg=dict(type="Pretrained", checkpoint="checkpoints/mit_b2_imagenet.pth"),
-    ),
 )
 train_dataloader = dict(dataset=dict(modalities=modalities))
 val_dataloader = dict(dataset=dict(modalities=modalities))
 test_dataloader = val_dataloader
-auto_scale_lr = dict(base_batch_size=8)

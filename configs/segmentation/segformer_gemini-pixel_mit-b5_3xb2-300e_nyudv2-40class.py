@@ -1,14 +1,10 @@
 # MiT-B5 on NYUDv2; published: 57.7 mIoU.
-_base_ = [
-    "../_base_/datasets/nyudv2_seg.py",
-    "../_base_/schedules/seg_300e.py",
-]
+_base_ = ["segformer_gemini-pixel_mit-b3_3xb2-300e_nyudv2-40class.py"]
 
 model = dict(
     backbone=dict(
         arch="b5",
         drop_path_rate=0.35,
-        init_cfg=dict(type="Pretrained", checkpoint="checkpoints/mit_b5_imagenet.pth"),
+        init_cfg=dict(checkpoint="checkpoints/mit_b5_imagenet.pth"),
     )
 )
-auto_scale_lr = dict(base_batch_size=6)

@@ -1,18 +1,10 @@
 # Swin-L, window 12, on NYUDv2; published: 60.2 mIoU.
-_base_ = [
-    "../_base_/datasets/nyudv2_seg.py",
-    "../_base_/schedules/seg_300e.py",
-]
+_base_ = ["segformer_gemini-pixel_swin-t_3xb2-300e_nyudv2-40class.py"]
 
 model = dict(
     backbone=dict(
-        _delete_=True,
-        type="GeminiSwin",
         arch="large",
         window_size=12,
-        operator=dict(type="GeminiFusion", num_heads=8),
-        drop_path_rate=0.2,
-        init_cfg=dict(type="Pretrained", checkpoint="checkpoints/swin_large_window12_384_22k.pth"),
+        init_cfg=dict(checkpoint="checkpoints/swin_large_window12_384_22k.pth"),
     )
 )
-auto_scale_lr = dict(base_batch_size=6)

@@ -21,23 +21,12 @@ test_pipeline = [
     dict(type="PackSegInputs"),
 ]
 train_dataloader = dict(
-    batch_size=2,
-    num_workers=4,
-    persistent_workers=True,
-    drop_last=True,
-    sampler=dict(type="DefaultSampler", shuffle=True),
-    dataset=dict(**dataset, split="train", pipeline=train_pipeline),
+    batch_size=2, dataset=dict(**dataset, split="train", pipeline=train_pipeline)
 )
 val_dataloader = dict(
-    batch_size=1,
-    num_workers=4,
-    persistent_workers=True,
-    sampler=dict(type="DefaultSampler", shuffle=False),
-    dataset=dict(**dataset, split="val", pipeline=test_pipeline, test_mode=True),
+    batch_size=1, dataset=dict(**dataset, split="val", pipeline=test_pipeline, test_mode=True)
 )
 test_dataloader = val_dataloader
-val_evaluator = dict(type="SegmentationMetric")
-test_evaluator = val_evaluator
 model = dict(
     decode_head=dict(num_classes=40, norm_eval=True),
     test_cfg=dict(rescale=False, resize="bicubic"),
