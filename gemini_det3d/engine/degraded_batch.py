@@ -19,7 +19,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from gemini_det3d.models.metas import STRENGTH_KEY
+from gemini_det3d.models.sensor_metas import STRENGTH_KEY
 
 _GRAINS = 6  # of noise: 1, 2, 4, ... 32 pixels
 _JITTER_M = 0.2

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from gemini_det3d.fusion import FusionOperator, reliability_loss
-from gemini_det3d.models.metas import corruption_strengths
+from gemini_det3d.models.sensor_metas import corruption_strengths
 
 __all__ = ["WithAuxiliaryLosses", "auxiliary_losses", "reliability_losses"]
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 import torch
 from mmdet3d.registry import MODELS
 
-from gemini_det3d.models.metas import sensor_mask
+from gemini_det3d.models.sensor_metas import sensor_mask
 
 NECK = dict(
     type="PointFusionNeck", img_channels=5, pts_channels=8, mid_channels=16, out_channels=16,

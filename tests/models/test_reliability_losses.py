@@ -13,7 +13,7 @@ from mmengine.structures import BaseDataElement, PixelData
 from gemini_det3d.apis.config import find_config
 from gemini_det3d.fusion import GeminiFusion
 from gemini_det3d.models import WithAuxiliaryLosses, reliability_losses
-from gemini_det3d.models.metas import corruption_strengths
+from gemini_det3d.models.sensor_metas import corruption_strengths
 
 DOUBTING = dict(type="GeminiFusion", num_heads=4, reliability=True)
 

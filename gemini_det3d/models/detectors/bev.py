@@ -17,7 +17,8 @@ from torch import Tensor, nn
 
 from gemini_det3d.models.auxiliary import WithAuxiliaryLosses
 from gemini_det3d.models.layers import keep_in_graph
-from gemini_det3d.models.metas import sensor_mask, view_geometries
+from gemini_det3d.models.metas import view_geometries
+from gemini_det3d.models.sensor_metas import sensor_mask
 from gemini_det3d.registration import register
 
 _IMAGE_PARTS = ("img_backbone", "img_neck")

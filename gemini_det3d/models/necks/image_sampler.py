@@ -14,7 +14,8 @@ import torch
 from torch import Tensor
 
 from gemini_det3d.geometry import in_view, project, sample_maps
-from gemini_det3d.models.metas import PROJECTION_KEY, image_geometry, sensor_mask
+from gemini_det3d.models.metas import PROJECTION_KEY, image_geometry
+from gemini_det3d.models.sensor_metas import sensor_mask
 
 
 @dataclass(frozen=True)

@@ -18,8 +18,8 @@ from torch import Tensor
 from gemini_det3d.fusion import StreamBlend, blend_many, blend_streams
 from gemini_det3d.models.auxiliary import auxiliary_losses, reliability_losses
 from gemini_det3d.models.decode_heads.mlp_head import enlarge
-from gemini_det3d.models.metas import sensor_mask
 from gemini_det3d.models.segmentors.inference import multi_scale, slide
+from gemini_det3d.models.sensor_metas import sensor_mask
 from gemini_det3d.registration import register
 
 ENSEMBLE = "ensemble"

@@ -17,9 +17,9 @@ from mmdet3d.models.voxel_encoders import DynamicVFE
 from mmdet3d.registry import MODELS
 from torch import Tensor, nn
 
-from gemini_det3d.models.metas import sensor_mask
 from gemini_det3d.models.necks.image_sampler import PointSamples
 from gemini_det3d.models.necks.point_fusion import PointFusionNeck
+from gemini_det3d.models.sensor_metas import sensor_mask
 from gemini_det3d.ops import VoxelIndex, find_voxels, scatter_max, scatter_mean
 from gemini_det3d.registration import register
 

@@ -8,7 +8,7 @@ from mmdet3d.registry import TRANSFORMS
 
 import gemini_det3d.plugin  # noqa: F401
 from gemini_det3d.datasets.transforms.sensors import mask_sensors
-from gemini_det3d.models.metas import sensor_mask
+from gemini_det3d.models.sensor_metas import sensor_mask
 
 
 def sample(cameras=1):
