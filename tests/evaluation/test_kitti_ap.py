@@ -9,42 +9,13 @@ import warnings
 
 import numpy as np
 import pytest
+from kitti_cars import cars, evaluate, join
 from kitti_reference import as_detections, random_set, reference_ap, without_overlaps
 
 from gemini_det3d.evaluation import evaluate_kitti
 from gemini_det3d.evaluation.functional.kitti_rules import min_overlaps_of
 from gemini_det3d.formats.kitti import Objects
 from gemini_det3d.ops.rotated_iou import bev_iou
-
-LEVELS = ("easy", "moderate", "hard")
-
-
-def cars(count=1, name="Car", score=None, **changes) -> Objects:
-    """Cars 20 m apart, 60 px high and apart, one behind the other."""
-    index = np.arange(count)
-    values = {
-        "name": np.full(count, name),
-        "truncated": np.zeros(count),
-        "occluded": np.zeros(count),
-        "alpha": np.full(count, 0.4),
-        "bbox": np.column_stack([index * 90, 0 * index, index * 90 + 80, 0 * index + 60]),
-        "dimensions": np.tile([1.5, 1.7, 4.1], (count, 1)),
-        "location": np.column_stack([0.0 * index, 0 * index + 1.6, 20.0 * (index + 1)]),
-        "rotation_y": np.full(count, 0.3),
-        "score": None if score is None else np.broadcast_to(score, count),
-    }
-    return Objects(**{**values, **changes})
-
-
-def evaluate(truth, found, classes=("Car",), **options):
-    """Evaluate one frame, or lists of frames."""
-    frames = (truth, found) if isinstance(truth, list) else ([truth], [found])
-    return evaluate_kitti(*frames, classes, **options)
-
-
-def join(*parts: Objects) -> Objects:
-    fields = [f for f in Objects.__dataclass_fields__ if getattr(parts[0], f) is not None]
-    return Objects(**{f: np.concatenate([getattr(part, f) for part in parts]) for f in fields})
 
 
 @pytest.mark.parametrize("metric", ["bbox", "aos", "bev", "3d"])
@@ -198,77 +169,6 @@ def test_a_box_found_twice_counts_once_and_the_second_is_a_false_alarm():
     assert evaluate(truth, found).find("Car", "3d", "easy").ap40 == pytest.approx(100.0)
     late = join(cars(2, score=0.9).select([0]), cars(1, score=0.8), cars(2, score=0.7).select([1]))
     assert evaluate(cars(2), late).find("Car", "3d", "easy").curve[40] == pytest.approx(2 / 3)
-
-
-def test_false_alarms_in_dont_care_regions_are_excused_in_the_image_only():
-    truth = cars(1)
-    found = cars(2, score=[0.5, 0.9])
-    region = cars(2, name="DontCare").select([1])
-    region.bbox[0, 3] = 45.0
-    covered = evaluate(join(truth, region), found)
-    for metric, without, with_region in (("bbox", 50.0, 100.0), ("aos", 50.0, 100.0)):
-        assert evaluate(truth, found).find("Car", metric, "easy").ap40 == without
-        assert covered.find("Car", metric, "easy").ap40 == with_region
-    assert covered.find("Car", "bev", "easy").ap40 == 50.0
-    assert covered.find("Car", "3d", "easy").ap40 == 50.0
-    region.bbox[0, 3] = 40.0  # two thirds of the detection: not beyond 0.7
-    assert evaluate(join(truth, region), found).find("Car", "bbox", "easy").ap40 == 50.0
-
-
-@pytest.mark.parametrize(
-    "name, neighbour, stranger",
-    [("Car", "Van", "Truck"), ("Pedestrian", "Person_sitting", "Cyclist")],
-)
-def test_detections_on_a_neighbouring_class_are_neither_right_nor_wrong(name, neighbour, stranger):
-    found = cars(2, name=name, score=[0.5, 0.9])
-    for other, expected in ((neighbour, 100.0), (stranger, 50.0)):
-        truth = join(cars(2, name=name).select([0]), cars(2, name=other).select([1]))
-        assert evaluate(truth, found, (name,)).find(name, "3d", "easy").ap40 == expected
-
-
-@pytest.mark.parametrize("level, limit", [("easy", 40), ("moderate", 25), ("hard", 25)])
-def test_boxes_must_be_higher_than_the_limit_and_detections_at_least_as_high(level, limit):
-    def with_height(objects, height):
-        objects.bbox[:, 3] = height
-        return objects
-
-    truth, found = with_height(cars(1), limit), with_height(cars(1, score=0.5), limit)
-    assert evaluate(truth, found).find("Car", "3d", level).num_truth == 0
-    truth = with_height(truth, limit + 0.5)
-    assert evaluate(truth, found).find("Car", "3d", level).ap40 == 100.0
-    found = with_height(found, limit - 0.01)
-    assert evaluate(truth, found).find("Car", "3d", level).ap40 == 0.0
-    # A low detection with nothing under it is no false alarm either.
-    stray = cars(2, score=[0.5, 0.9]).select([1])
-    both = join(with_height(cars(1, score=0.5), 60), with_height(stray, limit - 0.01))
-    assert evaluate(cars(1), both).find("Car", "3d", level).ap40 == 100.0
-
-
-@pytest.mark.parametrize(
-    "field, values",
-    [("occluded", [0, 1, 2]), ("truncated", [0.15, 0.30, 0.50])],
-)
-def test_occlusion_and_truncation_count_up_to_the_limit(field, values):
-    for level, limit in zip(LEVELS, values):
-        at, beyond = cars(1, **{field: [limit]}), cars(1, **{field: [limit + 1]})
-        assert evaluate(at, Objects.empty(True)).find("Car", "3d", level).num_truth == 1
-        assert evaluate(beyond, Objects.empty(True)).find("Car", "3d", level).num_truth == 0
-
-
-def test_detections_on_ignored_boxes_are_no_false_alarms():
-    truth = cars(2, occluded=[0, 3])
-    found = cars(2, score=[0.5, 0.9])
-    assert evaluate(truth, found).find("Car", "3d", "hard").ap40 == 100.0
-    assert evaluate(truth.select([0]), found).find("Car", "3d", "hard").ap40 == 50.0
-
-
-@pytest.mark.parametrize("turn, share", [(0.0, 1.0), (math.pi / 2, 0.5), (math.pi, 0.0)])
-def test_orientation_similarity_is_half_of_one_plus_the_cosine(turn, share):
-    found = cars(3, score=0.5)
-    found.alpha += turn
-    result = evaluate(cars(3), found)
-    assert result.find("Car", "aos", "easy").ap40 == pytest.approx(100 * share)
-    assert result.find("Car", "bbox", "easy").ap40 == 100.0
 
 
 @pytest.mark.parametrize("side", ["truth", "found"])
