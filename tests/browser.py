@@ -10,11 +10,19 @@ from pathlib import Path
 
 import pytest
 
+from gemini_det3d.cli import main
+
 CHROMIUM = next(
     filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None
 )
 needs_browser = pytest.mark.skipif(CHROMIUM is None, reason="no Chromium on this machine")
 ERROR = re.compile(r"CONSOLE.*(?:Uncaught|Error|Refused|violates)", re.I)
+
+
+def view(out: Path, *arguments: object) -> dict:
+    """What the page that `gemini-det3d view` writes shows."""
+    assert main(["view", *map(str, arguments), "--out", str(out)]) == 0
+    return page_data(out)
 
 
 def page_data(path: Path) -> dict:

@@ -5,6 +5,7 @@ import io
 import re
 import shutil
 
+import browser
 import numpy as np
 import pytest
 from browser import ERROR, dump, needs_browser, page_data, title_after
@@ -57,9 +58,7 @@ def kitti(tmp_path):
 
 
 def view(kitti, *arguments) -> dict:
-    out = kitti / "out" / "view.html"
-    assert main(["view", str(kitti / "wörld"), "--out", str(out), *map(str, arguments)]) == 0
-    return page_data(out)
+    return browser.view(kitti / "out" / "view.html", kitti / "wörld", *arguments)
 
 
 def test_page_has_truth_without_dont_care_and_both_sets(kitti):

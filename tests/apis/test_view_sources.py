@@ -1,19 +1,15 @@
-"""Sources of the viewer: rooms, nuScenes, info files, configs, folders of pictures."""
+"""Sources of the viewer: rooms, nuScenes, info files."""
 
 import json
 import pickle
-from types import SimpleNamespace
 
 import numpy as np
 import pytest
-import torch
-from browser import needs_browser, page_data, title_after
+from browser import view
 from PIL import Image
 from scipy.spatial.transform import Rotation
 
-from gemini_det3d.apis.ablation.gates import FrameGates, cell_centers
 from gemini_det3d.apis.view import open_source
-from gemini_det3d.apis.view.config import DetectorFrames
 from gemini_det3d.apis.view.source import result_names
 from gemini_det3d.cli import main
 from gemini_det3d.formats.errors import FormatError
@@ -28,18 +24,12 @@ from gemini_det3d.formats.sunrgbd import (
     write_labels,
     write_results,
 )
-from gemini_det3d.formats.taskonomy import domain_path, write_png
 from gemini_det3d.geometry.boxes import project_points
 
 INTRINSICS = np.array([[100.0, 0, 60], [0, 100, 40], [0, 0, 1]])
 ROOM = RoomCalibration(INTRINSICS, np.eye(3))
 BED = RoomObjects(["bed"], [[0.2, 3.0, -0.4, 2.0, 1.5, 0.8, 0.3]], bbox=[[10, 10, 50, 50]])
 POINTS = np.random.default_rng(0).uniform([-2, 1, -1, 0, 0, 0], [2, 5, 2, 1, 1, 1], (307, 6))
-
-
-def view(out, *arguments) -> dict:
-    assert main(["view", *map(str, arguments), "--out", str(out)]) == 0
-    return page_data(out)
 
 
 @pytest.fixture
@@ -169,205 +159,6 @@ def test_info_file_of_another_set_is_refused(tmp_path):
         open_source(tmp_path / "i.pkl")
 
 
-# ---- configs -----------------------------------------------------------------------------------
-SIZE = (96, 160)
-MATRIX = np.array([[80.0, -100, 0, 0], [48, 0, -100, 0], [1, 0, 0, 0], [0, 0, 0, 1]])
-BOX = torch.tensor([[10.0, 0, -1, 4, 2, 1.5, 0.3]])
-
-
-@pytest.fixture
-def config(tmp_path):
-    """A data set of packed frames and a detector that finds its truth moved by a parameter."""
-    from mmdet3d.registry import DATASETS, MODELS
-    from mmdet3d.structures import Det3DDataSample, LiDARInstance3DBoxes
-    from mmengine.config import Config
-    from mmengine.model import BaseModel
-    from mmengine.structures import InstanceData
-
-    class ViewStubSet:
-        metainfo = {"classes": ["Car"]}
-
-        def __init__(self, pipeline):
-            pass
-
-        def __len__(self):
-            return 3
-
-        def get_data_info(self, index):
-            return {"lidar_path": str(tmp_path / f"{index:06d}.bin"), "images": {"R0": [1]}}
-
-        def __getitem__(self, index):
-            meta = dict(
-                lidar2img=MATRIX, ori_shape=SIZE, img_shape=SIZE, scale_factor=(1.0, 1.0),
-                flip=False, transformation_3d_flow=[], box_type_3d=LiDARInstance3DBoxes,
-            )  # fmt: skip
-            sample = Det3DDataSample(metainfo=meta)
-            sample.eval_ann_info = dict(
-                gt_bboxes_3d=LiDARInstance3DBoxes(BOX), gt_labels_3d=np.array([0])
-            )
-            points = torch.rand(50, 4, generator=torch.Generator().manual_seed(index)) * 20
-            return dict(inputs=dict(points=points, img=torch.zeros(3, *SIZE).byte()),
-                        data_samples=sample)  # fmt: skip
-
-    class ViewStubDetector(BaseModel):
-        def __init__(self):
-            super().__init__()
-            self.shift = torch.nn.Parameter(torch.zeros(()))
-
-        def forward(self, inputs, data_samples, mode):
-            boxes = BOX.clone()
-            boxes[:, 0] += self.shift
-            data_samples[0].pred_instances_3d = InstanceData(
-                bboxes_3d=LiDARInstance3DBoxes(boxes),
-                scores_3d=torch.tensor([0.8]), labels_3d=torch.tensor([0]))  # fmt: skip
-            return data_samples
-
-    DATASETS.register_module(module=ViewStubSet, force=True)
-    MODELS.register_module(module=ViewStubDetector, force=True)
-    path = tmp_path / "stub.py"
-    path.write_text(
-        "model = dict(type='ViewStubDetector')\n"
-        "test_dataloader = dict(dataset=dict(type='ViewStubSet', pipeline=[]))\n"
-    )
-    for name, shift in (("good", 0.1), ("bad", 30.0)):
-        state = dict(state_dict=dict(shift=torch.tensor(shift)), meta={})
-        (tmp_path / name).mkdir()
-        torch.save(state, tmp_path / name / "epoch_1.pth")
-    return SimpleNamespace(path=path, config=Config.fromfile(path), folder=tmp_path)
-
-
-def test_config_alone_shows_its_test_set(config):
-    data = view(config.folder / "v.html", config.path, "--max-frames", 2)
-    assert [f["name"] for f in data["frames"]] == ["000000", "000001"]
-    assert data["sets"] == ["truth"] and "first 2 of 3" in data["notes"][0]
-    assert data["frames"][0]["cameras"][0]["width"] == 160
-
-
-def test_each_checkpoint_is_a_result_set_named_by_what_tells_it_apart(config):
-    files = [config.folder / name / "epoch_1.pth" for name in ("good", "bad")]
-    data = view(config.folder / "v.html", config.path, *files)
-    assert data["sets"] == ["truth", "good", "bad"]
-    _, good, bad = data["frames"][0]["boxes"]
-    assert good["overlaps"]["0"][0][1] > 0.9 and "0" not in bad["overlaps"]
-    assert str(config.folder) not in (config.folder / "v.html").read_text()
-
-
-def test_pixels_of_a_config_s_frames_count_from_the_middle_of_the_first(config):
-    frame = DetectorFrames(config.config).read("000000")
-    pixels, _ = project_points(np.array([[10.0, -1, 0.5]]), frame.cameras[0].lidar2img)
-    np.testing.assert_allclose(pixels, [[90, 43]])  # as MATRIX says for an image that stays
-
-
-def test_config_and_results_or_data_and_checkpoint_are_refused(config, rooms, capsys):
-    out = ["--out", str(config.folder / "v.html")]
-    assert main(["view", str(config.path), "--results", str(rooms), *out]) == 2
-    assert "checkpoints with a config" in capsys.readouterr().err
-    checkpoint = str(config.folder / "good" / "epoch_1.pth")
-    assert main(["view", str(rooms), checkpoint, *out]) == 2
-    assert "is no config" in capsys.readouterr().err
-
-
-def test_page_over_a_checkpoint_is_refused(config, capsys):
-    checkpoint = str(config.folder / "good" / "epoch_1.pth")
-    assert main(["view", str(config.path), checkpoint, "--out", checkpoint]) == 2
-    assert "is an input" in capsys.readouterr().err
-
-
-def test_names_of_sets_are_the_shortest_that_tell_them_apart(tmp_path):
-    paths = [tmp_path / "runs" / run / "train" / "e.pth" for run in ("a/1", "b/1")]
-    assert result_names(paths) == ["a", "b"]
-    assert result_names([tmp_path / "x", tmp_path / "y"]) == ["x", "y"]
-    with pytest.raises(FormatError, match="twice"):
-        result_names([tmp_path / "x", tmp_path / "x"])
-
-
-def test_gate_of_a_cell_is_that_of_the_points_in_it_and_of_no_others():
-    cells = cell_centers((2, 4), [0, 0, 0, 8, 2, 1])  # 2 m x 1 m
-    gates = FrameGates(cells[[0, 5]], np.zeros(2), np.array([0.25, 0.75]), (2.0, 1.0))
-    points = np.array([[0.1, 0.9, 5], [1.9, 0.1, 0], [2.1, 0.5, 0], [3.9, 1.9, 0], [3.9, 0.9, 0]])
-    np.testing.assert_array_equal(gates.at_points(points), [0.25, 0.25, np.nan, 0.75, np.nan])
-
-
-def test_gate_of_a_point_is_its_own():
-    points = np.random.default_rng(2).uniform(0, 9, (7, 3))
-    gates = FrameGates(points[[4, 1]], np.zeros(2), np.array([0.4, 0.1]))
-    found = gates.at_points(points)
-    np.testing.assert_array_equal(np.flatnonzero(~np.isnan(found)), [1, 4])
-    assert (found[1], found[4]) == (0.1, 0.4)
-
-
-# ---- pictures ----------------------------------------------------------------------------------
-@pytest.fixture
-def seg(tmp_path):
-    """Two frames in NYUDv2's lists; the first two classes side by side."""
-    lines = []
-    for n in range(2):
-        for kind, fill in (("rgb", (9, 99, 9)), ("depth", (5, 5, 5))):
-            write_png(tmp_path / kind / f"{n}.png", np.full((8, 12, 3), fill, np.uint8))
-        labels = np.zeros((8, 12), np.uint8)
-        labels[:, 9:] = 1
-        write_png(tmp_path / "label" / f"{n}.png", labels)
-        lines.append(f"rgb/{n}.png\tlabel/{n}.png\tdepth/{n}.png\n")
-    (tmp_path / "val.txt").write_text("".join(lines))
-    return tmp_path
-
-
-def test_segmentation_folder_shows_inputs_truth_and_shares(seg):
-    data = view(seg / "v.html", seg)
-    frame = data["frames"][0]
-    assert [p["title"] for p in frame["pictures"]] == ["rgb", "depth", "truth"]
-    assert [row[1] for row in frame["rows"]] == ["75.0%", "25.0%"] and frame["error"] is None
-    assert set(row[0] for row in frame["rows"]) <= set(data["swatches"])
-
-
-def test_prediction_is_judged_against_the_labelled_pixels(seg):
-    from gemini_det3d.apis.view.pictures import SegmentationFrames
-    from gemini_det3d.datasets.segmentation import NYUDv2SegDataset
-
-    class AllFirst:
-        modalities = ("rgb",)
-
-        def __call__(self, images):
-            assert set(images) == {"rgb"}
-            return np.zeros((4, 6), np.uint8)  # half the size: brought to the truth's
-
-    frames = SegmentationFrames([NYUDv2SegDataset(str(seg), "val")], {"m": AllFirst()})
-    frame = frames.read_pictures(frames.names[0])
-    assert [p.title for p in frame.pictures][-2:] == ["prediction: m", "wrong: m"]
-    assert frame.error == 0.25 and "75.0% of the labelled pixels" in frame.summary
-    assert [row[2] for row in frame.rows] == ["0.75", "0.00"]
-    wrong = frame.pictures[-1].pixels
-    assert (wrong[:, 9:] == wrong[0, 9]).all() and (wrong[:, :9] != wrong[0, 9]).any(axis=2).all()
-
-
-def test_taskonomy_folder_shows_every_domain(tmp_path):
-    for domain in ("rgb", "normal"):
-        path = domain_path(tmp_path, "point_1_view_0", domain)
-        write_png(path, np.full((8, 8, 3), 7, np.uint8))
-    (tmp_path / "val.txt").write_text("point_1_view_0\n")
-    (frame,) = view(tmp_path / "v.html", tmp_path)["frames"]
-    assert [p["title"] for p in frame["pictures"]] == ["rgb", "normal"]
-
-
-def test_results_of_pictures_are_refused(seg, capsys):
-    code = main(["view", str(seg), "--results", str(seg), "--out", str(seg / "v.html")])
-    assert code == 2 and "--results are of boxes" in capsys.readouterr().err
-
-
-@needs_browser
-def test_browser_slides_between_pictures_and_steps_through_frames(seg):
-    view(seg / "v.html", seg)
-    said = title_after(seg / "v.html", """
-      const over = document.getElementById('over'), said = [];
-      set('split', 25, 'input'); said.push(over.style.clipPath.replaceAll(' ', '_'));
-      set('left', 'depth'); said.push(over.alt); press('x');
-      said.push(over.alt, document.getElementById('under').alt);
-      press('ArrowRight'); said.push(document.getElementById('frame').value);
-      document.title = said.join(' ');
-    """)  # fmt: skip
-    assert said == "inset(0px_75%_0px_0px) depth truth depth 1"
-
-
 def test_boxes_of_a_real_nuscenes_sample_lie_where_its_own_annotation_says(shared_dir):
     folder = shared_dir / "data" / "nuscenes_mini"
     path = next(folder.glob("*.pkl"))
@@ -384,3 +175,11 @@ def test_boxes_of_a_real_nuscenes_sample_lie_where_its_own_annotation_says(share
             off = np.linalg.norm(pixels[near] - each["center_2d"], axis=1)
             matched += bool(len(off) and off.min() < 1)
     assert matched > 40
+
+
+def test_names_of_sets_are_the_shortest_that_tell_them_apart(tmp_path):
+    paths = [tmp_path / "runs" / run / "train" / "e.pth" for run in ("a/1", "b/1")]
+    assert result_names(paths) == ["a", "b"]
+    assert result_names([tmp_path / "x", tmp_path / "y"]) == ["x", "y"]
+    with pytest.raises(FormatError, match="twice"):
+        result_names([tmp_path / "x", tmp_path / "x"])

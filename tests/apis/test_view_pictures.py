@@ -1,0 +1,78 @@
+"""The viewer of folders of pictures: inputs, truth and predictions side by side."""
+
+import numpy as np
+import pytest
+from browser import needs_browser, title_after, view
+
+from gemini_det3d.apis.view.pictures import SegmentationFrames
+from gemini_det3d.cli import main
+from gemini_det3d.datasets.segmentation import NYUDv2SegDataset
+from gemini_det3d.formats.taskonomy import domain_path, write_png
+
+
+@pytest.fixture
+def seg(tmp_path):
+    """Two frames in NYUDv2's lists; the first two classes side by side."""
+    lines = []
+    for n in range(2):
+        for kind, fill in (("rgb", (9, 99, 9)), ("depth", (5, 5, 5))):
+            write_png(tmp_path / kind / f"{n}.png", np.full((8, 12, 3), fill, np.uint8))
+        labels = np.zeros((8, 12), np.uint8)
+        labels[:, 9:] = 1
+        write_png(tmp_path / "label" / f"{n}.png", labels)
+        lines.append(f"rgb/{n}.png\tlabel/{n}.png\tdepth/{n}.png\n")
+    (tmp_path / "val.txt").write_text("".join(lines))
+    return tmp_path
+
+
+def test_segmentation_folder_shows_inputs_truth_and_shares(seg):
+    data = view(seg / "v.html", seg)
+    frame = data["frames"][0]
+    assert [p["title"] for p in frame["pictures"]] == ["rgb", "depth", "truth"]
+    assert [row[1] for row in frame["rows"]] == ["75.0%", "25.0%"] and frame["error"] is None
+    assert set(row[0] for row in frame["rows"]) <= set(data["swatches"])
+
+
+def test_prediction_is_judged_against_the_labelled_pixels(seg):
+    class AllFirst:
+        modalities = ("rgb",)
+
+        def __call__(self, images):
+            assert set(images) == {"rgb"}
+            return np.zeros((4, 6), np.uint8)  # half the size: brought to the truth's
+
+    frames = SegmentationFrames([NYUDv2SegDataset(str(seg), "val")], {"m": AllFirst()})
+    frame = frames.read_pictures(frames.names[0])
+    assert [p.title for p in frame.pictures][-2:] == ["prediction: m", "wrong: m"]
+    assert frame.error == 0.25 and "75.0% of the labelled pixels" in frame.summary
+    assert [row[2] for row in frame.rows] == ["0.75", "0.00"]
+    wrong = frame.pictures[-1].pixels
+    assert (wrong[:, 9:] == wrong[0, 9]).all() and (wrong[:, :9] != wrong[0, 9]).any(axis=2).all()
+
+
+def test_taskonomy_folder_shows_every_domain(tmp_path):
+    for domain in ("rgb", "normal"):
+        path = domain_path(tmp_path, "point_1_view_0", domain)
+        write_png(path, np.full((8, 8, 3), 7, np.uint8))
+    (tmp_path / "val.txt").write_text("point_1_view_0\n")
+    (frame,) = view(tmp_path / "v.html", tmp_path)["frames"]
+    assert [p["title"] for p in frame["pictures"]] == ["rgb", "normal"]
+
+
+def test_results_of_pictures_are_refused(seg, capsys):
+    code = main(["view", str(seg), "--results", str(seg), "--out", str(seg / "v.html")])
+    assert code == 2 and "--results are of boxes" in capsys.readouterr().err
+
+
+@needs_browser
+def test_browser_slides_between_pictures_and_steps_through_frames(seg):
+    view(seg / "v.html", seg)
+    said = title_after(seg / "v.html", """
+      const over = document.getElementById('over'), said = [];
+      set('split', 25, 'input'); said.push(over.style.clipPath.replaceAll(' ', '_'));
+      set('left', 'depth'); said.push(over.alt); press('x');
+      said.push(over.alt, document.getElementById('under').alt);
+      press('ArrowRight'); said.push(document.getElementById('frame').value);
+      document.title = said.join(' ');
+    """)  # fmt: skip
+    assert said == "inset(0px_75%_0px_0px) depth truth depth 1"
