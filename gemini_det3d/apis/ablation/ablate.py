@@ -98,19 +98,16 @@ def ablate(
     """
     out = Path(out)
     bench = _Bench(read_config(config), Path(checkpoint), device)
-    number = len(bench.dataset) if frames is None else min(frames, len(bench.dataset))
-    if number < 2:
-        raise ConfigError(f"--frames {number}: needs two frames or more, to shuffle images")
-    indices = np.linspace(0, len(bench.dataset) - 1, number).round().astype(int)
+    indices = _evenly_spread(len(bench.dataset), frames)
     keep_folders(out, data_files(bench.dataset))
     make_folder(out)
     spoil, table, probe = Spoiler(), GateTable(), Probe(bench.dataset.metainfo["classes"])
     listener = TokenRecorder(bench.model) if with_probe else nullcontext()
-    other = bench.dataset[int(indices[-1])]  # every frame gets the image of the one before
+    other = bench.dataset[indices[-1]]  # every frame gets the image of the one before
     for place, index in enumerate(tqdm(indices, desc="ablating", unit="frame")):
-        data = bench.dataset[int(index)]
+        data = bench.dataset[index]
         with GateRecorder(bench.model) as recorder, listener as tokens:
-            output = bench.test("real", spoil("real", data, other, int(index)))
+            output = bench.test("real", spoil("real", data, other, index))
             gates = recorder.take()
         boxes, names = bench.truth(data)
         if tokens is not None:
@@ -121,11 +118,23 @@ def ablate(
                 image, matrix = _picture(data, bench.pixel_offset)
                 chart(out / "pictures" / f"gates_{index:06d}.png", image, matrix, gates, boxes)
         for condition in CONDITIONS[1:]:
-            bench.test(condition.name, spoil(condition.name, data, other, int(index)))
+            bench.test(condition.name, spoil(condition.name, data, other, index))
         other = data
-    result = Ablation(bench.rows(number, metric), table.rows(), probe.rows())
-    _write(out, result, number)
+    result = Ablation(bench.rows(len(indices), metric), table.rows(), probe.rows())
+    _write(out, result, len(indices))
     return result
+
+
+def _evenly_spread(total: int, frames: int | None) -> list[int]:
+    """Numbers of the frames to test.
+
+    Raises:
+        ConfigError: There are fewer than two.
+    """
+    number = total if frames is None else min(frames, total)
+    if number < 2:
+        raise ConfigError(f"--frames {number}: needs two frames or more, to shuffle images")
+    return np.linspace(0, total - 1, number).round().astype(int).tolist()
 
 
 class _Bench:

@@ -87,7 +87,7 @@ def compare(
         [os.fspath(name) for name in configs], swaps, out, seeds, options or {}, paired
     )
     results: dict[str, list] = {variant.name: [] for variant in plan.variants}
-    if against is not None and against not in results:
+    if against not in (None, *results):
         raise ConfigError(f"--against {against}: the variants are {', '.join(results)}")
     jobs = jobs or max(1, len(visible_gpus()))
     threads = threads or max(1, num_cores() // jobs)
@@ -96,17 +96,20 @@ def compare(
         results[a_run.folder.parent.name].append(found[a_run.folder])
     figures = measure_all(plan.variants, out, threads)
     rows = build_rows(results, figures, metric, threshold, against)
-    compared = {
+    compared = {**_settings(plan, swaps, seeds), "jobs": jobs, "threads": threads, **facts()}
+    write_tables(out, rows, compared, threshold)
+    write_page(out, rows, threshold, seeds)
+    return rows
+
+
+def _settings(plan: Plan, swaps: Sequence[Swap], seeds: int) -> dict:
+    """What was compared, for the table of facts."""
+    return {
         "configs": sorted({variant.config.stem for variant in plan.variants}),
         "swaps": [asdict(swap) for swap in swaps],
         "seeds": list(range(seeds)),
         "starts_by_name": any(_START in run.options for run in plan.runs),
-        "jobs": jobs,
-        "threads": threads,
     }
-    write_tables(out, rows, {**compared, **facts()}, threshold)
-    write_page(out, rows, threshold, seeds)
-    return rows
 
 
 def make_plan(
