@@ -81,6 +81,7 @@ setup(
     packages=find_packages(include=["gemini_det3d", "gemini_det3d.*"]),
     include_package_data=False,
     package_data={
+        "gemini_det3d.visualization": ["document.html"],
         "gemini_det3d.visualization.page": ["*.html", "*.css", "*.js", "vendor/*"],
         "gemini_det3d.visualization.report": ["report.*"],
     },

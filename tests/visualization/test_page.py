@@ -14,11 +14,11 @@ import pytest
 from gemini_det3d.geometry.boxes import project_boxes
 from gemini_det3d.ops.rotated_iou import iou_3d
 from gemini_det3d.visualization import LabeledBoxes
+from gemini_det3d.visualization.document import embed_json
 from gemini_det3d.visualization.page import (
     Camera,
     ViewFrame,
     dequantize,
-    embed_json,
     frame_data,
     quantize,
     render_page,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from gemini_det3d.visualization.page.frame import Camera, ViewFrame
 from gemini_det3d.visualization.page.frame_data import frame_data
-from gemini_det3d.visualization.page.html import embed_json, render, render_page
+from gemini_det3d.visualization.page.html import render, render_page
 from gemini_det3d.visualization.page.pictures import (
     Picture,
     PictureFrame,
@@ -20,7 +20,6 @@ __all__ = [
     "Quantized",
     "ViewFrame",
     "dequantize",
-    "embed_json",
     "frame_data",
     "picture_data",
     "quantize",

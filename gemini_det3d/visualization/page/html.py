@@ -1,20 +1,13 @@
-"""The page's text: template, style, scripts and the data, in one file.
-
-Nothing is loaded from elsewhere, and the page's own security policy forbids it. Data of users
-(names of files and classes) are JSON in an element that is no script, with every character escaped
-that could end it; scripts write them as text, never as markup.
-"""
+"""The viewer's pages: one file each, of this folder's templates, styles and scripts."""
 
 from __future__ import annotations
 
-import json
-from collections.abc import Mapping, Sequence
-from importlib.resources import files
+from collections.abc import Sequence
 from typing import Any
 
+from gemini_det3d.visualization.document import read_part, render_document
 from gemini_det3d.visualization.palette import class_color
 
-_ESCAPES = {ord(c): f"\\u{ord(c):04x}" for c in "<>&\u2028\u2029"}
 _VIEW = ("vendor/three.min.js", "judge.js", "cloud.js", "images.js", "view.js")
 
 
@@ -42,48 +35,21 @@ def render_page(
         "classes": {name: class_color(name) for name in names},
         "notes": list(notes),
     }
-    return render("view.html", title, data, _VIEW)
+    return render("view", title, data, _VIEW)
 
 
-def render(template: str, title: str, data: Any, scripts: Sequence[str] = (), **values: Any) -> str:
-    """A page of one of the templates in this folder.
+def render(name: str, title: str, data: Any, scripts: Sequence[str]) -> str:
+    """A page of this folder.
 
     Args:
-        template: A file that extends ``base.html``.
+        name: Of its template, which extends ``base.html``, and of its style.
         title: Of the page.
         data: What its scripts find as JSON in the element ``data``.
         scripts: Files in this folder, in the order in which they run.
-        **values: What else the template takes. Text is escaped; nothing else is.
 
     Returns:
         HTML.
     """
-    from jinja2 import Environment, FunctionLoader
-    from markupsafe import Markup
-
-    environment = Environment(autoescape=True, loader=FunctionLoader(_part))
-    given: Mapping[str, Any] = {
-        "style": Markup(_part("base.css")),
-        "scripts": [Markup(_part(name)) for name in scripts],
-        "data": Markup(embed_json(data)),
-    }
-    return environment.get_template(template).render(
-        title=title, part=lambda name: Markup(_part(name)), **given, **values
-    )
-
-
-def embed_json(data: Any) -> str:
-    """JSON that may stand inside a ``<script>`` element, whatever its strings hold.
-
-    Args:
-        data: Containers, numbers and strings.
-
-    Returns:
-        The same JSON value without ``<``, ``>``, ``&`` and JavaScript's two other line ends.
-    """
-    text = json.dumps(data, ensure_ascii=False, allow_nan=False, separators=(",", ":"))
-    return text.translate(_ESCAPES)
-
-
-def _part(name: str) -> str:
-    return files(__package__).joinpath(name).read_text(encoding="utf-8")
+    styles = [read_part(__package__, style) for style in ("base.css", f"{name}.css")]
+    texts = [read_part(__package__, script) for script in scripts]
+    return render_document(__package__, f"{name}.html", title, data, styles, texts)

@@ -82,7 +82,7 @@ def render_pictures(
         "notes": list(notes),
         "swatches": dict(swatches or {}),
     }
-    return render("pictures.html", title, data, ("pictures.js",))
+    return render("pictures", title, data, ("pictures.js",))
 
 
 def _picture(picture: Picture) -> dict[str, Any]:

@@ -1,8 +1,4 @@
-"""A report's HTML: one file that loads nothing from elsewhere, and whose own policy forbids it.
-
-Text goes through Jinja2's escaping, charts are JSON in an element that is no script. plotly's
-bundle (4.7 MB) is only there when there is something to plot.
-"""
+"""A report's HTML in one file; plotly's bundle (4.7 MB) only where there is something to plot."""
 
 from __future__ import annotations
 
@@ -11,13 +7,12 @@ import io
 import math
 from collections.abc import Iterable, Sequence
 from datetime import datetime
-from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
 from gemini_det3d.formats.errors import FormatError
 from gemini_det3d.formats.tables import cell
-from gemini_det3d.visualization.page.html import embed_json
+from gemini_det3d.visualization.document import read_part, render_document
 from gemini_det3d.visualization.palette import SERIES_ON_DARK, SERIES_ON_LIGHT
 from gemini_det3d.visualization.report.sections import Chart, Charts, Pictures, Report, Series
 
@@ -40,9 +35,6 @@ def render_report(report: Report) -> str:
     Raises:
         FormatError: A picture cannot be read.
     """
-    from jinja2 import Environment, StrictUndefined
-    from markupsafe import Markup
-
     charts = [
         chart for section in report.sections if isinstance(section, Charts)
         for chart in section.charts
@@ -51,20 +43,23 @@ def render_report(report: Report) -> str:
         "charts": [_chart(chart) for chart in charts],
         "colors": {"dark": SERIES_ON_DARK, "light": SERIES_ON_LIGHT},
     }
-    environment = Environment(
-        autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
-    )
-    environment.globals.update(uri=_embed, figures=_figures)
-    environment.filters["ident"] = id
-    return environment.from_string(_part("report.html")).render(
+    numbers = {id(chart): number for number, chart in enumerate(charts)}
+    script = read_part(__package__, "report.js")
+    return render_document(
+        __package__,
+        "report.html",
+        report.title,
+        data,
+        styles=[read_part(__package__, "report.css")],
+        scripts=[_plotly(), script] if charts else [script],
+        helpers={
+            "uri": _embed,
+            "figures": _figures,
+            "files_of": _present,
+            "number_of": lambda chart: numbers[id(chart)],
+        },
         report=report,
         written=datetime.now().astimezone().strftime("%Y-%m-%d %H:%M:%S %z"),
-        pictures={id(s): _present(s) for s in report.sections if isinstance(s, Pictures)},
-        numbers={id(chart): number for number, chart in enumerate(charts)},
-        style=Markup(_part("report.css")),
-        script=Markup(_part("report.js")),
-        data=Markup(embed_json(data)),
-        plotly=Markup(_plotly()) if charts else "",
     )
 
 
@@ -137,10 +132,6 @@ def _embed(path: Path) -> str:
     except (UnidentifiedImageError, OSError, ValueError, Image.DecompressionBombError):
         raise FormatError(path, "is no picture") from None
     return f"data:image/{kind.lower()};base64,{base64.b64encode(content).decode('ascii')}"
-
-
-def _part(name: str) -> str:
-    return files(__package__).joinpath(name).read_text(encoding="utf-8")
 
 
 def pictures_in(folders: Iterable[Path], most: int = 24) -> Sequence[Path]:
