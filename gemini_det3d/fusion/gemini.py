@@ -12,7 +12,7 @@ from . import released
 from .base import FusionOperator, broadcast_valid, check_heads, check_integer, check_streams, hide
 from .functional import FusionParameters, gemini_gates
 from .kernels import Explanation, check_backend, explain, run
-from .reliability import doubt, gate_bias
+from .reliability import START_BIAS, doubt, gate_bias
 from .start import check_start, draw, noise_std_of
 
 __all__ = ["GeminiFusion"]
@@ -44,9 +44,9 @@ class GeminiFusion(FusionOperator):
             "fused": Triton kernels between the products, for CUDA. "auto": what is best for each
             call.
         reliability: Two linear layers C -> 1 more, one a stream, that say how far a token is
-            corrupted; what is doubted is read less (see `reliability`). They start at zero, where
-            the operator is the released one, and are trained by `reliability_loss` on
-            the strength of what was injected. Not for "fused".
+            corrupted; what is doubted is read less (see `reliability`). They start with the same
+            doubt of everything, where the operator is the released one, and are trained by
+            `reliability_loss` alone, on the strength of what was injected. Not for "fused".
         reliability_loss_weight: Of that loss.
         with_recompute: "blockwise" keeps nothing but its inputs for the backward and repeats the
             forward there: a quarter of the memory for about a tenth more time.
@@ -143,8 +143,9 @@ class GeminiFusion(FusionOperator):
     def reset_parameters(self) -> None:
         """Draw all parameters anew, as `init` says."""
         draw(self.fusion_parameters(), self.linear_init, self.noise_std, self.init)
-        for parameter in self._own_state().values():
-            parameter.zero_()
+        if self.reliability_weight is not None:
+            self.reliability_weight.zero_()
+            self.reliability_bias.fill_(START_BIAS)
 
     def _own_state(self) -> dict[str, Tensor]:
         """What the released operator lacks."""
@@ -177,10 +178,10 @@ class GeminiFusion(FusionOperator):
         return first_doubt, second_doubt
 
     def doubt_bias(self, first: Tensor, second: Tensor) -> Tensor | None:
-        """What reliability adds to the first direction's logit: (...); None without."""
+        """What reliability adds to the first direction's logit: (...), detached; None without."""
         if self.reliability_weight is None:
             return None
-        return gate_bias(*self.doubts(first, second))
+        return gate_bias(*self.doubts(first, second)).detach()
 
     def _bias(self, first: Tensor, second: Tensor, valid: Tensor | None) -> Tensor | None:
         """As `doubt_bias`; in training the doubts are kept for their loss."""
@@ -189,7 +190,7 @@ class GeminiFusion(FusionOperator):
         doubts = self.doubts(hide(first, valid), hide(second, valid))
         if self.training:
             self.keep_doubts(*doubts, valid, self.reliability_loss_weight)
-        return gate_bias(*doubts)
+        return gate_bias(*doubts).detach()
 
     def explain(self, first: Tensor, second: Tensor) -> Explanation:
         """Which form a call with these streams (..., C) runs, and why not another; print it.

@@ -7,9 +7,11 @@ keys the gate a of stream i becomes
     a = sigmoid(l_i + log(1 - s_j) - log(1 - s_i)) = sigmoid(l_i + softplus(r_i) - softplus(r_j))
 
 with l_i the released logit: one number a token pair, which the two directions meet with opposite
-signs. Layers of zeros doubt both streams alike: the released operator. Such a layer moves with its
-input only if it is told what to say; `reliability_loss` tells it the strength of the corruption
-that was injected.
+signs. Weights of zero with one bias for both doubt both streams alike: the released operator. Such
+a layer moves with its input only if it is told what to say: `reliability_loss` tells it the
+strength of the corruption that was injected, and nothing else does. The gate reads doubts without
+sending gradients back, for those of a detector's loss are so much larger that with them the layer
+hardly moves.
 
 All in float32 (float64 for such streams): half precision rounds the difference of two large logits
 to nothing. Shape shorthand: `...` any leading axes, C channels, B samples.
@@ -17,6 +19,7 @@ to nothing. Shape shorthand: `...` any leading axes, C channels, B samples.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 
 import torch
@@ -26,11 +29,17 @@ from torch import Tensor
 from .base import Doubts
 from .kernels.torch_versions import autocast_dtype, without_autocast
 
-__all__ = ["doubt", "gate_bias", "reliability_loss"]
+__all__ = ["START_BIAS", "doubt", "gate_bias", "reliability_loss"]
+
+_GAIN = 10.0
+"""Of weight and bias. Adam moves a parameter by about the learning rate a step, which suits the
+weights of wide layers: a logit that is to move by several needs a larger unit."""
+START_BIAS = math.log(0.1 / 0.9) / _GAIN
+"""Doubt 0.1, of every token of both streams: about what training injects on average."""
 
 
 def doubt(stream: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
-    """Logits of corruption.
+    """Logits of corruption, 10 (weight x + bias).
 
     Args:
         stream: (..., C).
@@ -41,7 +50,11 @@ def doubt(stream: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
         (...), float32 or float64.
     """
     kind = torch.float64 if stream.dtype == torch.float64 else torch.float32
-    stream, weight, bias = stream.to(kind), weight.to(kind)[None], bias.to(kind)[None]
+    stream, weight, bias = (
+        stream.to(kind),
+        _GAIN * weight.to(kind)[None],
+        _GAIN * bias.to(kind)[None],
+    )
     if autocast_dtype(stream.device.type) is None:
         return F.linear(stream, weight, bias)[..., 0]
     with without_autocast(stream.device.type):

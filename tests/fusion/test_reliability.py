@@ -9,8 +9,9 @@ import torch
 from reference import random_released
 from torch.testing import assert_close
 
-from gemini_det3d.fusion import GeminiFusion, StreamBlend, blend_streams, reliability_loss
+from gemini_det3d.fusion import GeminiFusion, StreamBlend, blend_streams, kernels, reliability_loss
 from gemini_det3d.fusion.base import Doubts
+from gemini_det3d.fusion.functional import FusionParameters
 from gemini_det3d.fusion.kernels.library import fuse, fuse_backward
 
 DIM, HEADS, TOKENS = 15, 5, 101
@@ -18,7 +19,7 @@ FORMS = ("compact", "traced", "blockwise")
 MASKS = {"all": None, "some": torch.arange(TOKENS) % 3 > 0, "block": torch.arange(TOKENS) > 40}
 
 
-def build(backend: str = "plain", doubts: float = 1.0, **options) -> GeminiFusion:
+def build(backend: str = "plain", doubts: float = 0.1, **options) -> GeminiFusion:
     operator = GeminiFusion.from_released(
         random_released(DIM), HEADS, backend=backend, block_tokens=32, reliability=True, **options
     )
@@ -30,9 +31,13 @@ def build(backend: str = "plain", doubts: float = 1.0, **options) -> GeminiFusio
     return operator
 
 
+def trained_by_the_task(operator):
+    return [p for n, p in operator.named_parameters() if not n.startswith("reliability_")]
+
+
 def run(operator, streams, cotangents, valid=None):
     fused = operator(*streams, valid)
-    tensors = [*streams, *operator.parameters()]
+    tensors = [*streams, *trained_by_the_task(operator)]
     return [*fused, *torch.autograd.grad(fused, tensors, cotangents)]
 
 
@@ -83,6 +88,20 @@ def test_every_form_equals_the_plain_one(streams, cotangents, backend, mask, wit
     assert_close(found, wanted)
 
 
+@pytest.mark.parametrize("backend", ("plain", *FORMS))
+def test_doubts_are_trained_by_their_own_loss_alone(streams, backend):
+    operator = build(backend)
+    sum(fused.sum() for fused in operator(*streams)).backward()
+    assert operator.reliability_weight.grad is None and operator.reliability_bias.grad is None
+    reliability_loss(operator.take_doubts(), [torch.ones(TOKENS), torch.zeros(TOKENS)]).backward()
+    assert operator.reliability_weight.grad.abs().sum() > 0
+
+
+def test_a_new_layer_doubts_everything_by_a_tenth():
+    doubts = GeminiFusion(DIM, HEADS, reliability=True).doubts(*torch.randn(2, TOKENS, DIM))
+    assert_close(torch.stack(doubts).sigmoid(), torch.full((2, TOKENS), 0.1))
+
+
 @pytest.mark.parametrize("backend", FORMS)
 @pytest.mark.parametrize("shape", [(0,), (1,), (2, 3, 5), ()])
 def test_forms_take_any_leading_shape(make, backend, shape):
@@ -92,20 +111,14 @@ def test_forms_take_any_leading_shape(make, backend, shape):
 
 
 def test_gradcheck_and_gradgradcheck_hold_block_by_block(make):
-    operator = GeminiFusion.from_released(
-        random_released(4), 2, backend="blockwise", block_tokens=1, reliability=True
-    )
-    with torch.no_grad():
-        operator.reliability_weight.copy_(make(2, 4))
-    names = [name for name, _ in operator.named_parameters()]
+    parameters = GeminiFusion.from_released(random_released(4), 2).fusion_parameters()
 
-    def call(first, second, *tensors):
+    def call(first, second, bias, *tensors):
         valid = torch.tensor([True, False])
-        return torch.func.functional_call(
-            operator, dict(zip(names, tensors)), (first, second, valid)
-        )
+        given = (first, second, FusionParameters(*tensors), 2, valid, False, 1, bias)
+        return kernels.run("blockwise", *given)
 
-    inputs = [make(2, 4, grad=True), make(2, 4, grad=True), *operator.parameters()]
+    inputs = [make(2, 4, grad=True), make(2, 4, grad=True), make(2, grad=True), *parameters]
     assert torch.autograd.gradcheck(call, inputs)
     assert torch.autograd.gradgradcheck(call, inputs)
 
@@ -136,7 +149,7 @@ def test_compiled_operator_equals_the_eager_one(streams, cotangents):
     torch.compiler.reset()
     operator = build("auto")
     compiled = torch.compile(operator, backend="aot_eager", fullgraph=True)
-    tensors = [*streams, *operator.parameters()]
+    tensors = [*streams, *trained_by_the_task(operator)]
     fused = compiled(*streams)
     gradients = torch.autograd.grad(fused, tensors, cotangents)
     assert_close([*fused, *gradients], run(build(), streams, cotangents))

@@ -18,6 +18,11 @@ from gemini_det3d.models.sensor_metas import corruption_strengths
 DOUBTING = dict(type="GeminiFusion", num_heads=4, reliability=True)
 
 
+def loss_at_the_start(strength):
+    """Cross-entropy of a doubt of 0.1 with a mean strength, weighted by 0.1."""
+    return -0.1 * (strength * np.log(0.1) + (1 - strength) * np.log(0.9))
+
+
 class Host(torch.nn.Module):
     def __init__(self, neck):
         super().__init__()
@@ -69,8 +74,9 @@ def test_detectors_doubts_learn_from_the_strength_of_their_own_samples(meta):
     model, inputs = GeminiHost(neck), point_fusion_inputs(metas)
     losses = model.loss(inputs, samples)
     assert losses.keys() == {"loss_box", "loss_reliability"}
-    weight = neck.operator.reliability_loss_weight
-    assert losses["loss_reliability"].item() == pytest.approx(weight * np.log(2), rel=1e-5)
+    counts = neck.operator.counts  # of the points that the camera sees, of both samples
+    start = loss_at_the_start(counts[1] / (2 * sum(counts)))
+    assert losses["loss_reliability"].item() == pytest.approx(start, rel=1e-5)
     optimizer = torch.optim.Adam(
         [neck.operator.reliability_weight, neck.operator.reliability_bias], 0.3
     )
@@ -79,7 +85,7 @@ def test_detectors_doubts_learn_from_the_strength_of_their_own_samples(meta):
         loss = model.loss(inputs, samples)["loss_reliability"]
         loss.backward()
         optimizer.step()
-    assert loss.item() < 0.5 * weight * np.log(2)
+    assert loss.item() < 0.5 * start
 
 
 def test_detector_without_an_image_has_a_loss_of_nothing(meta):
@@ -114,7 +120,9 @@ def test_segmentors_doubts_join_its_losses():
     for sample in samples:
         sample.gt_sem_seg = PixelData(data=torch.zeros(1, 64, 64, dtype=torch.long))
     loss = model.loss(inputs, samples)["loss_reliability"]
-    assert loss.item() == pytest.approx(0.1 * np.log(2), rel=1e-4)
+    assert loss.item() == pytest.approx(
+        loss_at_the_start(1 / 12), rel=1e-4
+    )  # 1 of 3 extras, of 1 of 2 samples
     loss.backward()
     weights = [m.reliability_weight for m in model.modules() if isinstance(m, GeminiFusion)]
     assert weights and all(weight.grad[1].abs().sum() > 0 for weight in weights)
