@@ -1,4 +1,4 @@
-"""Losses that fusion operators bring along, on their way into the detector's loss dict."""
+"""Losses that parts of a model bring along, on their way into the detector's loss dict."""
 
 from __future__ import annotations
 
@@ -19,19 +19,21 @@ _STREAMS = (("camera",), ("lidar",))
 
 
 def auxiliary_losses(model: nn.Module) -> dict[str, Tensor]:
-    """Take the losses of the latest training forward from every operator inside a model.
+    """Take the losses of the latest training forward from every part of a model that has any.
+
+    Parts with a method ``auxiliary_losses``: fusion operators, and views lifted to a map.
 
     Args:
         model: Any module.
 
     Returns:
-        Losses by name; operators with losses of one name are summed.
+        Losses by name; those of one name are summed.
     """
     total: dict[str, Tensor] = {}
     for module in model.modules():
-        if isinstance(module, FusionOperator):
-            for name, loss in module.auxiliary_losses().items():
-                total[name] = total[name] + loss if name in total else loss
+        take = getattr(module, "auxiliary_losses", None)
+        for name, loss in take().items() if take else ():
+            total[name] = total[name] + loss if name in total else loss
     return total
 
 
@@ -67,11 +69,11 @@ def reliability_losses(
 class WithAuxiliaryLosses:
     """Mixin for any detector with mmengine's ``loss``: ``class X(WithAuxiliaryLosses, Detector)``.
 
-    The losses of the operators inside join the dict that the detector's own ``loss`` returns.
+    The losses of the parts inside join the dict that the detector's own ``loss`` returns.
     """
 
     def loss(self, *args: Any, **kwargs: Any) -> Mapping[str, Any]:
-        """The detector's own losses and those of the operators inside it."""
+        """The detector's own losses and those of the parts inside it."""
         losses = super().loss(*args, **kwargs)  # type: ignore[misc]
         samples = kwargs.get("batch_data_samples", args[1] if len(args) > 1 else ())
         doubted = reliability_losses(self, [sample.metainfo for sample in samples])  # type: ignore[arg-type]

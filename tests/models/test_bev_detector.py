@@ -208,6 +208,14 @@ def test_auxiliary_losses_of_the_operator_are_in_the_loss():
     assert set(losses) - set(plain) and all("loss" in name for name in set(losses) - set(plain))
 
 
+def test_depth_that_points_measure_trains_the_camera_alone_too():
+    parts = dict(pts_voxel_encoder=None, pts_middle_encoder=None, pts_stem=None)
+    lift = dict(depth_loss_weight=0.5, with_lidar_depth=False)
+    model = build(**parts, pts_fusion_layer=None, view_transform=lift)
+    _, losses = train_step(model, batch((700, 2), (500, 1)))
+    assert losses["loss_depth"] > 0 and "loss_depth" not in train_step(build(), batch((700, 2)))[1]
+
+
 def test_lidar_only_twin_trains_and_does_not_ask_for_images():
     model = build("bev_lidar-only_1xb2-toy_scenes-3class")
     data = batch((700, 2), (500, 1, NO_LIDAR))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import math
 
 import pytest
@@ -12,6 +13,7 @@ from gemini_det3d.geometry import image_matrix, point_to_pixel_matrix, points_ma
 from gemini_det3d.models import LiftToBEV
 from gemini_det3d.models.metas import ImageGeometry, view_geometries
 from gemini_det3d.models.view_transforms import Views
+from gemini_det3d.models.view_transforms.lift import depth_loss
 
 # Looks along x with focal length 10 px and centre (40, 30): u = 40 - 10 y / x, v = 30 - 10 z / x.
 PROJECTION = torch.tensor([[40.0, -10.0, 0.0, 0.0], [30.0, 0.0, -10.0, 0.0], [1.0, 0.0, 0.0, 0.0]])
@@ -242,3 +244,32 @@ def test_lift_on_cuda_equals_cpu(cuda):
     bev, seen = model.to(cuda)(features.to(cuda), views, [0, 0], [points.to(cuda)])
     torch.testing.assert_close(bev.cpu(), expected[0], rtol=1e-4, atol=1e-5)
     assert torch.equal(seen.cpu(), expected[1])
+
+
+def test_depth_loss_is_the_cross_entropy_where_points_measure():
+    logits = torch.randn(2, 3, 2, 2, dtype=torch.float64)
+    measured = torch.zeros_like(logits)
+    measured[0, :, 0, 1] = torch.tensor([0.25, 0.0, 0.75])
+    measured[1, 2, 1, 0] = 1.0
+    shares = logits.softmax(dim=1)
+    slow = [0.25 * shares[0, 0, 0, 1].log() + 0.75 * shares[0, 2, 0, 1].log()]
+    slow.append(shares[1, 2, 1, 0].log())
+    found = depth_loss(logits, measured)
+    torch.testing.assert_close(found, -sum(slow) / 2, check_dtype=False)
+    assert depth_loss(logits, torch.zeros_like(logits)) == 0
+
+
+def test_depth_loss_is_held_in_training_only_and_taken_once():
+    model = lift(depth_loss_weight=2.0)
+    cloud = torch.tensor([[5.0, 0.0, 0.0]])
+    inputs = (torch.randn(1, 3, 6, 8), [view()], [0])
+    model(*inputs, [cloud])
+    copy.deepcopy(model)
+    assert model.auxiliary_losses()["loss_depth"] > 0 and model.auxiliary_losses() == {}
+    for points, given in (([None], inputs), ([cloud], (torch.zeros(0), [], []))):
+        model(*given, points)
+        assert model.auxiliary_losses()["loss_depth"] == 0
+    model.eval()(*inputs, [cloud])
+    assert model.auxiliary_losses() == {}
+    with pytest.raises(ValueError, match="depth_loss_weight"):
+        lift(depth_loss_weight=-1.0)

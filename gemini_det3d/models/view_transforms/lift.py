@@ -65,9 +65,13 @@ class LiftToBEV(nn.Module):
             with a learned share. Cells without a point keep the predicted one.
         num_refine: 3 x 3 convolutions on the map.
         norm_cfg: Normalisation of the convolutions.
+        depth_loss_weight: Of ``loss_depth``, the cross-entropy of the predicted depth with what
+            LiDAR points measure, in training (Li et al., BEVDepth, AAAI 2023): what is predicted
+            counts where no LiDAR measures. The detector adds it to its losses.
 
     Raises:
-        ValueError: The grid or the depth bins cannot be; the message names the key.
+        ValueError: The grid or the depth bins cannot be, or the weight is negative; the message
+            names the key.
     """
 
     def __init__(
@@ -82,8 +86,13 @@ class LiftToBEV(nn.Module):
         with_lidar_depth: bool = True,
         num_refine: int = 1,
         norm_cfg: dict | None = None,
+        depth_loss_weight: float = 0.0,
     ) -> None:
         super().__init__()
+        if not depth_loss_weight >= 0:
+            raise ValueError(f"LiftToBEV: depth_loss_weight={depth_loss_weight} must be 0 or more")
+        self.depth_loss_weight = depth_loss_weight
+        self._losses: dict[str, Tensor] = {}
         self.grid = BevGrid.from_config(point_cloud_range, cell_size_m)
         self.bins = DepthBins(*depth_m)
         self.out_channels, self.feature_level = out_channels, feature_level
@@ -126,10 +135,13 @@ class LiftToBEV(nn.Module):
         if not len(geometries):
             bev = features.new_zeros(len(points), self.out_channels, *self.grid.shape)
             seen = torch.zeros(shape, dtype=torch.bool, device=bev.device)
+            self._keep_loss(None, None)
             return bev + keep_in_graph(self), seen
         logits, context = self.depth_net(features).split([len(self.bins), self.out_channels], dim=1)
         views = Views.pack(geometries, features.device)
-        depth = self.depth_distribution(logits, self._measured(logits, views, sample_of, points))
+        measured = self._measured(logits, views, sample_of, points)
+        self._keep_loss(logits, measured)
+        depth = self.depth_distribution(logits, measured)
         # Only samples with a view: the others would be zeros to the batch normalisation.
         with_view = sorted(set(sample_of))
         rank = [with_view.index(sample) for sample in sample_of]
@@ -158,10 +170,32 @@ class LiftToBEV(nn.Module):
         share = self.lidar_trust.sigmoid() * measured.any(dim=1, keepdim=True)
         return predicted + share * (measured - predicted)
 
+    def auxiliary_losses(self) -> dict[str, Tensor]:
+        """Take the loss of the latest training forward; once, as a fusion operator's."""
+        losses, self._losses = self._losses, {}
+        return losses
+
+    def __getstate__(self) -> dict:
+        """Everything but the loss, whose graph can be neither copied nor pickled."""
+        return {**self.__dict__, "_losses": {}}
+
+    def _has_loss(self) -> bool:
+        return self.training and self.depth_loss_weight > 0
+
+    def _keep_loss(self, logits: Tensor | None, measured: Tensor | None) -> None:
+        """Hold the loss of a training forward; nothing lost without a view, for all ranks alike."""
+        if not self._has_loss():
+            return
+        if logits is None or measured is None:
+            loss = next(self.parameters()).new_zeros(())
+        else:
+            loss = depth_loss(logits, measured)
+        self._losses = {"loss_depth": self.depth_loss_weight * loss}
+
     def _measured(
         self, logits: Tensor, views: Views, sample_of: Sequence[int], points: Sequence
     ) -> Tensor | None:
-        if self.lidar_trust is None:
+        if self.lidar_trust is None and not self._has_loss():
             return None
         measured = []
         for sample in sorted(set(sample_of)):  # views are in the order of their samples
@@ -227,3 +261,17 @@ class LiftToBEV(nn.Module):
         points = lift_pixels(pixels, self.bins.centres(device), views.matrix, views.inverse)
         shown = views.shows(pixels.flatten(0, 1)).unflatten(1, (1, *feature_size))
         return self.grid.cell_of(points).masked_fill(~shown, -1)
+
+
+def depth_loss(logits: Tensor, measured: Tensor) -> Tensor:
+    """Cross-entropy of predicted depth with measured depth.
+
+    Args:
+        logits: ``(N, D, h, w)``.
+        measured: ``(N, D, h, w)`` shares, all zero where nothing was measured.
+
+    Returns:
+        The mean over the cells where something was measured; 0 where there are none.
+    """
+    cross = -(measured * logits.float().log_softmax(dim=1)).sum()
+    return cross / measured.any(dim=1).sum().clamp(min=1)
