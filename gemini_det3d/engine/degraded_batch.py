@@ -34,7 +34,8 @@ def draw_strengths(
     Args:
         batch_size: B.
         names: Of S sensors; of several of one kind its name several times.
-        chance: Of each sensor to fail, by itself; a number, or one for each name.
+        chance: Of each sensor to fail, by itself; a number, or one for each name. Of a sample where
+            none does, one fails nevertheless: the batch as it is has a loss of its own.
         absent: Share of failures where nothing is left; likewise.
 
     Returns:
@@ -42,7 +43,10 @@ def draw_strengths(
         least one of each sample.
     """
     fails, is_gone, strength = torch.rand(3, batch_size, len(names)).double().numpy()
-    fails = fails < [chance_of(chance, name) for name in names]
+    chances = np.array([chance_of(chance, name) for name in names])
+    # where no chance comes true, the one that came closest
+    closest = np.divide(fails, chances, out=np.full_like(fails, np.inf), where=chances > 0)
+    fails = (fails < chances) | (closest == closest.min(axis=1, keepdims=True)) & (chances > 0)
     exists = ~(fails & (is_gone < [chance_of(absent, name) for name in names]))
     kept = torch.randint(len(names), (batch_size,)).numpy()
     nothing = ~exists.any(axis=1)
