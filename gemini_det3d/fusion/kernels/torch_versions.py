@@ -81,6 +81,7 @@ def leaves_torch() -> bool:
     )
 
 
+@torch.compiler.assume_constant_result  # not every compiler knows what is asked here
 def is_transforming() -> bool:
     """Whether a transform of `torch.func` or forward-mode differentiation is at work."""
     if not _KNOWS_DEPTH:
