@@ -38,6 +38,7 @@ if TYPE_CHECKING:
     from .pooling import CellOrder, order_by_cell, pool_to_cells
     from .projection import MIN_DEPTH_M, in_image, in_view, point_to_pixel_matrix, project
     from .sampling import sample_maps
+    from .sending import send
 
 __all__ = [
     "MIN_DEPTH_M",
@@ -58,9 +59,10 @@ __all__ = [
     "pool_to_cells",
     "project",
     "sample_maps",
+    "send",
 ]
 
-_MODULES = ("augmentation", "bev", "lifting", "pooling", "projection", "sampling")
+_MODULES = ("augmentation", "bev", "lifting", "pooling", "projection", "sampling", "sending")
 
 
 def __getattr__(name: str) -> object:

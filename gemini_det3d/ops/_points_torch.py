@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -33,7 +34,7 @@ def ball_query(
     points: Tensor, centers: Tensor, radius: float, num: int, min_radius: float = 0.0
 ) -> Tensor:
     """The first members of each ball, as in :func:`gemini_det3d.ops.points.ball_query`."""
-    low, high = points.new_tensor([min_radius, radius]).square()
+    low, high = squared_radii(min_radius, radius)
 
     def members(part: Tensor) -> Tensor:
         squared = _squared(points, part)
@@ -43,6 +44,12 @@ def ball_query(
         return torch.where(places < count[..., None], index, index[..., :1])
 
     return _in_pieces(members, centers, points.shape[:2]).int()
+
+
+def squared_radii(min_radius: float, radius: float) -> tuple[float, float]:
+    """Squares as float32 rounds them, as numbers that no device is asked for."""
+    low, high = np.float32(min_radius), np.float32(radius)
+    return float(low * low), float(high * high)
 
 
 def nearest(targets: Tensor, sources: Tensor, k: int) -> tuple[Tensor, Tensor]:

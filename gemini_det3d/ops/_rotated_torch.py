@@ -14,6 +14,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+from gemini_det3d.geometry import send
+
 # About 2 kB of scratch a pair.
 _PAIRS_AT_ONCE = 2**16
 
@@ -67,7 +69,7 @@ def _pair_areas(a: Tensor, b: Tensor) -> Tensor:
 def _corners_seen_from(a: Tensor, b: Tensor) -> Tensor:
     """Corners of b, counter-clockwise, in the frame of a: ``(P, 4, 2)``."""
     offset = _turned(b[:, None, :2] - a[:, None, :2], -a[:, 4])
-    signs = b.new_tensor([[1, 1], [-1, 1], [-1, -1], [1, -1]])
+    signs = send([[1.0, 1], [-1, 1], [-1, -1], [1, -1]], b.device, b.dtype)
     return offset + _turned(0.5 * b[:, None, 2:4] * signs, b[:, 4] - a[:, 4])
 
 

@@ -1,24 +1,31 @@
-"""Sampling and neighbourhoods of point sets; CPU tensors take numba kernels, CUDA tensors torch.
+"""Sampling and neighbourhoods of point sets.
 
-Results are written into the tensors that mmcv has made. Shapes: B frames, N points, M centres,
-K members, C channels; mmcv also hands over sizes (b, n, m, ...), which the tensors tell.
+CPU tensors take numba kernels; CUDA tensors Triton's where it runs, or torch operations. Results
+are written into the tensors that mmcv has made. Shapes: B frames, N points, M centres, K members,
+C channels; mmcv also hands over sizes (b, n, m, ...), which the tensors tell.
 """
 
 from __future__ import annotations
 
+from types import ModuleType
+
 import torch
 from torch import Tensor
 
-from gemini_det3d.ops import _points_torch as on_cuda
+from gemini_det3d.ops import _points_torch as in_torch
 from gemini_det3d.ops import points as on_cpu
 from gemini_det3d.ops.mmcv_ext import device
+
+
+def _form(points: Tensor) -> ModuleType:
+    return device.points_on_gpu(points.device) if device.takes_torch(points) else on_cpu
 
 
 def furthest_point_sampling_forward(
     points_tensor: Tensor, temp_tensor: Tensor, idx_tensor: Tensor, b: int, n: int, m: int
 ) -> None:
     """Greedy farthest points of ``(B, N, 3)`` into ``(B, M)``; ``temp_tensor`` is not needed."""
-    form = on_cuda if device.takes_torch(points_tensor) else on_cpu
+    form = _form(points_tensor)
     idx_tensor.copy_(form.farthest_points(points_tensor, m))
 
 
@@ -26,7 +33,7 @@ def furthest_point_sampling_with_dist_forward(
     points_tensor: Tensor, temp_tensor: Tensor, idx_tensor: Tensor, b: int, n: int, m: int
 ) -> None:
     """The same from ``(B, N, N)`` distances."""
-    idx_tensor.copy_(on_cuda.farthest_by_distance(points_tensor, m))
+    idx_tensor.copy_(in_torch.farthest_by_distance(points_tensor, m))
 
 
 def ball_query_forward(
@@ -41,7 +48,7 @@ def ball_query_forward(
     nsample: int,
 ) -> None:
     """The first points of ``(B, N, 3)`` around each of ``(B, M, 3)``, into ``(B, M, K)``."""
-    form = on_cuda if device.takes_torch(xyz_tensor) else on_cpu
+    form = _form(xyz_tensor)
     found = form.ball_query(xyz_tensor, new_xyz_tensor, max_radius, nsample, min_radius)
     idx_tensor.copy_(found)
 
@@ -67,7 +74,7 @@ def stack_ball_query_forward(
         max_radius: Exclusive.
         nsample: K.
     """
-    form = on_cuda if device.takes_torch(xyz_tensor) else on_cpu
+    form = _form(xyz_tensor)
     frames = (
         xyz_tensor.split(xyz_batch_cnt.tolist()),
         new_xyz_tensor.split(new_xyz_batch_cnt.tolist()),
@@ -96,7 +103,7 @@ def knn_forward(
     nsample: int,
 ) -> None:
     """The K of ``(B, N, 3)`` nearest to each of ``(B, M, 3)``: ``(B, M, K)`` indices, squares."""
-    squared, index = on_cuda.nearest(new_xyz_tensor, xyz_tensor, nsample)
+    squared, index = in_torch.nearest(new_xyz_tensor, xyz_tensor, nsample)
     idx_tensor.copy_(index)
     dist2_tensor.copy_(squared)
 
@@ -112,7 +119,7 @@ def three_nn_forward(
 ) -> None:
     """The three of ``(B, M, 3)`` nearest to each of ``(B, N, 3)``: squares, indices."""
     if device.takes_torch(unknown_tensor):
-        squared, index = on_cuda.nearest(unknown_tensor, known_tensor, 3)
+        squared, index = in_torch.nearest(unknown_tensor, known_tensor, 3)
     else:
         squared, index = on_cpu.nearest_three(unknown_tensor, known_tensor)
     dist2_tensor.copy_(squared)

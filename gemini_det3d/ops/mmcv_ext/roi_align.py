@@ -14,6 +14,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from gemini_det3d.geometry import send
 from gemini_det3d.ops.mmcv_ext.gradients import pulled_back
 from gemini_det3d.ops.scatter import first_at
 
@@ -120,10 +121,11 @@ class _Samples:
         cls, rois: Tensor, bins: tuple[int, int], scale: float, ratio: int, aligned: bool
     ) -> _Samples:
         corners = rois[:, 1:] * scale - (0.5 if aligned else 0.0)
-        start, size = corners[:, [1, 0]], corners[:, [3, 2]] - corners[:, [1, 0]]
+        end, start = corners.flip(1).split(2, dim=1)  # y, x each
+        size = end - start
         if not aligned:
             size = size.clamp(min=1)
-        step = size / size.new_tensor(bins)  # (R, 2), y and x, a bin
+        step = size / send(bins, size.device, size.dtype)  # (R, 2), y and x, a bin
         grid = torch.full_like(step, ratio) if ratio > 0 else step.ceil().clamp(min=0)
         per_bin = grid.prod(dim=1).long()
         counts = per_bin.repeat_interleave(bins[0] * bins[1])

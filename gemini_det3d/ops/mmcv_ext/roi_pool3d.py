@@ -8,6 +8,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+from gemini_det3d.geometry import send
 from gemini_det3d.ops import _points_torch
 from gemini_det3d.ops.mmcv_ext.boxes import inside
 from gemini_det3d.ops.scatter import first_at
@@ -110,8 +111,8 @@ def _cells(rois: Tensor, points: Tensor, grid: torch.Size) -> tuple[Tensor, Tens
     box, point = inside(points[None], rois[None])[0].T.nonzero().unbind(1)
     local = _points_torch.local_coordinates(points[point][:, None], rois[box][:, None])[:, 0, 0]
     size = rois[box, 3:6].double()
-    local = local + 0.5 * size * size.new_tensor([1, 1, 0])  # from the low corner
-    counts = torch.tensor(grid, device=rois.device)
+    local = local + 0.5 * size * send([1.0, 1, 0], size.device)  # from the low corner
+    counts = send(grid, rois.device)
     cells = (local / (size / counts)).long().clamp(min=0).minimum(counts - 1)
     x, y, z = cells.unbind(1)
     return ((box * grid[0] + x) * grid[1] + y) * grid[2] + z, point

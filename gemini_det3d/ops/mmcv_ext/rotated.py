@@ -68,8 +68,7 @@ def nms_rotated(
 
 def iou3d_boxes_overlap_bev_forward(boxes_a: Tensor, boxes_b: Tensor, ans_overlap: Tensor) -> None:
     """Areas that ``(N, 7)`` and ``(M, 7)`` upright boxes share from above, into ``(N, M)``."""
-    above_a, above_b = boxes_a[:, _FROM_ABOVE], boxes_b[:, _FROM_ABOVE]
-    ans_overlap.copy_(_shared_areas(above_a, above_b, False))
+    ans_overlap.copy_(_shared_areas(_from_above(boxes_a), _from_above(boxes_b), False))
 
 
 def iou3d_nms3d_forward(
@@ -83,7 +82,7 @@ def iou3d_nms3d_forward(
         num_out: ``()`` int64, written: how many were kept.
         nms_overlap_thresh: A box that overlaps a better kept one by more is dropped.
     """
-    kept = _kept(boxes[:, _FROM_ABOVE], nms_overlap_thresh, inclusive=False)
+    kept = _kept(_from_above(boxes), nms_overlap_thresh, inclusive=False)
     _write_rows(kept, keep, num_out)
 
 
@@ -126,6 +125,11 @@ def _divided(shared: Tensor, boxes_a: Tensor, boxes_b: Tensor, mode: int, aligne
     if mode == 0:
         base = base + areas_b - shared
     return torch.where(shared > 0, shared / base, shared)
+
+
+def _from_above(boxes: Tensor) -> Tensor:
+    """``(N, 7)`` upright boxes -> ``(N, 5)``; a list as index would wait for the device."""
+    return torch.cat([boxes[:, :2], boxes[:, 3:5], boxes[:, 6:7]], dim=1)
 
 
 def _upright(rectangles: Tensor) -> np.ndarray:

@@ -13,6 +13,8 @@ import functools
 import torch
 from torch import Tensor
 
+from gemini_det3d.geometry import send
+
 
 def dynamic_voxelize_forward(
     points: Tensor, voxel_size: Tensor, coors_range: Tensor, coors: Tensor, NDim: int = 3
@@ -81,11 +83,12 @@ def _cells(
 ) -> tuple[Tensor, Tensor, list[int]]:
     """Cell of each point as x, y, z ``(3, N)`` int32, if it is in the grid, the grid's size."""
     exact = points[:, :ndim].T.to(torch.promote_types(points.dtype, torch.float32)).contiguous()
-    low, size = coors_range[:ndim].to(exact.device), voxel_size.to(exact.device)
-    cells = (exact - low[:, None]).div_(size[:, None]).floor_()
     # Halves away from zero, as C rounds; a grid is never negative.
     grid = ((coors_range[ndim:] - coors_range[:ndim]) / voxel_size + 0.5).floor()
-    fits = (cells >= 0) & (cells < grid.to(exact.device)[:, None])  # NaN does not
+    rows = send(torch.stack([coors_range[:ndim], voxel_size, grid])[..., None], exact.device)
+    low, size, count = rows.unbind()
+    cells = (exact - low).div_(size).floor_()
+    fits = (cells >= 0) & (cells < count)  # NaN does not
     inside = functools.reduce(torch.logical_and, fits)
     return cells.int(), inside, [int(count) for count in grid]
 

@@ -1,0 +1,41 @@
+"""Triton's kernels of point sets: on a GPU where there is one, else by Triton's interpreter."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import warnings
+from importlib.util import find_spec
+from pathlib import Path
+
+import pytest
+import torch
+
+from gemini_det3d.ops import _points_torch
+from gemini_det3d.ops.mmcv_ext import device
+
+CLAIMS = ("samples_are_those_of_the_loop", "balls_are_those_of_the_loop")
+
+
+@pytest.mark.skipif(find_spec("triton") is None, reason="Triton is not installed")
+def test_triton_chooses_what_the_loops_choose():
+    environment = dict(os.environ)
+    if not torch.cuda.is_available():
+        environment["TRITON_INTERPRET"] = "1"
+    script = Path(__file__).with_name("triton_cases.py")
+    command = [sys.executable, str(script), *CLAIMS]
+    ran = subprocess.run(command, env=environment, capture_output=True, text=True)
+    assert ran.returncode == 0, ran.stderr[-2000:]
+    assert all(f"passed {claim}" in ran.stdout for claim in CLAIMS)
+
+
+def test_gpu_without_a_compiler_takes_torch_with_one_warning(monkeypatch):
+    monkeypatch.setattr(device, "has_triton", lambda: True)
+    device._tried.cache_clear()
+    with warnings.catch_warnings(record=True) as seen:
+        warnings.simplefilter("always")
+        forms = [device.points_on_gpu(torch.device("cpu")) for _ in range(2)]
+    device._tried.cache_clear()
+    assert forms == [_points_torch] * 2
+    assert len(seen) == 1 and "sampling and ball queries" in str(seen[0].message)
