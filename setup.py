@@ -99,6 +99,7 @@ setup(
         # FID and KID with the standard features; brings torchvision.
         # `view --rrd`; the latest want numpy 2
         "rerun": ["rerun-sdk==0.23.1", "pyarrow==20.0.0"],
+        "slurm": ["submitit==1.5.4"],
         "fid": ["torch-fidelity==0.4.0"],
         "test": ["pytest==9.2.0", "pytest-xdist==3.8.0", "hypothesis==6.170.15", *ONNX, *FAST],
         "lint": ["ruff==0.17.6", "pyright==1.1.414", "import-linter==2.16"],

@@ -194,6 +194,12 @@ def run_or_fail(runs: Sequence[Run], jobs: int | None = None) -> list[dict]:
     return [found[run.folder] for run in runs]
 
 
+def execute_alone(run: Run, scripts: Scripts, threads: int) -> dict:
+    """Train and test one run in this process, on whatever GPU it was given; see `run_all`."""
+    with _Progress([run]) as progress:
+        return _execute(run, scripts, Programs(threads), {}, progress)
+
+
 def _execute_on_a_gpu(
     run: Run, scripts: Scripts, programs: Programs, devices: DevicePool, progress: _Progress
 ) -> dict:

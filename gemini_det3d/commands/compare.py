@@ -6,6 +6,7 @@ import argparse
 from collections.abc import Sequence
 from pathlib import Path
 
+from gemini_det3d.apis.cluster import CLUSTERS, parse_settings
 from gemini_det3d.apis.comparison.compare import compare
 from gemini_det3d.apis.comparison.paired import Threshold
 from gemini_det3d.apis.comparison.table import markdown
@@ -35,6 +36,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add("--seeds", type=int, default=1, help="runs of each variant, seeds 0, 1, ... (1)")
     add("--jobs", type=int, help="runs at a time; cores and GPUs are shared (one a GPU, or 1)")
     add("--threads", type=int, help="of each run (its share of the cores)")
+    add("--executor", choices=["local", *CLUSTERS], default="local",
+        help="where runs go: here, jobs of Slurm, or submitit's own processes here")  # fmt: skip
+    add("--slurm", nargs="+", default=[], metavar="KEY=VALUE",
+        help="settings of jobs: slurm_partition, timeout_min, gpus_per_node (1), ...")  # fmt: skip
     add("--out", type=Path, required=True, help="folder for tables, logs and checkpoints")
     add(
         "--learned",
@@ -75,6 +80,8 @@ def run(args: argparse.Namespace) -> int:
         against=args.against,
         paired=not args.unpaired,
         threads=args.threads,
+        executor=args.executor,
+        cluster=parse_settings(args.slurm),
     )
     print(f"\n{markdown(rows, threshold)}\n\neverything is in {args.out}")
     return 1 if any(row.faults for row in rows) else 0

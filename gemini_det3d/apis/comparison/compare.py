@@ -7,9 +7,11 @@ import os
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
+from typing import Any
 
 from tqdm import tqdm
 
+from gemini_det3d.apis.cluster import run_on_cluster
 from gemini_det3d.apis.comparison import (
     Row,
     Swap,
@@ -55,6 +57,8 @@ def compare(
     paired: bool = True,
     scripts: Scripts | None = None,
     threads: int | None = None,
+    executor: str = "local",
+    cluster: Mapping[str, Any] | None = None,
 ) -> list[Row]:
     """Train and test every variant with every seed; same data, schedule and scripts for all.
 
@@ -73,6 +77,8 @@ def compare(
             (`SeedByNameHook`; of configs that import this plug-in).
         scripts: Programs to train and test with; None: mmdet3d's.
         threads: Of each run; None: its share of the cores.
+        executor: Where runs go: 'local', or a cluster (`run_on_cluster`).
+        cluster: Settings of the cluster's jobs.
 
     Returns:
         Rows, in the order of configs and values.
@@ -91,7 +97,10 @@ def compare(
         raise ConfigError(f"--against {against}: the variants are {', '.join(results)}")
     jobs = jobs or max(1, len(visible_gpus()))
     threads = threads or max(1, num_cores() // jobs)
-    found = run_all(plan.runs, jobs, scripts, threads)
+    if executor == "local":
+        found = run_all(plan.runs, jobs, scripts, threads)
+    else:
+        found = run_on_cluster(plan.runs, executor, out / "jobs", cluster, scripts)
     for a_run in plan.runs:
         results[a_run.folder.parent.name].append(found[a_run.folder])
     figures = measure_all(plan.variants, out, threads)
