@@ -10,6 +10,7 @@ from importlib import metadata
 
 from gemini_det3d import stack
 from gemini_det3d.apis import doctor_checks as checks
+from gemini_det3d.apis.doctor_speed import speed_lines
 
 VERSIONS = {  # tested together; see tools/constraints.txt and docs/guide/install.md
     "torch": "2.13.0",
@@ -48,6 +49,7 @@ def diagnose() -> Iterator[Row]:
     for name, check, fix in CHECKS:
         yield _check_row(name, check, fix)
     yield from _device_rows()
+    yield from _speed_rows()
 
 
 def _version_row(package: str) -> Row:
@@ -195,6 +197,17 @@ def _sparse_on_cpu(with_cuda: bool) -> Iterator[Row]:
     else:
         yield Row(name, False, f"{build[0]} has kernels for CUDA only, and no CUDA device is here",
                   f"pip uninstall -y {build[0]} && pip install spconv=={SPCONV}")  # fmt: skip
+
+
+def _speed_rows() -> Iterator[Row]:
+    """What is timed; slow is no failure."""
+    torch = sys.modules.get("torch")
+    try:
+        lines = speed_lines(torch is not None and torch.cuda.is_available())
+    except Exception as error:  # noqa: BLE001
+        lines = {"speed of this machine": _one_line(error)}
+    for name, line in lines.items():
+        yield Row(name, None, line)
 
 
 def _installed(package: str) -> str | None:

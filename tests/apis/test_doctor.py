@@ -9,7 +9,7 @@ import types
 import pytest
 
 from gemini_det3d import stack
-from gemini_det3d.apis import doctor
+from gemini_det3d.apis import doctor, doctor_speed
 from gemini_det3d.commands import doctor as command
 from gemini_det3d.ops.mmcv_ext import health
 
@@ -50,6 +50,17 @@ def test_report_as_json_holds_every_row(monkeypatch, capsys):
     assert report["failed"] == 0 and {"torch", "spconv", "mmcv"} <= {
         row["name"] for row in report["rows"] if row["ok"]
     }
+
+
+def test_speeds_are_timed_and_slow_hosts_are_named_only_where_they_keep_a_gpu_waiting():
+    rows = {row.name: row for row in doctor._speed_rows()}
+    assert all(row.ok is None for row in rows.values())
+    assert "us a PyTorch call" in rows["speed of the host"].detail
+    assert "ms to decode" in rows["speed of loading"].detail
+    slow, fast = doctor_speed.SLOW_CALL_US + 1, doctor_speed.SLOW_CALL_US - 1
+    assert "SLOW" in doctor_speed.host_line(slow, with_gpu=True)
+    assert "SLOW" not in doctor_speed.host_line(fast, with_gpu=True)
+    assert "SLOW" not in doctor_speed.host_line(slow, with_gpu=False)
 
 
 # --- mmcv ------------------------------------------------------------------------------------
