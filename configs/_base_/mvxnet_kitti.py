@@ -9,6 +9,7 @@ pixel_offset = (0.5, 0.5)
 
 model = dict(
     type="GeminiMVXNet",
+    data_preprocessor=dict(non_blocking=True),
     pts_voxel_encoder=dict(type="GeminiDynamicVFE", fuse_at="last"),
     pts_middle_encoder=dict(type="GeminiSparseEncoder"),
     pts_bbox_head=dict(type="GeminiAnchor3DHead"),

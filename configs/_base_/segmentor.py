@@ -12,7 +12,10 @@ model = dict(
     type="FusionSegmentor",
     modalities=["rgb", "depth"],
     data_preprocessor=dict(
-        type="ModalityPreprocessor", modalities=dict(rgb=rgb_scale, depth=dict()), size_divisor=32
+        type="ModalityPreprocessor",
+        modalities=dict(rgb=rgb_scale, depth=dict()),
+        size_divisor=32,
+        non_blocking=True,
     ),
     backbone=dict(
         type="GeminiMiT",

@@ -22,7 +22,7 @@ model = dict(
     discriminator=dict(type="MiTPatchDiscriminator", arch="small"),
     adversarial_loss=dict(type="AdversarialLoss", kind="cross_entropy"),
     l1_weight=100.0,
-    data_preprocessor=dict(type="TranslationPreprocessor"),
+    data_preprocessor=dict(type="TranslationPreprocessor", non_blocking=True),
 )
 
 # data: train.txt and val.txt list views, one a line; the folders of the domains lie beside them

@@ -9,6 +9,7 @@ pixel_offset = (-0.5, -0.5)
 
 model = dict(
     type="GeminiVoteNet",
+    data_preprocessor=dict(non_blocking=True),
     backbone=dict(type="GeminiPointNet2SASSG", sa_cfg=dict(type="GeminiPointSAModule")),
     bbox_head=dict(
         type="GeminiVoteHead",

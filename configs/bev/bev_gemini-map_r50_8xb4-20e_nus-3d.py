@@ -20,6 +20,7 @@ model = dict(
         std=[58.395, 57.12, 57.375],
         bgr_to_rgb=True,
         pad_size_divisor=32,
+        non_blocking=True,
     ),
     img_backbone=dict(
         type="mmdet.ResNet",

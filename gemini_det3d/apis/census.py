@@ -29,7 +29,7 @@ ON_CPU_ONLY = ("spconv/", "mmcv/ops/")
 _TORCH = str(Path(torch.__file__).parent)
 _PACKAGE = str(Path(__file__).resolve().parent.parent)
 # Operators of ATen whose result, or its size, the host waits for.
-_WAITS = {
+WAITS = {
     "_local_scalar_dense": "item()",
     "nonzero": "nonzero",
     "masked_select": "boolean indexing",
@@ -140,8 +140,8 @@ class _Functions(TorchFunctionMode):
 
 def _wait_of(func: Any, args: Any, kwargs: Any) -> str | None:
     name = func.overloadpacket.__name__
-    if name in _WAITS:
-        return _WAITS[name]
+    if name in WAITS:
+        return WAITS[name]
     if name == "repeat_interleave" and kwargs.get("output_size") is None:
         return "repeat_interleave"
     if name in ("index", "index_put", "index_put_", "_index_put_impl_"):

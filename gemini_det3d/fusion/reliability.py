@@ -88,7 +88,11 @@ def reliability_loss(doubts: Doubts, strengths: Sequence[Tensor]) -> Tensor:
         return doubts.weight * 0 * (doubts.first.sum() + doubts.second.sum())
     total = [
         F.binary_cross_entropy_with_logits(
-            logits, _per_token(strength.to(logits), logits, doubts.counts), reduction="none"
+            logits,
+            _per_token(
+                strength.to(logits.device, logits.dtype, non_blocking=True), logits, doubts.counts
+            ),
+            reduction="none",
         )
         for logits, strength in zip((doubts.first, doubts.second), strengths)
     ]
@@ -108,5 +112,5 @@ def _per_token(strength: Tensor, logits: Tensor, counts: tuple[int, ...] | None)
         raise ValueError(f"reliability: tokens of {found} samples, strengths of {len(strength)}")
     if counts is None:
         return strength.view(-1, *[1] * (logits.dim() - 1)).expand_as(logits)
-    repeats = torch.tensor(counts, device=strength.device)
+    repeats = torch.tensor(counts).to(strength.device, non_blocking=True)
     return strength.repeat_interleave(repeats, output_size=len(logits))

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor
@@ -45,11 +44,10 @@ def sample_maps(
     # Frames are filled up to the longest, so that each level is read once for all of them.
     grid = pad_sequence([normalised(p, image_size) for p in pixels], batch_first=True)
     read = [_read(level, grid, mode, padding_mode, align_corners) for level in maps]
-    rows = torch.cat(read, dim=1).transpose(1, 2).flatten(0, 1)  # (B, C, n) -> (B n, C)
+    rows = torch.cat(read, dim=1).transpose(1, 2)  # (B, C, n) -> (B, n, C)
     if min(counts) == longest:
-        return rows
-    kept = [b * longest + np.arange(count) for b, count in enumerate(counts)]
-    return rows.index_select(0, torch.from_numpy(np.concatenate(kept)).to(rows.device))
+        return rows.flatten(0, 1)
+    return torch.cat([frame[:count] for frame, count in zip(rows, counts)])
 
 
 def normalised(pixels: Tensor, image_size: tuple[int, int]) -> Tensor:

@@ -15,7 +15,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from gemini_det3d.geometry import image_matrix, in_image, point_to_pixel_matrix, points_matrix
+from gemini_det3d.geometry import image_matrix, in_image, point_to_pixel_matrix, points_matrix, send
 
 PROJECTION_KEY = {"LIDAR": "lidar2img", "DEPTH": "depth2img", "CAMERA": "cam2img"}
 # Projections whose points are measured from the camera, so that 3 x 3 says it all.
@@ -50,7 +50,7 @@ class ImageGeometry:
         shown = in_image(pixels, *self.size)
         if self.image is None or self.original_size is None:
             return shown
-        undo = torch.from_numpy(np.linalg.inv(self.image.numpy())).to(pixels.device, pixels.dtype)
+        undo = send(np.linalg.inv(self.image.numpy()), pixels.device, pixels.dtype)
         return shown & in_image(pixels @ undo[:2, :2].T + undo[:2, 2], *self.original_size)
 
 

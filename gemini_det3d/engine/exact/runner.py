@@ -11,6 +11,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+import torch
 from mmengine.dist import get_rank, get_world_size, master_only
 from mmengine.model import is_model_wrapper
 from mmengine.registry import RUNNERS
@@ -61,7 +62,7 @@ class ExactRunner(Runner):
     def build_dataloader(
         dataloader: DataLoader | Mapping, seed: int | None = None, diff_rank_seed: bool = False
     ) -> DataLoader:
-        """As mmengine's, with batches of sample keys.
+        """As mmengine's, with batches of sample keys; in pinned memory where there is a GPU.
 
         Raises:
             ValueError: It is built already, by somebody else.
@@ -71,7 +72,8 @@ class ExactRunner(Runner):
                 return dataloader
             raise ValueError("ExactRunner builds data loaders from configs, not from objects")
         changed = with_exact_batches(dataloader, seed or 0, diff_rank_seed)
-        return Runner.build_dataloader(changed, seed, diff_rank_seed)
+        pinned = {"pin_memory": torch.cuda.is_available(), **changed}
+        return Runner.build_dataloader(pinned, seed, diff_rank_seed)
 
     def build_train_loop(self, loop: BaseLoop | Mapping) -> BaseLoop:
         """As mmengine's, with our loops.

@@ -44,7 +44,7 @@ def nearest_bev(boxes: Tensor) -> Tensor:
         ``(..., 4)`` x and y of the two corners, low ends first.
     """
     turned = limit_period(boxes[..., 6:7], 0.5, math.pi).abs() > math.pi / 4
-    size = torch.where(turned, boxes[..., [4, 3]], boxes[..., 3:5])
+    size = torch.where(turned, boxes[..., 3:5].flip(-1), boxes[..., 3:5])
     return torch.cat([boxes[..., :2] - size / 2, boxes[..., :2] + size / 2], dim=-1)
 
 

@@ -15,6 +15,7 @@ from mmdet3d.models.detectors import MVXTwoStageDetector
 from mmdet3d.registry import MODELS
 from torch import Tensor, nn
 
+from gemini_det3d.geometry import send
 from gemini_det3d.models.auxiliary import WithAuxiliaryLosses
 from gemini_det3d.models.layers import keep_in_graph
 from gemini_det3d.models.metas import view_geometries
@@ -172,7 +173,7 @@ class GeminiBEVDetector(WithAuxiliaryLosses, MVXTwoStageDetector):
         present = self._encoded(_of_frames(voxels, has_lidar, True), int(has_lidar.sum()))
         if has_lidar.all():
             return present
-        rows = torch.from_numpy(np.flatnonzero(has_lidar)).to(present.device)
+        rows = send(np.flatnonzero(has_lidar), present.device)
         return present.new_zeros(len(has_lidar), *present.shape[1:]).index_copy(0, rows, present)
 
     def _encoded(self, voxels: Mapping[str, Tensor], batch_size: int) -> Tensor:
@@ -200,7 +201,7 @@ def _existing(images: Tensor, has_camera: np.ndarray) -> Tensor:
     images = images.flatten(0, 1)
     if has_camera.all():
         return images
-    return images[torch.from_numpy(np.flatnonzero(has_camera)).to(images.device)]
+    return images[send(np.flatnonzero(has_camera), images.device)]
 
 
 def _of_frames(
@@ -210,7 +211,7 @@ def _of_frames(
     if has_lidar.all():
         return voxels
     frame = voxels["coors"][:, 0].long()
-    chosen = torch.from_numpy(has_lidar).to(frame.device)
+    chosen = send(has_lidar, frame.device)
     kept = chosen[frame]
     voxels = {name: value[kept] for name, value in voxels.items() if len(value) == len(kept)}
     if is_renumbered:

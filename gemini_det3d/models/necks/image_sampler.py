@@ -9,11 +9,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-import numpy as np
 import torch
 from torch import Tensor
 
-from gemini_det3d.geometry import in_view, project, sample_maps
+from gemini_det3d.geometry import in_view, project, sample_maps, send
 from gemini_det3d.models.metas import PROJECTION_KEY, image_geometry
 from gemini_det3d.models.sensor_metas import sensor_mask
 
@@ -126,7 +125,7 @@ class ImageSampler:
             for geometry, there, cloud in zip(geometries, exists, points)
         ]
         xyz = torch.cat([cloud[:, :3] for cloud in points])
-        frames = torch.from_numpy(np.array(rows)).to(xyz.device, non_blocking=True)
+        frames = send(rows, xyz.device)
         of_point = torch.repeat_interleave(frames[:, -1].long(), output_size=len(xyz))
         matrix, height, width, there, _ = frames[of_point].split([12, 1, 1, 1, 1], dim=1)
         pixels, depth = project(xyz[:, None], matrix.view(-1, 3, 4))

@@ -17,6 +17,7 @@ from mmdet3d.registry import MODELS
 from torch import Tensor, nn
 
 from gemini_det3d.fusion import StreamBlend
+from gemini_det3d.geometry import send
 from gemini_det3d.models.operators import build_operator
 from gemini_det3d.registration import register
 
@@ -119,7 +120,7 @@ def _cells(mask: Tensor | None, feature_map: Tensor) -> Tensor | None:
             f"a mask must be bool of shape {(batch,)} or {(batch, height, width)}, "
             f"got {mask.dtype} of {tuple(mask.shape)}"
         )
-    mask = mask.to(feature_map.device)
+    mask = send(mask, feature_map.device)
     return (
         (mask[:, None, None] if mask.dim() == 1 else mask).expand(batch, height, width).flatten(1)
     )

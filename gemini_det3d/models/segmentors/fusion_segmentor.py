@@ -16,6 +16,7 @@ from mmengine.structures import BaseDataElement, PixelData
 from torch import Tensor
 
 from gemini_det3d.fusion import StreamBlend, blend_many, blend_streams
+from gemini_det3d.geometry import send
 from gemini_det3d.models.auxiliary import auxiliary_losses, reliability_losses
 from gemini_det3d.models.decode_heads.mlp_head import enlarge
 from gemini_det3d.models.segmentors.inference import multi_scale, slide
@@ -250,7 +251,7 @@ class FusionSegmentor(BaseModel):
         known = {*inputs, *self.modalities}
         masks = [sensor_mask(metas, name, known=known)[:, 0] for name in self.modalities]
         device = next(iter(inputs.values())).device
-        return [torch.from_numpy(mask).to(device) for mask in masks]
+        return [send(mask, device) for mask in masks]
 
     def _precision(self, image: Tensor):
         if self.autocast_dtype is None:

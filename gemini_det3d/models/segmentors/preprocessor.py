@@ -29,6 +29,7 @@ class ModalityPreprocessor(BaseDataPreprocessor):
             0 to 255; an empty dict divides by 255. The order is the model's.
         size_divisor: Heights and widths are padded to multiples of it.
         ignore_index: Label of padded pixels.
+        non_blocking: Whether the host goes on while images are copied to the device.
 
     Raises:
         ValueError: A modality's settings are not understood.
@@ -39,8 +40,9 @@ class ModalityPreprocessor(BaseDataPreprocessor):
         modalities: Mapping[str, Mapping[str, Sequence[float]]],
         size_divisor: int = 32,
         ignore_index: int = 255,
+        non_blocking: bool = False,
     ) -> None:
-        super().__init__()
+        super().__init__(non_blocking)
         if not modalities or size_divisor < 1:
             raise ValueError(
                 "ModalityPreprocessor: needs modalities, and size_divisor of 1 or more"

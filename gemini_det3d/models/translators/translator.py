@@ -208,8 +208,8 @@ def stack_targets(samples: Sequence[BaseDataElement] | None) -> Tensor:
 def _pairs(sources: Tensor, images: Tensor) -> tuple[Tensor, Tensor]:
     """Every source with the image of its stream; ``(S B, 3, H, W)`` twice."""
     last = images.shape[1] - 1
-    chosen = [min(source, last) for source in range(sources.shape[1])]
-    return sources.transpose(0, 1).flatten(0, 1), images[:, chosen].transpose(0, 1).flatten(0, 1)
+    chosen = [images[:, min(source, last)] for source in range(sources.shape[1])]
+    return sources.transpose(0, 1).flatten(0, 1), torch.cat(chosen)
 
 
 def _bare(module: nn.Module) -> nn.Module:

@@ -13,7 +13,6 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-import numpy as np
 import torch
 from mmcv.cnn import ConvModule
 from mmdet3d.registry import MODELS
@@ -29,6 +28,7 @@ from gemini_det3d.geometry import (
     measured_depth,
     order_by_cell,
     pool_to_cells,
+    send,
 )
 from gemini_det3d.models.layers import keep_in_graph
 from gemini_det3d.models.metas import ImageGeometry
@@ -149,7 +149,7 @@ class LiftToBEV(nn.Module):
         refined = self.refine(self._splat(context, depth, plan, len(with_view)))
         if len(with_view) == len(points):
             return refined, plan.seen
-        rows = torch.from_numpy(np.array(with_view)).to(refined.device)
+        rows = send(with_view, refined.device)
         bev = refined.new_zeros(len(points), *refined.shape[1:]).index_copy(0, rows, refined)
         seen = torch.zeros(shape, dtype=torch.bool, device=rows.device)
         return bev, seen.index_copy(0, rows, plan.seen)
@@ -218,7 +218,7 @@ class LiftToBEV(nn.Module):
         key = (views.key, feature_size, tuple(rank), views.matrix.device)
         if self._last_plan is None or self._last_plan[0] != key:
             num_cells = math.prod(self.grid.shape)
-            place = torch.from_numpy(np.array(rank)).to(views.matrix.device)
+            place = send(rank, views.matrix.device)
             cells = self.cells_of(views, feature_size)
             offset = place.view(-1, 1, 1, 1) * num_cells
             cells = torch.where(cells >= 0, cells + offset, cells).flatten()

@@ -12,7 +12,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from gemini_det3d.geometry import in_image, invert_projection
+from gemini_det3d.geometry import in_image, invert_projection, send
 from gemini_det3d.models.metas import ImageGeometry
 
 
@@ -56,7 +56,7 @@ class Views:
         )
         packed = np.concatenate([row.reshape(len(matrix), -1) for row in rows], axis=1)
         padded = geometries[0].padded_size
-        sent = torch.from_numpy(packed).to(device, non_blocking=True)
+        sent = send(packed, device)
         matrix, inverse, undo, *sizes = sent.split([12, 9, 9, 1, 1, 1, 1], dim=1)
         return cls(
             matrix.view(-1, 3, 4),

@@ -17,6 +17,7 @@ from mmdet3d.models.voxel_encoders import DynamicVFE
 from mmdet3d.registry import MODELS
 from torch import Tensor, nn
 
+from gemini_det3d.geometry import send
 from gemini_det3d.models.necks.image_sampler import PointSamples
 from gemini_det3d.models.necks.point_fusion import PointFusionNeck
 from gemini_det3d.models.sensor_metas import sensor_mask
@@ -152,7 +153,7 @@ def _of_real_lidars(coors: Tensor, metas: Sequence[Mapping[str, Any]] | None) ->
     has_lidar = None if metas is None else sensor_mask(metas, "lidar")[:, 0]
     if has_lidar is None or has_lidar.all():
         return None
-    return torch.from_numpy(has_lidar).to(coors.device)[coors[:, 0].long()]
+    return send(has_lidar, coors.device)[coors[:, 0].long()]
 
 
 def _kept(points: Sequence[Tensor] | None, rows: Tensor) -> Sequence[Tensor] | None:
