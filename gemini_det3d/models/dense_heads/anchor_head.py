@@ -35,15 +35,20 @@ class GeminiAnchor3DHead(Anchor3DHead):
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self._anchors: dict[tuple, list[Tensor]] = {}
+        self._make_anchors = self.prior_generator.grid_anchors
+        self.prior_generator.grid_anchors = self._kept_anchors  # predictions ask it, too
 
     def get_anchors(
         self, featmap_sizes: Sequence[tuple], input_metas: Sequence[dict], device: Any = "cuda"
     ) -> list[list[Tensor]]:
         """Anchors of each level for each frame; those of one size of map are made once."""
+        return [self._kept_anchors(featmap_sizes, device) for _ in input_metas]
+
+    def _kept_anchors(self, featmap_sizes: Sequence[tuple], device: Any = "cuda") -> list[Tensor]:
         key = (*map(tuple, featmap_sizes), str(device))
         if key not in self._anchors:
-            self._anchors = {key: self.prior_generator.grid_anchors(featmap_sizes, device=device)}
-        return [list(self._anchors[key]) for _ in input_metas]
+            self._anchors = {key: self._make_anchors(featmap_sizes, device=device)}
+        return list(self._anchors[key])
 
     def loss_by_feat(
         self,
