@@ -13,6 +13,7 @@ from gemini_det3d.apis.config import ConfigError, find_config
 from gemini_det3d.apis.machine import facts
 from gemini_det3d.apis.reports import REPORT, facts_section, find_trainings, write_report
 from gemini_det3d.apis.reports.training_report import training_sections
+from gemini_det3d.engine.leaf_datasets import leaf_configs
 from gemini_det3d.formats.files import make_folder
 from gemini_det3d.formats.text import write_text
 from gemini_det3d.visualization.report import Section, Table
@@ -127,10 +128,8 @@ def load_config(name: str, root: Path, seed: int, epochs: int | None = None) -> 
 
     config = Config.fromfile(find_config(name))
     for loader in (config.train_dataloader, config.val_dataloader, config.test_dataloader):
-        data = loader.dataset
-        while "dataset" in data:  # repeated
-            data = data.dataset
-        data.data_root = f"{root.resolve().as_posix()}/"
+        for dataset in leaf_configs(loader.dataset):
+            dataset.data_root = f"{root.resolve().as_posix()}/"
     config.randomness = {"seed": seed}
     if epochs is not None:
         set_epochs(config, epochs)

@@ -100,9 +100,10 @@ def evaluate_folder(
     """
     names, read_truth = truth
     known = set(names)
+    width = max(map(len, names), default=0)
 
     def full(name: str, source: str | Path, complaint: str = f"{annotations} has no frame") -> str:
-        found = name if name in known else name.zfill(6)
+        found = name if name in known else name.zfill(width)
         if found not in known:
             raise FormatError(source, f"{complaint} {found}")
         return found

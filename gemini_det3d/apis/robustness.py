@@ -17,8 +17,9 @@ from tqdm import tqdm
 
 from gemini_det3d.apis.comparison.rows import headline
 from gemini_det3d.apis.config import ConfigError
-from gemini_det3d.apis.trained_model import build_for_test, find_test_dataset, read_config
+from gemini_det3d.apis.trained_model import build_for_test, find_test_datasets, read_config
 from gemini_det3d.corruptions import CORRUPTIONS, SEVERITIES, RobustnessScores, robustness_scores
+from gemini_det3d.engine.leaf_datasets import leaf_datasets
 from gemini_det3d.formats.errors import FormatError
 from gemini_det3d.formats.text import write_text
 
@@ -131,7 +132,8 @@ class _Test:
         from mmdet3d.registry import DATASETS
 
         self.model = build_for_test(config, checkpoint, device).model
-        self._insert(find_test_dataset(config), seed)
+        for leaf in find_test_datasets(config):
+            _insert_corruption(leaf.pipeline, seed)
         self.dataset = DATASETS.build(config.test_dataloader.dataset)
         number = len(self.dataset) if frames is None else min(frames, len(self.dataset))
         self.indices = np.linspace(0, len(self.dataset) - 1, number).round().astype(int).tolist()
@@ -145,26 +147,12 @@ class _Test:
             "seed": seed,
         }
 
-    def _insert(self, dataset: Any, seed: int) -> None:
-        pipeline = dataset.pipeline
-        loads = [
-            place for place, step in enumerate(pipeline) if str(step["type"]).startswith("Load")
-        ]
-        if not loads:
-            raise ConfigError("test_dataloader.dataset.pipeline: no step loads anything")
-        for step in pipeline:
-            if step["type"] == "Pack3DDetInputs":
-                step["type"] = "PackSensorInputs"  # the same, with sensor_mask
-        self._place = loads[-1] + 1
-        pipeline.insert(self._place, dict(type="Corrupt", seed=seed))
-
     def applicable(self, names: Sequence[str] | None) -> list[str]:
         """The corruptions to test: those asked for, or all that change what the model reads."""
         from gemini_det3d.datasets.transforms.corrupt import targets_of
 
         seen: set[str] = set()
-        pipeline = self._dataset().pipeline.transforms
-        step = pipeline[self._place]
+        step = self._steps()[0]  # of the data set that the first frame is of
         listen = step.transform
         step.transform = lambda results: seen.update(targets_of(results)) or listen(results)
         self.dataset[self.indices[0]]
@@ -178,11 +166,12 @@ class _Test:
                 raise ConfigError(f"--corruptions {name}: {fault}")
         return list(names or fitting)
 
-    def _dataset(self) -> Any:
-        dataset = self.dataset
-        while not hasattr(dataset, "pipeline"):
-            dataset = dataset.dataset
-        return dataset
+    def _steps(self) -> list[Any]:
+        """The corrupting step of each data set's pipeline."""
+        from gemini_det3d.datasets.transforms import Corrupt
+
+        steps = (step for leaf in leaf_datasets(self.dataset) for step in leaf.pipeline.transforms)
+        return [step for step in steps if isinstance(step, Corrupt)]
 
     @torch.no_grad()
     def score(self, name: str, severity: int) -> float:
@@ -190,8 +179,8 @@ class _Test:
         from mmengine.dataset import pseudo_collate
         from mmengine.evaluator import Evaluator
 
-        step = self._dataset().pipeline.transforms[self._place]
-        step.switch(None if name == CLEAN else name, max(severity, 1))
+        for step in self._steps():
+            step.switch(None if name == CLEAN else name, max(severity, 1))
         evaluator = Evaluator(self.evaluator)
         evaluator.dataset_meta = self.dataset.metainfo
         for index in tqdm(self.indices, desc=f"{name} {severity or ''}", leave=False, unit="frame"):
@@ -201,6 +190,17 @@ class _Test:
         return statistics.fmean(
             headline(evaluator.evaluate(len(self.indices)), self.metric).values()
         )
+
+
+def _insert_corruption(pipeline: list, seed: int) -> None:
+    """A step after the last one that loads; none is corrupted until it is switched."""
+    loads = [place for place, step in enumerate(pipeline) if str(step["type"]).startswith("Load")]
+    if not loads:
+        raise ConfigError("test_dataloader.dataset.pipeline: no step loads anything")
+    for step in pipeline:
+        if step["type"] == "Pack3DDetInputs":
+            step["type"] = "PackSensorInputs"  # the same, with sensor_mask
+    pipeline.insert(loads[-1] + 1, dict(type="Corrupt", seed=seed))
 
 
 class _Scores:

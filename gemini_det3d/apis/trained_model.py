@@ -15,6 +15,7 @@ from gemini_det3d.apis.checkpoint import (
     load_parameters,
 )
 from gemini_det3d.apis.config import ConfigError, find_config
+from gemini_det3d.engine.leaf_datasets import leaf_configs
 from gemini_det3d.engine.run_checks import check_modalities
 
 if TYPE_CHECKING:
@@ -110,10 +111,18 @@ def read_config(config: str | os.PathLike | Config) -> Config:
 
 
 def find_test_dataset(cfg: Config) -> dict:
-    """The test data set's config, out of its wrappers."""
-    dataset = cfg.get("test_dataloader", {}).get("dataset")
-    while dataset is not None and "pipeline" not in dataset:
-        dataset = dataset.get("dataset")
-    if dataset is None or "model" not in cfg:
+    """The test data set's config, out of its wrappers; the first of several."""
+    return find_test_datasets(cfg)[0]
+
+
+def find_test_datasets(cfg: Config) -> list:
+    """The configs of the test data sets, out of their wrappers.
+
+    Raises:
+        ConfigError: There is none, or no model.
+    """
+    settings = (cfg.get("test_dataloader") or {}).get("dataset")
+    datasets = [each for each in leaf_configs(settings) if "pipeline" in each]
+    if not datasets or "model" not in cfg:
         raise ConfigError(f"{cfg.filename}: has no model or no test_dataloader.dataset.pipeline")
-    return dataset
+    return datasets

@@ -12,8 +12,9 @@ from gemini_det3d.apis.machine import num_cores
 
 EPILOG = """\
 ROOT holds ImageSets/{train,val,test}.txt and training/{image_2,velodyne,calib,label_2}, as KITTI
-unpacks; testing/ where test.txt names frames. Exit code: 0 done, 1 errors found, 2 nothing to
-check. Training then reads --out (default ROOT) as data_root."""
+unpacks; testing/ where test.txt names frames. Suffixes may be
+in capitals, images of any kind. Exit code: 0 done, 1 errors found, 2 nothing to check. Training
+then reads --out (default ROOT) as data_root."""
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -34,6 +35,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         default=num_cores(),
         help="processes (default: %(default)s)",
     )
+    add("--id-digits", type=int, default=6, metavar="N",
+        help="digits of the frames' names (default: %(default)s)")  # fmt: skip
     add("--skip-bad", action="store_true", help="leave frames with errors out instead of refusing")
     add("--force", action="store_true", help="convert again although nothing has changed")
     add("--gt-database", action="store_true",
@@ -53,6 +56,7 @@ def run(args: argparse.Namespace) -> int:
             workers=args.workers,
             skip_bad=args.skip_bad,
             force=args.force,
+            id_digits=args.id_digits,
             gt_database=args.gt_database,
         )
     )

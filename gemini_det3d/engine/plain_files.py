@@ -15,6 +15,7 @@ import yaml
 from mmengine.fileio import register_handler
 from mmengine.fileio.handlers import JsonHandler, PickleHandler, YamlHandler
 
+from gemini_det3d.engine.leaf_datasets import leaf_configs, with_leaves
 from gemini_det3d.formats import FormatError
 from gemini_det3d.formats.infos import preferred_infos
 from gemini_det3d.formats.safe_pickle import parse_plain_pickle
@@ -74,24 +75,24 @@ def use_plain_files() -> None:
 
 
 def annotation_file(dataset: Mapping) -> Path | None:
-    """The info file that a data set's config names, through wrappers around it."""
-    while "ann_file" not in dataset and isinstance(dataset.get("dataset"), Mapping):
-        dataset = dataset["dataset"]
+    """The info file that a data set's config names, the first one within wrappers."""
+    dataset = leaf_configs(dataset)[0]
     if not isinstance(dataset.get("ann_file"), str) or not dataset["ann_file"]:
         return None
     return Path(dataset.get("data_root") or "") / dataset["ann_file"]
 
 
 def with_preferred_infos(dataset: Mapping) -> dict:
-    """A data set's config that names the JSON twin of its info file, if there is one.
+    """A config whose data sets name the JSON twins of their info files, where there are such.
 
     Raises:
         FormatError: The twin is another pickle's.
     """
-    dataset = dict(dataset)
-    if "ann_file" not in dataset and isinstance(dataset.get("dataset"), Mapping):
-        return {**dataset, "dataset": with_preferred_infos(dataset["dataset"])}
+    return with_leaves(dataset, _naming_preferred_infos)
+
+
+def _naming_preferred_infos(dataset: Mapping) -> Mapping:
     path = annotation_file(dataset)
-    if path is not None and preferred_infos(path) != path:
-        dataset["ann_file"] = os.fspath(Path(dataset["ann_file"]).with_suffix(".json"))
-    return dataset
+    if path is None or preferred_infos(path) == path:
+        return dataset
+    return {**dataset, "ann_file": os.fspath(Path(dataset["ann_file"]).with_suffix(".json"))}

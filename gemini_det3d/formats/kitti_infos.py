@@ -8,6 +8,7 @@ class that mmdet3d does not know.
 from __future__ import annotations
 
 import os
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -55,7 +56,11 @@ class KittiInfos:
                 raise FormatError(path, f"frame {frame['sample_idx']} is given twice, differently")
 
         self._order = [frame["sample_idx"] for frame in content["data_list"]]
-        self._by_name = {frame_name(frame): frame for frame in self._frames}
+        self._file_names = {i: _name_of_files(frame) for i, frame in self._frames.items()}
+        if len(set(self._file_names.values())) < len(self._frames):  # do not tell frames apart
+            self._file_names = {i: frame_name(i) for i in self._frames}
+        self._by_name = {frame_name(i): i for i in self._frames}
+        self._by_name |= {name: i for i, name in self._file_names.items()}
 
     def __len__(self) -> int:
         """Number of frames."""
@@ -75,6 +80,10 @@ class KittiInfos:
         if not 0 <= position < len(self._order):
             raise FormatError(self.path, f"has {len(self._order)} frames, none at {position}")
         return self._order[position]
+
+    def name_of(self, frame: int | str) -> str:
+        """The name of a frame's files, such as ``000007``."""
+        return self._file_names[frame]
 
     def frame_named(self, name: str) -> int | str:
         """The frame whose files have this name, such as ``000007``.
@@ -179,8 +188,15 @@ class KittiInfos:
         return names[0]
 
 
+def _name_of_files(frame: dict) -> str:
+    """The stem of a frame's image, else of its cloud, else what its ``sample_idx`` says."""
+    camera = (frame.get("images") or {}).get("CAM2") or {}
+    path = camera.get("img_path") or (frame.get("lidar_points") or {}).get("lidar_path")
+    return Path(path).stem if path else frame_name(frame["sample_idx"])
+
+
 def frame_name(frame: int | str) -> str:
-    """The name of a frame's files, six digits where ``sample_idx`` is a number."""
+    """KITTI's own name of a frame's files, six digits where ``sample_idx`` is a number."""
     return frame if isinstance(frame, str) else f"{int(frame):06d}"
 
 

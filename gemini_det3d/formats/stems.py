@@ -83,10 +83,21 @@ def find_file(
     Raises:
         FormatError: There are two.
     """
+    found = spellings(folder, name, suffixes)
+    if len(found) > 1:
+        raise FormatError(found[1], f"is of one frame with {found[0]}; keep one of the two")
+    return found[0] if found else None
+
+
+def spellings(folder: str | os.PathLike, name: str, suffixes: Sequence[str]) -> list[Path]:
+    """The files of a frame that are there, in the order of the suffixes, each once.
+
+    Args:
+        folder: Where to look.
+        name: Of the frame, with sub-folders where it has them.
+        suffixes: Known ones, in lower case; upper case counts as well.
+    """
     base = Path(folder) / name
     spelled = [base.with_name(base.name + s) for t in suffixes for s in (t, t.upper())]
     found = [path for path in spelled if path.is_file()]
-    distinct = [p for i, p in enumerate(found) if not any(p.samefile(q) for q in found[:i])]
-    if len(distinct) > 1:
-        raise FormatError(distinct[1], f"is of one frame with {distinct[0]}; keep one of the two")
-    return distinct[0] if distinct else None
+    return [p for i, p in enumerate(found) if not any(p.samefile(q) for q in found[:i])]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
@@ -12,6 +12,7 @@ import numpy as np
 
 from gemini_det3d.apis.config import ConfigError
 from gemini_det3d.apis.frame_calibration import calibration_faults, pixel_offset_of
+from gemini_det3d.engine.leaf_datasets import leaf_configs
 from gemini_det3d.formats.calibration_check import Fault
 
 _NONE = np.zeros((0, 3))
@@ -88,28 +89,37 @@ def augmented_samples(config: Any, number: int, seed: int = 0) -> Iterator[Augme
         KeyError: The pipeline packs too little metadata to project; the message names the entry.
     """
     offset = pixel_offset_of(config.get("model", {}))
-    dataset, meta_keys = _dataset(config, offset)
-    classes = dataset.metainfo["classes"]
-    for index in np.linspace(0, len(dataset) - 1, min(number, len(dataset))).round().astype(int):
-        random.seed(seed + int(index))
-        np.random.seed(seed + int(index))
-        results = dataset[int(index)]
-        info = dataset.get_data_info(int(index))
-        yield _sample(results, info, meta_keys, classes, offset)
+    places = [
+        (dataset, keys, index)
+        for dataset, keys in _datasets(config, offset)
+        for index in range(len(dataset))
+    ]
+    for place in np.linspace(0, len(places) - 1, min(number, len(places))).round().astype(int):
+        random.seed(seed + int(place))
+        np.random.seed(seed + int(place))
+        dataset, meta_keys, index = places[place]
+        results, info = dataset[index], dataset.get_data_info(index)
+        yield _sample(results, info, meta_keys, dataset.metainfo["classes"], offset)
 
 
-def _dataset(config: Any, offset: tuple[float, float]) -> tuple[Any, Sequence[str]]:
-    """The training set with a pipeline that ends before packing, and what it would pack."""
-    from mmdet3d.registry import DATASETS, TRANSFORMS
-    from mmengine.dataset import Compose
+def _datasets(config: Any, offset: tuple[float, float]) -> list[tuple[Any, Sequence[str]]]:
+    """The training sets, out of their wrappers."""
     from mmengine.registry import init_default_scope
 
     init_default_scope(config.get("default_scope", "mmdet3d"))
-    settings = config.get("train_dataloader", {}).get("dataset")
-    while settings is not None and "pipeline" not in settings:
-        settings = settings.get("dataset")
-    if settings is None:
+    leaves = leaf_configs((config.get("train_dataloader") or {}).get("dataset"))
+    if not leaves or not all(leaf.get("pipeline") for leaf in leaves):
         raise ConfigError(f"{config.filename}: has no train_dataloader.dataset.pipeline")
+    return [_dataset(config, leaf, offset) for leaf in leaves]
+
+
+def _dataset(
+    config: Any, settings: Mapping, offset: tuple[float, float]
+) -> tuple[Any, Sequence[str]]:
+    """A training set with a pipeline that ends before packing, and what it would pack."""
+    from mmdet3d.registry import DATASETS, TRANSFORMS
+    from mmengine.dataset import Compose
+
     steps = [dict(step) for step in settings["pipeline"]]
     if not steps[-1]["type"].startswith("Pack"):
         raise ConfigError(f"{config.filename}: the training pipeline does not end with packing")

@@ -15,6 +15,7 @@ import numpy as np
 
 from gemini_det3d.apis.kitti.canonical import canonical_calibration, canonical_labels
 from gemini_det3d.apis.kitti.check_objects import check_objects
+from gemini_det3d.apis.kitti.files import FILES, frame_file, frame_files
 from gemini_det3d.apis.kitti.findings import Finding
 from gemini_det3d.formats.calibration_check import (
     check_boxes,
@@ -36,7 +37,6 @@ from gemini_det3d.formats.kitti import (
 
 # The names that mmdet3d's converter knows; any other becomes label -1 and is never trained.
 KITTI_CLASSES = ("Pedestrian", "Cyclist", "Car", "Van", "Truck", "Person_sitting", "Tram", "Misc")
-FILES = {"calib": ".txt", "image_2": ".png", "velodyne": ".bin", "label_2": ".txt"}
 
 _FAR_M = 250.0  # twice the reach of the scanners in use: other units
 
@@ -47,7 +47,7 @@ class FrameReport:
 
     Attributes:
         part: ``'training'`` or ``'testing'``.
-        frame: Six digits.
+        frame: Its digits.
         findings: Faults, in the order of the checks.
         stats: Counts for the summary: points, points in the image, and per class objects,
             difficulties, agreement with the 2D boxes and points per box.
@@ -130,7 +130,9 @@ class FrameChecker:
             path = self.path(*task, folder)
             try:
                 status = path.stat()
-                marks.append(f"{status.st_size}:{status.st_mtime_ns}")
+                is_usual = path.suffix == FILES[folder]
+                mark = "" if is_usual else path.suffix
+                marks.append(f"{status.st_size}:{status.st_mtime_ns}{mark}")
             except OSError:
                 marks.append("-")
         return " ".join(marks)
@@ -140,18 +142,23 @@ class FrameChecker:
 
         Args:
             part: ``'training'`` or ``'testing'``.
-            frame: Six digits.
+            frame: Its digits.
             folder: One of ``FILES``.
 
         Returns:
             The path, whether the file exists or not.
         """
-        return self.root / part / folder / (frame + FILES[folder])
+        return frame_file(self.root, part, frame, folder)
 
     def _attempt(self, report: FrameReport, folder: str, read):
         """The file's content, or None with a finding that says why not."""
         path = self.path(report.part, report.frame, folder)
+        twins = frame_files(self.root, report.part, report.frame, folder)[1:]
         try:
+            if twins:
+                raise FormatError(
+                    path, f"is of one frame with {twins[0].name}; keep one of the two"
+                )
             return read(report, path)
         except FormatError as error:
             self._add(report, folder, [("error", error.fault + _hint(path))])
@@ -211,9 +218,6 @@ class FrameChecker:
 
 
 def _image_shape(_: FrameReport, path: Path) -> tuple[int, ...]:
-    twin = next((t for s in (".jpg", ".jpeg") if (t := path.with_suffix(s)).exists()), None)
-    if twin is not None and path.exists():
-        raise FormatError(path, f"is of one frame with {twin.name}; keep one of the two")
     shape = read_image(path).shape
     if read_orientation(path) >= 5:
         fault = "is stored lying (EXIF orientation), which mmdet3d's converter takes no notice of"
@@ -222,7 +226,7 @@ def _image_shape(_: FrameReport, path: Path) -> tuple[int, ...]:
 
 
 def _hint(path: Path) -> str:
-    """Name a file of the same frame with another ending, as a JPEG among PNGs."""
+    """Name a file of the same frame with another ending, as a .npy among point clouds."""
     if path.exists() or not path.parent.is_dir():
         return ""
     others = sorted(other.name for other in path.parent.glob(path.stem + ".*"))

@@ -15,10 +15,10 @@ from tqdm import tqdm
 
 import gemini_det3d
 from gemini_det3d.apis.config import ConfigError, mmdet3d_mim
-from gemini_det3d.apis.kitti.check import FILES
+from gemini_det3d.apis.kitti.files import FILES, frame_file
 from gemini_det3d.apis.kitti.report import TreeReport
 from gemini_det3d.apis.kitti.splits import Splits
-from gemini_det3d.apis.kitti.stage import INFOS, stage_of, takes_links
+from gemini_det3d.apis.kitti.stage import INFOS, own_name, stage_of, takes_links
 from gemini_det3d.apis.process import Programs
 from gemini_det3d.formats.errors import FormatError
 from gemini_det3d.formats.files import make_folder, write_whole
@@ -62,19 +62,21 @@ def convert(
     return {split: len(frames) for split, frames in splits.frames.items()}
 
 
-def is_complete(splits: Splits, out: Path) -> bool:
+def is_complete(root: Path, splits: Splits, out: Path) -> bool:
     """Whether all results of a conversion are in place.
 
     Args:
+        root: The tree.
         splits: Frames that were converted.
         out: Where the results went.
     """
     reduced = {
-        part: {path.name for path in (out / part / "velodyne_reduced").glob("*.bin")}
+        part: {path.name for path in (out / part / "velodyne_reduced").glob("*")}
         for part in ("training", "testing")
     }
     return all((out / name).is_file() for name in INFO_FILES) and all(
-        f"{frame}.bin" in reduced[part] for part, frame in splits.tasks()
+        frame_file(root, part, frame, "velodyne").name in reduced[part]
+        for part, frame in splits.tasks()
     )
 
 
@@ -135,7 +137,7 @@ def _move_results(stage: Path, out: Path) -> None:
         if results:
             target.mkdir(parents=True, exist_ok=True)
         for path in results:
-            _move(path, target / path.name)
+            _move(path, target / own_name(stage / part / "velodyne", path.name))
     for name in INFO_FILES:
         _move(stage / INFOS / name, out / name)
 

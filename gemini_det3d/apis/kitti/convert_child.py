@@ -19,7 +19,8 @@ from types import ModuleType
 from typing import Any
 
 from gemini_det3d.apis.kitti.long_pickle import LongList, dump
-from gemini_det3d.apis.kitti.stage import GROUPS, INFOS, lock
+from gemini_det3d.apis.kitti.splits import SPLITS
+from gemini_det3d.apis.kitti.stage import GROUPS, INFOS, lock, own_name
 from gemini_det3d.formats.files import write_whole
 
 _PACKAGE = "_gemini_det3d_mmdet3d_converters"
@@ -94,11 +95,20 @@ def _metainfo(stage: Path, splits: tuple[str, ...]) -> dict:
 def _frames(stage: Path, splits: tuple[str, ...]) -> Iterator[dict]:
     """Of some splits, in their order; a frame in two of them once, at its first place."""
     seen: set[int] = set()
-    for content in _contents(stage, splits):
-        for frame in content["data_list"]:
-            if frame["sample_idx"] not in seen:
-                seen.add(frame["sample_idx"])
-                yield _with_shared_keys(frame)
+    for split in splits:
+        part = stage / SPLITS[split]
+        for content in _contents(stage, (split,)):
+            for frame in content["data_list"]:
+                if frame["sample_idx"] not in seen:
+                    seen.add(frame["sample_idx"])
+                    _name_as_in_the_tree(frame, part)
+                    yield _with_shared_keys(frame)
+
+
+def _name_as_in_the_tree(frame: dict, part: Path) -> None:
+    image, cloud = frame["images"]["CAM2"], frame["lidar_points"]
+    image["img_path"] = own_name(part / "image_2", image["img_path"])
+    cloud["lidar_path"] = own_name(part / "velodyne", cloud["lidar_path"])
 
 
 def _contents(stage: Path, splits: tuple[str, ...]) -> Iterator[dict]:

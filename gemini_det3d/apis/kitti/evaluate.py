@@ -21,7 +21,7 @@ from gemini_det3d.evaluation.functional import (
 from gemini_det3d.evaluation.functional.kitti_ap import RECALL_RULES
 from gemini_det3d.evaluation.functional.kitti_rules import OverlapSpec
 from gemini_det3d.formats.kitti import Objects, read_objects
-from gemini_det3d.formats.kitti_infos import frame_name, read_infos
+from gemini_det3d.formats.kitti_infos import read_infos
 
 
 @dataclass(frozen=True)
@@ -102,7 +102,7 @@ def open_annotations(path: str | Path) -> tuple[list[str], Callable[[str], Objec
         files = text_files(path, "label")
         return list(files), lambda name: read_objects(files[name])
     infos = read_infos(path)
-    numbers = {frame_name(frame): frame for frame in infos.frames}
+    numbers = {infos.name_of(frame): frame for frame in infos.frames}
     return list(numbers), lambda name: infos.objects(numbers[name])
 
 

@@ -38,6 +38,7 @@ class Options:
         workers: Processes that check.
         skip_bad: Convert without the frames that have errors.
         force: Convert again although nothing has changed.
+        id_digits: Of the frames' names.
         gt_database: Also write mmdet3d's database of cut-out objects.
     """
 
@@ -50,6 +51,7 @@ class Options:
     workers: int = 1
     skip_bad: bool = False
     force: bool = False
+    id_digits: int = 6
     gt_database: bool = False
 
 
@@ -103,7 +105,7 @@ def check_tree(root: Path, options: Options, known_report: Path | None = None) -
     """
     if not root.is_dir():
         raise FormatError(root, "no such folder")
-    report = TreeReport(root, options.class_map, read_splits(root))
+    report = TreeReport(root, options.class_map, read_splits(root, options.id_digits))
     known, report.conversion = load_known(known_report, root, options.class_map)
     checker = FrameChecker(root, options.class_map)
     todo = []
@@ -150,7 +152,7 @@ def _convert_if_changed(
     known = report.conversion
     same = known.get("digest") == state["digest"]
     same = same and (known.get("gt_database") or not options.gt_database)
-    if same and is_complete(splits, out) and not options.force:
+    if same and is_complete(report.root, splits, out) and not options.force:
         print(f"{out}: converted before and unchanged since; --force converts again")
         return 0
     counts = convert(report, splits, out, state["digest"], options.gt_database)
@@ -200,5 +202,6 @@ def _check_options(options: Options) -> None:
     for name in (*options.classes, *options.class_map.values()):
         if name not in known:
             raise ConfigError(f"class {name!r} is none of mmdet3d's for KITTI: {', '.join(known)}")
-    if options.workers < 1:
-        raise ConfigError(f"--workers {options.workers}, expected at least 1")
+    for name, value in (("--workers", options.workers), ("--id-digits", options.id_digits)):
+        if value < 1:
+            raise ConfigError(f"{name} {value}, expected at least 1")

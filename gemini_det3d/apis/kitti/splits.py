@@ -18,7 +18,7 @@ class Splits:
     """Frames of each split, in file order.
 
     Attributes:
-        frames: Split -> six-digit names, without repetitions.
+        frames: Split -> names of frames, without repetitions.
         findings: Faults of the lists themselves.
     """
 
@@ -52,11 +52,12 @@ class Splits:
             write_text(folder / f"{split}.txt", "".join(frame + "\n" for frame in frames))
 
 
-def read_splits(root: Path) -> Splits:
+def read_splits(root: Path, num_digits: int = 6) -> Splits:
     """Read the lists of a tree.
 
     Args:
         root: Tree with a folder ``ImageSets``.
+        num_digits: Of every frame's name.
 
     Returns:
         The frames of train, val and test. ``trainval`` is not read: as for mmdet3d it is train
@@ -67,7 +68,7 @@ def read_splits(root: Path) -> Splits:
     """
     splits = Splits({split: [] for split in SPLITS})
     for split in SPLITS:
-        _read_split(root, split, splits)
+        _read_split(root, split, num_digits, splits)
     if not splits.frames["train"] and not splits.frames["val"]:
         first = next((f for f in splits.findings if f.level == "error"), None)
         if first is not None:
@@ -80,19 +81,21 @@ def read_splits(root: Path) -> Splits:
     return splits
 
 
-def _read_split(root: Path, split: str, splits: Splits) -> None:
+def _read_split(root: Path, split: str, num_digits: int, splits: Splits) -> None:
     file = f"ImageSets/{split}.txt"
     path = root / file
     if not path.exists():
         level = "warning" if split == "test" else "error"
-        fault = "no such file; it lists the frames of the split, six digits a line"
+        fault = "no such file; it lists the frames of the split, one a line"
         splits.findings.append(Finding(level, file, fault))
         return
     seen: set[str] = set()
     for number, line in read_lines(path):
         frame = line.strip()
-        if not (frame.isascii() and frame.isdigit() and len(frame) == 6):
-            fault = f"line {number}: {frame!r} is no frame of six digits"
+        is_number = frame.isascii() and frame.isdigit()
+        if not is_number or len(frame) != num_digits:
+            hint = f" (where all have {len(frame)}: --id-digits {len(frame)})" if is_number else ""
+            fault = f"line {number}: {frame!r} is no frame of {num_digits} digits{hint}"
             splits.findings.append(Finding("error", file, fault))
         elif frame in seen:
             fault = f"line {number}: {frame} is listed twice"

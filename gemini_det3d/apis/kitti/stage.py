@@ -1,8 +1,9 @@
 """Where a conversion works: a hidden folder named by what is converted.
 
-The converter reads it: links to the folders of the tree, files in canonical form, lists without
-frames that are left out. Its results stay there until all of them are made, so that a conversion
-that is killed goes on where it stopped, and one of changed files starts anew.
+The converter reads it: links to the folders of the tree, or to their files where it knows them by
+other names, files in canonical form, lists without frames that are left out. Its results stay there
+until all of them are made, so that a conversion that is killed goes on where it stopped, and one of
+changed files starts anew.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from gemini_det3d.apis.kitti.canonical import canonical_calibration, canonical_labels
-from gemini_det3d.apis.kitti.check import FILES
+from gemini_det3d.apis.kitti.files import FILES, converter_name, frame_file
 from gemini_det3d.apis.kitti.report import TreeReport
 from gemini_det3d.apis.kitti.splits import Splits
 from gemini_det3d.formats.errors import FormatError
@@ -113,7 +114,7 @@ def takes_links(folder: Path) -> bool:
 
 
 def _fill(stage: Path, report: TreeReport, splits: Splits) -> None:
-    """Lists, links to folders, and rewritten files where a folder holds one that needs it."""
+    """Lists, links to folders, and of a folder with files to rewrite or rename all files."""
     splits.write(stage / "ImageSets")
     (stage / GROUPS).mkdir(exist_ok=True)
     tasks = splits.tasks()
@@ -125,17 +126,30 @@ def _fill(stage: Path, report: TreeReport, splits: Splits) -> None:
             target = stage / part / folder
             _remove(target)
             rewrite = {f for f in frames if folder in report.frames[part, f].rewrite}
-            if not rewrite:
+            paths = {f: frame_file(report.root, part, f, folder) for f in frames}
+            is_usual = all(path.name == converter_name(f, folder) for f, path in paths.items())
+            if is_usual and not rewrite:
                 if source.is_dir():
                     target.symlink_to(source, target_is_directory=True)
                 continue
             target.mkdir()
-            for frame in frames:
-                name = frame + FILES[folder]
+            for frame, path in paths.items():
+                shown = target / converter_name(frame, folder)
                 if frame in rewrite:
-                    write_text(target / name, _canonical(source / name, folder, report))
-                else:
-                    (target / name).symlink_to(source / name)
+                    write_text(shown, _canonical(path, folder, report))
+                elif path.is_file():  # frames to be tested have no labels
+                    shown.symlink_to(source / path.name)
+
+
+def own_name(folder: Path, name: str) -> str:
+    """What a file of a stage is called in the tree.
+
+    Args:
+        folder: Of the stage; its files are not rewritten.
+        name: What the converter calls the file.
+    """
+    is_shown_otherwise = not folder.is_symlink() and (folder / name).is_symlink()
+    return Path(os.readlink(folder / name)).name if is_shown_otherwise else name
 
 
 def _remove(target: Path) -> None:

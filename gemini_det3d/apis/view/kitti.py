@@ -20,7 +20,7 @@ from gemini_det3d.formats.kitti import (
     read_points,
     to_lidar_boxes,
 )
-from gemini_det3d.formats.kitti_infos import frame_name, read_infos
+from gemini_det3d.formats.kitti_infos import read_infos
 from gemini_det3d.formats.stems import files_by_stem, find_file
 from gemini_det3d.visualization import LabeledBoxes
 from gemini_det3d.visualization.page import Camera, ViewFrame
@@ -87,7 +87,8 @@ class KittiFrames:
         Raises:
             FormatError: It cannot be read, or the points of a frame are not there.
         """
-        names = [frame_name(frame) for frame in read_infos(path).frames]
+        infos = read_infos(path)
+        names = [infos.name_of(frame) for frame in infos.frames]
         there = cls.of_folder(path.parent, columns)
         absent = next((name for name in names if name not in there._frames), None)
         if absent is not None:

@@ -138,7 +138,8 @@ def build_dataset(config: Mapping[str, Any]) -> Any:
     """Build a data set from its info file, or from the JSON twin of that.
 
     Raises:
-        FormatError: The info file is not there, cannot be read, or would run code.
+        FormatError: The info file is not there, cannot be read, would run code, or lacks a class
+            that a wrapper balances.
     """
     try:
         refuse_devices(annotation_file(config) or ".")
@@ -152,6 +153,9 @@ def build_dataset(config: Mapping[str, Any]) -> Any:
     except OSError as error:
         path = error.filename or annotation_file(config) or UNNAMED
         raise FormatError(path, f"cannot be read ({error.strerror or error})") from error
+    except ZeroDivisionError as error:  # mmdet3d's CBGSDataset
+        fault = "has no object of one of the classes (metainfo.classes), so they cannot be balanced"
+        raise FormatError(annotation_file(config) or UNNAMED, fault) from error
     return dataset
 
 

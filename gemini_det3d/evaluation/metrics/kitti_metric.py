@@ -27,7 +27,7 @@ from gemini_det3d.formats.kitti import (
     to_lidar_boxes,
     write_objects,
 )
-from gemini_det3d.formats.kitti_infos import KittiInfos, frame_name
+from gemini_det3d.formats.kitti_infos import KittiInfos
 from gemini_det3d.registration import register
 
 # mmdet3d's words for what to evaluate: 'bbox' has always meant the boxes in space as well.
@@ -186,7 +186,7 @@ class KittiDetectionMetric(BaseMetric):
         self._report_left_out(list(by_frame.values()))
         if self.txt_dir is not None:
             for frame, objects in zip(frames, detections):
-                write_objects(Path(self.txt_dir) / f"{frame_name(frame)}.txt", objects)
+                write_objects(Path(self.txt_dir) / f"{self.infos.name_of(frame)}.txt", objects)
             print_log(f"{len(frames)} KITTI result files in {self.txt_dir}", "current")
         if self.format_only:
             return {}
@@ -209,8 +209,9 @@ class KittiDetectionMetric(BaseMetric):
                 raise FormatError(self.ann_file, f"{result.fault} ({result.file or 'no file'})")
             known = by_frame.setdefault(result.frame, result)
             if known.file != result.file:
+                name = self.infos.name_of(result.frame)
                 fault = (
-                    f"frame {frame_name(result.frame)} stands for {known.file} and {result.file}; "
+                    f"frame {name} stands for {known.file} and {result.file}; "
                     "data sets that number their frames alike need a metric each "
                     "(mmdet.MultiDatasetsEvaluator)"
                 )
@@ -231,7 +232,7 @@ class KittiDetectionMetric(BaseMetric):
     def _truth(self, frame: int | str) -> Objects:
         if self.label_dir is None:
             return self.infos.objects(frame)
-        return read_objects(os.path.join(self.label_dir, f"{frame_name(frame)}.txt"))
+        return read_objects(os.path.join(self.label_dir, f"{self.infos.name_of(frame)}.txt"))
 
     def _report_left_out(self, results: Sequence[FrameResult]) -> None:
         if len(results) < len(self.infos):

@@ -43,7 +43,7 @@ BAD_FILES = [
     ("calib", lambda p: edit(p, "Tr_velo_to_cam: ", "Tr_velo_to_cam: 7 "), "13 values, expected"),
     ("calib", lambda p: p.write_bytes(b"\xff\x00"), "is not a text file"),
     ("image_2", lambda p: p.unlink(), "no such file"),
-    ("image_2", lambda p: p.rename(p.with_suffix(".jpg")), "there is 000001.jpg; mmdet3d's"),
+    ("velodyne", lambda p: p.rename(p.with_suffix(".npy")), "there is 000001.npy; mmdet3d's"),
     ("image_2", lambda p: p.write_bytes(p.read_bytes()[:3000]), "is not a readable image"),
     ("velodyne", lambda p: p.unlink(), "no such file"),
     ("velodyne", lambda p: p.write_bytes(p.read_bytes()[:-3]), "no whole number of points"),

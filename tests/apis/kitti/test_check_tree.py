@@ -130,7 +130,7 @@ def test_class_that_cannot_score_is_said(tree):
 @pytest.mark.parametrize(
     ("split", "text", "level", "fault"),
     [
-        ("train", "000001\n12\n", "error", "line 2: '12' is no frame of six digits"),
+        ("train", "000001\n12\n", "error", "line 2: '12' is no frame of 6 digits"),
         ("train", "000001\n\n000001\n", "warning", "line 3: 000001 is listed twice"),
         ("val", "000001\n", "warning", "1 frames are in train.txt too"),
         ("val", None, "error", "no such file"),
