@@ -30,8 +30,8 @@ __all__ = [
 ]
 
 ARCHITECTURES = (80, 89, 90)  # A100, RTX 4090 and L40, H100 and H200
+SHARED_KIB = {80: 99, 89: 99, 90: 227}  # that a block may take; 80 has 163, and 89's tiles
 CHANNELS = (32, 64, 128, 256, 320, 512)
-SHARED_KIB = 99  # that a block has on every one of them
 _TYPES = {
     torch.float32: "*fp32",
     torch.bfloat16: "*bf16",
@@ -88,7 +88,12 @@ def launches(
         tf32: Let float32 be multiplied as tf32.
         architecture: For whose tiles.
     """
-    from gemini_det3d.fusion.kernels import fused_launches, triton_parts
+    from gemini_det3d.fusion.kernels import (
+        fused_backward,
+        fused_launches,
+        fused_problem,
+        triton_parts,
+    )
 
     with torch.device("meta"):
         parameters = GeminiFusion(channels, num_heads).to(weights or dtype).fusion_parameters()
@@ -96,23 +101,25 @@ def launches(
         valid = torch.empty(num_tokens, dtype=torch.bool) if masked else None
     seen: list[Launch] = []
 
-    def record(function, programs, *arguments, **constants) -> None:
+    def record(known, function, programs, *arguments, **constants) -> None:
+        del known
         seen.append(Launch(function, programs, arguments, constants))
 
     told = {"_precision": "tf32" if tf32 else "ieee", "_has_wgmma": architecture == 90}
-    plain = triton_parts.launch, {name: getattr(fused_launches, name) for name in told}
+    plain = triton_parts.launch, {name: getattr(fused_problem, name) for name in told}
     triton_parts.launch = record
     for name, value in told.items():
-        setattr(fused_launches, name, lambda _, value=value: value)
+        setattr(fused_problem, name, lambda _, value=value: value)
     try:
         call = (*streams, valid, parameters, num_heads, dtype)
-        tape = fused_launches.forward(*call, training)[2]
+        tape = fused_launches.tape_like(streams[0], dtype, training)
+        fused_launches.forward(*call, tape)
         if training:
-            fused_launches.backward(*call, tape, (streams[0], streams[1]), True)
+            fused_backward.backward(*call, tape, (streams[0], streams[1]), True)
     finally:
         triton_parts.launch = plain[0]
         for name, function in plain[1].items():
-            setattr(fused_launches, name, function)
+            setattr(fused_problem, name, function)
     return seen
 
 

@@ -157,7 +157,11 @@ class GeminiFusion(FusionOperator):
 
     def fusion_parameters(self) -> FusionParameters:
         """The parameters as `functional` takes them."""
-        return FusionParameters(*(getattr(self, name) for name in FusionParameters._fields))
+        own = self._parameters  # of a module's attributes the quickest to read
+        try:
+            return FusionParameters(*[own[name] for name in FusionParameters._fields])
+        except KeyError:  # some are computed (`torch.nn.utils.parametrize`)
+            return FusionParameters(*(getattr(self, name) for name in FusionParameters._fields))
 
     def fuse(self, first: Tensor, second: Tensor, valid: Tensor | None) -> tuple[Tensor, Tensor]:
         """Fuse checked streams (..., C); see `FusionOperator.forward`."""

@@ -31,6 +31,8 @@ needs_triton = pytest.mark.skipif(not HAS_TRITON, reason="Triton is not installe
         "tokens_are_alone_and_runs_are_equal",
         "recomputing_gives_the_same_bits_and_keeps_the_inputs_alone launches_are_few",
         "operators_pass_opcheck",
+        "eager_calls_give_the_bits_of_the_operators "
+        "eager_gradients_have_gradients_and_come_in_batches",
         "compiler_sees_one_node_each_way",
         "a_gpu_without_a_compiler_takes_another_form_with_one_warning",
     ],
@@ -52,7 +54,7 @@ def test_no_kernel_spills_or_takes_more_shared_memory_than_there_is(channels, ar
     for launch in inspect.chosen(channels, torch.bfloat16, False, architecture):
         resources = inspect.inspect(launch, architecture)
         assert resources.spilled_bytes == 0, launch.name
-        assert resources.shared_bytes <= inspect.SHARED_KIB * 1024, launch.name
+        assert resources.shared_bytes <= inspect.SHARED_KIB[architecture] * 1024, launch.name
 
 
 @needs_triton
@@ -65,7 +67,7 @@ def test_no_chosen_configuration_spills(channels, kind, architecture):
     for launch in inspect.chosen(channels, dtype, kind == "tf32", architecture):
         resources = inspect.inspect(launch, architecture)
         assert resources.spilled_bytes == 0, launch.name
-        assert resources.shared_bytes <= inspect.SHARED_KIB * 1024, launch.name
+        assert resources.shared_bytes <= inspect.SHARED_KIB[architecture] * 1024, launch.name
 
 
 @needs_triton

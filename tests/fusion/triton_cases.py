@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import sys
 import warnings
 from pathlib import Path
@@ -200,9 +201,9 @@ class Census(TorchDispatchMode):
         return function(*arguments, **(options or {}))
 
     def __enter__(self):
-        def launch(function, *arguments, **constants):
+        def launch(known, function, *arguments, **constants):
             self.kernels.append(function.fn.__name__)
-            self.plain(function, *arguments, **constants)
+            self.plain(known, function, *arguments, **constants)
 
         triton_parts.launch = launch
         return super().__enter__()
@@ -260,6 +261,40 @@ def operators_pass_opcheck() -> None:
     checked = torch.library.opcheck(fused.fuse_gpu_backward, arguments, test_utils=tests)
     assert set(checked.values()) == {"SUCCESS"}
     assert unpack(rest)[1].num_heads == 3
+
+
+def eager_calls_give_the_bits_of_the_operators() -> None:
+    mask = torch.arange(9) > 2
+    for dtype, with_recompute, valid in (
+        (torch.float32, False, None),
+        (torch.bfloat16, True, mask.to(DEVICE)),
+    ):
+        operator = build(24, 3, dtype, with_recompute=with_recompute)
+        streams = [draw(9, 24, dtype=dtype) for _ in "ab"]
+        inputs = [*streams, *operator.parameters()]
+        ups = [draw(9, 24, dtype=dtype).detach(), None]
+        results = []
+        for watch in (contextlib.nullcontext(), Census()):
+            with watch:
+                both = operator(*streams, valid)
+                results.append((*both, *torch.autograd.grad(both[0], inputs, ups[0])))
+        assert results[0][0].grad_fn.name().startswith("_Eager")
+        assert all(torch.equal(a, b) for a, b in zip(*results))
+
+
+def eager_gradients_have_gradients_and_come_in_batches() -> None:
+    operator, streams = build(16, 4), [draw(7, 16) for _ in "ab"]
+    plain = GeminiFusion.from_released(operator.to_released(), 4, backend="plain")
+    ups = [torch.randn(3, 7, 16, device=DEVICE) for _ in "ab"]
+    second, batched = [], []
+    for each in (operator, plain):
+        both = each(*streams)
+        first = torch.autograd.grad(both, streams, [u[0] for u in ups], create_graph=True)
+        second.append(torch.autograd.grad(sum(g.square().sum() for g in first), streams))
+        options = {"is_grads_batched": True, "materialize_grads": True}
+        batched.append(torch.autograd.grad(each(*streams), streams, ups, **options))
+    for found, wanted in (second, batched):
+        assert max(error(f, w.double()) for f, w in zip(found, wanted)) < 1e-5
 
 
 def compiler_sees_one_node_each_way() -> None:

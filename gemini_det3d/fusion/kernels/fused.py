@@ -1,24 +1,28 @@
 """The operator on a GPU by Triton kernels, as PyTorch operators: see `fused_launches`.
 
 16 C^2 multiply-adds per token pair forwards and 40 backwards: what is cheap to compute again is not
-kept. Nothing is kept between calls, so nothing can go stale.
+kept. No weight is kept between calls, so nothing can go stale.
+
+The way through PyTorch's dispatcher takes longer than the kernels where tokens are few; a call that
+nothing but autograd looks at does without.
 """
 
 from __future__ import annotations
 
 import functools
 import warnings
+from typing import Any
 
 import torch
 from torch import Tensor
 
 from ..functional import FusionParameters
-from . import fused_launches
+from . import fused_backward, fused_launches
 from .blockwise import Setting
 from .compact import compact_fusion
 from .library import make_operators
 from .precision import product_dtype
-from .torch_versions import is_compiling, needs_backward
+from .torch_versions import is_compiling, is_transforming, needs_backward
 
 __all__ = ["fuse_gpu", "fuse_gpu_backward", "fused_fusion", "runs_on"]
 
@@ -33,24 +37,67 @@ def fused_fusion(
     block_tokens: int,
     bias: None = None,
 ) -> tuple[Tensor, Tensor]:
-    """Fuse two streams (..., C); arguments as in `forms.run`."""
+    """Fuse two streams (..., C); arguments as in `choice.run`."""
     del block_tokens, bias  # refused before
     dtype = product_dtype(first)
-    if not needs_backward(first, second, *parameters):
-        if not is_compiling() and type(first) is Tensor and not _is_watched():
-            # the way through PyTorch's dispatcher takes longer than a launch
-            arguments = (first, second, valid, parameters, num_heads, dtype, False)
-            return fused_launches.forward(*arguments)[:2]
-        with_tape = False
-    else:
-        with_tape = not with_recompute
-    setting = (num_heads, dtype, True, 0)
-    return fuse_gpu(first, second, valid, *parameters, *setting, with_tape)[:2]
+    is_recorded = needs_backward(first, second, *parameters)
+    with_tape = is_recorded and not with_recompute
+    if _is_watched() or type(first) is not Tensor:
+        setting = (num_heads, dtype, True, 0)
+        return fuse_gpu(first, second, valid, *parameters, *setting, with_tape)[:2]
+    if is_recorded:
+        return _Eager.apply(num_heads, dtype, with_tape, first, second, valid, *parameters)
+    return fused_launches.forward(first, second, valid, parameters, num_heads, dtype, None)
 
 
 def _is_watched() -> bool:
-    """Whether a mode wants to see every operator (a counter, fake tensors)."""
-    return torch._C._len_torch_dispatch_stack() > 0  # pyright: ignore
+    """Whether a compiler or a mode wants to see every operator (a counter, fake tensors)."""
+    return is_compiling() or torch._C._len_torch_dispatch_stack() > 0  # pyright: ignore
+
+
+def _is_batched(tensor: Tensor) -> bool:
+    """Whether it stands for several: `torch.autograd.grad(..., is_grads_batched=True)`."""
+    return "Batched" in str(torch._C._dispatch_keys(tensor))  # pyright: ignore
+
+
+class _Eager(torch.autograd.Function):
+    """`fuse_gpu` without the dispatcher; its gradient is `fuse_gpu_backward` where it is watched."""
+
+    @staticmethod
+    def forward(
+        ctx: Any, num_heads: int, dtype: torch.dtype, with_tape: bool, *tensors: Tensor | None
+    ) -> tuple[Tensor, Tensor]:
+        first, second, valid, *parameters = tensors
+        tape = fused_launches.tape_like(first, dtype, with_tape)
+        p = FusionParameters(*parameters)
+        fused = fused_launches.forward(first, second, valid, p, num_heads, dtype, tape)
+        ctx.set_materialize_grads(False)
+        ctx.save_for_backward(*tensors, tape)
+        ctx.num_heads, ctx.dtype = num_heads, dtype
+        return fused
+
+    @staticmethod
+    def backward(ctx: Any, *towards: Tensor | None) -> tuple:
+        first, second, valid, *parameters, tape = ctx.saved_tensors
+        upstream = [torch.zeros_like(first) if each is None else each for each in towards]
+        with_parameters = any(ctx.needs_input_grad[6:])
+        is_plain = not (_is_watched() or is_transforming() or any(map(_is_batched, upstream)))
+        if torch.is_grad_enabled() or not is_plain:
+            setting = (ctx.num_heads, ctx.dtype, True, 0)
+            gradients = fuse_gpu_backward(
+                first, second, valid, tape, *upstream, *parameters, *setting, with_parameters
+            )[:-1]
+        else:
+            p = FusionParameters(*parameters)
+            *streams, of_parameters = fused_backward.backward(
+                first, second, valid, p, ctx.num_heads, ctx.dtype, tape, tuple(upstream),
+                with_parameters,
+            )  # fmt: skip
+            gradients = (*streams, *(of_parameters or [None] * len(p)))
+        of_streams, of_parameters = gradients[:2], gradients[2:]
+        wanted = ctx.needs_input_grad[6:]
+        kept = (g if is_wanted else None for g, is_wanted in zip(of_parameters, wanted))
+        return (None, None, None, *of_streams, None, *kept)
 
 
 def _forward(
@@ -62,8 +109,9 @@ def _forward(
     with_tape: bool,
     bias: None,
 ) -> tuple[Tensor, Tensor, Tensor]:
-    rest = (parameters, setting.num_heads, setting.product_dtype, with_tape)
-    return fused_launches.forward(first, second, valid, *rest)
+    tape = _tape(first, setting, with_tape)
+    rest = (parameters, setting.num_heads, setting.product_dtype, tape)
+    return (*fused_launches.forward(first, second, valid, *rest), tape)
 
 
 def _backward(
@@ -79,7 +127,7 @@ def _backward(
     towards_bias: None,
 ) -> tuple[Tensor, Tensor, FusionParameters | None]:
     rest = (parameters, setting.num_heads, setting.product_dtype, tape, upstream, with_parameters)
-    return fused_launches.backward(first, second, valid, *rest)
+    return fused_backward.backward(first, second, valid, *rest)
 
 
 def _tape(first: Tensor, setting: Setting, with_tape: bool) -> Tensor:
@@ -122,7 +170,8 @@ def _runs_on(index: int | None, dtype: torch.dtype) -> bool:
         with torch.no_grad():
             wanted = compact_fusion(*streams, p, 4)
             for with_tape in (False, True):
-                fused = fused_launches.forward(*streams, None, p, 4, dtype, with_tape)
+                tape = fused_launches.tape_like(streams[0], dtype, with_tape)
+                fused = fused_launches.forward(*streams, None, p, 4, dtype, tape)
                 if not torch.allclose(fused[0].float(), wanted[0].float(), 0.05, 0.05):
                     raise RuntimeError("wrong values")
     except Exception as error:  # noqa: BLE001 (whatever a compiler or driver raises)

@@ -1,13 +1,14 @@
 """Sizes of tiles of the Triton kernels, by channels, heads and dtype.
 
-Chosen by compiling offline for sm_80, sm_89 and sm_90 (`benchmark fusion --inspect`) so that none
-spills registers and none needs more than the 99 KiB of shared memory that a block has on every one
-of them; docs/design/operator_gpu.md says what was compiled. They have not been timed on a GPU.
-Nothing depends on the number of tokens.
+None spills registers or needs more shared memory than a block has (`benchmark fusion --inspect`
+compiles all of them without a GPU). Those of Hopper are the fastest of up to 24 a kernel that were
+timed on an H200 in bfloat16 and tf32; those of other GPUs, and of exact float32, have not been
+timed: docs/design/operator_gpu.md. Nothing depends on the number of tokens.
 """
 
 from __future__ import annotations
 
+import functools
 from typing import NamedTuple
 
 import torch
@@ -51,13 +52,24 @@ def power_of_two(number: int) -> int:
     return max(16, 1 << (number - 1).bit_length())
 
 
-def groups_of(channels: int, num_heads: int, dtype: torch.dtype) -> Groups:
+@functools.cache
+def groups_of(
+    channels: int,
+    num_heads: int,
+    dtype: torch.dtype,
+    with_wgmma: bool = True,
+    is_exact: bool = False,
+) -> Groups:
     """The grouping with the fewest columns that hold nothing; wider ones break ties.
 
-    Heads of odd depth get room for several, where fewer columns are lost.
+    Heads of odd depth get room for several, where fewer columns are lost. Arguments as in `tile`.
     """
     depth = channels // num_heads
-    most = 32 if dtype.itemsize > 2 else 128 if depth & (depth - 1) else 64
+    most = 64
+    if dtype.itemsize == 2 and depth & (depth - 1):
+        most = 128
+    if dtype.itemsize > 2 and (is_exact or not with_wgmma):
+        most = 32
     most = max(most, power_of_two(depth))
     choices = []
     for heads in range(1, num_heads + 1):
@@ -73,6 +85,7 @@ def is_narrow(channels: int, is_exact: bool = False) -> bool:
     return channels <= (_EXACT_ONE_KERNEL_CHANNELS if is_exact else ONE_KERNEL_CHANNELS)
 
 
+@functools.cache
 def tile(
     kernel: str,
     channels: int,
@@ -94,27 +107,75 @@ def tile(
         is_exact: Whether float32 is multiplied as it is, not as tf32: without tensor cores.
     """
     padded, is_half = power_of_two(channels), dtype.itemsize == 2
+    if is_exact:
+        return _exact(kernel, padded, width)
+    if with_wgmma:
+        return _hopper(kernel, padded, width, is_half)
+    return _older(kernel, padded, width, is_half)
+
+
+def _hopper(kernel: str, padded: int, width: int, is_half: bool) -> Tile:
+    """Timed on an H200, in bfloat16 or tf32."""
+    deep = min(padded, 64 if is_half else 32)
+    half_deep = min(padded, 32)
+    if kernel == "one":
+        if not is_half:
+            return Tile(16, padded, padded, 8, 1)
+        return Tile(128 if padded == 64 else 64, padded, padded, 8 if padded == 64 else 4, 1)
+    if kernel == "relation":  # whole rows, 512 columns at a time
+        if padded >= 512:
+            return Tile(64 if padded == 512 and is_half else 16, 512, deep, 8, 2)
+        if padded == 256:
+            return Tile(64 if is_half else 32, 256, deep, 8, 2)
+        return Tile(64 if is_half else 32, padded, half_deep, 4, 3)
+    if kernel in ("gate", "attention"):
+        is_large = width > 64 or (kernel == "attention" and not is_half)
+        return Tile(64, width, half_deep, 8 if is_large else 4, 3 if is_half else 2)
+    if kernel in ("hidden", "out", "streams"):
+        if kernel == "hidden" and is_half and padded >= 128:
+            return Tile(128, 128, deep, 8, 3)
+        is_large = kernel == "streams" and (padded >= 512 or not is_half)
+        return Tile(64, min(padded, 128), deep, 8 if is_large else 4, 3)
+    if kernel == "logits":
+        return Tile(64, min(padded, 64), half_deep, 4, 4 if is_half else 2)
+    return Tile(64, min(padded, 64), deep, 4, 3)  # "difference"; "weights": depth in tokens
+
+
+def _older(kernel: str, padded: int, width: int, is_half: bool) -> Tile:
+    """Compiled for sm_80 and sm_89, where a block has 99 KiB of shared memory."""
     columns, deep = min(padded, 128 if is_half else 64), min(padded, 32 if is_half else 16)
     if kernel == "one":
         return Tile(64 if is_half else 16, padded, padded, 4 if is_half and padded < 64 else 8, 1)
-    if kernel == "relation":  # whole rows
+    if kernel == "relation":
         columns = min(padded, 512)
-        rows = max(16, min(64 if with_wgmma else 32, (1 << 14) // columns))
-        num_warps = 16 if is_exact and padded > 512 else 8
-        return Tile(rows if is_half else max(16, rows // 2), columns, deep, num_warps, 2)
-    if kernel == "gate":
-        is_small = width <= 64 and is_half and with_wgmma
-        rows = 64 if with_wgmma else 32
-        return Tile(rows if is_half else rows // 2, width, deep, 4 if is_small else 8, 2)
-    if kernel == "attention":
-        rows = 64 if width <= 64 and with_wgmma else 32
-        deep = 8 if is_exact and width > 64 else deep
+        rows = max(16, min(32, (1 << 14) // columns))
+        return Tile(rows if is_half else max(16, rows // 2), columns, deep, 8, 2)
+    if kernel in ("gate", "attention"):
+        rows = 32 if is_half or kernel == "gate" else 16
         return Tile(rows if is_half else 16, width, deep, 8, 2)
     if kernel in ("difference", "logits", "streams"):
         return Tile(64, min(columns, 64), deep, 4 if is_half else 8, 2)
     if kernel == "weights":  # rows and columns of the weight, depth in tokens
         side = min(padded, 64)
         return Tile(side, side, 32 if is_half else 16, 4 if is_half else 8, 2)
-    if kernel == "hidden" and is_exact:
-        return Tile(32, columns, deep, 8, 3)
     return Tile(64, columns, min(padded, 64) if is_half else deep, 4 if is_half else 8, 3)
+
+
+def _exact(kernel: str, padded: int, width: int) -> Tile:
+    """Float32 without tensor cores: compiled for all three."""
+    columns, deep = min(padded, 64), 16
+    if kernel == "one":
+        return Tile(16, padded, padded, 8, 1)
+    if kernel == "relation":
+        columns = min(padded, 512)
+        rows = max(16, min(32, (1 << 13) // columns))
+        return Tile(rows, columns, deep, 16 if padded > 512 else 8, 2)
+    if kernel == "gate":
+        return Tile(32, width, deep, 8, 2)
+    if kernel == "attention":
+        return Tile(16, width, 8 if width > 64 else deep, 8, 2)
+    if kernel in ("difference", "logits", "streams"):
+        return Tile(64, columns, deep, 8, 2)
+    if kernel == "weights":
+        return Tile(columns, columns, 16, 8, 2)
+    return Tile(32, columns, deep, 8, 3)

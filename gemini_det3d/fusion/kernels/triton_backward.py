@@ -19,7 +19,7 @@ from __future__ import annotations
 import triton
 import triton.language as tl
 
-from .triton_parts import gelu_parts, head_sums, kernel, product, rows_of
+from .triton_parts import factor, gelu_parts, head_sums, kernel, product, rows_of
 
 __all__ = ["PLACES", "attention_kernel", "difference_kernel", "finish_kernel", "logits_kernel",
            "streams_kernel", "weights_kernel"]  # fmt: skip
@@ -69,7 +69,9 @@ def attention_kernel(
         upstream = tl.load(up + at, mask=mask, other=0.0)
         score = tl.load(phi + base[:, None] + k[None, :], mask=mask, other=0.0).to(tl.float32)
         wide = x.to(tl.float32)
-        difference = (wide - wide * score).to(kind)
+        difference = factor(wide - wide * score, kind, PRECISION)
+        x, z = factor(x, kind, PRECISION), factor(z, kind, PRECISION)
+        upstream = factor(upstream, kind, PRECISION)
         w = packed + n[None, :] * C + k[:, None]
         w_query = tl.load(w, mask=w_mask, other=0.0)
         w_key = tl.load(w + 2 * C * C, mask=w_mask, other=0.0)
@@ -165,7 +167,7 @@ def logits_kernel(
         towards = tl.load(buffer + 5 * size + at, mask=exists[:, None] & inside, other=0.0)
         score = tl.load(phi + at, mask=exists[:, None] & inside, other=0.0).to(tl.float32)
         towards = -towards.to(tl.float32) * x.to(tl.float32)
-        towards = (score * (towards - mean[:, None])).to(kind)
+        towards = factor(score * (towards - mean[:, None]), kind, PRECISION)
         if block == 0:
             tl.store(buffer + 7 * size + at, towards, mask=exists[:, None] & inside)
         w = packed + 8 * C * C + k[:, None] * C + out[None, :]
@@ -207,9 +209,9 @@ def streams_kernel(
     total = product(total, buffer + 3 * size, cross, exists, 1, packed + (5 - i) * C * C, out, kind,
                     C, DEPTH, C, 1, PRECISION)  # fmt: skip
     total = product(total, buffer + 8 * size, base, exists, 1, relation_in, out, kind, C, DEPTH,
-                    2 * C, 1, PRECISION)  # fmt: skip
+                    2 * C, 1, PRECISION, IS_PACKED=False)  # fmt: skip
     total = product(total, buffer + 8 * size, cross, exists, 1, relation_in + C, out, kind, C,
-                    DEPTH, 2 * C, 1, PRECISION)  # fmt: skip
+                    DEPTH, 2 * C, 1, PRECISION, IS_PACKED=False)  # fmt: skip
     at = base[:, None] + out[None, :]
     mask = exists[:, None] & (out < C)[None, :]
     score = tl.load(phi + at, mask=mask, other=0.0).to(tl.float32)
@@ -241,7 +243,10 @@ def _contract(
             a = tl.load(left + at[None, :] + row[:, None], mask=mask, other=0.0)
             mask = seen[:, None] & (column < C)[None, :]
             b = tl.load(right + at[:, None] + column[None, :], mask=mask, other=0.0)
-            part = tl.dot(a, b, part, input_precision=PRECISION)
+            part = tl.dot(
+                factor(a, a.dtype, PRECISION), factor(b, b.dtype, PRECISION), part,
+                input_precision=PRECISION,
+            )  # fmt: skip
             if WITH_SUMS:
                 part_sums += tl.sum(a.to(tl.float32), axis=1)
         total += part
@@ -357,7 +362,7 @@ def finish_kernel(
     key_w, value_w, key_noise, value_noise, partial, partial_sums, to_query, to_key, to_value,
     to_in_bias, to_out, to_out_bias, to_relation_in, to_relation_in_bias, to_relation_out,
     to_relation_out_bias, to_key_noise, to_value_noise, splits, C: tl.constexpr,
-    ROWS: tl.constexpr, DEPTH: tl.constexpr,
+    ROWS: tl.constexpr, COLUMNS: tl.constexpr, DEPTH: tl.constexpr, PRECISION: tl.constexpr,
 ):  # fmt: skip
     """Gradients of the parameters: splits in order, and the noise's share of key and value."""
     job = tl.program_id(0) // tl.cdiv(C, ROWS)

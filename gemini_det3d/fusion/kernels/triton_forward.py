@@ -19,7 +19,7 @@ from __future__ import annotations
 import triton
 import triton.language as tl
 
-from .triton_parts import gelu, head_sums, kernel, product, rows_of
+from .triton_parts import factor, gelu, head_sums, kernel, product, rows_of
 
 __all__ = ["gate_kernel", "hidden_kernel", "one_kernel", "out_kernel", "pack_kernel",
            "relation_kernel"]  # fmt: skip
@@ -29,6 +29,7 @@ __all__ = ["gate_kernel", "hidden_kernel", "one_kernel", "out_kernel", "pack_ker
 def _pack(
     job, query_w, key_w, value_w, out_w, relation_w, in_bias, out_bias, relation_bias, key_noise,
     value_noise, packed, biases, C: tl.constexpr, ROWS: tl.constexpr, DEPTH: tl.constexpr,
+    PRECISION: tl.constexpr,
 ):  # fmt: skip
     """Some rows of one of nine weights: query, key, value, out of either direction, relation.
 
@@ -56,7 +57,8 @@ def _pack(
         at = row[:, None] * C + k[None, :]
         inside = (row < C)[:, None] & (k < C)[None, :]
         values = tl.load(weight + i * C * C + at, mask=inside, other=0.0)
-        tl.store(packed + matrix * C * C + at, values, mask=inside)
+        kept = factor(values, packed.dtype.element_ty, PRECISION)
+        tl.store(packed + matrix * C * C + at, kept, mask=inside)
         added = tl.load(noise + i * C + k, mask=k < C, other=0.0)
         shift += tl.sum(values.to(tl.float32) * added.to(tl.float32)[None, :], axis=1)
     at, inside = biases + matrix * C + row, row < C
@@ -77,11 +79,13 @@ def _pack(
 @kernel
 def pack_kernel(
     query_w, key_w, value_w, out_w, relation_w, in_bias, out_bias, relation_bias, key_noise,
-    value_noise, packed, biases, C: tl.constexpr, COLUMNS: tl.constexpr, DEPTH: tl.constexpr,
+    value_noise, packed, biases, C: tl.constexpr, ROWS: tl.constexpr, COLUMNS: tl.constexpr,
+    DEPTH: tl.constexpr, PRECISION: tl.constexpr,
 ):  # fmt: skip
     """Pack alone, for a backward whose forward left its tape."""
     _pack(tl.program_id(0), query_w, key_w, value_w, out_w, relation_w, in_bias, out_bias,
-          relation_bias, key_noise, value_noise, packed, biases, C, COLUMNS, DEPTH)  # fmt: skip
+          relation_bias, key_noise, value_noise, packed, biases, C, COLUMNS, DEPTH,
+          PRECISION)  # fmt: skip
 
 
 @kernel
@@ -97,7 +101,8 @@ def hidden_kernel(
     num_tiles = tl.cdiv(num_tokens, ROWS) * 2 * BLOCKS
     if program >= num_tiles:
         _pack(program - num_tiles, query_w, key_w, value_w, out_w, relation_w, in_bias, out_bias,
-              relation_bias, key_noise, value_noise, packed, biases, C, COLUMNS, DEPTH)  # fmt: skip
+              relation_bias, key_noise, value_noise, packed, biases, C, COLUMNS, DEPTH,
+              PRECISION)  # fmt: skip
     else:
         kind: tl.constexpr = hidden.dtype.element_ty
         i = program % 2
@@ -110,9 +115,9 @@ def hidden_kernel(
         total = tl.zeros((ROWS, COLUMNS), tl.float32)
         at = row * row_stride
         total = product(total, own, at, seen, column_stride, relation_in, out, kind, C, DEPTH, 1,
-                        2 * C, PRECISION)  # fmt: skip
+                        2 * C, PRECISION, IS_PACKED=False)  # fmt: skip
         total = product(total, other, at, seen, column_stride, relation_in + C, out, kind, C,
-                        DEPTH, 1, 2 * C, PRECISION)  # fmt: skip
+                        DEPTH, 1, 2 * C, PRECISION, IS_PACKED=False)  # fmt: skip
         total += tl.load(relation_in_b + out, mask=out < C, other=0.0).to(tl.float32)[None, :]
         if not WITH_TAPE:
             total = gelu(total)
@@ -209,12 +214,13 @@ def gate_kernel(
             w_mask = w_mask & (k < C)[:, None]
         at = (row * row_stride)[:, None] + k[None, :] * column_stride
         x = tl.load(own + at, mask=mask, other=0.0)
-        z = tl.load(other + at, mask=mask, other=0.0).to(kind)
+        z = factor(tl.load(other + at, mask=mask, other=0.0), kind, PRECISION)
         difference = tl.load(related + base[:, None] + k[None, :], mask=mask, other=0.0)
         if WITH_TAPE:  # phi
             wide = x.to(tl.float32)
-            difference = (wide - wide * difference.to(tl.float32)).to(kind)
-        x = x.to(kind)
+            difference = wide - wide * difference.to(tl.float32)
+        difference = factor(difference, kind, PRECISION)
+        x = factor(x, kind, PRECISION)
         w = packed + n[None, :] * C + k[:, None]
         w_query = tl.load(w, mask=w_mask, other=0.0)
         w_key = tl.load(w + 2 * C * C, mask=w_mask, other=0.0)
@@ -264,11 +270,15 @@ def out_kernel(
 
 
 @triton.jit
-def _whole(weight, IN: tl.constexpr, C: tl.constexpr, WIDTH: tl.constexpr, KIND: tl.constexpr):
+def _whole(
+    weight, IN: tl.constexpr, C: tl.constexpr, WIDTH: tl.constexpr, KIND: tl.constexpr,
+    PRECISION: tl.constexpr,
+):  # fmt: skip
     """W^T (WIDTH, WIDTH) of a weight (C, C) whose rows are IN apart."""
     k, n = tl.arange(0, WIDTH), tl.arange(0, WIDTH)
     mask = (k < C)[:, None] & (n < C)[None, :]
-    return tl.load(weight + n[None, :] * IN + k[:, None], mask=mask, other=0.0).to(KIND)
+    values = tl.load(weight + n[None, :] * IN + k[:, None], mask=mask, other=0.0)
+    return factor(values, KIND, PRECISION)
 
 
 @triton.jit
@@ -280,30 +290,42 @@ def _one_way(
     """What the out projection adds to x (ROWS, WIDTH), all weights read as they are."""
     n = tl.arange(0, WIDTH)
     inside, square = n < C, i * C * C
-    own, other, wide = x.to(KIND), z.to(KIND), x.to(tl.float32)
-    total = tl.dot(own, _whole(relation_in, 2 * C, C, WIDTH, KIND), input_precision=PRECISION)
-    total = tl.dot(other, _whole(relation_in + C, 2 * C, C, WIDTH, KIND), total,
+    own, other = factor(x, KIND, PRECISION), factor(z, KIND, PRECISION)
+    wide = x.to(tl.float32)
+    total = tl.dot(
+        own, _whole(relation_in, 2 * C, C, WIDTH, KIND, PRECISION), input_precision=PRECISION
+    )
+    total = tl.dot(other, _whole(relation_in + C, 2 * C, C, WIDTH, KIND, PRECISION), total,
                    input_precision=PRECISION)  # fmt: skip
     bias = tl.load(relation_in_b + n, mask=inside, other=0.0).to(tl.float32)
-    total = gelu(total + bias[None, :]).to(KIND)
-    total = tl.dot(total, _whole(relation_out, C, C, WIDTH, KIND), input_precision=PRECISION)
+    total = factor(gelu(total + bias[None, :]), KIND, PRECISION)
+    total = tl.dot(
+        total, _whole(relation_out, C, C, WIDTH, KIND, PRECISION), input_precision=PRECISION
+    )
     bias = tl.load(relation_out_b + n, mask=inside, other=float("-inf")).to(tl.float32)
     total += bias[None, :]
     total = tl.exp(total - tl.max(total, axis=1)[:, None])
     noise = tl.load(key_noise + i * C + n, mask=inside, other=0.0).to(tl.float32)
     score = total / tl.sum(total, axis=1)[:, None]
-    total = (wide - wide * score + noise[None, :]).to(KIND)
-    key = tl.dot(total, _whole(key_w + square, C, C, WIDTH, KIND), input_precision=PRECISION)
-    query = tl.dot(own, _whole(query_w + square, C, C, WIDTH, KIND), input_precision=PRECISION)
+    total = factor(wide - wide * score + noise[None, :], KIND, PRECISION)
+    key = tl.dot(
+        total, _whole(key_w + square, C, C, WIDTH, KIND, PRECISION), input_precision=PRECISION
+    )
+    query = tl.dot(
+        own, _whole(query_w + square, C, C, WIDTH, KIND, PRECISION), input_precision=PRECISION
+    )
     bias = tl.load(in_bias + i * 3 * C + n, mask=inside, other=0.0).to(tl.float32)
     weight = tl.sigmoid(head_sums((query + bias[None, :]) * key, HEADS, C // HEADS) * scale)
     noise = tl.load(value_noise + i * C + n, mask=inside, other=0.0).to(tl.float32)
-    w_value = _whole(value_w + square, C, C, WIDTH, KIND)
-    near = tl.dot((wide + noise[None, :]).to(KIND), w_value, input_precision=PRECISION)
+    w_value = _whole(value_w + square, C, C, WIDTH, KIND, PRECISION)
+    near = factor(wide + noise[None, :], KIND, PRECISION)
+    near = tl.dot(near, w_value, input_precision=PRECISION)
     far = tl.dot(other, w_value, input_precision=PRECISION)
     bias = tl.load(in_bias + i * 3 * C + 2 * C + n, mask=inside, other=0.0).to(tl.float32)
-    total = (far + weight * (near - far) + bias[None, :]).to(KIND)
-    total = tl.dot(total, _whole(out_w + square, C, C, WIDTH, KIND), input_precision=PRECISION)
+    total = factor(far + weight * (near - far) + bias[None, :], KIND, PRECISION)
+    total = tl.dot(
+        total, _whole(out_w + square, C, C, WIDTH, KIND, PRECISION), input_precision=PRECISION
+    )
     return total + tl.load(out_bias + i * C + n, mask=inside, other=0.0).to(tl.float32)[None, :]
 
 
@@ -312,7 +334,8 @@ def one_kernel(
     first, second, valid, fused_first, fused_second, num_tokens, row_stride, column_stride, query_w,
     key_w, value_w, in_bias, out_w, out_bias, relation_in, relation_in_b, relation_out,
     relation_out_b, key_noise, value_noise, scale, C: tl.constexpr, HEADS: tl.constexpr,
-    ROWS: tl.constexpr, COLUMNS: tl.constexpr, KIND: tl.constexpr, PRECISION: tl.constexpr,
+    ROWS: tl.constexpr, COLUMNS: tl.constexpr, DEPTH: tl.constexpr, KIND: tl.constexpr,
+    PRECISION: tl.constexpr,
 ):  # fmt: skip
     """Everything, both directions, for C up to COLUMNS."""
     row, exists, seen = rows_of(tl.program_id(0), num_tokens, valid, ROWS)

@@ -24,6 +24,7 @@ from torch import Tensor
 __all__ = [
     "DTYPES",
     "device_of",
+    "factor",
     "gelu",
     "gelu_parts",
     "head_sums",
@@ -34,13 +35,34 @@ __all__ = [
 ]
 
 DTYPES = {torch.float32: tl.float32, torch.bfloat16: tl.bfloat16, torch.float16: tl.float16}
+# A compiled kernel takes the constants, too, from 3.3 on; tried with 3.6 and later.
+_REMEMBERS = tuple(map(int, triton.__version__.split(".")[:2])) >= (3, 6)
 kernel = triton.jit(do_not_specialize=["num_tokens", "per_split", "splits"])
 """Decorates a kernel: no number of tokens is compiled into it."""
 
 
-def launch(function: Any, programs: int, *arguments: Any, **constants: Any) -> None:
-    """Start a kernel on a line of programs, which has no limit of 65,535."""
-    function[(programs,)](*arguments, **constants)
+def launch(
+    known: dict | None, function: Any, programs: int, *arguments: Any, **constants: Any
+) -> None:
+    """Start a kernel on a line of programs, which has no limit of 65,535.
+
+    Args:
+        known: Remembers what was compiled for calls that Triton compiles alike: to find that out
+            anew takes longer than many a kernel. None: find it out.
+        function: The kernel.
+        programs: How many.
+        arguments: Of the kernel, without its constants.
+        constants: By name; `num_warps` and `num_stages`.
+    """
+    found = None if known is None else known.get(function)
+    if found is not None:
+        compiled, values = found
+        compiled[programs, 1, 1](*arguments, *values)
+        return
+    compiled = function[(programs,)](*arguments, **constants)
+    if known is not None and _REMEMBERS:
+        names = function.arg_names[len(arguments) :]
+        known[function] = compiled, tuple(constants[name] for name in names)
 
 
 def device_of(tensor: Tensor) -> AbstractContextManager:
@@ -76,25 +98,29 @@ def rows_of(block, num_tokens, valid, ROWS: tl.constexpr):
 
 
 @triton.jit
+def factor(values, KIND: tl.constexpr, PRECISION: tl.constexpr):
+    """Values as a factor of a product: in its dtype, and for tf32 rounded.
+
+    Tensor cores cut the last 13 bits off, which is a bias; libraries round before, and so do we.
+    """
+    result = values.to(KIND)
+    if PRECISION == "tf32":
+        bits = result.to(tl.int32, bitcast=True)
+        rounded = ((bits + 0x1000) & -0x2000).to(tl.float32, bitcast=True)
+        result = tl.where(result == result, rounded, result)  # a NaN could become 0
+    return result
+
+
+@triton.jit
 def product(
-    total,
-    stream,
-    at_row,
-    seen,
-    column_stride,
-    weight,
-    out,
-    KIND: tl.constexpr,
-    C: tl.constexpr,
-    DEPTH: tl.constexpr,
-    IN_STRIDE: tl.constexpr,
-    OUT_STRIDE: tl.constexpr,
-    PRECISION: tl.constexpr,
-    WITH_GELU: tl.constexpr = False,
-):
+    total, stream, at_row, seen, column_stride, weight, out, KIND: tl.constexpr, C: tl.constexpr,
+    DEPTH: tl.constexpr, IN_STRIDE: tl.constexpr, OUT_STRIDE: tl.constexpr,
+    PRECISION: tl.constexpr, WITH_GELU: tl.constexpr = False, IS_PACKED: tl.constexpr = True,
+):  # fmt: skip
     """Add rows (ROWS, C) of a stream times a weight (C, C) at its columns `out` to the total.
 
-    IN_STRIDE and OUT_STRIDE say how the weight lies: 1, C for x W^T and C, 1 for x W.
+    IN_STRIDE and OUT_STRIDE say how the weight lies: 1, C for x W^T and C, 1 for x W. What is
+    packed is a factor already.
     """
     for start in range(0, C, DEPTH):
         k = start + tl.arange(0, DEPTH)
@@ -107,9 +133,12 @@ def product(
         left = tl.load(stream + left_at, mask=left_mask, other=0.0)
         if WITH_GELU:
             left = gelu(left.to(tl.float32))
+        left = factor(left, KIND, PRECISION)
         right_at = k[:, None] * IN_STRIDE + out[None, :] * OUT_STRIDE
         right = tl.load(weight + right_at, mask=right_mask, other=0.0)
-        total = tl.dot(left.to(KIND), right.to(KIND), total, input_precision=PRECISION)
+        if not IS_PACKED:
+            right = factor(right, KIND, PRECISION)
+        total = tl.dot(left, right, total, input_precision=PRECISION)
     return total
 
 

@@ -1,0 +1,181 @@
+"""What a call of the fused form is, for the kernels: rows, parameters of one dtype, tiles, launcher.
+
+Notation as in `functional`. E is the dtype of the products, in which everything between the
+kernels is stored; N tokens.
+"""
+
+from __future__ import annotations
+
+import functools
+from typing import Any, NamedTuple
+
+import torch
+from torch import Tensor
+
+from ..functional import FusionParameters
+from . import triton_parts
+from .tiles import Groups, Tile, groups_of, tile
+
+__all__ = ["Problem", "make_problem"]
+
+_KNOWN: dict[tuple, dict] = {}
+"""What was compiled for calls of a kind: see `triton_parts.launch`."""
+
+
+class Problem(NamedTuple):
+    """Streams as rows, and what every kernel is told.
+
+    Attributes:
+        streams: Two (N, C) of equal strides.
+        valid: (N,) of bytes, or None.
+        parameters: Weights of one dtype, contiguous.
+        num_tokens: N.
+        channels: C.
+        num_heads: h.
+        dtype: E.
+        precision: How float32 is multiplied: "ieee" or "tf32".
+        with_wgmma: As `tile`.
+        known: Where compiled kernels are remembered; None: this call is not of a common kind.
+    """
+
+    streams: tuple[Tensor, Tensor]
+    valid: Tensor | None
+    parameters: FusionParameters
+    num_tokens: int
+    channels: int
+    num_heads: int
+    dtype: torch.dtype
+    precision: str
+    with_wgmma: bool
+    known: dict | None
+
+    @property
+    def rows(self) -> tuple:
+        """First arguments of a kernel that reads streams."""
+        return (*self.streams, self.valid)
+
+    @property
+    def strides(self) -> tuple[int, int, int]:
+        """N and the strides of the streams."""
+        row, column = self.streams[0].stride()
+        return self.num_tokens, row, column
+
+    @property
+    def scale(self) -> float:
+        """1 / sqrt(d)."""
+        return (self.channels // self.num_heads) ** -0.5
+
+    @property
+    def is_exact(self) -> bool:
+        """Whether float32 is multiplied as it is."""
+        return self.dtype == torch.float32 and self.precision == "ieee"
+
+    def new(self, *shape: int, dtype: torch.dtype | None = None) -> Tensor:
+        """An empty tensor on the streams' device, in E."""
+        return torch.empty(shape, dtype=dtype or self.dtype, device=self.streams[0].device)
+
+    def groups(self) -> Groups:
+        """Of heads."""
+        kind = self.dtype, self.with_wgmma, self.is_exact
+        return groups_of(self.channels, self.num_heads, *kind)
+
+    def tile(self, kernel: str, width: int = 0) -> Tile:
+        """As `tiles.tile`."""
+        kind = self.dtype, width, self.with_wgmma, self.is_exact
+        return tile(kernel, self.channels, *kind)
+
+    def blocks(self, used: Tile) -> int:
+        """Programs that share out all tokens of both directions and all channels."""
+        return -(-self.num_tokens // used.rows) * -(-self.channels // used.columns) * 2
+
+    def launch(
+        self, kernel: Any, programs: int, used: Tile, *arguments: Any, **constants: Any
+    ) -> None:
+        """Start a kernel with a tile."""
+        triton_parts.launch(
+            self.known, kernel, programs, *arguments, C=self.channels, ROWS=used.rows,
+            COLUMNS=used.columns, DEPTH=used.depth, PRECISION=self.precision,
+            num_warps=used.num_warps, num_stages=used.num_stages, **constants,
+        )  # fmt: skip
+
+
+def make_problem(
+    kind: str,
+    first: Tensor,
+    second: Tensor,
+    valid: Tensor | None,
+    parameters: FusionParameters,
+    num_heads: int,
+    dtype: torch.dtype,
+    more: tuple[Tensor, ...] = (),
+) -> Problem:
+    """The problem of streams (..., C) of any strides.
+
+    Args:
+        kind: Of launches: those of one kind are compiled alike for alike streams.
+        first: (..., C).
+        second: (..., C) of the same dtype.
+        valid: Bool (...) or None.
+        parameters: Of any dtypes.
+        num_heads: h.
+        dtype: E.
+        more: Other tensors of the caller that kernels read, contiguous.
+    """
+    channels = first.shape[-1]
+    rows = [stream.reshape(-1, channels) for stream in (first, second)]
+    if rows[0].stride() != rows[1].stride():
+        rows = [stream.contiguous() for stream in rows]
+    mask = None if valid is None else valid.reshape(-1).contiguous().view(torch.uint8)
+    p, num_tokens = _of_one_dtype(parameters), rows[0].shape[0]
+    precision, device = _precision(dtype), first.device
+    known = None
+    if _is_common(rows, num_tokens, dtype, (*p, *more, *(() if mask is None else (mask,)))):
+        dtypes = first.dtype, p.query_weight.dtype, dtype, *(tensor.dtype for tensor in more)
+        of = kind, device, channels, num_heads, precision, mask is None, dtypes
+        known = _KNOWN.setdefault(of, {})
+    return Problem(
+        (rows[0], rows[1]), mask, p, num_tokens, channels, num_heads, dtype, precision,
+        _has_wgmma(device), known,
+    )  # fmt: skip
+
+
+def _is_common(
+    rows: list[Tensor], num_tokens: int, dtype: torch.dtype, tensors: tuple[Tensor, ...]
+) -> bool:
+    """Whether all that Triton compiles in follows from dtypes and C.
+
+    It is told apart by Triton whether a pointer is a multiple of 16, what strides are, and whether
+    a number fits 32 bits.
+    """
+    size = rows[0].shape[1] * num_tokens * dtype.itemsize
+    return (
+        rows[0].is_cuda
+        and rows[0].is_contiguous()
+        and num_tokens < 1 << 31
+        and size % 8 == 0  # the halves of a tape
+        and not any(tensor.data_ptr() & 15 for tensor in (*rows, *tensors))
+    )
+
+
+@functools.cache
+def _has_wgmma(device: torch.device) -> bool:
+    """Whether the GPU is of the kind of sm_90; without a GPU its tiles are taken."""
+    return device.type != "cuda" or torch.cuda.get_device_capability(device)[0] == 9
+
+
+def _of_one_dtype(parameters: FusionParameters) -> FusionParameters:
+    kinds = {tensor.dtype for tensor in parameters}
+    if len(kinds) > 1:
+        parameters = FusionParameters(*(tensor.float() for tensor in parameters))
+    if all(tensor.is_contiguous() for tensor in parameters):
+        return parameters
+    return FusionParameters(*(tensor.contiguous() for tensor in parameters))
+
+
+def _precision(dtype: torch.dtype) -> str:
+    if dtype != torch.float32:
+        return "ieee"
+    allowed = getattr(torch.backends.cuda.matmul, "fp32_precision", None)  # PyTorch 2.9 and later
+    if allowed is None:
+        allowed = "tf32" if torch.backends.cuda.matmul.allow_tf32 else "ieee"
+    return "tf32" if allowed == "tf32" else "ieee"
