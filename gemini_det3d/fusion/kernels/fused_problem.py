@@ -1,4 +1,4 @@
-"""What a call of the fused form is, for the kernels: rows, parameters of one dtype, tiles, launcher.
+"""A call of the fused form as kernels see it: rows, parameters of one dtype, tiles, launcher.
 
 Notation as in `functional`. E is the dtype of the products, in which everything between the
 kernels is stored; N tokens.
