@@ -3,6 +3,8 @@
 # make demo-segmentation   the same for segmentation with four modalities
 # make demo-translation    the same for two translation tasks: operators and single sources
 # make test                the test suite        make test-slow   tests that take minutes
+# make coverage            lines and branches that the suite runs, in work_dirs/coverage.md
+# make mutate              150 changes to the code: which ones the tests notice
 # make bench               benchmarks            make lint        ruff, pyright, import-linter
 # make docs                the site, in site/: strict, a broken link or undocumented name fails
 # Each sets up what it needs first (.venv); nothing is compiled. To keep what is installed, or to
@@ -20,7 +22,7 @@ ifneq ($(wildcard ../shared/golden),)
 export GEMINI_SHARED ?= $(abspath ../shared)
 endif
 
-.PHONY: setup demo demo-indoor demo-segmentation demo-translation test test-slow lint format bench docs clean
+.PHONY: setup demo demo-indoor demo-segmentation demo-translation test test-slow coverage mutate lint format bench docs clean
 
 setup:
 	@$(PYTHON) tools/setup_env.py --venv $(VENV)
@@ -42,6 +44,22 @@ test: setup
 
 test-slow: setup
 	@$(BIN)/python -m pytest -m slow $(ARGS)
+
+coverage: setup
+	@$(BIN)/python -m coverage --version >/dev/null 2>&1 || $(BIN)/python -m pip install -q \
+		--no-build-isolation -c tools/constraints.txt -e ".[coverage]"
+	@$(BIN)/python -m coverage erase
+	@$(BIN)/python -m coverage run -m pytest -n auto --maxprocesses 4 --dist loadfile \
+		--no-loadscope-reorder $(ARGS)
+	@$(BIN)/python -m coverage combine -q
+	@$(BIN)/python -m coverage report --format=total --fail-under=0
+	@mkdir -p work_dirs
+	@$(BIN)/python -m coverage report --format=markdown --skip-covered > work_dirs/coverage.md
+
+mutate: setup
+	@$(BIN)/python -c "import cosmic_ray" 2>/dev/null || $(BIN)/python -m pip install -q \
+		--no-build-isolation -c tools/constraints.txt -e ".[mutate]"
+	@$(BIN)/python -m benchmarks.mutation $(ARGS)
 
 lint: setup
 	@$(BIN)/ruff check .

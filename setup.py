@@ -102,6 +102,8 @@ setup(
         "slurm": ["submitit==1.5.4"],
         "fid": ["torch-fidelity==0.4.0"],
         "test": ["pytest==9.2.0", "pytest-xdist==3.8.0", "hypothesis==6.170.15", *ONNX, *FAST],
+        "coverage": ["coverage==7.17.5"],
+        "mutate": ["cosmic-ray==8.7.0"],
         "lint": ["ruff==0.17.6", "pyright==1.1.414", "import-linter==2.16"],
         "docs": ["mkdocs-material==9.8.2", "mkdocstrings-python==2.0.11", "ruff==0.17.6"],
     },

@@ -126,6 +126,18 @@ def test_indoor_class_without_truth_is_left_out_of_the_mean_and_explained():
     assert any("toilet: no truth" in line for line in result.explain())
 
 
+def test_indoor_explains_how_far_detections_came():
+    box = np.array([[0.0, 0, 0, 1, 1, 1, 0]])
+    truth = [RoomObjects(np.array(["bed", "chair", "desk"]), np.repeat(box, 3, axis=0))]
+    beside = box + np.array([9.0, 0, 0, 0, 0, 0, 0])
+    found = [RoomObjects(np.array(["bed", "desk"]), np.concatenate([beside, box]),
+                         np.array([0.5, 0.5]))]  # fmt: skip
+    assert evaluate_indoor(truth, found, CLASSES).explain() == [
+        "bed: 1 detections, 1 boxes, no overlap above 0.25",
+        "chair: 1 boxes, not one detection",
+    ]
+
+
 def test_indoor_without_any_detection_is_zero():
     truth, _ = rooms(7)
     nothing = [RoomObjects([], [], scores=[])] * 7

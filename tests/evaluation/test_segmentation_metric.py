@@ -8,6 +8,7 @@ from mmdet3d.registry import METRICS
 import gemini_det3d.plugin  # noqa: F401
 from gemini_det3d.evaluation.functional.segmentation import (
     confusion_matrix,
+    sample_confusion,
     seg_scores,
 )
 
@@ -15,6 +16,14 @@ from gemini_det3d.evaluation.functional.segmentation import (
 def test_confusion_counts_truth_by_row():
     labels, answer = np.array([[0, 1, 1, 255]]), np.array([[0, 1, 2, 2]])
     assert confusion_matrix(labels, answer, 3).tolist() == [[1, 0, 0], [0, 1, 1], [0, 0, 0]]
+
+
+def test_confusion_of_a_sample_is_that_of_its_pixels_or_all_nan():
+    labels, answer = np.array([[0, 1, 1, 255]]), np.array([[0, 1, 2, 2]])
+    expected = confusion_matrix(labels, answer, 3)
+    assert np.array_equal(sample_confusion(labels, answer, 3), expected)
+    answer[0, 3] = -1
+    assert np.isnan(sample_confusion(labels, answer, 3)).all()
 
 
 def test_scores_equal_their_definitions():

@@ -118,7 +118,7 @@ def test_compiled_backward_keeps_a_fraction_of_what_the_plain_form_keeps(streams
 
 
 @pytest.mark.skipif(which("g++") is None, reason="no C++ compiler for TorchInductor")
-@pytest.mark.parametrize("tokens", [7, 300])
+@pytest.mark.parametrize("tokens", [pytest.param(7, marks=pytest.mark.slow), 300])
 def test_compiled_code_gives_the_same_values_and_gradients(operator, streams, tokens):
     valid = torch.arange(tokens) != 3
     compiled = torch.compile(operator, fullgraph=True)

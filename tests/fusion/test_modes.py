@@ -62,6 +62,7 @@ def test_module_in_channels_last_is_the_same_module(maps):
     assert_close(module.to(memory_format=torch.channels_last)(*inputs), wanted, rtol=0, atol=0)
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(which("g++") is None, reason="no C++ compiler for TorchInductor")
 def test_compiled_package_gives_the_same_for_any_number_of_maps(maps, tmp_path):
     inductor = pytest.importorskip("torch._inductor")

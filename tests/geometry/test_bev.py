@@ -39,6 +39,10 @@ def test_grid_has_y_along_rows_and_x_along_columns():
     assert GRID.centres()[2, 5].tolist() == [2.75, -0.5]
 
 
+def test_grid_of_a_config_is_the_grid():
+    assert BevGrid.from_config([0, -3, -2, 7, 8, 3], [0.5, 1.0]) == GRID
+
+
 def test_cell_of_a_point_is_the_one_computed_by_hand():
     # x 2.6 is column 5 (2.5 to 3.0), y -0.4 is row 2 (-1 to 0): 2 * 14 + 5.
     assert GRID.cell_of(torch.tensor([2.6, -0.4, 0.0])).item() == 33

@@ -148,6 +148,13 @@ def test_sample_maps_keeps_frames_apart():
     assert sampled.tolist() == [[0.0] * 3, [1.0] * 3]
 
 
+def test_sample_maps_takes_frames_with_other_numbers_of_points():
+    maps = torch.cat([ramp(5, 7), 100 + ramp(5, 7), 200 + ramp(5, 7)])
+    pixels = [torch.tensor([[3.0, 2.0]]), torch.zeros(0, 2), torch.tensor([[2.0, 1.0], [4.0, 3.0]])]
+    sampled = sample_maps([maps], pixels, (5, 7))
+    torch.testing.assert_close(sampled, torch.tensor([[3.0, 2.0], [202, 201], [204, 203]]))
+
+
 def test_sample_maps_outside_the_image_is_zero():
     assert sample_maps([ramp(5, 7)], [torch.tensor([[-9.0, 2.0]])], (5, 7)).abs().sum() == 0
 
