@@ -2,28 +2,22 @@
 
 from __future__ import annotations
 
-import os
-import subprocess
-import sys
+from pathlib import Path
+
+from programs import run_python, run_warm
+
+HERE = Path(__file__).parent
 
 
 def python(code: str, **environment: str) -> str:
-    done = subprocess.run(
-        [sys.executable, "-c", code],
-        capture_output=True,
-        text=True,
-        timeout=120,
-        env={**os.environ, **environment},
-    )
-    assert done.returncode == 0, done.stderr
-    return done.stdout.strip()
+    return run_warm("-c", code, cwd=HERE, **environment).strip()
 
 
 def test_importing_the_package_pulls_in_nothing():
     code = (
         "import sys, gemini_det3d, gemini_det3d.cli; print({'torch', 'mmdet3d'} & set(sys.modules))"
     )
-    assert python(code) == "set()"
+    assert run_python("-c", code, cwd=HERE).strip() == "set()"
 
 
 def test_importing_the_operator_pulls_in_no_openmmlab():
@@ -31,7 +25,7 @@ def test_importing_the_operator_pulls_in_no_openmmlab():
         "import sys, gemini_det3d.fusion, gemini_det3d.geometry; "
         "print([m for m in sys.modules if m.split('.')[0] in ('mmcv', 'mmengine', 'mmdet3d')])"
     )
-    assert python(code) == "[]"
+    assert run_python("-c", code, cwd=HERE).strip() == "[]"
 
 
 def test_plugin_registers_its_names_and_survives_a_second_import():
@@ -46,7 +40,7 @@ importlib.import_module("gemini_det3d.plugin")
 print(all(MODELS.get(n) for n in ("GeminiFusion", "SumFusion", "ConcatFusion", "PointFusionNeck",
     "GeminiDynamicVFE", "GeminiSparseEncoder", "GeminiMVXNet")))
 """
-    assert python(code).endswith("True")
+    assert run_python("-c", code, cwd=HERE).strip().endswith("True")
 
 
 def test_plugin_leaves_mmdet3d_classes_as_they_are():
