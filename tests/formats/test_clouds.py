@@ -103,6 +103,7 @@ def test_other_number_of_columns_is_refused_and_named(columns: int) -> None:
     "data, fault",
     [
         (POINTS.astype(np.float64).tobytes(), "float64 values"),
+        (np.arange(1, 401, dtype="<i4").tobytes(), r"values\? clouds are little-endian float32"),
         (POINTS.astype(">f4").tobytes(), "big-endian float32 values"),
         (POINTS.tobytes()[:-3], "7997 bytes are no whole number of points of 4 float32"),
         (b"ply\nformat ascii 1.0\n", "is a .ply file"),

@@ -42,6 +42,12 @@ def test_labels_are_read_back(tmp_path):
     np.testing.assert_allclose(again.bbox, objects().bbox)
 
 
+@pytest.mark.parametrize("part", [dict(scores=[0.5]), dict(bbox=np.zeros((1, 4)))], ids=str)
+def test_parts_of_other_lengths_are_refused(part):
+    with pytest.raises(ValueError, match=f"{next(iter(part))} has shape"):
+        RoomObjects(objects().names, objects().boxes, **part)
+
+
 def test_label_columns_are_those_of_the_extraction(tmp_path):
     (tmp_path / "a.txt").write_text(LINE.rsplit(" ", 1)[0] + "\n")
     found = read_labels(tmp_path / "a.txt")
