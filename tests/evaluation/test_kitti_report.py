@@ -81,6 +81,17 @@ def test_a_result_says_what_truth_and_detections_hold():
     )
 
 
+def test_boxes_are_counted_by_their_own_class():
+    found = objects([("Car", 60, 0, 0), ("Van", 20, 0, 0)], 0.5)
+    result = evaluate_kitti([TRUTH], [found], ("Car", "Van"))
+    car, van = (c for c in result.census if c.difficulty == "easy")
+    assert (car.num_truth, car.num_low, car.num_occluded, car.num_truncated) == (4, 2, 2, 1)
+    assert (van.num_truth, van.num_low, van.num_occluded, van.num_truncated) == (1, 0, 0, 0)
+    assert (car.num_detections, car.num_low_detections) == (1, 0)
+    assert (van.num_detections, van.num_low_detections) == (1, 1)
+    assert (car.num_neighbours, van.num_neighbours) == (1, 0)
+
+
 def test_the_table_is_aligned_and_shows_every_figure():
     truth, found = random_set(seed=2, num_frames=29)
     result = evaluate_kitti(truth, found, ("Car", "Person_sitting"))
