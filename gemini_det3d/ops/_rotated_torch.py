@@ -18,6 +18,8 @@ from gemini_det3d.geometry import send
 
 # About 2 kB of scratch a pair.
 _PAIRS_AT_ONCE = 2**16
+# Fewer are all reckoned, near or not: the device is not asked which are.
+_PAIRS_WITHOUT_ASKING = 2**15
 
 
 def overlap_areas(rectangles_a: Tensor, rectangles_b: Tensor, aligned: bool = False) -> Tensor:
@@ -35,6 +37,9 @@ def overlap_areas(rectangles_a: Tensor, rectangles_b: Tensor, aligned: bool = Fa
     first, second = (a, b) if aligned else (a[:, None], b[None])
     reach = _reach(first) + _reach(second)
     near = (second[..., :2] - first[..., :2]).square().sum(-1) < reach.square()
+    if near.numel() <= _PAIRS_WITHOUT_ASKING:
+        pairs = (each.expand(*near.shape, 5).reshape(-1, 5) for each in (first, second))
+        return torch.where(near, _pair_areas(*pairs).view_as(near), 0.0)
     where = near.nonzero(as_tuple=True)
     areas = a.new_zeros(near.shape)
     pairs = a[where[0]].split(_PAIRS_AT_ONCE), b[where[-1]].split(_PAIRS_AT_ONCE)

@@ -9,7 +9,7 @@ import pytest
 import torch
 from compiled_cases import rand
 
-from gemini_det3d.ops import iou_3d
+from gemini_det3d.ops import _rotated_torch, iou_3d
 from gemini_det3d.ops.mmcv_ext import _ext
 from gemini_det3d.ops.rotated_iou import bev_iou
 
@@ -162,3 +162,13 @@ def test_points_pooled_from_boxes_are_the_first_and_repeat_in_turn(ops, form):
             rows = [members[k % len(members)] for k in range(13)]
             assert pooled[b, r].equal(torch.cat([points[b, rows], features[b, rows]], 1))
     assert empty.sum() >= 1 and (pooled[1, 3] == 0).all()
+
+
+@pytest.mark.parametrize("aligned", [False, True])
+def test_pairs_that_are_not_near_are_left_out_without_a_change(monkeypatch, aligned):
+    first, second = boxes(60, 13)[:, [0, 1, 3, 4, 6]], boxes(70, 13)[:, [0, 1, 3, 4, 6]]
+    first[3, 2], first[5], second[7, 0], second[2, :2] = 0, math.nan, math.inf, 99.0
+    all_pairs = _rotated_torch.overlap_areas(first, second, aligned)
+    monkeypatch.setattr(_rotated_torch, "_PAIRS_WITHOUT_ASKING", 0)
+    assert torch.equal(_rotated_torch.overlap_areas(first, second, aligned), all_pairs)
+    assert 0 < (all_pairs > 0).sum() < all_pairs.numel()
