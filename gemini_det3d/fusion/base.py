@@ -104,12 +104,14 @@ class FusionOperator(nn.Module):
         """Fuse checked streams (..., C) under the mask `valid` (...) or None."""
         raise NotImplementedError
 
-    def doubt_bias(self, first: Tensor, second: Tensor) -> Tensor | None:
+    def doubt_bias(
+        self, first: Tensor, second: Tensor, valid: Tensor | None = None
+    ) -> Tensor | None:
         """What doubts of the streams (..., C) add to a choice of the second over the first: (...).
 
         None: the operator doubts nothing. For adapters that choose between the streams themselves.
         """
-        del first, second
+        del first, second, valid
         return None
 
     def take_doubts(self) -> Doubts | None:

@@ -12,7 +12,7 @@ from . import released
 from .base import FusionOperator, broadcast_valid, check_heads, check_integer, check_streams, hide
 from .functional import FusionParameters, gemini_gates
 from .kernels import Explanation, check_backend, explain, run
-from .reliability import START_BIAS, doubt, gate_bias
+from .reliability import START_BIAS, doubt, gate_bias, sample_means
 from .start import check_start, draw, noise_std_of
 
 __all__ = ["GeminiFusion"]
@@ -43,10 +43,11 @@ class GeminiFusion(FusionOperator):
             "blockwise": block by block in the caches of a CPU, with a backward of its own.
             "fused": Triton kernels between the products, for CUDA. "auto": what is best for each
             call.
-        reliability: Two linear layers C -> 1 more, one a stream, that say how far a token is
-            corrupted; what is doubted is read less (see `reliability`). They start with the same
-            doubt of everything, where the operator is the released one, and are trained by
-            `reliability_loss` alone, on the strength of what was injected. Not for "fused".
+        reliability: Two linear layers 2C -> 1 more, one a stream, that say how far a token is
+            corrupted, by itself and the mean of its sample; what is doubted is read less (see
+            `reliability`). They start with the same doubt of everything, where the operator is the
+            released one, and are trained by `reliability_loss` alone, on the strength of what was
+            injected. Not for "fused".
         reliability_loss_weight: Of that loss.
         with_recompute: "blockwise" keeps nothing but its inputs for the backward and repeats the
             forward there: a quarter of the memory for about a tenth more time.
@@ -98,7 +99,7 @@ class GeminiFusion(FusionOperator):
         self.relation_out_bias = _parameter(with_relation, dim)
         self.key_noise = _parameter(with_noise, 2, dim)
         self.value_noise = _parameter(with_noise, 2, dim)
-        self.reliability_weight = _parameter(reliability, 2, dim)
+        self.reliability_weight = _parameter(reliability, 2, 2 * dim)
         self.reliability_bias = _parameter(reliability, 2)
         self.reliability_loss_weight = reliability_loss_weight
         self.reset_parameters()
@@ -169,29 +170,41 @@ class GeminiFusion(FusionOperator):
         options = (self.with_recompute, self.block_tokens, self._bias(first, second, valid))
         return run(self.backend, first, second, parameters, self.num_heads, valid, *options)
 
-    def doubts(self, first: Tensor, second: Tensor) -> tuple[Tensor, Tensor]:
+    def doubts(
+        self, first: Tensor, second: Tensor, valid: Tensor | None = None
+    ) -> tuple[Tensor, Tensor]:
         """How far tokens are corrupted, as logits: two (...) from streams (..., C).
+
+        Arguments as in `forward`; `counts` and else the first axis tell the samples apart.
 
         Raises:
             ValueError: The operator was built with `reliability=False`.
         """
         if self.reliability_weight is None:
             raise ValueError("GeminiFusion: doubts needs reliability=True")
-        layers = zip((first, second), self.reliability_weight, self.reliability_bias)
-        first_doubt, second_doubt = (doubt(*layer) for layer in layers)
-        return first_doubt, second_doubt
+        if valid is not None:
+            valid = broadcast_valid(valid, first.shape[:-1])
+        found = []
+        for stream, weight, bias in zip(
+            (first, second), self.reliability_weight, self.reliability_bias
+        ):
+            stream = hide(stream, valid)
+            found.append(doubt(stream, sample_means(stream, valid, self.counts), weight, bias))
+        return found[0], found[1]
 
-    def doubt_bias(self, first: Tensor, second: Tensor) -> Tensor | None:
+    def doubt_bias(
+        self, first: Tensor, second: Tensor, valid: Tensor | None = None
+    ) -> Tensor | None:
         """What reliability adds to the first direction's logit: (...), detached; None without."""
         if self.reliability_weight is None:
             return None
-        return gate_bias(*self.doubts(first, second)).detach()
+        return gate_bias(*self.doubts(first, second, valid)).detach()
 
     def _bias(self, first: Tensor, second: Tensor, valid: Tensor | None) -> Tensor | None:
         """As `doubt_bias`; in training the doubts are kept for their loss."""
         if self.reliability_weight is None:
             return None
-        doubts = self.doubts(hide(first, valid), hide(second, valid))
+        doubts = self.doubts(first, second, valid)
         if self.training:
             self.keep_doubts(*doubts, valid, self.reliability_loss_weight)
         return gate_bias(*doubts).detach()
@@ -220,7 +233,7 @@ class GeminiFusion(FusionOperator):
         check_streams(first, second, self.dim, type(self).__name__)
         if valid is not None:
             valid = broadcast_valid(valid, first.shape[:-1])
-        bias = self.doubt_bias(hide(first, valid), hide(second, valid))
+        bias = self.doubt_bias(first, second, valid)
         return gemini_gates(first, second, self.fusion_parameters(), self.num_heads, valid, bias)
 
     def extra_repr(self) -> str:

@@ -1,8 +1,10 @@
 """How much a token is to be doubted, and what that does to the gate.
 
-Each stream has one linear layer C -> 1; s = sigmoid of its logit r is the share to which a token is
-corrupted. log(1 - s) of a key's stream is added to that key's logit in the attention, so with two
-keys the gate a of stream i becomes
+Each stream has one linear layer 2C -> 1 of the token and the mean token of its sample; s = sigmoid
+of its logit r is the share to which a token is corrupted. The mean, for that is where it shows: one
+place looks much the same with half of the points around it lost, a whole frame does not.
+log(1 - s) of a key's stream is added to that key's logit in the attention, so with two keys the
+gate a of stream i becomes
 
     a = sigmoid(l_i + log(1 - s_j) - log(1 - s_i)) = sigmoid(l_i + softplus(r_i) - softplus(r_j))
 
@@ -29,7 +31,7 @@ from torch import Tensor
 from .base import Doubts
 from .kernels.torch_versions import autocast_dtype, without_autocast
 
-__all__ = ["START_BIAS", "doubt", "gate_bias", "reliability_loss"]
+__all__ = ["START_BIAS", "doubt", "gate_bias", "reliability_loss", "sample_means"]
 
 _GAIN = 10.0
 """Of weight and bias. Adam moves a parameter by about the learning rate a step, which suits the
@@ -38,27 +40,60 @@ START_BIAS = math.log(0.1 / 0.9) / _GAIN
 """Doubt 0.1, of every token of both streams: about what training injects on average."""
 
 
-def doubt(stream: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
-    """Logits of corruption, 10 (weight x + bias).
+def doubt(stream: Tensor, mean: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
+    """Logits of corruption, 10 (weight [x ; mean] + bias).
 
     Args:
         stream: (..., C).
-        weight: (C,).
+        mean: Broadcastable to (..., C), of `sample_means`.
+        weight: (2C,).
         bias: ().
 
     Returns:
         (...), float32 or float64.
     """
     kind = torch.float64 if stream.dtype == torch.float64 else torch.float32
-    stream, weight, bias = (
-        stream.to(kind),
-        _GAIN * weight.to(kind)[None],
-        _GAIN * bias.to(kind)[None],
-    )
+    stream, mean, weight, bias = (x.to(kind) for x in (stream, mean, weight, bias))
+    of_token, of_mean = (_GAIN * weight)[None].split(stream.shape[-1], dim=1)
     if autocast_dtype(stream.device.type) is None:
-        return F.linear(stream, weight, bias)[..., 0]
+        return _linear(stream, of_token) + _linear(mean, of_mean) + _GAIN * bias
     with without_autocast(stream.device.type):
-        return F.linear(stream, weight, bias)[..., 0]
+        return _linear(stream, of_token) + _linear(mean, of_mean) + _GAIN * bias
+
+
+def _linear(stream: Tensor, weight: Tensor) -> Tensor:
+    return F.linear(stream, weight)[..., 0]
+
+
+def sample_means(stream: Tensor, valid: Tensor | None, counts: tuple[int, ...] | None) -> Tensor:
+    """The mean token of each token's sample, over those that are valid.
+
+    Args:
+        stream: (..., C), zeros where not valid.
+        valid: Bool (...); None: all.
+        counts: As `FusionOperator.counts`.
+
+    Returns:
+        Broadcastable to (..., C); zeros of a sample where none is valid.
+    """
+    if counts == ():
+        return torch.zeros_like(stream)
+    if counts is None:
+        axes = tuple(range(1, stream.dim() - 1))
+        if not axes:  # every token is a sample
+            return stream
+        if valid is None:
+            number = max(math.prod(stream.shape[1:-1]), 1)
+        else:
+            number = valid.sum(axes, keepdim=True).clamp(min=1)[..., None]
+        return stream.sum(axes, keepdim=True) / number
+    repeats = torch.tensor(counts, device=stream.device)
+    row = torch.arange(len(counts), device=stream.device)
+    row = row.repeat_interleave(repeats, output_size=len(stream))
+    one = torch.ones(len(stream), device=stream.device) if valid is None else valid
+    number = torch.zeros(len(counts), device=stream.device).index_add(0, row, one.float())
+    total = stream.new_zeros(len(counts), stream.shape[-1]).index_add(0, row, stream)
+    return (total / number.clamp(min=1)[:, None].to(total))[row]
 
 
 def gate_bias(first: Tensor, second: Tensor) -> Tensor:

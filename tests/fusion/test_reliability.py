@@ -97,6 +97,20 @@ def test_doubts_are_trained_by_their_own_loss_alone(streams, backend):
     assert operator.reliability_weight.grad.abs().sum() > 0
 
 
+def test_doubts_read_the_mean_of_the_sample_over_what_is_valid(make):
+    operator, streams = build(), [make(3, 4, 2, DIM) for _ in range(2)]
+    valid = torch.arange(24).view(3, 4, 2) % 5 > 0
+    rows = operator.doubts(*streams, valid)
+    one = operator.doubts(*(stream[1:2] for stream in streams), valid[1:2])
+    assert_close([row[1:2] for row in rows], list(one))
+    flat = [stream.flatten(0, 2) for stream in streams]
+    operator.counts = (8, 8, 8)  # the same samples, one behind the other
+    assert_close(operator.doubts(*flat, valid.flatten()), tuple(r.flatten() for r in rows))
+    spoilt = [torch.where(valid[..., None], stream, torch.nan) for stream in streams]
+    operator.counts = None
+    assert_close([d[valid] for d in operator.doubts(*spoilt, valid)], [r[valid] for r in rows])
+
+
 def test_a_new_layer_doubts_everything_by_a_tenth():
     doubts = GeminiFusion(DIM, HEADS, reliability=True).doubts(*torch.randn(2, TOKENS, DIM))
     assert_close(torch.stack(doubts).sigmoid(), torch.full((2, TOKENS), 0.1))

@@ -86,8 +86,9 @@ class MapFusionNeck(nn.Module):
             for project, feature_map, mask in zip(self.projections, inputs, masks)
         )
         # The projection's bias makes something of what is hidden; what is not real stays unread.
-        bias = self.operator.doubt_bias(first, second) if self.returns == "fused" else None
-        first, second = self.operator(first, second, _both(*masks))
+        streams = (first, second, _both(*masks))
+        bias = self.operator.doubt_bias(*streams) if self.returns == "fused" else None
+        first, second = self.operator(*streams)
         grid = inputs[0].shape[-2:]
         if self.returns == "fused":
             return _map(self.blend(first, second, *masks, bias=bias), grid)

@@ -129,7 +129,8 @@ class PointFusionNeck(PointFusion):
         lidar = self.pts_transform(pts_feats)
         valid = samples.valid if samples else lidar.new_zeros(lidar.shape[0], dtype=torch.bool)
         camera = self._camera_tokens(samples, lidar)
-        bias = self.operator.doubt_bias(camera, lidar)
+        self.operator.counts = samples.counts if samples else ()
+        bias = self.operator.doubt_bias(camera, lidar, valid)
         camera, lidar = self._operate(camera, lidar, valid, samples)
         fused = self.blend(camera, lidar, first_exists=valid, bias=bias)
         if self.activate_out:
@@ -140,7 +141,6 @@ class PointFusionNeck(PointFusion):
         self, camera: Tensor, lidar: Tensor, valid: Tensor | None, samples: PointSamples | None
     ) -> tuple[Tensor, Tensor]:
         """The operator on both streams, frame by frame where it would mix their tokens."""
-        self.operator.counts = samples.counts if samples else ()
         if samples is None or not self.operator.mixes_tokens:
             return self.operator(camera, lidar, valid)
         counts = list(samples.counts)
