@@ -20,6 +20,7 @@ __all__ = [
     "check_integer",
     "check_streams",
     "hide",
+    "is_in_backward",
     "keep_own",
 ]
 
@@ -123,7 +124,7 @@ class FusionOperator(nn.Module):
         self, first: Tensor, second: Tensor, valid: Tensor | None, weight: float
     ) -> None:
         """Hold the logits of a training forward until they are taken, as `keep_losses`."""
-        if not _is_in_backward():
+        if not is_in_backward():
             self._doubts = Doubts(first, second, valid, self.counts, weight)
 
     def auxiliary_losses(self) -> dict[str, Tensor]:
@@ -151,7 +152,7 @@ class FusionOperator(nn.Module):
         Those of a forward that a backward repeats (gradient checkpoints) are not held: the loss of
         that step has been summed before.
         """
-        if not _is_in_backward():
+        if not is_in_backward():
             self._losses = losses
 
     def __getstate__(self) -> dict:
@@ -230,7 +231,8 @@ def hide(stream: Tensor, valid: Tensor | None) -> Tensor:
     return stream if valid is None else torch.where(valid[..., None], stream, 0)
 
 
-def _is_in_backward() -> bool:
+def is_in_backward() -> bool:
+    """Whether a backward repeats this forward."""
     if getattr(torch.compiler, "is_compiling", bool)():  # a compiler traces forwards
         return False
     task = getattr(torch._C, "_current_graph_task_id", None)

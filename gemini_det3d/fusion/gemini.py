@@ -9,10 +9,18 @@ import torch
 from torch import Tensor, nn
 
 from . import released
-from .base import FusionOperator, broadcast_valid, check_heads, check_integer, check_streams, hide
+from .base import (
+    FusionOperator,
+    broadcast_valid,
+    check_heads,
+    check_integer,
+    check_streams,
+    hide,
+    is_in_backward,
+)
 from .functional import FusionParameters, gemini_gates
 from .kernels import Explanation, check_backend, explain, run
-from .reliability import START_BIAS, doubt, gate_bias, sample_means
+from .reliability import START_BIAS, doubt, follow_spread, gate_bias, sample_means
 from .start import check_start, draw, noise_std_of
 
 __all__ = ["GeminiFusion"]
@@ -101,6 +109,7 @@ class GeminiFusion(FusionOperator):
         self.value_noise = _parameter(with_noise, 2, dim)
         self.reliability_weight = _parameter(reliability, 2, 2 * dim)
         self.reliability_bias = _parameter(reliability, 2)
+        self._add_buffers(reliability)
         self.reliability_loss_weight = reliability_loss_weight
         self.reset_parameters()
 
@@ -147,14 +156,21 @@ class GeminiFusion(FusionOperator):
         if self.reliability_weight is not None:
             self.reliability_weight.zero_()
             self.reliability_bias.fill_(START_BIAS)
+            self.reliability_centre.zero_()
+            self.reliability_variance.fill_(1)
+            self.reliability_seen.zero_()
+
+    def _add_buffers(self, reliability: bool) -> None:
+        """Where the tokens lie that the doubts are read from; of each stream."""
+        if not reliability:
+            return
+        self.register_buffer("reliability_centre", torch.zeros(2, 2 * self.dim))
+        self.register_buffer("reliability_variance", torch.ones(2, 2 * self.dim))
+        self.register_buffer("reliability_seen", torch.zeros(2, dtype=torch.bool))
 
     def _own_state(self) -> dict[str, Tensor]:
         """What the released operator lacks."""
-        own = {
-            "reliability_weight": self.reliability_weight,
-            "reliability_bias": self.reliability_bias,
-        }
-        return {name: parameter for name, parameter in own.items() if parameter is not None}
+        return {n: x for n, x in self.state_dict().items() if n.startswith("reliability_")}
 
     def fusion_parameters(self) -> FusionParameters:
         """The parameters as `functional` takes them."""
@@ -184,13 +200,27 @@ class GeminiFusion(FusionOperator):
             raise ValueError("GeminiFusion: doubts needs reliability=True")
         if valid is not None:
             valid = broadcast_valid(valid, first.shape[:-1])
+        rows = zip(
+            (first, second),
+            self.reliability_weight,
+            self.reliability_bias,
+            self.reliability_centre,
+            self.reliability_variance,
+        )
         found = []
-        for stream, weight, bias in zip(
-            (first, second), self.reliability_weight, self.reliability_bias
-        ):
+        for stream, weight, bias, centre, variance in rows:
             stream = hide(stream, valid)
-            found.append(doubt(stream, sample_means(stream, valid, self.counts), weight, bias))
+            mean = sample_means(stream, valid, self.counts)
+            # a copy, since the next forward moves the centre, maybe before the backward of this
+            found.append(doubt(stream, mean, weight, bias, (centre.clone(), variance.sqrt())))
         return found[0], found[1]
+
+    def _follow(self, first: Tensor, second: Tensor, valid: Tensor | None) -> None:
+        """Let the running statistics follow the streams of a training forward."""
+        own = zip(self.reliability_centre, self.reliability_variance, self.reliability_seen)
+        for stream, state in zip((first, second), own):
+            stream = hide(stream, valid)
+            follow_spread(*state, stream, sample_means(stream, valid, self.counts), valid)
 
     def doubt_bias(
         self, first: Tensor, second: Tensor, valid: Tensor | None = None
@@ -204,6 +234,8 @@ class GeminiFusion(FusionOperator):
         """As `doubt_bias`; in training the doubts are kept for their loss."""
         if self.reliability_weight is None:
             return None
+        if self.training and not is_in_backward():  # a repeated forward sees what the first saw
+            self._follow(first, second, valid)
         doubts = self.doubts(first, second, valid)
         if self.training:
             self.keep_doubts(*doubts, valid, self.reliability_loss_weight)

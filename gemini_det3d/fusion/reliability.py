@@ -31,38 +31,90 @@ from torch import Tensor
 from .base import Doubts
 from .kernels.torch_versions import autocast_dtype, without_autocast
 
-__all__ = ["START_BIAS", "doubt", "gate_bias", "reliability_loss", "sample_means"]
+__all__ = [
+    "START_BIAS",
+    "doubt",
+    "follow_spread",
+    "gate_bias",
+    "reliability_loss",
+    "sample_means",
+]
 
-_GAIN = 10.0
+_GAIN = 5.0
 """Of weight and bias. Adam moves a parameter by about the learning rate a step, which suits the
 weights of wide layers: a logit that is to move by several needs a larger unit."""
 START_BIAS = math.log(0.1 / 0.9) / _GAIN
 """Doubt 0.1, of every token of both streams: about what training injects on average."""
+_MOMENTUM = 0.05
 
 
-def doubt(stream: Tensor, mean: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
-    """Logits of corruption, 10 (weight [x ; mean] + bias).
+def doubt(
+    stream: Tensor, mean: Tensor, weight: Tensor, bias: Tensor, spread: tuple[Tensor, Tensor]
+) -> Tensor:
+    """Logits of corruption, 5 (weight ([x ; mean] - centre) / deviation + bias).
 
     Args:
         stream: (..., C).
         mean: Broadcastable to (..., C), of `sample_means`.
         weight: (2C,).
         bias: ().
+        spread: Centre and deviation of [x ; mean], (2C,) each: what a corruption changes is small
+            beside what channels hold anyway, and a layer that does not see it as it is, but in its
+            own unit, learns it in hundreds of steps.
 
     Returns:
         (...), float32 or float64.
     """
     kind = torch.float64 if stream.dtype == torch.float64 else torch.float32
     stream, mean, weight, bias = (x.to(kind) for x in (stream, mean, weight, bias))
-    of_token, of_mean = (_GAIN * weight)[None].split(stream.shape[-1], dim=1)
+    centre, deviation = (x.to(kind) for x in spread)
+    weight = _GAIN * weight / deviation
+    bias = _GAIN * bias - (weight * centre).sum()
+    of_token, of_mean = weight[None].split(stream.shape[-1], dim=1)
     if autocast_dtype(stream.device.type) is None:
-        return _linear(stream, of_token) + _linear(mean, of_mean) + _GAIN * bias
+        return _linear(stream, of_token) + _linear(mean, of_mean) + bias
     with without_autocast(stream.device.type):
-        return _linear(stream, of_token) + _linear(mean, of_mean) + _GAIN * bias
+        return _linear(stream, of_token) + _linear(mean, of_mean) + bias
 
 
 def _linear(stream: Tensor, weight: Tensor) -> Tensor:
     return F.linear(stream, weight)[..., 0]
+
+
+@torch.no_grad()
+def follow_spread(
+    centre: Tensor,
+    variance: Tensor,
+    seen: Tensor,
+    stream: Tensor,
+    mean: Tensor,
+    valid: Tensor | None,
+) -> None:
+    """Let running centre and variance (2C,) follow the tokens of a training forward, in place.
+
+    Of tokens mean and variance are over all that are valid; of the samples' means likewise, so that
+    each counts as often as it has tokens. The first forward sets them.
+
+    Args:
+        centre: (2C,).
+        variance: (2C,).
+        seen: () bool, whether there was a forward before.
+        stream: (..., C).
+        mean: As of `doubt`.
+        valid: Bool (...); None: all.
+    """
+    both = torch.cat([stream, mean.expand_as(stream)], dim=-1).to(centre)
+    share = both.new_ones(both.shape[:-1]) if valid is None else valid.to(centre)
+    number = share.sum()
+    share = share.flatten() / number.clamp(min=1)
+    rows = both.flatten(0, -2) if both.dim() > 1 else both[None]
+    first = share @ rows
+    second = share @ (rows - centre).square() - (first - centre).square()
+    step = torch.where(seen, _MOMENTUM, 1.0) * (number > 0)
+    spread = second + (1 - step) * (first - centre).square() * seen
+    variance.lerp_(spread.clamp(min=1e-6), step)
+    centre.lerp_(first, step)
+    seen.logical_or_(number > 0)
 
 
 def sample_means(stream: Tensor, valid: Tensor | None, counts: tuple[int, ...] | None) -> Tensor:
