@@ -66,6 +66,10 @@ class GeminiFusion(FusionOperator):
         ValueError: A value above is out of its range; the message names the key.
     """
 
+    reliability_centre: Tensor
+    reliability_variance: Tensor
+    reliability_seen: Tensor
+
     def __init__(
         self,
         dim: int,
@@ -217,10 +221,11 @@ class GeminiFusion(FusionOperator):
 
     def _follow(self, first: Tensor, second: Tensor, valid: Tensor | None) -> None:
         """Let the running statistics follow the streams of a training forward."""
-        own = zip(self.reliability_centre, self.reliability_variance, self.reliability_seen)
-        for stream, state in zip((first, second), own):
+        own = (self.reliability_centre, self.reliability_variance, self.reliability_seen)
+        for stream, centre, variance, seen in zip((first, second), *own):
             stream = hide(stream, valid)
-            follow_spread(*state, stream, sample_means(stream, valid, self.counts), valid)
+            mean = sample_means(stream, valid, self.counts)
+            follow_spread(centre, variance, seen, stream, mean, valid)
 
     def doubt_bias(
         self, first: Tensor, second: Tensor, valid: Tensor | None = None
