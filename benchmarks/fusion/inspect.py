@@ -105,7 +105,7 @@ def launches(
         del known
         seen.append(Launch(function, programs, arguments, constants))
 
-    told = {"_precision": "tf32" if tf32 else "ieee", "_has_wgmma": architecture == 90}
+    told = {"multiplies_exactly": not tf32, "_has_wgmma": architecture == 90}
     plain = triton_parts.launch, {name: getattr(fused_problem, name) for name in told}
     triton_parts.launch = record
     for name, value in told.items():

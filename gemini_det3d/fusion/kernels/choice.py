@@ -148,11 +148,17 @@ def _choose(backend: str, call: Call) -> Form:
 
 def _why_not(form: Form, call: Call) -> str:
     """Why a form is not chosen, in words; "" where it may be."""
-    if form.lacks or form.needs(call):
-        return f"needs {form.lacks or form.needs(call)}"
-    if form.devices and call.device not in form.devices:
-        return f"is for {' and '.join(form.devices)}, the streams are on {call.device}"
-    return "" if form.suits(call) else f"is for {form.role}"
+    is_here = not form.devices or call.device in form.devices
+    if is_here and not form.suits(
+        call
+    ):  # asked first: what a form needs may be found out by trying
+        return f"is for {form.role}"
+    missing = form.lacks or form.needs(call)
+    if missing:
+        return f"needs {missing}"
+    return (
+        "" if is_here else f"is for {' and '.join(form.devices)}, the streams are on {call.device}"
+    )
 
 
 def _in_one_dtype(

@@ -15,7 +15,7 @@ from torch import Tensor
 from ..functional import gemini_fusion
 from .calls import Call
 from .compact import compact_fusion
-from .precision import HALVES
+from .precision import HALVES, multiplies_exactly
 from .tiles import MOST_DEPTH
 from .torch_versions import (
     CAN_TRACE,
@@ -112,6 +112,11 @@ def _gpu(call: Call) -> str:
     return missing
 
 
+def _suits_tensor_cores(call: Call) -> bool:
+    """Exact float32 has none: there PyTorch's products are four times as fast as Triton's."""
+    return not multiplies_exactly(call.product_dtype) or "with_recompute" in call.asked
+
+
 def _runs_triton(call: Call) -> bool:
     from .fused import runs_on  # imports Triton
 
@@ -149,8 +154,8 @@ FORMS = (
         load=lambda: gemini_fusion,
     ),
     Form(
-        "fused", ("cuda",), _TRITON, _gpu, lambda call: True,
-        role="GPUs: one launch up to 64 channels, four above",
+        "fused", ("cuda",), _TRITON, _gpu, _suits_tensor_cores,
+        role="GPUs, half precision and tf32: one launch up to 64 channels, four above",
         keeps="the inputs and a tape of 4 C a token pair; with_recompute: the inputs",
         load=_load_fused,
         takes_all=True,
@@ -172,7 +177,8 @@ FORMS = (
     ),
     Form(
         "compact", (), "", _completeness, lambda call: True,
-        role="few tokens, and devices without a form of their own: fewest PyTorch calls",
+        role="few tokens, exact float32 on GPUs, devices without a form of their own: fewest "
+        "PyTorch calls",
         keeps="what autograd records",
         load=lambda: compact_fusion,
     ),

@@ -61,7 +61,7 @@ def _is_batched(tensor: Tensor) -> bool:
 
 
 class _Eager(torch.autograd.Function):
-    """`fuse_gpu` without the dispatcher; where it is watched, its gradient is `fuse_gpu_backward`."""
+    """`fuse_gpu` without the dispatcher; watched, its gradient is `fuse_gpu_backward`."""
 
     @staticmethod
     def forward(

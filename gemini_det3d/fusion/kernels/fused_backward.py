@@ -18,7 +18,7 @@ from .triton_parts import device_of
 
 __all__ = ["backward"]
 
-_LEAST_PROGRAMS = 1100  # of the weights' gradient: eight for each of a GPU's multiprocessors
+_LEAST_PROGRAMS = 2200  # of the weights' gradient: 16 for each of an H200's multiprocessors
 _FINISH_DEPTH, _FINISH_WARPS = 16, 8  # others spill at 24 or 64 channels
 _CHUNK = 1024  # tokens that are added up in one stretch: longer sums lose digits
 
@@ -72,7 +72,10 @@ def backward(
         buffer = _launch_towards(work, ups, towards)
         if with_parameters:
             found = _launch_parameters(work, buffer)
-            gradients = FusionParameters(*(g.to(p.dtype) for g, p in zip(found, parameters)))
+            pairs = zip(found, parameters)
+            gradients = FusionParameters(
+                *(g if g.dtype == p.dtype else g.to(p.dtype) for g, p in pairs)
+            )
     return towards[0], towards[1], gradients
 
 

@@ -14,6 +14,7 @@ from torch import Tensor
 
 from ..functional import FusionParameters
 from . import triton_parts
+from .precision import multiplies_exactly
 from .tiles import Groups, Tile, groups_of, tile
 
 __all__ = ["Problem", "make_problem"]
@@ -127,7 +128,8 @@ def make_problem(
         rows = [stream.contiguous() for stream in rows]
     mask = None if valid is None else valid.reshape(-1).contiguous().view(torch.uint8)
     p, num_tokens = _of_one_dtype(parameters), rows[0].shape[0]
-    precision, device = _precision(dtype), first.device
+    device = first.device
+    precision = "tf32" if dtype == torch.float32 and not multiplies_exactly(dtype) else "ieee"
     known = None
     if _is_common(rows, num_tokens, dtype, (*p, *more, *(() if mask is None else (mask,)))):
         dtypes = first.dtype, p.query_weight.dtype, dtype, *(tensor.dtype for tensor in more)
@@ -170,12 +172,3 @@ def _of_one_dtype(parameters: FusionParameters) -> FusionParameters:
     if all(tensor.is_contiguous() for tensor in parameters):
         return parameters
     return FusionParameters(*(tensor.contiguous() for tensor in parameters))
-
-
-def _precision(dtype: torch.dtype) -> str:
-    if dtype != torch.float32:
-        return "ieee"
-    allowed = getattr(torch.backends.cuda.matmul, "fp32_precision", None)  # PyTorch 2.9 and later
-    if allowed is None:
-        allowed = "tf32" if torch.backends.cuda.matmul.allow_tf32 else "ieee"
-    return "tf32" if allowed == "tf32" else "ieee"

@@ -7,7 +7,7 @@ from torch import Tensor
 
 from .torch_versions import autocast_dtype
 
-__all__ = ["HALVES", "product_dtype"]
+__all__ = ["HALVES", "multiplies_exactly", "product_dtype"]
 
 HALVES = (torch.float16, torch.bfloat16)
 
@@ -32,3 +32,12 @@ def product_dtype(stream: Tensor) -> torch.dtype:
     if dtype in HALVES and device == "cpu" and dtype not in _FAST_ON_CPU:
         return torch.float32
     return dtype
+
+
+@torch.compiler.assume_constant_result  # not every compiler knows what is asked here
+def multiplies_exactly(dtype: torch.dtype) -> bool:
+    """Whether a GPU multiplies a dtype as it is: float32, unless PyTorch allows tf32."""
+    if dtype != torch.float32:
+        return False
+    allowed = getattr(torch.backends.cuda.matmul, "fp32_precision", None)  # PyTorch 2.9 and later
+    return not (torch.backends.cuda.matmul.allow_tf32 if allowed is None else allowed == "tf32")

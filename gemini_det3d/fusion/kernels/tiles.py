@@ -126,19 +126,21 @@ def _hopper(kernel: str, padded: int, width: int, is_half: bool) -> Tile:
         if padded >= 512:
             return Tile(64 if padded == 512 and is_half else 16, 512, deep, 8, 2)
         if padded == 256:
-            return Tile(64 if is_half else 32, 256, deep, 8, 2)
+            return Tile(64, 256, deep, 8, 2)
         return Tile(64 if is_half else 32, padded, half_deep, 4, 3)
     if kernel in ("gate", "attention"):
         is_large = width > 64 or (kernel == "attention" and not is_half)
         return Tile(64, width, half_deep, 8 if is_large else 4, 3 if is_half else 2)
-    if kernel in ("hidden", "out", "streams"):
-        if kernel == "hidden" and is_half and padded >= 128:
-            return Tile(128, 128, deep, 8, 3)
-        is_large = kernel == "streams" and (padded >= 512 or not is_half)
+    if kernel == "hidden" and is_half and padded >= 128:
+        return Tile(128, 128, deep, 8, 3)
+    if kernel == "hidden" or (kernel in ("out", "streams") and is_half):
+        is_large = kernel == "streams" and padded >= 512
         return Tile(64, min(padded, 128), deep, 8 if is_large else 4, 3)
     if kernel == "logits":
         return Tile(64, min(padded, 64), half_deep, 4, 4 if is_half else 2)
-    return Tile(64, min(padded, 64), deep, 4, 3)  # "difference"; "weights": depth in tokens
+    if kernel == "weights" and is_half:  # depth in tokens
+        return Tile(min(padded, 64), min(padded, 64), 128, 4, 3)
+    return Tile(64, min(padded, 64), deep, 4, 3)
 
 
 def _older(kernel: str, padded: int, width: int, is_half: bool) -> Tile:
