@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from gemini_det3d import __version__
 from gemini_det3d.commands import load_command
@@ -67,14 +67,12 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _run(name: str, argv: list[str]) -> int:
-    from gemini_det3d.apis.config import ConfigError
-    from gemini_det3d.formats import FormatError
     from gemini_det3d.formats.inputs import keep_arguments
 
     if name in SCRIPTS:
         from gemini_det3d.apis.launch import run_script
 
-        return run_script(name, argv)
+        return _in_one_line(name, lambda: run_script(name, argv))
     command = load_command(COMMANDS[name][0])
     parser = argparse.ArgumentParser(
         prog=f"gemini-det3d {name}",
@@ -84,9 +82,21 @@ def _run(name: str, argv: list[str]) -> int:
     )
     command.add_arguments(parser)
     args = parser.parse_args(argv)
-    try:
+
+    def run() -> int:
         keep_arguments(vars(args))
-        code = command.run(args)
+        return command.run(args)
+
+    return _in_one_line(name, run)
+
+
+def _in_one_line(name: str, run: Callable[[], int]) -> int:
+    """Exit code of a command; what a user or a machine did wrong is told in one line."""
+    from gemini_det3d.apis.config import ConfigError
+    from gemini_det3d.formats import FormatError
+
+    try:
+        code = run()
         sys.stdout.flush()
         return code
     except BrokenPipeError:
@@ -95,18 +105,22 @@ def _run(name: str, argv: list[str]) -> int:
         print(f"gemini-det3d {name}: the reader of its output has gone", file=sys.stderr)
         return 2
     except (FormatError, ConfigError) as error:
-        print(f"gemini-det3d {name}: {error}", file=sys.stderr)
-        return 2
+        return _refused(name, error, str(error))
     except ImportError as error:  # a package that is not there, or not of these versions
         fault = " ".join(str(error).split())
-        print(f"gemini-det3d {name}: {fault} (gemini-det3d doctor says more)", file=sys.stderr)
-        return 2
+        return _refused(name, error, f"{fault} (gemini-det3d doctor says more)")
     except OSError as error:  # a disk, a permission, a device: nothing that a traceback explains
-        print(f"gemini-det3d {name}: {_one_line(error)}", file=sys.stderr)
-        return 2
+        return _refused(name, error, _one_line(error))
     except KeyboardInterrupt:
         print(f"gemini-det3d {name}: interrupted", file=sys.stderr)
         return 130
+
+
+def _refused(name: str, error: Exception, reason: str) -> int:
+    # With the frames that raised it go their progress bars, which then end their line.
+    error.__traceback__ = error.__cause__ = error.__context__ = None
+    print(f"gemini-det3d {name}: {reason}", file=sys.stderr)
+    return 2
 
 
 def _one_line(error: OSError) -> str:

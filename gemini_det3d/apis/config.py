@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import os
 import re
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import gemini_det3d
+
+if TYPE_CHECKING:
+    from mmengine.config import Config
 
 # The toy configs were named by their epochs once.
 _EPOCHS_IN_NAME = re.compile(r"(_1xb[24])-(?:6e|10e|12e|30e)_(?=(?:scenes|look-alikes|rooms)-)")
@@ -46,19 +50,37 @@ def find_config(name: str) -> Path:
     raise ConfigError(f"no config {name!r}; this plug-in has: {names}")
 
 
+def read_config(config: str | os.PathLike | Config) -> Config:
+    """A config from its path, its bare name, or as it is.
+
+    Raises:
+        ConfigError: There is none, or it cannot be read: it is a program, and may end in any error.
+    """
+    from mmengine.config import Config
+
+    if isinstance(config, Config):
+        return config
+    path = find_config(os.fspath(config))
+    try:
+        return Config.fromfile(path)
+    except Exception as error:
+        reason = " ".join(str(error).split()) or type(error).__name__
+        raise ConfigError(f"{path}: cannot be read ({reason})") from error
+
+
 def read_changed_config(name: str, options: list[str]) -> Any:
     """A config with ``KEY=VALUE`` changes, as mmdet3d's tools take them.
 
     Raises:
-        ConfigError: There is no such config, or a change would change nothing.
+        ConfigError: There is no such config, it cannot be read, or a change would change nothing.
     """
     import argparse
 
-    from mmengine.config import Config, DictAction
+    from mmengine.config import DictAction
 
     from gemini_det3d.apis.config_changes import effective_changes
 
-    config = Config.fromfile(find_config(name))
+    config = read_config(name)
     if not all("=" in word for word in options):
         raise ConfigError(f"--cfg-options {' '.join(options)}: expected KEY=VALUE")
     options = [c for word in options for c in effective_changes(config.to_dict(), word)]

@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from gemini_det3d.apis.config import ConfigError, find_config
+from gemini_det3d.apis.config import ConfigError, read_config
 from gemini_det3d.apis.machine import facts
 from gemini_det3d.apis.reports import REPORT, facts_section, find_trainings, write_report
 from gemini_det3d.apis.reports.training_report import training_sections
@@ -124,9 +124,7 @@ def load_config(name: str, root: Path, seed: int, epochs: int | None = None) -> 
     Raises:
         ConfigError: There is no such config, or too few epochs.
     """
-    from mmengine.config import Config
-
-    config = Config.fromfile(find_config(name))
+    config = read_config(name)
     for loader in (config.train_dataloader, config.val_dataloader, config.test_dataloader):
         for dataset in leaf_configs(loader.dataset):
             dataset.data_root = f"{root.resolve().as_posix()}/"

@@ -22,8 +22,8 @@ from gemini_det3d.apis.array_inputs import (
     columns_of,
     is_path,
 )
-from gemini_det3d.apis.config import ConfigError
-from gemini_det3d.apis.trained_model import build_for_test, find_test_dataset, read_config
+from gemini_det3d.apis.config import ConfigError, read_config
+from gemini_det3d.apis.trained_model import build_for_test, find_test_dataset
 from gemini_det3d.formats.calibration_check import check_matrices, check_overlap
 from gemini_det3d.formats.calibration_json import calibration_from, read_any_calibration
 from gemini_det3d.formats.errors import FormatError

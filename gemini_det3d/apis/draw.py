@@ -14,7 +14,7 @@ from tqdm import tqdm
 from gemini_det3d.apis.config import ConfigError
 from gemini_det3d.apis.frame_calibration import calibration_faults, pixel_offset_of
 from gemini_det3d.apis.packed_frames import data_files, truth_of, views_of
-from gemini_det3d.apis.trained_model import build_for_test
+from gemini_det3d.apis.trained_model import build_for_test, build_test_set
 from gemini_det3d.formats.errors import FormatError
 from gemini_det3d.formats.inputs import keep_folders
 from gemini_det3d.visualization import (
@@ -53,11 +53,10 @@ def draw(
             set's files lie in ``out``, or a frame's calibration cannot be one.
         ConfigError: The frames have no image, or boxes in another frame than the LiDAR's.
     """
-    from mmdet3d.registry import DATASETS
     from mmengine.dataset import pseudo_collate
 
     model = build_for_test(config, checkpoint, device).model
-    dataset = DATASETS.build(config.test_dataloader.dataset)
+    dataset = build_test_set(config)
     keep_folders(out, data_files(dataset))
     offset = pixel_offset_of(config.model)
     numbers = np.linspace(0, len(dataset) - 1, min(frames, len(dataset))).round().astype(int)

@@ -16,8 +16,8 @@ import torch
 from tqdm import tqdm
 
 from gemini_det3d.apis.comparison.rows import headline
-from gemini_det3d.apis.config import ConfigError
-from gemini_det3d.apis.trained_model import build_for_test, find_test_datasets, read_config
+from gemini_det3d.apis.config import ConfigError, read_config
+from gemini_det3d.apis.trained_model import build_for_test, build_test_set, find_test_datasets
 from gemini_det3d.corruptions import CORRUPTIONS, SEVERITIES, RobustnessScores, robustness_scores
 from gemini_det3d.engine.leaf_datasets import leaf_datasets
 from gemini_det3d.formats.errors import FormatError
@@ -129,12 +129,11 @@ class _Test:
         seed: int,
         device: str | None,
     ) -> None:
-        from mmdet3d.registry import DATASETS
 
         self.model = build_for_test(config, checkpoint, device).model
         for leaf in find_test_datasets(config):
             _insert_corruption(leaf.pipeline, seed)
-        self.dataset = DATASETS.build(config.test_dataloader.dataset)
+        self.dataset = build_test_set(config)
         number = len(self.dataset) if frames is None else min(frames, len(self.dataset))
         self.indices = np.linspace(0, len(self.dataset) - 1, number).round().astype(int).tolist()
         self.evaluator, self.metric = config.test_evaluator, metric

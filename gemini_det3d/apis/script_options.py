@@ -40,7 +40,7 @@ def checked_arguments(name: str, argv: Sequence[str]) -> list[str]:
     if not places:
         return list(argv)  # --help, or the script's own complaint
     places[0] = str(find_config(places[0]))
-    from gemini_det3d.apis.detector import read_config
+    from gemini_det3d.apis.config import read_config
 
     config = read_config(places[0])
     check_imports(config)

@@ -10,8 +10,8 @@ import numpy as np
 import torch
 
 from gemini_det3d.apis.array_inputs import check_image, is_path
-from gemini_det3d.apis.config import ConfigError
-from gemini_det3d.apis.trained_model import build_for_test, find_test_dataset, read_config
+from gemini_det3d.apis.config import ConfigError, read_config
+from gemini_det3d.apis.trained_model import build_for_test, find_test_dataset
 from gemini_det3d.formats.errors import FormatError
 from gemini_det3d.formats.kitti import read_image_size
 from gemini_det3d.models.segmentors.fusion_segmentor import ENSEMBLE

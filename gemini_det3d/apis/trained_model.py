@@ -14,7 +14,8 @@ from gemini_det3d.apis.checkpoint import (
     load_checkpoint_safely,
     load_parameters,
 )
-from gemini_det3d.apis.config import ConfigError, find_config
+from gemini_det3d.apis.config import ConfigError
+from gemini_det3d.engine.exact.batches import build_dataset
 from gemini_det3d.engine.leaf_datasets import leaf_configs
 from gemini_det3d.engine.run_checks import check_modalities
 
@@ -93,21 +94,15 @@ def choose_device(name: str | None = None) -> torch.device:
     return device
 
 
-def read_config(config: str | os.PathLike | Config) -> Config:
-    """A config from its path, its bare name, or as it is.
+def build_test_set(config: Config) -> Any:
+    """The test data set, its wrappers included.
 
     Raises:
-        ConfigError: There is none, or it cannot be read.
+        FormatError: Its info file cannot be used.
+        ConfigError: The config has none.
     """
-    from mmengine.config import Config
-
-    if isinstance(config, Config):
-        return config
-    path = find_config(os.fspath(config))
-    try:
-        return Config.fromfile(path)
-    except (SyntaxError, KeyError, TypeError, AttributeError, OSError, ImportError) as error:
-        raise ConfigError(f"{path}: cannot be read ({' '.join(str(error).split())})") from error
+    find_test_datasets(config)
+    return build_dataset(config.test_dataloader.dataset)
 
 
 def find_test_dataset(cfg: Config) -> dict:

@@ -10,8 +10,8 @@ import numpy as np
 import torch
 
 from gemini_det3d.apis.array_inputs import check_image, is_path
-from gemini_det3d.apis.config import ConfigError
-from gemini_det3d.apis.trained_model import build_for_test, find_test_dataset, read_config
+from gemini_det3d.apis.config import ConfigError, read_config
+from gemini_det3d.apis.trained_model import build_for_test, find_test_dataset
 from gemini_det3d.evaluation.functional import to_bytes
 from gemini_det3d.formats import FormatError
 

@@ -211,9 +211,8 @@ def draw(runs: Mapping[str, Run], work_dir: Path) -> None:
 
 
 def _load(run: Run) -> tuple[Any, Any]:
-    from mmengine.config import Config
-
+    from gemini_det3d.apis.config import read_config
     from gemini_det3d.apis.trained_model import build_for_test
 
-    config = Config.fromfile(run.config)
+    config = read_config(run.config)
     return config, build_for_test(config, run.checkpoint).model

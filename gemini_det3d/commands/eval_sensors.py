@@ -41,6 +41,7 @@ def run(args: argparse.Namespace) -> int:
     """
     from mmdet3d.registry import DATASETS
 
+    from gemini_det3d.apis.config import read_config
     from gemini_det3d.apis.seg_config import with_data_root
     from gemini_det3d.apis.sensor_failures import (
         evaluate_failures,
@@ -49,7 +50,7 @@ def run(args: argparse.Namespace) -> int:
         failure_table,
         summarise_failures,
     )
-    from gemini_det3d.apis.trained_model import build_for_test, find_test_dataset, read_config
+    from gemini_det3d.apis.trained_model import build_for_test, find_test_dataset
 
     config = read_config(args.config)
     if args.data_root:

@@ -7,8 +7,10 @@ columns; that tells the number of columns, and refuses a file that is read with 
 
 from __future__ import annotations
 
+import codecs
 import io
 import os
+import string
 
 import numpy as np
 
@@ -43,6 +45,9 @@ _OTHERS = {
 }
 _SURE = 4  # bytes of a mark that a number will not be spelt like by chance
 _HUGE = 1e6
+# No cloud has so few points of so many values.
+_FEW_ROWS, _MANY_COLUMNS = 16, 64
+_PRINTED, _START = frozenset(string.printable.encode()), 64
 
 
 def parse_cloud(data: bytes, path: str | os.PathLike, num_features: int = 4) -> np.ndarray:
@@ -61,10 +66,11 @@ def parse_cloud(data: bytes, path: str | os.PathLike, num_features: int = 4) -> 
         FormatError: It is another kind of file, has fewer columns, or, as .bin, seems to have
             others.
     """
+    text = data.removeprefix(codecs.BOM_UTF8).lstrip()
     if data.startswith(b"\x93NUMPY"):
         points = _parse_npy(data, path)
-    elif data.lstrip()[:6] == b"# .PCD" or data.startswith(b"VERSION"):
-        points = parse_pcd(data, path)
+    elif text.startswith((b"# .PCD", b"VERSION")):
+        points = parse_pcd(text, path)
     elif data.startswith(b"LASF"):
         points = _parse_las(data, path)
     else:
@@ -84,11 +90,13 @@ def first_columns(points: np.ndarray, count: int, path: str | os.PathLike) -> np
         ``(N, count)`` float32, a copy.
 
     Raises:
-        FormatError: There are fewer, or it is no table of numbers.
+        FormatError: There are fewer, it is no table of numbers, or points are its columns.
     """
     if points.ndim != 2 or points.dtype.kind not in "fiu":
         raise FormatError(path, f"is a {points.dtype} array of {points.shape}, expected numbers "
                                 f"(N, {count} or more)")  # fmt: skip
+    if len(points) < _FEW_ROWS and points.shape[1] >= _MANY_COLUMNS:
+        raise FormatError(path, f"is an array of {points.shape}: points are rows; transpose it")
     if points.shape[1] < count:
         raise FormatError(path, f"has {points.shape[1]} columns, needs {count} "
                                 "(x, y, z and the intensity first)")  # fmt: skip
@@ -131,6 +139,8 @@ def _parse_bin(data: bytes, path: str | os.PathLike, num_features: int) -> np.nd
     # The first coordinate of a good cloud may be spelt like a short mark.
     if start is not None and (_is_certain(start, data) or not _is_like_points(data, each)):
         raise FormatError(path, f"is {_OTHERS[start]}; clouds are {', '.join(SUFFIXES)}")
+    if len(data) >= _START and all(byte in _PRINTED for byte in data[:_START]):
+        raise FormatError(path, f"is text; clouds are {', '.join(SUFFIXES)}")
     if len(data) % each:
         fault = (
             f"{len(data)} bytes are no whole number of points of {num_features} float32 "

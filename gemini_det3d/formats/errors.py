@@ -33,7 +33,8 @@ class FormatError(ValueError):
 
 
 # What Python raises where a container holds something else than expected.
-_OTHER_FORM = (TypeError, ValueError, KeyError, IndexError, AttributeError, OverflowError)
+OTHER_FORM = (TypeError, ValueError, KeyError, IndexError, AttributeError, OverflowError)
+"""Errors of nested containers of another form than expected."""
 
 
 def naming_its_file(method: Callable) -> Callable:
@@ -54,7 +55,7 @@ def naming_its_file(method: Callable) -> Callable:
             return method(self, *args, **kwargs)
         except FormatError:
             raise
-        except _OTHER_FORM as error:
+        except OTHER_FORM as error:
             where = f"frame {args[0]} " if args and isinstance(args[0], (int, str)) else ""
             reason = f"{type(error).__name__}: {error}"
             raise FormatError(

@@ -16,8 +16,7 @@ from mmengine.registry import init_default_scope
 
 import gemini_det3d.plugin  # noqa: F401
 from benchmarks.data import draw_from, keeps_up, part_times, stock_of
-from gemini_det3d.apis.config import find_config
-from gemini_det3d.apis.detector import read_config
+from gemini_det3d.apis.config import find_config, read_config
 
 CONFIG = "mvxnet_gemini-point_r50_8xb2-80e_kitti-3d-3class"
 SEEDS = range(6)  # of these some mirror and some do not

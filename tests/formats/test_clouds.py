@@ -122,6 +122,9 @@ def test_other_number_of_columns_is_refused_and_named(columns: int) -> None:
         (pcd(POINTS, "binary", "a b c d"), "has no x, y, z"),
         (pcd(POINTS, "binary").replace(b"SIZE 4", b"SIZE 3"), "header does not hold"),
         (pcd(POINTS, "binary").replace(b"POINTS 500", b"POINTS 9999999999"), "is cut off"),
+        (npy(POINTS.T), r"is an array of \(4, 500\): points are rows; transpose it"),
+        (b"1.0 2.0 3.0 0.5\n" * 9, "is text; clouds are"),
+        (b"x,y,z,intensity\n" + b"1,2,3,0.5\n" * 9, "is text; clouds are"),
         (b"LASF" + bytes(60), "laspy|is no readable .las"),
     ],
 )
@@ -129,6 +132,32 @@ def test_file_that_is_no_cloud_is_one_line_that_says_what_it_is(data: bytes, fau
     with pytest.raises(FormatError, match=fault) as error:
         parse_cloud(data, "a.bin")
     assert "\n" not in str(error.value)
+
+
+def test_byte_order_mark_in_front_of_a_pcd_is_nothing() -> None:
+    marked = b"\xef\xbb\xbf" + pcd(POINTS, "ascii")
+    np.testing.assert_array_equal(parse_cloud(marked, "a.pcd"), POINTS)
+
+
+@pytest.mark.parametrize("is_packed", [False, True], ids=["las", "laz"])
+def test_las_is_read_by_its_library_and_refused_in_one_line_where_it_is_cut(is_packed) -> None:
+    laspy = pytest.importorskip("laspy")
+    if is_packed:
+        pytest.importorskip("lazrs")
+    header = laspy.LasHeader(point_format=3, version="1.2")
+    header.scales = [0.001] * 3
+    las = laspy.LasData(header)
+    las.x, las.y, las.z = POINTS[:, :3].astype(np.float64).T
+    las.intensity = np.arange(len(POINTS))
+    stream = io.BytesIO()
+    las.write(stream, do_compress=is_packed)
+    found = parse_cloud(stream.getvalue(), "a.laz")
+    np.testing.assert_allclose(found[:, :3], POINTS[:, :3], atol=0.0006)  # half a millimetre's step
+    np.testing.assert_array_equal(found[:, 3], np.arange(len(POINTS)))
+    for size in (10, 200, len(stream.getvalue()) - 50):
+        with pytest.raises(FormatError, match="a.laz: is no readable .las file") as error:
+            parse_cloud(stream.getvalue()[:size], "a.laz")
+        assert "\n" not in str(error.value)
 
 
 @pytest.mark.parametrize(

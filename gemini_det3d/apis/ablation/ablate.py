@@ -35,11 +35,11 @@ from gemini_det3d.apis.ablation import (
 from gemini_det3d.apis.ablation.probe import probe_cells
 from gemini_det3d.apis.ablation.report import condition_cells, gate_cells
 from gemini_det3d.apis.comparison.rows import headline
-from gemini_det3d.apis.config import ConfigError
+from gemini_det3d.apis.config import ConfigError, read_config
 from gemini_det3d.apis.frame_calibration import pixel_offset_of
 from gemini_det3d.apis.packed_frames import data_files, truth_of, views_of
 from gemini_det3d.apis.reports import facts_section, write_report
-from gemini_det3d.apis.trained_model import build_for_test, read_config
+from gemini_det3d.apis.trained_model import build_for_test, build_test_set
 from gemini_det3d.formats.files import make_folder
 from gemini_det3d.formats.inputs import keep_folders
 from gemini_det3d.formats.text import write_text
@@ -141,11 +141,10 @@ class _Bench:
     """Model, data and one evaluator per condition."""
 
     def __init__(self, config: Any, checkpoint: Path, device: str | None) -> None:
-        from mmdet3d.registry import DATASETS
         from mmengine.evaluator import Evaluator
 
         self.model = build_for_test(config, checkpoint, device).model
-        self.dataset = DATASETS.build(config.test_dataloader.dataset)
+        self.dataset = build_test_set(config)
         self.pixel_offset = pixel_offset_of(config.model)
         self._evaluators = {}
         for condition in CONDITIONS:

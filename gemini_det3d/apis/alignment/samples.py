@@ -12,6 +12,7 @@ import numpy as np
 
 from gemini_det3d.apis.config import ConfigError
 from gemini_det3d.apis.frame_calibration import calibration_faults, pixel_offset_of
+from gemini_det3d.engine.exact.batches import build_dataset
 from gemini_det3d.engine.leaf_datasets import leaf_configs
 from gemini_det3d.formats.calibration_check import Fault
 
@@ -117,7 +118,7 @@ def _dataset(
     config: Any, settings: Mapping, offset: tuple[float, float]
 ) -> tuple[Any, Sequence[str]]:
     """A training set with a pipeline that ends before packing, and what it would pack."""
-    from mmdet3d.registry import DATASETS, TRANSFORMS
+    from mmdet3d.registry import TRANSFORMS
     from mmengine.dataset import Compose
 
     steps = [dict(step) for step in settings["pipeline"]]
@@ -129,7 +130,7 @@ def _dataset(
         transforms.append(TRANSFORMS.build(step))
         if step["type"].startswith("LoadAnnotations"):
             transforms.append(partial(_note_originals, offset=offset))
-    dataset = DATASETS.build({**settings, "pipeline": [], "filter_empty_gt": False})
+    dataset = build_dataset({**settings, "pipeline": [], "filter_empty_gt": False})
     dataset.pipeline = Compose(transforms)
     return dataset, pack.meta_keys
 

@@ -22,7 +22,7 @@ from gemini_det3d.apis.comparison import (
 )
 from gemini_det3d.apis.comparison.page import write_page
 from gemini_det3d.apis.comparison.table import write_tables
-from gemini_det3d.apis.config import ConfigError, find_config
+from gemini_det3d.apis.config import ConfigError, find_config, read_config
 from gemini_det3d.apis.devices import visible_gpus
 from gemini_det3d.apis.machine import facts, num_cores
 from gemini_det3d.apis.process import Programs
@@ -130,9 +130,7 @@ def make_plan(
     paired: bool = True,
 ) -> Plan:
     """Variants and runs; reads every config, so that a wrong key ends here."""
-    from mmengine.config import Config
-
-    loaded = {path: Config.fromfile(path) for path in map(find_config, configs)}
+    loaded = {path: read_config(path) for path in map(find_config, configs)}
     contents = {path: config.to_dict() for path, config in loaded.items()}
     variants = make_variants(contents, swaps, options)
     runs = []

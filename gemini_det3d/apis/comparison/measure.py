@@ -14,6 +14,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
+from gemini_det3d.apis.config import read_config
 from gemini_det3d.apis.trained_model import choose_device
 from gemini_det3d.formats.text import write_text
 
@@ -22,14 +23,14 @@ _WARM_UP, _ROUNDS = 3, 15
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Measure and write the figures."""
-    from mmengine.config import Config, DictAction
+    from mmengine.config import DictAction
 
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("config")
     parser.add_argument("out", type=Path)
     parser.add_argument("--cfg-options", nargs="+", action=DictAction, default={})
     args = parser.parse_args(argv)
-    config = Config.fromfile(args.config)
+    config = read_config(args.config)
     config.merge_from_dict(args.cfg_options)
     figures = measure(config)
     write_text(args.out, json.dumps(figures, indent=1) + "\n")

@@ -9,7 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from gemini_det3d.apis.config import find_config
+from gemini_det3d.apis.config import read_config
 
 DETECTOR_CONFIG = "mvxnet_gemini-point_r50_8xb2-80e_kitti-3d-3class"
 NUM_STAGES = 4
@@ -61,12 +61,11 @@ def config_shapes(config: str) -> dict[str, torch.Size]:
         ConfigError: There is no such config.
     """
     from mmdet3d.registry import MODELS
-    from mmengine.config import Config
     from mmengine.registry import init_default_scope
 
     import gemini_det3d.models  # noqa: F401
 
-    loaded = Config.fromfile(find_config(config))
+    loaded = read_config(config)
     init_default_scope("mmdet3d")
     return _shapes(MODELS.build(loaded.model))
 

@@ -12,7 +12,7 @@ import torch
 
 from gemini_det3d.apis.ablation import GateRecorder
 from gemini_det3d.apis.packed_frames import truth_of, views_of
-from gemini_det3d.apis.trained_model import TrainedModel, build_for_test
+from gemini_det3d.apis.trained_model import TrainedModel, build_for_test, build_test_set
 from gemini_det3d.apis.view.source import Results, result_names
 from gemini_det3d.formats.errors import FormatError
 from gemini_det3d.visualization import LabeledBoxes
@@ -44,11 +44,10 @@ class DetectorFrames:
     def __init__(
         self, config: Any, checkpoints: Sequence[Path] = (), device: str | None = None
     ) -> None:
-        from mmdet3d.registry import DATASETS
         from mmengine.registry import init_default_scope
 
         init_default_scope(config.get("default_scope", "mmdet3d"))
-        self._dataset = DATASETS.build(config.test_dataloader.dataset)
+        self._dataset = build_test_set(config)
         self._classes = self._dataset.metainfo["classes"]
         infos = [self._dataset.get_data_info(i) for i in range(len(self._dataset))]
         self._files = [_files_of(info) for info in infos]

@@ -11,6 +11,7 @@ import numpy as np
 from gemini_det3d.apis.segmentor import Segmentor
 from gemini_det3d.apis.translator import Translator
 from gemini_det3d.apis.view.source import result_names
+from gemini_det3d.engine.exact.batches import build_dataset
 from gemini_det3d.engine.leaf_datasets import leaf_configs
 from gemini_det3d.formats.segmentation import IGNORED, read_color, read_labels
 from gemini_det3d.formats.taskonomy import DOMAINS, find_domain, read_domain, read_list
@@ -198,7 +199,6 @@ def picture_source(
         checkpoints: Trained parameters, each a prediction.
         device: Where to run; None: CUDA where there is one.
     """
-    from mmdet3d.registry import DATASETS
     from mmengine.registry import init_default_scope
 
     leaves = leaf_configs(config.test_dataloader.dataset)
@@ -209,9 +209,9 @@ def picture_source(
         return {n: kind(config, path, device) for n, path in zip(names, checkpoints)}
 
     if "modalities" in config.model:
-        return SegmentationFrames([DATASETS.build(each) for each in leaves], trained(Segmentor))
+        return SegmentationFrames([build_dataset(each) for each in leaves], trained(Segmentor))
     if leaves[0].get("sources") and leaves[0].get("target"):
-        dataset = DATASETS.build(leaves[0])
+        dataset = build_dataset(leaves[0])
         stems = [dataset.get_data_info(i)["stem"] for i in range(len(dataset))]
         domains = (*dataset.sources, dataset.target)
         return TranslationFrames(Path(dataset.data_root), stems, domains, trained(Translator))

@@ -7,6 +7,7 @@ the first so many are left out without anything being loaded, and every index ge
 from __future__ import annotations
 
 import copy
+import traceback
 from collections.abc import Iterator, Mapping
 from itertools import islice
 from typing import Any
@@ -20,6 +21,7 @@ from gemini_det3d.engine.exact.dataset import SeededDataset
 from gemini_det3d.engine.exact.seeding import ORDER, SampleKey, seed_process
 from gemini_det3d.engine.plain_files import UNNAMED, annotation_file, with_preferred_infos
 from gemini_det3d.formats import FormatError
+from gemini_det3d.formats.errors import OTHER_FORM
 from gemini_det3d.formats.files import refuse_devices
 from gemini_det3d.registration import register
 
@@ -153,6 +155,11 @@ def build_dataset(config: Mapping[str, Any]) -> Any:
     except OSError as error:
         path = error.filename or annotation_file(config) or UNNAMED
         raise FormatError(path, f"cannot be read ({error.strerror or error})") from error
+    except OTHER_FORM as error:
+        if not any(f.name == "load_data_list" for f in traceback.extract_tb(error.__traceback__)):
+            raise
+        fault = f"has another form than the data set expects ({type(error).__name__}: {error})"
+        raise FormatError(annotation_file(config) or UNNAMED, fault) from error
     except ZeroDivisionError as error:  # mmdet3d's CBGSDataset
         fault = "has no object of one of the classes (metainfo.classes), so they cannot be balanced"
         raise FormatError(annotation_file(config) or UNNAMED, fault) from error

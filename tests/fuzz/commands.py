@@ -1,0 +1,315 @@
+"""Whole commands under test: small good inputs, how each is called, and which files are spoilt."""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import json
+import pickle
+import resource
+import shutil
+import time
+import traceback
+import warnings
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from PIL import Image
+
+from gemini_det3d.apis.config import find_config
+from gemini_det3d.cli import main
+from gemini_det3d.worlds import RoomWorld, make_rooms
+from tests.apis.kitti.trees import make_tree
+from tests.formats.test_text import OBJECT
+
+DETECTOR = "mvxnet_gemini-point_r18_1xb2-toy_scenes-3class"
+SEGMENTOR = "segformer_gemini-pixel_mit-toy_1xb4-toy_scenes-25class"
+TRANSLATOR = "translator_gemini_mit-toy_views-rgb-edge2depth"
+LONGEST_S = 1.0
+MOST_BYTES = 1 << 30
+
+
+@dataclass(frozen=True)
+class Command:
+    """A command and the files that it reads.
+
+    Attributes:
+        line: Its arguments; paths are relative to the folder of good inputs, ``{out}`` is a fresh
+            one for results.
+        files: Those of the folder that are spoilt, one at a time.
+        usual: Exit code with good inputs.
+    """
+
+    line: str
+    files: tuple[str, ...]
+    usual: int = 0
+
+
+_FRAME = ("training/image_2/000001.png", "training/velodyne/000001.bin",
+          "training/calib/000001.txt")  # fmt: skip
+_KITTI = tuple(f"tree/{name}" for name in _FRAME)
+_ROOMS = "rooms/sunrgbd_trainval"
+COMMANDS = {
+    "infer": Command(
+        "infer --config detector.py --checkpoint detector.pth --image {0} --points {1} --calib {2} "
+        "--out {out}".format(*_KITTI, out="{out}"),
+        (*_KITTI, "detector.pth", "detector.py"),
+    ),
+    "prepare kitti": Command(
+        "prepare kitti tree --check-only --workers 1",
+        (*_KITTI, "tree/training/label_2/000001.txt", "tree/ImageSets/train.txt"),
+    ),
+    "prepare sunrgbd": Command(
+        "prepare sunrgbd rooms --out {out} --workers 1",
+        tuple(f"{_ROOMS}/{name}" for name in ("image/000001.jpg", "depth/000001.mat",
+              "calib/000001.txt", "label/000001.txt", "train_data_idx.txt")),
+    ),
+    "prepare segmentation": Command(
+        "prepare segmentation nyu --kind nyudv2 --workers 1",
+        ("nyu/rgb/0.png", "nyu/labels/0.png", "nyu/depth/0.png", "nyu/train.txt"),
+    ),
+    "eval-kitti": Command("eval-kitti found truth --split split.txt",
+                          ("found/000001.txt", "truth/000001.txt", "split.txt")),
+    "eval-kitti of infos": Command("eval-kitti found tree/kitti_infos_train.pkl",
+                                   ("tree/kitti_infos_train.pkl",)),
+    "eval-sunrgbd": Command("eval-sunrgbd rooms_found rooms/sunrgbd_infos_train.pkl",
+                            ("rooms_found/000001.txt", "rooms/sunrgbd_infos_train.pkl")),
+    "convert-checkpoint": Command("convert-checkpoint segmentor.pth {out}/o.pth",
+                                  ("segmentor.pth",), usual=1),  # ours needs no conversion
+    "convert-infos": Command("convert-infos copy.pkl", ("copy.pkl",)),
+    "draw": Command(
+        "draw detector.py detector.pth --frames 1 --out {out}",
+        ("tree/training/velodyne_reduced/000002.bin", "tree/training/image_2/000002.png",
+         "tree/kitti_infos_val.pkl", "detector.pth", "detector.py"),
+    ),
+    "view": Command(
+        "view tree --results found --max-frames 1 --out {out}/v.html",
+        (*_KITTI, "tree/training/label_2/000001.txt", "found/000001.txt"),
+    ),
+    "view of infos": Command("view tree/kitti_infos_train.pkl --max-frames 1 --out {out}/v.html",
+                             ("tree/kitti_infos_train.pkl",)),
+    "view of a config": Command(
+        "view detector.py --max-frames 1 --out {out}/v.html",
+        ("tree/training/velodyne_reduced/000002.bin", "tree/training/image_2/000002.png",
+         "tree/kitti_infos_val.pkl", "detector.py"),
+    ),
+    "view of rooms": Command("view rooms --max-frames 1 --out {out}/v.html",
+                             tuple(f"{_ROOMS}/{n}" for n in ("image/000001.jpg", "depth/000001.mat",
+                                   "calib/000001.txt", "label/000001.txt"))),
+    "view of labels": Command("view nyu --max-frames 1 --out {out}/v.html",
+                              ("nyu/rgb/0.png", "nyu/labels/0.png", "nyu/depth/0.png",
+                               "nyu/train.txt")),
+    "check-alignment": Command(
+        "check-alignment detector.py --samples 1 --pictures 0",
+        ("tree/training/velodyne_reduced/000001.bin", "tree/training/image_2/000001.png",
+         "tree/kitti_infos_train.pkl", "detector.py"),
+    ),
+    "translate": Command("translate translator.py translator.pth views/a.png views/b.png "
+                         "--out {out}",
+                         ("views/a.png", "views/b.png", "translator.pth", "translator.py")),
+    "report": Command("report work --out {out}", ("work/20260101/vis_data/scalars.json",
+                      "work/20260101/vis_data/config.py", "work/20260101/20260101.log")),
+    "train": Command(
+        "train trained.py --work-dir {out}",
+        ("tree/training/velodyne_reduced/000001.bin", "tree/training/image_2/000001.png",
+         "tree/kitti_infos_train.pkl", "detector.pth", "trained.py"),
+    ),
+    "test": Command(
+        "test detector.py detector.pth --work-dir {out}",
+        ("tree/training/velodyne_reduced/000002.bin", "tree/training/image_2/000002.png",
+         "tree/kitti_infos_val.pkl", "detector.pth"),
+    ),
+    "eval-robustness": Command(
+        "eval-robustness detector.py detector.pth --corruptions fog --severities 1 --frames 1 "
+        "--out {out} --baseline baseline.json",
+        ("baseline.json", "detector.pth"),
+    ),
+}  # fmt: skip
+
+
+def make_inputs(folder: Path) -> None:
+    """Write good inputs of every command."""
+    from gemini_det3d.apis.kitti.prepare import Options, prepare_kitti
+
+    assert prepare_kitti(Options(make_tree(folder / "tree"))) == 0
+    shutil.copy(folder / "tree" / "kitti_infos_train.pkl", folder / "copy.pkl")
+    for name, score in (("found", " 0.9"), ("truth", "")):
+        (folder / name).mkdir()
+        (folder / name / "000001.txt").write_text(f"{OBJECT}{score}\n{OBJECT}{score}\n")
+    (folder / "split.txt").write_text("000001\n")
+    make_rooms(folder / "rooms", 2, 1, preset=RoomWorld(image_width=61, image_height=47))
+    assert main(["prepare", "sunrgbd", str(folder / "rooms"), "--workers", "1"]) == 0
+    (folder / "rooms_found").mkdir()
+    (folder / "rooms_found" / "000001.txt").write_text("chair 1.0 2.0 3.0 0.6 0.6 1.0 0.1 0.9\n")
+    _make_labels(folder / "nyu")
+    (folder / "views").mkdir()
+    for name, pixels in (("a", np.zeros((64, 64, 3), np.uint8)), ("b", np.eye(64, dtype="u2"))):
+        Image.fromarray(pixels).save(folder / "views" / f"{name}.png")
+    _make_configs(folder)
+    _make_training(folder / "work" / "20260101")
+    (folder / "baseline.json").write_text(
+        json.dumps({"test": {}, "scores": {"clean": {"0": 50.0}, "fog": {"1": 20.0}}})
+    )
+
+
+def _make_labels(root: Path) -> None:
+    for kind in ("rgb", "labels", "depth"):
+        (root / kind).mkdir(parents=True)
+    lines = []
+    for number in range(2):
+        pixels = np.arange(24 * 32).reshape(24, 32)
+        names = [f"{kind}/{number}.png" for kind in ("rgb", "labels", "depth")]
+        Image.fromarray(np.stack([pixels % 251] * 3, 2).astype(np.uint8)).save(root / names[0])
+        Image.fromarray((pixels % 40).astype(np.uint8)).save(root / names[1])
+        Image.fromarray((pixels * 9).astype(np.uint16)).save(root / names[2])
+        lines.append("\t".join(names))
+    for split in ("train", "val"):
+        (root / f"{split}.txt").write_text("\n".join(lines) + "\n")
+
+
+def _make_configs(folder: Path) -> None:
+    from mmdet3d.registry import MODELS
+    from mmengine.config import Config
+    from mmengine.registry import init_default_scope
+
+    import gemini_det3d.plugin  # noqa: F401
+
+    init_default_scope("mmdet3d")
+    root = f"{folder / 'tree'}/"
+    for name, known in (("detector", DETECTOR), ("segmentor", SEGMENTOR),
+                        ("translator", TRANSLATOR)):  # fmt: skip
+        config = Config.fromfile(find_config(known))
+        state = MODELS.build(config.model).state_dict()
+        torch.save({"state_dict": state, "meta": {"epoch": 0, "iter": 0}}, folder / f"{name}.pth")
+        (folder / f"{name}.py").write_text(f"_base_ = [{find_config(known).as_posix()!r}]\n")
+    (folder / "detector.py").write_text(
+        f"_base_ = [{find_config(DETECTOR).as_posix()!r}]\n"
+        "train_dataloader = dict(num_workers=0, persistent_workers=False,\n"
+        f"    dataset=dict(dataset=dict(data_root={root!r})))\n"
+        "val_dataloader = dict(num_workers=0, persistent_workers=False,\n"
+        f"    dataset=dict(data_root={root!r}))\n"
+        "test_dataloader = val_dataloader\n"
+        f"val_evaluator = dict(ann_file={root + 'kitti_infos_val.pkl'!r})\n"
+        "test_evaluator = val_evaluator\n"
+    )
+    (folder / "trained.py").write_text(
+        "_base_ = ['detector.py']\n"
+        "train_cfg = dict(_delete_=True, type='IterBasedTrainLoop', max_iters=0, val_interval=9)\n"
+        "param_scheduler = []\n"
+        f"load_from = {str(folder / 'detector.pth')!r}\n"
+    )
+
+
+def _make_training(folder: Path) -> None:
+    (folder / "vis_data").mkdir(parents=True)
+    lines = [{"lr": 0.1, "loss": 2.0 - step / 9, "epoch": 1, "iter": step, "step": step}
+             for step in range(1, 9)]  # fmt: skip
+    text = "\n".join(json.dumps(line) for line in lines)
+    (folder / "vis_data" / "scalars.json").write_text(text + "\n")
+    (folder / "vis_data" / "config.py").write_text(
+        "train_cfg = dict(max_epochs=2)\nmodel = dict(type='X', parts=[1, 2])\n"
+    )
+    (folder / f"{folder.name}.log").write_text(
+        "2026/01/01 00:00:00 - mmengine - INFO - \nSystem environment:\n    Python: 3\n"
+    )
+
+
+def faults_of(
+    name: str, folder: Path, file: str, contents: Iterable[tuple[str, bytes]], out: Path
+) -> list[str]:
+    """Run a command once for every content of one of its files.
+
+    Args:
+        name: One of ``COMMANDS``.
+        folder: Good inputs; they are good again afterwards.
+        file: Which file.
+        contents: What was done to it, and the content.
+        out: Where results go.
+
+    Returns:
+        A line for each run that ended in anything but a known exit code with, where it is 2, one
+        line that says why, within a second and a gibibyte more than on good inputs.
+    """
+    path = folder / file
+    good = path.read_bytes()
+    _run(name, folder, out)  # imports and compiles
+    fault, code, usual = _run(name, folder, out)
+    assert not fault and code == COMMANDS[name].usual, f"good inputs: {fault or code}"
+    faults = []
+    try:
+        for what, content in contents:
+            path.write_bytes(content)
+            before = _peak_bytes()
+            fault, _, seconds = _run(name, folder, out)
+            if seconds > usual + LONGEST_S:
+                fault = f"{fault}; took {seconds:.1f} s, usually {usual:.1f}"
+            if _peak_bytes() - before > MOST_BYTES:
+                fault = f"{fault}; took {(_peak_bytes() - before) >> 20} MiB"
+            if fault:
+                faults.append(f"{name}, {file}, {what}: {fault}")
+    finally:
+        path.write_bytes(good)
+    return faults
+
+
+def _run(name: str, folder: Path, out: Path) -> tuple[str, int, float]:
+    """What is wrong with a run, its exit code, and its CPU time in seconds."""
+    _forget_runs()
+    shutil.rmtree(out, ignore_errors=True)
+    out.mkdir(parents=True)
+    words = [word.replace("{out}", str(out)) for word in COMMANDS[name].line.split()]
+    words = [str(folder / word) if (folder / word).exists() else word for word in words]
+    said, told = io.StringIO(), io.StringIO()
+    started = time.process_time()
+    fault, code = "", -1
+    with warnings.catch_warnings(), contextlib.redirect_stdout(said), _errors_to(told):
+        warnings.simplefilter("ignore")
+        try:
+            code = main(words)
+        except (Exception, SystemExit) as error:
+            where = traceback.extract_tb(error.__traceback__)[-1]
+            fault = f"{type(error).__name__}: {error} ({where.filename}:{where.lineno})"
+    seconds = time.process_time() - started
+    return fault or _judged(words[0], code, told.getvalue()), code, seconds
+
+
+def _forget_runs() -> None:
+    """mmengine keeps a run's logger and pictures by its name, which has the second in it."""
+    from mmengine.logging import MessageHub, MMLogger
+    from mmengine.visualization import Visualizer
+
+    kinds = [MMLogger, MessageHub, Visualizer]
+    for kind in kinds:
+        kind._instance_dict.clear()
+        kinds += kind.__subclasses__()
+
+
+def _judged(name: str, code: int, told: str) -> str:
+    if "Traceback (most recent" in told:
+        return f"a traceback: {told[-300:]}"
+    if code not in (0, 1, 2):
+        return f"exit code {code}: {told[-300:]}"
+    if code == 2:
+        _, found, reason = told.rpartition(f"gemini-det3d {name}: ")
+        if not found or "\n" in reason.rstrip("\n") or not reason.strip():
+            return f"no one line: {told[-300:]!r}"
+    return ""
+
+
+def _errors_to(stream: io.StringIO) -> contextlib.AbstractContextManager:
+    return contextlib.redirect_stderr(stream)
+
+
+def _peak_bytes() -> int:
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+
+
+def restructured_infos(path: Path, number: int, seed: int) -> Iterable[tuple[str, bytes]]:
+    """Info files in which one value is of another kind, or gone."""
+    from tests.fuzz.mutations import restructured
+
+    for what, content in restructured(pickle.loads(path.read_bytes()), number, seed):
+        yield what, pickle.dumps(content)
