@@ -11,7 +11,7 @@ import pytest
 import torch
 from mmengine.optim import OptimWrapper, build_optim_wrapper
 from mmengine.registry import OPTIM_WRAPPERS
-from toys import DRIVING, ROOMS, TOYS, toy_batch, toy_config, toy_model
+from toys import DETECTORS, ROOMS, TOYS, toy_batch, toy_config, toy_model
 
 FEW, MANY = 2, 50
 HALVES = [torch.bfloat16, torch.float16]
@@ -21,11 +21,11 @@ CONTINUOUS = [name for name in TOYS if name not in ROOMS]
 
 
 def pairs(names: list[str] | tuple[str, ...]) -> list:
-    """Names with both halves; float16 convolutions of detectors take a CPU five seconds a step."""
+    """Names with both halves; float16 convolutions of detectors take a CPU seconds a step."""
     found = []
     for name in names:
         for dtype in HALVES:
-            is_slow = dtype == torch.float16 and name in DRIVING
+            is_slow = dtype == torch.float16 and name in DETECTORS
             marks = [pytest.mark.slow] if is_slow else []
             label = f"{str(dtype).removeprefix('torch.')}-{name}"
             found.append(pytest.param(name, dtype, marks=marks, id=label))
