@@ -30,6 +30,7 @@ MOVED = {
     "gemini_det3d.apis.compare": "gemini_det3d.apis.comparison.compare",
     "gemini_det3d.apis.eval_kitti": "gemini_det3d.apis.kitti.evaluate",
     "gemini_det3d.apis.eval_sunrgbd": "gemini_det3d.apis.sunrgbd.evaluate",
+    "gemini_det3d.apis.kitti.findings": "gemini_det3d.apis.findings",
     "gemini_det3d.apis.prepare_kitti": "gemini_det3d.apis.kitti.prepare",
     "gemini_det3d.apis.prepare_sunrgbd": "gemini_det3d.apis.sunrgbd.prepare",
     **{f"gemini_det3d.apis.{name}": f"gemini_det3d.commands.{name}" for name in _COMMANDS},

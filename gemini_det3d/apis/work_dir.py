@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from gemini_det3d.apis.config import ConfigError
+from gemini_det3d.apis.scalars import Line, join_scalars, read_scalars
 
 
 def last_checkpoint(train_dir: Path) -> Path:
@@ -39,16 +40,13 @@ def read_losses(train_dir: Path) -> dict[str, list[float | None]]:
     """Every loss of a training, the mean of what was logged in each epoch; None where nothing was.
 
     Args:
-        train_dir: mmengine's work directory; an epoch that was begun twice counts as ended.
+        train_dir: mmengine's work directory; what a later start trained again counts once.
     """
-    by_epoch: dict[int, list[dict]] = {}
-    for log in sorted(train_dir.glob("*/vis_data/scalars.json"), key=lambda path: path.parts[-3]):
-        lines = [json.loads(line) for line in log.read_text(encoding="utf-8").splitlines() if line]
-        fresh: dict[int, list[dict]] = {}
-        for line in lines:
-            if "loss" in line and "epoch" in line:
-                fresh.setdefault(line["epoch"], []).append(line)
-        by_epoch.update(fresh)
+    logs = sorted(train_dir.glob("*/vis_data/scalars.json"), key=lambda path: path.parts[-3])
+    by_epoch: dict[int, list[Line]] = {}
+    for line in join_scalars(map(read_scalars, logs)).train:
+        if "loss" in line and "epoch" in line:
+            by_epoch.setdefault(int(line["epoch"]), []).append(line)
     names = dict.fromkeys(k for e in by_epoch.values() for line in e for k in line if "loss" in k)
     return {
         name: [_mean([line[name] for line in by_epoch.get(epoch, ()) if name in line])

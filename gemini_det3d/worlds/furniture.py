@@ -73,54 +73,6 @@ def make_chair(rng: np.random.Generator) -> Body:
     return Body("chair", (length, width, height), tuple(parts))
 
 
-def make_table(rng: np.random.Generator) -> Body:
-    """A table of warm wood.
-
-    Args:
-        rng: Draws size and wood.
-
-    Returns:
-        A ``table``.
-    """
-    return _make_table("table", rng, _wood(rng))
-
-
-def make_desk(rng: np.random.Generator) -> Body:
-    """A desk: a table in cool paint.
-
-    Args:
-        rng: Draws size and paint.
-
-    Returns:
-        A ``desk``.
-    """
-    return _make_table("desk", rng, _paint(rng))
-
-
-def make_dresser(rng: np.random.Generator) -> Body:
-    """A dresser: a chest of drawers in cool paint.
-
-    Args:
-        rng: Draws size and paint.
-
-    Returns:
-        A ``dresser``.
-    """
-    return _make_chest("dresser", rng, _paint(rng))
-
-
-def make_night_stand(rng: np.random.Generator) -> Body:
-    """A night stand: a chest of drawers of warm wood.
-
-    Args:
-        rng: Draws size and wood.
-
-    Returns:
-        A ``night_stand``.
-    """
-    return _make_chest("night_stand", rng, _wood(rng))
-
-
 def make_plant(rng: np.random.Generator) -> Body:
     """A potted plant: clutter.
 
@@ -143,10 +95,10 @@ def make_plant(rng: np.random.Generator) -> Body:
 FURNITURE: dict[str, Callable[[np.random.Generator], Body]] = {
     "bed": make_bed,
     "chair": make_chair,
-    "table": make_table,
-    "desk": make_desk,
-    "dresser": make_dresser,
-    "night_stand": make_night_stand,
+    "table": lambda rng: _make_table("table", rng, _wood(rng)),
+    "desk": lambda rng: _make_table("desk", rng, _paint(rng)),
+    "dresser": lambda rng: _make_chest("dresser", rng, _paint(rng)),
+    "night_stand": lambda rng: _make_chest("night_stand", rng, _wood(rng)),
 }
 
 

@@ -14,7 +14,7 @@ from programs import run_python
 from gemini_det3d.apis.alignment import agreement_of, judge
 from gemini_det3d.apis.alignment.check import _with_findings
 from gemini_det3d.apis.alignment.samples import LabelBoxes, _note_originals
-from gemini_det3d.apis.kitti.findings import Finding
+from gemini_det3d.apis.findings import Finding
 from gemini_det3d.geometry.boxes import project_box_outlines
 
 # Looks along x: u = 320 - 400 y / x, v = 120 - 400 z / x.

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from gemini_det3d.apis.kitti.findings import Finding
+from gemini_det3d.apis.findings import Finding
 from gemini_det3d.apis.segmentation_set.report import capped
 from gemini_det3d.cli import main
 from gemini_det3d.datasets.segmentation_classes import NYUDV2_CLASSES

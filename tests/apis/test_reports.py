@@ -16,8 +16,8 @@ from gemini_det3d.apis.reports.config_text import (
     read_dumped_config,
 )
 from gemini_det3d.apis.reports.curves import curve_sections, group_by_seed
-from gemini_det3d.apis.reports.scalars import join_scalars, read_scalars, thin_out
 from gemini_det3d.apis.reports.training_report import lead, provenance, training_sections
+from gemini_det3d.apis.scalars import join_scalars, read_scalars, thin_out
 from gemini_det3d.cli import main
 from gemini_det3d.formats.errors import FormatError
 

@@ -119,12 +119,14 @@ def test_training_without_a_test_is_an_error(tmp_path):
 
 def test_losses_are_means_of_epochs_and_an_epoch_begun_twice_counts_as_ended(tmp_path):
     for name, lines in (
-        ("20260101_000000", [(1, 4.0), (1, 2.0), (2, 9.0)]),
-        ("20260102_000000", [(2, 1.0), (2, 2.0), (4, 0.5)]),
+        ("20260101_000000", [(1, 1, 4.0), (1, 2, 2.0), (2, 3, 9.0)]),
+        ("20260102_000000", [(2, 3, 1.0), (2, 4, 2.0), (4, 7, 0.5)]),
     ):
         folder = tmp_path / name / "vis_data"
         folder.mkdir(parents=True)
-        logged = [{"loss": v, "loss_cls": v / 2, "epoch": e, "lr": 1.0} for e, v in lines]
+        logged = [
+            {"loss": v, "loss_cls": v / 2, "epoch": e, "step": s, "lr": 1.0} for e, s, v in lines
+        ]
         text = "".join(json.dumps(line) + "\n" for line in [*logged, {"mAP": 1.0, "step": 2}])
         (folder / "scalars.json").write_text(text)
     losses = read_losses(tmp_path)

@@ -17,7 +17,7 @@ from gemini_det3d.apis.alignment import (
     augmented_samples,
     judge,
 )
-from gemini_det3d.apis.kitti.findings import Finding, capped
+from gemini_det3d.apis.findings import Finding, capped
 from gemini_det3d.formats.inputs import keep_folders
 
 

@@ -13,10 +13,10 @@ from pathlib import Path
 
 import numpy as np
 
+from gemini_det3d.apis.findings import Finding
 from gemini_det3d.apis.kitti.canonical import canonical_calibration, canonical_labels
 from gemini_det3d.apis.kitti.check_objects import check_objects
 from gemini_det3d.apis.kitti.files import FILES, frame_file, frame_files
-from gemini_det3d.apis.kitti.findings import Finding
 from gemini_det3d.formats.calibration_check import (
     check_boxes,
     check_matrices,

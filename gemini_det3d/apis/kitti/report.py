@@ -13,9 +13,9 @@ from pathlib import Path
 
 import numpy as np
 
+from gemini_det3d.apis.findings import Finding, capped, take_over
 from gemini_det3d.apis.kitti.check import FrameReport
 from gemini_det3d.apis.kitti.check_objects import DIFFICULTIES
-from gemini_det3d.apis.kitti.findings import Finding, capped
 from gemini_det3d.apis.kitti.splits import SPLITS, Splits
 from gemini_det3d.formats.text import write_text
 
@@ -170,10 +170,8 @@ def load_known(
         (part, frame) -> (fingerprint, report), and what it converted. Empty where the file is
         none of ours, or was made of another tree, by another version or with another class map.
     """
-    if path is None or not path.is_file():
-        return {}, {}
-    try:
-        data = json.loads(path.read_text(encoding="utf-8"))
+
+    def take(data: dict) -> tuple[dict, dict]:
         same = data["report_version"] == _REPORT_VERSION and data["root"] == str(root)
         if not same or data["class_map"] != dict(class_map):
             return {}, {}
@@ -182,8 +180,8 @@ def load_known(
             task = (entry["part"], entry["frame"])
             known[task] = (entry["fingerprint"], FrameReport.from_json(entry))
         return known, data["conversion"]
-    except (ValueError, KeyError, TypeError, AttributeError):
-        return {}, {}
+
+    return take_over(path, take, ({}, {}))
 
 
 def _counts(table: Mapping[str, dict]) -> dict:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from gemini_det3d.apis.kitti.findings import Finding
+from gemini_det3d.apis.findings import Finding
 from gemini_det3d.formats.errors import FormatError
 from gemini_det3d.formats.text import read_lines, write_text
 

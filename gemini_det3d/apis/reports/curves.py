@@ -11,8 +11,8 @@ import math
 import re
 from collections.abc import Callable, Sequence
 
-from gemini_det3d.apis.reports.scalars import Line, column, thin_out
 from gemini_det3d.apis.reports.trainings import Training, main_metrics, metrics_of
+from gemini_det3d.apis.scalars import Line, column, thin_out
 from gemini_det3d.visualization.report import Chart, Charts, Section, Series, Spread
 
 _MOST_POINTS = 1000  # of a line

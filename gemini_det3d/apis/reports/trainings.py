@@ -13,7 +13,7 @@ from typing import Any
 from gemini_det3d.apis.comparison.rows import headline
 from gemini_det3d.apis.config import ConfigError
 from gemini_det3d.apis.reports.config_text import read_dumped_config
-from gemini_det3d.apis.reports.scalars import Line, Scalars, join_scalars, read_scalars
+from gemini_det3d.apis.scalars import Line, Scalars, join_scalars, read_scalars
 from gemini_det3d.formats.errors import FormatError
 from gemini_det3d.formats.text import read_bytes, read_text
 

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from gemini_det3d.apis.kitti.findings import Finding
+from gemini_det3d.apis.findings import Finding
 from gemini_det3d.datasets.segmentation_classes import (
     DELIVER_CLASSES,
     NYUDV2_CLASSES,

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import numpy as np
 
-from gemini_det3d.apis.kitti.findings import Finding, capped
+from gemini_det3d.apis.findings import Finding, capped, take_over
 from gemini_det3d.apis.segmentation_set.check import SegFrameReport
 from gemini_det3d.formats.files import write_whole
 from gemini_det3d.formats.segmentation import IGNORED, label_fault
@@ -143,12 +143,10 @@ class SetReport:
 
 def load_known(path: Path | None, settings: Mapping[str, object]) -> dict[str, SegFrameReport]:
     """Reports of an earlier run by name; none of another version or of other settings."""
-    if path is None or not path.is_file():
-        return {}
-    try:
-        content = json.loads(path.read_text(encoding="utf-8"))
-        if content["report_version"] != _REPORT_VERSION or content["settings"] != settings:
-            return {}
-        return {entry["name"]: SegFrameReport.from_json(entry) for entry in content["frames"]}
-    except (ValueError, KeyError, TypeError, AttributeError):
-        return {}
+
+    def take(content: dict) -> dict[str, SegFrameReport]:
+        same = content["report_version"] == _REPORT_VERSION and content["settings"] == settings
+        frames = content["frames"] if same else ()
+        return {entry["name"]: SegFrameReport.from_json(entry) for entry in frames}
+
+    return take_over(path, take, {})

@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from gemini_det3d.apis.kitti.findings import Finding
+from gemini_det3d.apis.findings import Finding
 from gemini_det3d.apis.sunrgbd.sources import EXTRACTED, ExtractedFrames, OfficialFrames
 from gemini_det3d.formats.errors import FormatError
 from gemini_det3d.formats.files import write_whole

@@ -15,7 +15,7 @@ from pathlib import Path
 from tqdm import tqdm
 
 from gemini_det3d.apis.config import ConfigError
-from gemini_det3d.apis.kitti.findings import Finding, capped
+from gemini_det3d.apis.findings import Finding, capped, take_over
 from gemini_det3d.apis.sunrgbd.check import RoomChecker, RoomReport
 from gemini_det3d.apis.sunrgbd.sources import EXTRACTED, SPLITS, open_source
 from gemini_det3d.formats.errors import FormatError
@@ -164,12 +164,9 @@ def _save(path: Path, reports: dict[str, RoomReport]) -> None:
 
 def _load_known(path: Path | None) -> dict[str, RoomReport]:
     """Reports of an earlier run; none where the file is none of ours, or of another version."""
-    if path is None or not path.is_file():
-        return {}
-    try:
-        content = json.loads(path.read_text(encoding="utf-8"))
-        if content["report_version"] != _REPORT_VERSION:
-            return {}
-        return {entry["stem"]: RoomReport.from_json(entry) for entry in content["frames"]}
-    except (ValueError, KeyError, TypeError, AttributeError):
-        return {}
+
+    def take(content: dict) -> dict[str, RoomReport]:
+        frames = content["frames"] if content["report_version"] == _REPORT_VERSION else ()
+        return {entry["stem"]: RoomReport.from_json(entry) for entry in frames}
+
+    return take_over(path, take, {})

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
@@ -15,7 +13,7 @@ from gemini_det3d.formats.errors import FormatError, naming_its_file
 from gemini_det3d.formats.images import read_image
 from gemini_det3d.formats.infos import load_infos
 from gemini_det3d.formats.kitti import read_points
-from gemini_det3d.formats.text import read_bytes
+from gemini_det3d.formats.text import read_json
 from gemini_det3d.visualization import LabeledBoxes
 from gemini_det3d.visualization.page import Camera, ViewFrame
 
@@ -69,7 +67,7 @@ class NuScenesFrames:
 
     def results(self, path: Path) -> Results:
         """A submission (`results_nusc.json`), its boxes brought from the world into the LiDAR's."""
-        content = json_of(path)
+        content = read_json(path)
         found = content.get("results") if isinstance(content, dict) else None
         if not isinstance(found, dict):
             raise FormatError(path, "is no nuScenes submission (an object with `results`)")
@@ -114,18 +112,6 @@ class NuScenesFrames:
         if found is None:
             raise FormatError(self.path, f"{file} lies neither beside it nor in samples/{sensor}")
         return found
-
-
-def json_of(path: Path) -> Any:
-    """Content of a JSON file.
-
-    Raises:
-        FormatError: It cannot be read.
-    """
-    try:
-        return json.loads(read_bytes(path))
-    except (ValueError, RecursionError) as error:
-        raise FormatError(path, f"is no JSON file ({error})") from error
 
 
 def _projection(camera: dict) -> np.ndarray:

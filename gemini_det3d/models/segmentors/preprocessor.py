@@ -16,7 +16,6 @@ from torch import Tensor
 
 from gemini_det3d.registration import register
 
-IMAGENET_MEAN, IMAGENET_STD = (123.675, 116.28, 103.53), (58.395, 57.12, 57.375)
 _KNOWN_KEYS = {"mean", "std"}
 
 

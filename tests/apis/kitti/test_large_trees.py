@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 from trees import make_tree
 
+from gemini_det3d.apis.findings import Finding, capped
 from gemini_det3d.apis.kitti import convert as convert_module
-from gemini_det3d.apis.kitti.findings import Finding, capped
 from gemini_det3d.cli import main
 from gemini_det3d.formats import FormatError
 

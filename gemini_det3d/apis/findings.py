@@ -1,12 +1,16 @@
-"""Findings of a check, and how many of them are shown."""
+"""Findings of a check: how many of them are shown, and what of an earlier report is taken over."""
 
 from __future__ import annotations
 
+import json
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, TypeVar
 
 _SHOWN_PER_FAULT = 3
+Known = TypeVar("Known")
 
 
 @dataclass(frozen=True)
@@ -44,3 +48,19 @@ def capped(findings: Sequence[Finding]) -> list[str]:
             more = len(group) - _SHOWN_PER_FAULT
             lines.append(f"{group[0].level:<8} ... and {more} more of this kind")
     return lines
+
+
+def take_over(path: Path | None, take: Callable[[Any], Known], nothing: Known) -> Known:
+    """What an earlier run found, so that unchanged files are not read again.
+
+    Args:
+        path: Its report in JSON, or None.
+        take: Gets it out of the content; KeyError and the like where that is none of its own.
+        nothing: The answer where the file is missing or none of this check's.
+    """
+    if path is None or not path.is_file():
+        return nothing
+    try:
+        return take(json.loads(path.read_text(encoding="utf-8")))
+    except (ValueError, KeyError, TypeError, AttributeError):
+        return nothing
