@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import asdict, dataclass, fields
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
+
+if TYPE_CHECKING:
+    from typing_extensions import Self
 
 _SHOWN_PER_FAULT = 3
 Known = TypeVar("Known")
@@ -26,6 +29,43 @@ class Finding:
     level: str
     file: str
     fault: str
+
+
+class OfFindings:
+    """What the dataclasses of reports on one frame have in common: ``findings``."""
+
+    findings: list[Finding]
+
+    @property
+    def has_error(self) -> bool:
+        """Whether the frame cannot be used."""
+        return any(finding.level == "error" for finding in self.findings)
+
+    def to_json(self) -> dict[str, Any]:
+        """Plain values."""
+        return asdict(self)
+
+    @classmethod
+    def from_json(cls, data: Mapping[str, Any]) -> Self:
+        """Back from plain values.
+
+        Raises:
+            KeyError: A field is missing.
+        """
+        values = {field.name: data[field.name] for field in fields(cls)}
+        return cls(**{**values, "findings": [Finding(**entry) for entry in data["findings"]]})
+
+
+def fingerprint(paths: Iterable[Path]) -> str:
+    """Sizes, times and suffixes of files, which change when they do; a missing one counts too."""
+    marks = []
+    for path in paths:
+        try:
+            status = path.stat()
+            marks.append(f"{status.st_size}:{status.st_mtime_ns}{path.suffix}")
+        except OSError:
+            marks.append("-")
+    return " ".join(marks)
 
 
 def capped(findings: Sequence[Finding]) -> list[str]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 import torch.nn.functional as F
+from every_operator import OPERATORS
 from torch.testing import assert_close
 from torch.utils.flop_counter import FlopCounterMode
 
@@ -12,19 +13,9 @@ from gemini_det3d.fusion import (
     ChannelExchangeFusion,
     ConcatFusion,
     CrossAttentionFusion,
-    GeminiFusion,
     SumFusion,
     TokenExchangeFusion,
 )
-
-OPERATORS = [
-    GeminiFusion,
-    SumFusion,
-    ConcatFusion,
-    CrossAttentionFusion,
-    TokenExchangeFusion,
-    ChannelExchangeFusion,
-]
 
 
 @pytest.mark.parametrize("name", OPERATORS)

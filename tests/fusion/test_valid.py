@@ -4,26 +4,16 @@ from __future__ import annotations
 
 import pytest
 import torch
+from every_operator import OPERATORS
 from torch.testing import assert_close
 
 from gemini_det3d.fusion import (
     ChannelExchangeFusion,
-    ConcatFusion,
-    CrossAttentionFusion,
     GeminiFusion,
-    SumFusion,
     TokenExchangeFusion,
 )
 
 DIM, TOKENS = 16, 11
-OPERATORS = [
-    GeminiFusion,
-    SumFusion,
-    ConcatFusion,
-    CrossAttentionFusion,
-    TokenExchangeFusion,
-    ChannelExchangeFusion,
-]
 
 
 @pytest.fixture(params=OPERATORS, ids=lambda operator: operator.__name__)

@@ -8,12 +8,12 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
 
-from gemini_det3d.apis.findings import Finding
+from gemini_det3d.apis.findings import Finding, OfFindings, fingerprint
 from gemini_det3d.apis.kitti.canonical import canonical_calibration, canonical_labels
 from gemini_det3d.apis.kitti.check_objects import check_objects
 from gemini_det3d.apis.kitti.files import FILES, frame_file, frame_files
@@ -42,7 +42,7 @@ _FAR_M = 250.0  # twice the reach of the scanners in use: other units
 
 
 @dataclass
-class FrameReport:
+class FrameReport(OfFindings):
     """What was found in one frame.
 
     Attributes:
@@ -59,21 +59,6 @@ class FrameReport:
     findings: list[Finding] = field(default_factory=list)
     stats: dict = field(default_factory=dict)
     rewrite: list[str] = field(default_factory=list)
-
-    @property
-    def has_error(self) -> bool:
-        """Whether one of the findings is an error."""
-        return any(finding.level == "error" for finding in self.findings)
-
-    def to_json(self) -> dict:
-        """As plain dictionaries and lists."""
-        return asdict(self)
-
-    @classmethod
-    def from_json(cls, data: Mapping) -> FrameReport:
-        """From what :meth:`to_json` gave."""
-        findings = [Finding(**finding) for finding in data["findings"]]
-        return cls(data["part"], data["frame"], findings, data["stats"], data["rewrite"])
 
 
 class FrameChecker:
@@ -125,17 +110,7 @@ class FrameChecker:
         Returns:
             The string; a missing file counts too.
         """
-        marks = []
-        for folder in FILES:
-            path = self.path(*task, folder)
-            try:
-                status = path.stat()
-                is_usual = path.suffix == FILES[folder]
-                mark = "" if is_usual else path.suffix
-                marks.append(f"{status.st_size}:{status.st_mtime_ns}{mark}")
-            except OSError:
-                marks.append("-")
-        return " ".join(marks)
+        return fingerprint(self.path(*task, folder) for folder in FILES)
 
     def path(self, part: str, frame: str, folder: str) -> Path:
         """Where a file of a frame lies.

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from gemini_det3d.apis.findings import Finding
+from gemini_det3d.apis.findings import Finding, OfFindings, fingerprint
 from gemini_det3d.datasets.segmentation_classes import (
     DELIVER_CLASSES,
     NYUDV2_CLASSES,
@@ -26,6 +26,9 @@ from gemini_det3d.formats.segmentation import (
     read_color,
 )
 from gemini_det3d.formats.text import read_bytes
+
+if TYPE_CHECKING:
+    from typing_extensions import Self
 
 
 @dataclass(frozen=True)
@@ -55,7 +58,7 @@ KINDS = {
 
 
 @dataclass
-class SegFrameReport:
+class SegFrameReport(OfFindings):
     """What was found in one frame.
 
     Attributes:
@@ -72,17 +75,12 @@ class SegFrameReport:
     size: tuple[int, int] | None = None
     labels: dict[int, int] = field(default_factory=dict)
 
-    def to_json(self) -> dict:
-        """Plain values."""
-        return asdict(self)
-
     @classmethod
-    def from_json(cls, data: Mapping[str, Any]) -> SegFrameReport:
-        """Back from plain values."""
+    def from_json(cls, data: Mapping[str, Any]) -> Self:
+        """Back from plain values, which have no tuples, and no numbers as keys."""
         labels = {int(value): int(count) for value, count in data["labels"].items()}
-        findings = [Finding(**entry) for entry in data["findings"]]
         size = tuple(data["size"]) if data["size"] else None
-        return cls(data["name"], data["fingerprint"], findings, size, labels)
+        return super().from_json({**data, "labels": labels, "size": size})
 
 
 class SegFrameChecker:
@@ -136,15 +134,8 @@ class SegFrameChecker:
         return report
 
     def fingerprint(self, frame: SegFrame) -> str:
-        """Sizes and times of a frame's files; a missing one counts too."""
-        marks = []
-        for path in (*(frame.images[name] for name in self.modalities), frame.labels):
-            try:
-                status = path.stat()
-                marks.append(f"{status.st_size}:{status.st_mtime_ns}")
-            except OSError:
-                marks.append("-")
-        return " ".join(marks)
+        """Of a frame's files."""
+        return fingerprint([*(frame.images[name] for name in self.modalities), frame.labels])
 
     def relative(self, path: str | Path) -> str:
         """A file as messages name it."""

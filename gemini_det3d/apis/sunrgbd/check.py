@@ -6,13 +6,13 @@ or whose colours say that image, points and calibration do not belong together.
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from gemini_det3d.apis.findings import Finding
+from gemini_det3d.apis.findings import Finding, OfFindings
 from gemini_det3d.apis.sunrgbd.sources import EXTRACTED, ExtractedFrames, OfficialFrames
 from gemini_det3d.formats.errors import FormatError
 from gemini_det3d.formats.files import write_whole
@@ -35,7 +35,7 @@ _MAX_COLOR_DIFFERENCE = 0.12
 
 
 @dataclass
-class RoomReport:
+class RoomReport(OfFindings):
     """What was found in one frame.
 
     Attributes:
@@ -51,20 +51,6 @@ class RoomReport:
     findings: list[Finding] = field(default_factory=list)
     info: dict | None = None
     stats: dict[str, Any] = field(default_factory=dict)
-
-    @property
-    def has_error(self) -> bool:
-        """Whether the frame cannot be used."""
-        return any(finding.level == "error" for finding in self.findings)
-
-    def to_json(self) -> dict:
-        """Plain values."""
-        return asdict(self)
-
-    @classmethod
-    def from_json(cls, data: dict) -> RoomReport:
-        """Back from plain values."""
-        return cls(**{**data, "findings": [Finding(**entry) for entry in data["findings"]]})
 
 
 class RoomChecker:

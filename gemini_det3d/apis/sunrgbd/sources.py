@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from gemini_det3d.apis.findings import fingerprint
 from gemini_det3d.formats.errors import FormatError
 from gemini_det3d.formats.images import decode_color
 from gemini_det3d.formats.sunrgbd import (
@@ -60,7 +61,7 @@ class ExtractedFrames:
 
     def fingerprint(self, stem: str) -> str:
         """One word that changes when a file of the frame does."""
-        return " ".join(_stamp(path) for path in self.files(stem).values())
+        return fingerprint(self.files(stem).values())
 
     def readers(self, stem: str) -> dict[str, Callable[[], Any]]:
         """How to read each part of a frame; every one raises FormatError only."""
@@ -120,7 +121,7 @@ class OfficialFrames:
         if self.archive.is_folder:
             frame = self.entries[stem]
             names = [self.archive.root / frame.image, self.archive.root / frame.depth]
-        return " ".join(_stamp(path) for path in [self.meta, *names])
+        return fingerprint([self.meta, *names])
 
     def readers(self, stem: str) -> dict[str, Callable[[], Any]]:
         """How to read each part of a frame; every one raises FormatError only."""
@@ -180,11 +181,3 @@ def _or_raise(value: Any) -> Any:
     if isinstance(value, FormatError):
         raise value
     return value
-
-
-def _stamp(path: Path) -> str:
-    try:
-        status = path.stat()
-        return f"{status.st_size}:{status.st_mtime_ns}"
-    except OSError:
-        return "none"
