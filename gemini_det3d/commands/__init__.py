@@ -10,7 +10,7 @@ from collections.abc import Callable, Mapping
 from importlib import import_module
 from typing import Protocol, runtime_checkable
 
-__all__ = ["Command", "add_subcommands", "load_command"]
+__all__ = ["Command", "add_subcommands", "add_workers", "load_command"]
 
 
 @runtime_checkable
@@ -33,6 +33,19 @@ class Command(Protocol):
 def load_command(name: str) -> Command:
     """The module of a command, by its name in this package."""
     return import_module(f"gemini_det3d.commands.{name}")
+
+
+def add_workers(parser: argparse.ArgumentParser) -> None:
+    """Add ``--workers``, also ``--jobs``: one process a core, unless told otherwise."""
+    from gemini_det3d.apis.machine import num_cores
+
+    parser.add_argument(
+        "--workers",
+        "--jobs",
+        type=int,
+        default=num_cores(),
+        help="processes (default: %(default)s)",
+    )
 
 
 def add_subcommands(

@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 
 from gemini_det3d.apis.config import ConfigError
-from gemini_det3d.apis.machine import num_cores
+from gemini_det3d.commands import add_workers
 from gemini_det3d.worlds.generate_rooms import make_rooms
 from gemini_det3d.worlds.room_frames import ROOM_PRESETS
 
@@ -26,7 +26,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--val", type=int, default=50, help="validation frames (50)")
     parser.add_argument("--seed", type=int, default=0, help="decides every frame (0)")
     parser.add_argument("--preset", choices=list(ROOM_PRESETS), default="toy", help="(toy)")
-    parser.add_argument("--workers", type=int, default=num_cores(), help="processes")
+    add_workers(parser)
 
 
 def run(args: argparse.Namespace) -> int:

@@ -6,7 +6,7 @@ import argparse
 from dataclasses import replace
 
 from gemini_det3d.apis.config import ConfigError
-from gemini_det3d.apis.machine import num_cores
+from gemini_det3d.commands import add_workers
 from gemini_det3d.worlds.generate import make_kitti_scenes
 from gemini_det3d.worlds.generate_seg import make_seg_scenes
 from gemini_det3d.worlds.presets import PRESETS, KittiWorld, get_preset
@@ -44,7 +44,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--val", type=int, default=50, help="validation frames (50)")
     parser.add_argument("--seed", type=int, default=0, help="decides every frame (0)")
     parser.add_argument("--preset", choices=list(PRESETS), default="toy", help="(toy)")
-    parser.add_argument("--workers", type=int, help="processes (one per core)")
+    add_workers(parser)
     parser.add_argument("--layout", choices=("kitti", *LAYOUTS), default="kitti", help="(kitti)")
     change = parser.add_argument_group("instead of the preset's value")
     change.add_argument("--image-size", type=int, nargs=2, metavar=("W", "H"), help="pixels")
@@ -77,15 +77,14 @@ def run(args: argparse.Namespace) -> int:
         if value is not None and value < least:
             raise ConfigError(f"--{name} {value}: must be {least} or more")
     numbers = (args.train, args.val, args.seed)
-    workers = args.workers or num_cores()
     if args.layout == "kitti":
-        made = make_kitti_scenes(args.out, *numbers, world, workers)
+        made = make_kitti_scenes(args.out, *numbers, world, args.workers)
     else:
         rig = replace(world, supersample=2)
         if args.image_size is None:
             size = SegWorld().rig
             rig = replace(rig, image_width=size.image_width, image_height=size.image_height)
-        made = make_seg_scenes(args.out, *numbers, args.layout, SegWorld(rig), workers)
+        made = make_seg_scenes(args.out, *numbers, args.layout, SegWorld(rig), args.workers)
     print(f"{made.folder}: {made.num_made} frames made, {made.num_kept} were there already")
     return 0
 

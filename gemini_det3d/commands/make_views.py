@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 
 from gemini_det3d.apis.config import ConfigError
-from gemini_det3d.apis.machine import num_cores
+from gemini_det3d.commands import add_workers
 from gemini_det3d.worlds.taskonomy_set import WORLDS, ViewSet, make_taskonomy_views
 from gemini_det3d.worlds.views import Viewpoint
 from gemini_det3d.worlds.weather import WEATHERS
@@ -30,7 +30,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add("--weathers", nargs="+", choices=list(WEATHERS), default=[],
         help="scenes come in these in turn (daylight)")  # fmt: skip
     add("--size", type=int, default=defaults.viewpoint.size_px, help="pixels (%(default)s)")
-    add("--workers", type=int, help="processes (one per core)")
+    add_workers(parser)
 
 
 def run(args: argparse.Namespace) -> int:
@@ -45,11 +45,10 @@ def run(args: argparse.Namespace) -> int:
             args.train, args.val, args.seed, args.world,
             viewpoint=Viewpoint(size_px=args.size), weathers=tuple(args.weathers),
         )  # fmt: skip
-        workers = num_cores() if args.workers is None else args.workers
-        if workers < 1:
-            raise ValueError(f"--workers {workers} must be 1 or more")
+        if args.workers < 1:
+            raise ValueError(f"--workers {args.workers} must be 1 or more")
     except ValueError as error:
         raise ConfigError(str(error)) from None
-    made = make_taskonomy_views(args.out, views, workers)
+    made = make_taskonomy_views(args.out, views, args.workers)
     print(f"{made.folder}: {made.num_made} views made, {made.num_kept} were there already")
     return 0

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from gemini_det3d.apis.config import ConfigError
 from gemini_det3d.apis.kitti.prepare import Options, prepare_kitti
-from gemini_det3d.apis.machine import num_cores
+from gemini_det3d.commands import add_workers
 
 EPILOG = """\
 ROOT holds ImageSets/{train,val,test}.txt and training/{image_2,velodyne,calib,label_2}, as KITTI
@@ -28,13 +28,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="classes to be trained (default: %(default)s)")  # fmt: skip
     add("--map-class", action="append", default=[], metavar="OLD=NEW",
         help="read class OLD as NEW; DontCare leaves it out; may be given again")  # fmt: skip
-    add(
-        "--workers",
-        "--jobs",
-        type=int,
-        default=num_cores(),
-        help="processes (default: %(default)s)",
-    )
+    add_workers(parser)
     add("--id-digits", type=int, default=6, metavar="N",
         help="digits of the frames' names (default: %(default)s)")  # fmt: skip
     add("--skip-bad", action="store_true", help="leave frames with errors out instead of refusing")

@@ -11,7 +11,6 @@ from pathlib import Path
 from tqdm import tqdm
 
 from gemini_det3d.apis.config import ConfigError
-from gemini_det3d.apis.machine import num_cores
 from gemini_det3d.apis.segmentation_set.check import (
     KINDS,
     SegFrameChecker,
@@ -19,6 +18,7 @@ from gemini_det3d.apis.segmentation_set.check import (
     SetKind,
 )
 from gemini_det3d.apis.segmentation_set.report import SetReport, load_known
+from gemini_det3d.commands import add_workers
 from gemini_det3d.formats.errors import FormatError
 from gemini_det3d.formats.segmentation import SegFrame
 
@@ -40,13 +40,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add("--max-values", nargs="+", default=[], metavar="NAME=NUMBER",
         help="number that is white in 16-bit or float images, depth=10 for example")  # fmt: skip
     add("--report", type=Path, metavar="FILE", help="write a JSON report; the next run is faster")
-    add(
-        "--workers",
-        "--jobs",
-        type=int,
-        default=num_cores(),
-        help="processes (default: %(default)s)",
-    )
+    add_workers(parser)
 
 
 def run(args: argparse.Namespace) -> int:

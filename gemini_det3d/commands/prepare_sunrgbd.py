@@ -5,8 +5,8 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from gemini_det3d.apis.machine import num_cores
 from gemini_det3d.apis.sunrgbd.prepare import RoomOptions, prepare_sunrgbd
+from gemini_det3d.commands import add_workers
 
 EPILOG = """\
 ROOT holds either sunrgbd_trainval/{image,depth,calib,label} with train_data_idx.txt and
@@ -25,13 +25,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add("--check-only", action="store_true", help="report, and write nothing else")
     add("--report", type=Path, metavar="FILE",
         help="JSON report (default: OUT/sunrgbd_report.json)")  # fmt: skip
-    add(
-        "--workers",
-        "--jobs",
-        type=int,
-        default=num_cores(),
-        help="processes (default: %(default)s)",
-    )
+    add_workers(parser)
     add("--skip-bad", action="store_true", help="leave frames with errors out instead of refusing")
 
 
