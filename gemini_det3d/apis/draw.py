@@ -13,7 +13,7 @@ from tqdm import tqdm
 
 from gemini_det3d.apis.config import ConfigError
 from gemini_det3d.apis.frame_calibration import calibration_faults, pixel_offset_of
-from gemini_det3d.apis.packed_frames import data_files, truth_of, views_of
+from gemini_det3d.apis.packed_frames import data_files, evenly_spread, truth_of, views_of
 from gemini_det3d.apis.trained_model import build_for_test, build_test_set
 from gemini_det3d.formats.errors import FormatError
 from gemini_det3d.formats.inputs import keep_folders
@@ -59,10 +59,10 @@ def draw(
     dataset = build_test_set(config)
     keep_folders(out, data_files(dataset))
     offset = pixel_offset_of(config.model)
-    numbers = np.linspace(0, len(dataset) - 1, min(frames, len(dataset))).round().astype(int)
+    numbers = evenly_spread(len(dataset), frames)
     for number in tqdm(numbers, desc="drawing", unit="frame"):
-        data = dataset[int(number)]
-        _check_calibration(dataset.get_data_info(int(number)), data)
+        data = dataset[number]
+        _check_calibration(dataset.get_data_info(number), data)
         with torch.no_grad():
             (found,) = model.test_step(pseudo_collate([data]))
         picture = panel(data, found.pred_instances_3d, dataset.metainfo["classes"], score, offset)

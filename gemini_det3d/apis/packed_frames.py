@@ -1,4 +1,4 @@
-"""What a packed frame of a detector's test set shows."""
+"""Which frames of a data set are taken, and what a packed one of a detector shows."""
 
 from __future__ import annotations
 
@@ -7,6 +7,12 @@ from typing import Any
 
 import numpy as np
 from torch import Tensor
+
+
+def evenly_spread(total: int, most: int | None = None) -> list[int]:
+    """Numbers of frames out of ``total``: at most so many, the first and the last among them."""
+    number = total if most is None else min(most, total)
+    return np.linspace(0, total - 1, number).round().astype(int).tolist()
 
 
 def views_of(

@@ -11,12 +11,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
 import torch
 from tqdm import tqdm
 
 from gemini_det3d.apis.comparison.rows import headline
 from gemini_det3d.apis.config import ConfigError, read_config
+from gemini_det3d.apis.packed_frames import evenly_spread
 from gemini_det3d.apis.trained_model import build_for_test, build_test_set, find_test_datasets
 from gemini_det3d.corruptions import CORRUPTIONS, SEVERITIES, RobustnessScores, robustness_scores
 from gemini_det3d.engine.leaf_datasets import leaf_datasets
@@ -134,8 +134,7 @@ class _Test:
         for leaf in find_test_datasets(config):
             _insert_corruption(leaf.pipeline, seed)
         self.dataset = build_test_set(config)
-        number = len(self.dataset) if frames is None else min(frames, len(self.dataset))
-        self.indices = np.linspace(0, len(self.dataset) - 1, number).round().astype(int).tolist()
+        self.indices = evenly_spread(len(self.dataset), frames)
         self.evaluator, self.metric = config.test_evaluator, metric
         data = checkpoint.read_bytes()
         self.mark = {

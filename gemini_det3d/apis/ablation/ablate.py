@@ -37,7 +37,7 @@ from gemini_det3d.apis.ablation.report import condition_cells, gate_cells
 from gemini_det3d.apis.comparison.rows import headline
 from gemini_det3d.apis.config import ConfigError, read_config
 from gemini_det3d.apis.frame_calibration import pixel_offset_of
-from gemini_det3d.apis.packed_frames import data_files, truth_of, views_of
+from gemini_det3d.apis.packed_frames import data_files, evenly_spread, truth_of, views_of
 from gemini_det3d.apis.reports import facts_section, write_report
 from gemini_det3d.apis.trained_model import build_for_test, build_test_set
 from gemini_det3d.formats.files import make_folder
@@ -98,7 +98,9 @@ def ablate(
     """
     out = Path(out)
     bench = _Bench(read_config(config), Path(checkpoint), device)
-    indices = _evenly_spread(len(bench.dataset), frames)
+    indices = evenly_spread(len(bench.dataset), frames)
+    if len(indices) < 2:
+        raise ConfigError(f"--frames {len(indices)}: needs two frames or more, to shuffle images")
     keep_folders(out, data_files(bench.dataset))
     make_folder(out)
     spoil, table, probe = Spoiler(), GateTable(), Probe(bench.dataset.metainfo["classes"])
@@ -123,18 +125,6 @@ def ablate(
     result = Ablation(bench.rows(len(indices), metric), table.rows(), probe.rows())
     _write(out, result, len(indices))
     return result
-
-
-def _evenly_spread(total: int, frames: int | None) -> list[int]:
-    """Numbers of the frames to test.
-
-    Raises:
-        ConfigError: There are fewer than two.
-    """
-    number = total if frames is None else min(frames, total)
-    if number < 2:
-        raise ConfigError(f"--frames {number}: needs two frames or more, to shuffle images")
-    return np.linspace(0, total - 1, number).round().astype(int).tolist()
 
 
 class _Bench:

@@ -12,6 +12,7 @@ import numpy as np
 
 from gemini_det3d.apis.config import ConfigError
 from gemini_det3d.apis.frame_calibration import calibration_faults, pixel_offset_of
+from gemini_det3d.apis.packed_frames import evenly_spread
 from gemini_det3d.engine.exact.batches import build_dataset
 from gemini_det3d.engine.leaf_datasets import leaf_configs
 from gemini_det3d.formats.calibration_check import Fault
@@ -95,9 +96,9 @@ def augmented_samples(config: Any, number: int, seed: int = 0) -> Iterator[Augme
         for dataset, keys in _datasets(config, offset)
         for index in range(len(dataset))
     ]
-    for place in np.linspace(0, len(places) - 1, min(number, len(places))).round().astype(int):
-        random.seed(seed + int(place))
-        np.random.seed(seed + int(place))
+    for place in evenly_spread(len(places), number):
+        random.seed(seed + place)
+        np.random.seed(seed + place)
         dataset, meta_keys, index = places[place]
         results, info = dataset[index], dataset.get_data_info(index)
         yield _sample(results, info, meta_keys, dataset.metainfo["classes"], offset)
