@@ -9,7 +9,8 @@ from typing import Any
 
 from gemini_det3d.formats.errors import FormatError
 
-WRITTEN = ("json", "report", "target")
+_SUFFIXES = {"json": ".json", "report": ".json", "markdown": ".md", "rrd": ".rrd"}
+WRITTEN = (*_SUFFIXES, "target")
 """Arguments of commands that name a file to write."""
 
 
@@ -66,10 +67,10 @@ def keep_arguments(arguments: Mapping[str, Any]) -> None:
     written = [path for name, path in paths.items() if name.split(".")[0] in WRITTEN]
     others = (path for name, path in paths.items() if name.split(".")[0] not in WRITTEN)
     keep_files(written, [path for path in others if os.path.isfile(path)])
-    for name in ("json", "report"):
-        path = Path(paths.get(name, "none.json"))
-        if path.is_file() and path.suffix.lower() != ".json":
-            raise FormatError(path, f"is there and no .json file; --{name} would overwrite it")
+    for name, suffix in _SUFFIXES.items():
+        path = Path(paths.get(name, f"none{suffix}"))
+        if path.is_file() and path.suffix.lower() != suffix:
+            raise FormatError(path, f"is there and no {suffix} file; --{name} would overwrite it")
 
 
 def _flat(arguments: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:

@@ -46,6 +46,19 @@ def test_json_is_written_over_json_only(files):
         keep_arguments({"json": files / "old.json", "results": [files, files / "old.json"]})
 
 
+@pytest.mark.parametrize("option", ["json", "report", "markdown", "rrd", "target"])
+def test_every_file_that_a_command_writes_is_none_that_it_reads(files, option):
+    source = files / "in" / "a.png"
+    with pytest.raises(FormatError, match="is an input and would be overwritten"):
+        keep_arguments({option: source, "split": str(source)})
+
+
+@pytest.mark.parametrize("option", ["json", "report", "markdown", "rrd"])
+def test_file_of_another_kind_is_not_written_over(files, option):
+    with pytest.raises(FormatError, match=f"--{option} would overwrite it"):
+        keep_arguments({option: files / "in" / "a.png"})
+
+
 @pytest.mark.parametrize("command", ["convert-checkpoint", "eval-kitti", "eval-sunrgbd"])
 def test_commands_end_in_one_line_before_they_start(files, command, capsys):
     source = str(files / "in" / "a.png")
