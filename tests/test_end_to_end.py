@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import json
-import subprocess
-import sys
 
 import pytest
-from programs import run_python
+from programs import run_python, run_warm
 
 from docs import code_blocks
 from gemini_det3d.apis.config import find_config, mmdet3d_mim
@@ -66,7 +64,7 @@ def test_train_by_mmdet3d_own_script_evaluates_and_saves(trained):
 
 def test_train_resumes_where_it_stopped(scenes, config, trained):
     script = mmdet3d_mim() / "tools" / "train.py"
-    log = run_python(
+    log = run_warm(
         script, config, "--work-dir", trained, "--resume",
         "--cfg-options", "train_cfg.max_epochs=2", cwd=scenes,
     )  # fmt: skip
@@ -76,7 +74,7 @@ def test_train_resumes_where_it_stopped(scenes, config, trained):
 
 def test_test_by_mmdet3d_own_script_writes_kitti_text(scenes, config, trained):
     script = mmdet3d_mim() / "tools" / "test.py"
-    log = run_python(
+    log = run_warm(
         script, config, trained / "epoch_1.pth", "--work-dir", scenes / "test",
         "--cfg-options", f"test_evaluator.txt_dir={scenes / 'detections'}", cwd=scenes,
     )  # fmt: skip
@@ -100,7 +98,7 @@ def test_two_processes_train_without_cuda_and_without_unused_parameters(scenes, 
 def test_infer_needs_no_info_file(scenes, config, trained):
     frame = (scenes / "ImageSets" / "val.txt").read_text().split()[0]
     folder, out = scenes / "training", scenes / "inferred"
-    run_python(
+    run_warm(
         "-m", "gemini_det3d.cli", "infer", "--config", config,
         "--checkpoint", trained / "epoch_1.pth",
         "--image", folder / "image_2" / f"{frame}.png",
@@ -120,15 +118,11 @@ def test_training_names_a_bad_file(scenes, config, kind):
     good = path.read_bytes()
     path.write_bytes(good[: len(good) // 2 - 3])
     try:
-        done = subprocess.run(
-            [sys.executable, mmdet3d_mim() / "tools" / "train.py", config, "--work-dir",
-             scenes / "bad"],
-            capture_output=True, text=True, timeout=600, cwd=scenes,
-        )  # fmt: skip
+        log = run_warm(mmdet3d_mim() / "tools" / "train.py", config, "--work-dir", scenes / "bad",
+                       cwd=scenes, expect=1)  # fmt: skip
     finally:
         path.write_bytes(good)
-    assert done.returncode != 0
-    last = done.stderr.strip().splitlines()[-1]
+    last = log.strip().splitlines()[-1]
     assert "FormatError" in last and path.name in last
 
 
