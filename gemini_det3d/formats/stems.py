@@ -95,9 +95,10 @@ def spellings(folder: str | os.PathLike, name: str, suffixes: Sequence[str]) -> 
     Args:
         folder: Where to look.
         name: Of the frame, with sub-folders where it has them.
-        suffixes: Known ones, in lower case; upper case counts as well.
+        suffixes: Known ones, in lower case; ``.JPG`` and ``.Jpg`` count as well.
     """
     base = Path(folder) / name
-    spelled = [base.with_name(base.name + s) for t in suffixes for s in (t, t.upper())]
+    cases = (lambda s: s, str.upper, str.title)  # .jpg, .JPG, .Jpg
+    spelled = [base.with_name(base.name + case(s)) for s in suffixes for case in cases]
     found = [path for path in spelled if path.is_file()]
     return [p for i, p in enumerate(found) if not any(p.samefile(q) for q in found[:i])]

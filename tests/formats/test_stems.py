@@ -102,3 +102,9 @@ def test_taskonomy_buildings_are_part_of_the_view(tmp_path):
 def test_a_flat_tree_may_be_listed_with_folders(tmp_path):
     touch(tmp_path, "rgb/point_0_view_0_domain_rgb.png")
     assert find_domain(tmp_path, "train/point_0_view_0", "rgb").is_file()
+
+
+@pytest.mark.parametrize("name", ["a.jpg", "a.JPG", "a.Jpg", "a.Tiff"])
+def test_file_of_a_frame_is_found_however_its_suffix_is_spelt(tmp_path, name):
+    touch(tmp_path, name)
+    assert find_file(tmp_path, "a").samefile(tmp_path / name)
