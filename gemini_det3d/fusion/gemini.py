@@ -178,7 +178,7 @@ class GeminiFusion(FusionOperator):
 
     def fusion_parameters(self) -> FusionParameters:
         """The parameters as `functional` takes them."""
-        own = self._parameters  # of a module's attributes the quickest to read
+        own: dict[str, Any] = self._parameters  # of what a module has, the quickest to read
         try:
             return FusionParameters(*[own[name] for name in FusionParameters._fields])
         except KeyError:  # some are computed (`torch.nn.utils.parametrize`)

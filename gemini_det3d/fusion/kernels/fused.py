@@ -65,21 +65,30 @@ class _Eager(torch.autograd.Function):
 
     @staticmethod
     def forward(
-        ctx: Any, num_heads: int, dtype: torch.dtype, with_tape: bool, *tensors: Tensor | None
+        ctx: Any,
+        num_heads: int,
+        dtype: torch.dtype,
+        with_tape: bool,
+        first: Tensor,
+        second: Tensor,
+        valid: Tensor | None,
+        *parameters: Tensor,
     ) -> tuple[Tensor, Tensor]:
-        first, second, valid, *parameters = tensors
         tape = fused_launches.tape_like(first, dtype, with_tape)
         p = FusionParameters(*parameters)
         fused = fused_launches.forward(first, second, valid, p, num_heads, dtype, tape)
         ctx.set_materialize_grads(False)
-        ctx.save_for_backward(*tensors, tape)
+        ctx.save_for_backward(first, second, valid, *parameters, tape)
         ctx.num_heads, ctx.dtype = num_heads, dtype
         return fused
 
     @staticmethod
     def backward(ctx: Any, *towards: Tensor | None) -> tuple:
         first, second, valid, *parameters, tape = ctx.saved_tensors
-        upstream = [torch.zeros_like(first) if each is None else each for each in towards]
+        towards_first, towards_second = (
+            torch.zeros_like(first) if each is None else each for each in towards
+        )
+        upstream = (towards_first, towards_second)
         with_parameters = any(ctx.needs_input_grad[6:])
         is_plain = not (_is_watched() or is_transforming() or any(map(_is_batched, upstream)))
         if torch.is_grad_enabled() or not is_plain:
@@ -90,7 +99,7 @@ class _Eager(torch.autograd.Function):
         else:
             p = FusionParameters(*parameters)
             *streams, of_parameters = fused_backward.backward(
-                first, second, valid, p, ctx.num_heads, ctx.dtype, tape, tuple(upstream),
+                first, second, valid, p, ctx.num_heads, ctx.dtype, tape, upstream,
                 with_parameters,
             )  # fmt: skip
             gradients = (*streams, *(of_parameters or [None] * len(p)))

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from ..functional import FusionParameters
-from . import triton_backward, triton_forward
+from . import triton_backward, triton_forward, triton_weights
 from .fused_launches import launch_relation, room_for_packed, sources
 from .fused_problem import Problem, make_problem
 from .triton_parts import device_of
@@ -142,12 +142,12 @@ def _launch_parameters(work: _Work, buffer: Tensor) -> list[Tensor]:
     partial = problem.new(splits, 11, c, c, dtype=torch.float32)
     sums = problem.new(splits, 11, 2, c, dtype=torch.float32)
     problem.launch(
-        triton_backward.weights_kernel, tiles * splits, used, *problem.rows, *work.ups, buffer,
+        triton_weights.weights_kernel, tiles * splits, used, *problem.rows, *work.ups, buffer,
         partial, sums, n, per_split, CHUNK=_CHUNK,
     )  # fmt: skip
     used = used._replace(rows=min(used.rows, 32), depth=_FINISH_DEPTH, num_warps=_FINISH_WARPS)
     problem.launch(
-        triton_backward.finish_kernel, 15 * -(-c // used.rows), used, p.key_weight,
+        triton_weights.finish_kernel, 15 * -(-c // used.rows), used, p.key_weight,
         p.value_weight, p.key_noise, p.value_noise, partial, sums, *gradients, splits,
     )  # fmt: skip
     return gradients

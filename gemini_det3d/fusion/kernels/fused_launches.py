@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from ..functional import FusionParameters
-from . import triton_forward
+from . import triton_forward, triton_single
 from .fused_problem import Problem, make_problem
 from .tiles import is_narrow
 from .triton_parts import DTYPES, device_of
@@ -67,7 +67,7 @@ def forward(
 def _launch_one(problem: Problem, fused: tuple[Tensor, Tensor]) -> None:
     p, used = problem.parameters, problem.tile("one")
     problem.launch(
-        triton_forward.one_kernel, -(-problem.num_tokens // used.rows), used,
+        triton_single.one_kernel, -(-problem.num_tokens // used.rows), used,
         *problem.rows, *fused, *problem.strides, p.query_weight, p.key_weight, p.value_weight,
         p.in_bias, p.out_weight, p.out_bias, p.relation_in_weight, p.relation_in_bias,
         p.relation_out_weight, p.relation_out_bias, p.key_noise, p.value_noise, problem.scale,
