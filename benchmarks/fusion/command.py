@@ -70,7 +70,7 @@ def run(args: argparse.Namespace) -> int:
     minutes = (perf_counter() - started) / 60
     place = f"{machine_line(args.device)}, seed {args.seed}, {minutes:.1f} min"
     place += ", freed memory kept" if is_kept else ""
-    text = "\n".join([place, "", *goal_lines(rows), "", *table_lines(rows), ""])
+    text = "\n".join([place, "", *goal_lines(rows, args.device), "", *table_lines(rows), ""])
     print(text)
     if args.markdown:
         write_text(args.markdown, text)
@@ -173,7 +173,7 @@ def measure(
     rounds = rounds if rounds is not None else _QUICK_ROUNDS if is_quick else _ROUNDS
     if rounds < 1:
         raise ConfigError(f"--rounds: must be 1 or more, got {rounds}")
-    plan = _checked_plan(is_quick, only, names)
+    plan = _checked_plan(is_quick, only, names, device.startswith("cuda"))
     rows = []
     seconds = _QUICK_SECONDS if is_quick else _SECONDS
     for case, mode, dtype in tqdm(plan, unit="case"):
@@ -182,20 +182,25 @@ def measure(
 
 
 def _checked_plan(
-    is_quick: bool, only: str | None, names: Container[str] | None = None
+    is_quick: bool, only: str | None, names: Container[str] | None = None, on_gpu: bool = False
 ) -> list[tuple[Case, str, str]]:
-    plan = [entry for entry in _plan(is_quick, only) if names is None or entry[0].name in names]
+    plan = _plan(is_quick, only, on_gpu)
+    plan = [entry for entry in plan if names is None or entry[0].name in names]
     if not plan:
         raise ConfigError(f"--only: no case holds {only!r}")
     return plan
 
 
-def _plan(is_quick: bool, only: str | None) -> list[tuple[Case, str, str]]:
+def _plan(is_quick: bool, only: str | None, on_gpu: bool = False) -> list[tuple[Case, str, str]]:
+    """What is measured; on a GPU, where half precision is trained in, both modes in bfloat16."""
     cases = [*headline_cases(is_quick), *growth_cases(is_quick), *shape_grid(is_quick)]
     return [
         (case, mode, dtype)
         for case in cases
         if only is None or only in case.name
-        for dtype, modes in (("float32", case.modes), ("bfloat16", case.bfloat16_modes))
+        for dtype, modes in (
+            ("float32", case.modes),
+            ("bfloat16", case.modes if on_gpu and case.bfloat16_modes else case.bfloat16_modes),
+        )
         for mode in modes
     ]

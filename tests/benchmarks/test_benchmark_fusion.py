@@ -104,6 +104,15 @@ def test_ratio_of_a_worse_result_does_not_count():
     assert goal_lines([{**row, "err_ours": 1e-6}])[-1].endswith("| nan | | no |")
 
 
+def test_gpus_have_goals_of_their_own():
+    row = {"case": "points 20k x128", "dtype": "bfloat16", "mode": "training"}
+    row |= {"opponent": "released", "ratio": 5.0, "err_ours": 2e-3, "err_other": 3e-3}
+    assert not any("20k" in line for line in goal_lines([row]))
+    assert goal_lines([row], "cuda")[-1].endswith("| >= 6.28 | 5.00 | | no |")
+    plan = benchmark_fusion._plan(True, "20k", on_gpu=True)
+    assert {(mode, dtype) for _, mode, dtype in plan} >= {("training", "bfloat16")}
+
+
 def test_what_is_reached_only_compiled_says_so():
     row = {"case": "MiT-B3, 28 sites", "dtype": "float32", "mode": "training", "err_ours": 1e-7}
     released = {**row, "opponent": "released", "ratio": 1.5, "other_ms": 150, "err_other": 1e-7}

@@ -288,3 +288,13 @@ def test_released_parameters_with_a_hole_are_refused_by_name(released):
         from_released(broken)
     with pytest.raises(ValueError, match=r"k_noise.weight must be \(2, 15\), got \(3, 15\)"):
         from_released(released | {"k_noise.weight": torch.zeros(3, DIM)})
+
+
+def test_parametrized_weights_are_read():
+    operator, streams = GeminiFusion(8, 2), [torch.randn(3, 8) for _ in "ab"]
+    wanted = operator(*streams)
+    torch.nn.utils.parametrize.register_parametrization(operator, "out_weight", torch.nn.Identity())
+    assert all(torch.equal(found, w) for found, w in zip(operator(*streams), wanted))
+    with torch.no_grad():
+        operator.parametrizations.out_weight.original.zero_()
+    assert not torch.equal(operator(*streams)[0], wanted[0])
