@@ -10,7 +10,6 @@ nothing but autograd looks at does without.
 from __future__ import annotations
 
 import functools
-import warnings
 from typing import Any
 
 import torch
@@ -22,7 +21,7 @@ from .blockwise import Setting
 from .compact import compact_fusion
 from .library import make_operators
 from .precision import product_dtype
-from .torch_versions import is_compiling, is_transforming, needs_backward
+from .torch_versions import holds, is_compiling, is_transforming, needs_backward
 
 __all__ = ["fuse_gpu", "fuse_gpu_backward", "fused_fusion", "runs_on"]
 
@@ -173,7 +172,8 @@ def _runs_on(index: int | None, dtype: torch.dtype) -> bool:
     device = torch.device("cuda", index or 0) if torch.cuda.is_available() else torch.device("cpu")
     square, row = (2, 16, 16), (2, 16)
     shapes = [*[square] * 3, (2, 48), square, row, (16, 32), (16,), (16, 16), (16,), row, row]
-    try:
+
+    def probe() -> None:
         p = FusionParameters(*(_ramp(shape, dtype, device) for shape in shapes))
         streams = _ramp((5, 16), dtype, device), -_ramp((5, 16), dtype, device)
         with torch.no_grad():
@@ -183,15 +183,9 @@ def _runs_on(index: int | None, dtype: torch.dtype) -> bool:
                 fused = fused_launches.forward(*streams, None, p, 4, dtype, tape)
                 if not torch.allclose(fused[0].float(), wanted[0].float(), 0.05, 0.05):
                     raise RuntimeError("wrong values")
-    except Exception as error:  # noqa: BLE001 (whatever a compiler or driver raises)
-        line = (str(error).splitlines() or [""])[0][:100]
-        warnings.warn(
-            f"GeminiFusion: Triton does not run on {device} in {dtype}, another form is taken "
-            f"({type(error).__name__}: {line})",
-            stacklevel=2,
-        )
-        return False
-    return True
+
+    where = f"Triton does not run on {device} in {dtype}"
+    return holds(probe, f"GeminiFusion: {where}, another form is taken")
 
 
 def _ramp(shape: tuple[int, ...], dtype: torch.dtype, device: torch.device) -> Tensor:

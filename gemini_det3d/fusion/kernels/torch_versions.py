@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import warnings
+from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
 from importlib.metadata import PackageNotFoundError, version
 
@@ -25,6 +27,7 @@ __all__ = [
     "INTERPRETS_TRITON",
     "autocast_dtype",
     "has_triton",
+    "holds",
     "is_compiling",
     "is_exporting",
     "is_transforming",
@@ -99,6 +102,22 @@ def needs_backward(*tensors: Tensor | None) -> bool:
 def has_triton() -> bool:
     """Whether Triton is installed in a version that is known to run the kernels."""
     return any(_version(name) >= _LEAST_TRITON for name in _TRITON_NAMES)
+
+
+def holds(probe: Callable[[], None], complaint: str) -> bool:
+    """Whether a trial of Triton's kernels ends without an error; one warning where it does not.
+
+    Args:
+        probe: Runs the kernels and raises where their answers are wrong.
+        complaint: What is said of a trial that fails, before the error.
+    """
+    try:
+        probe()
+    except Exception as error:  # noqa: BLE001 (whatever a compiler or driver raises)
+        line = (str(error).splitlines() or [""])[0][:100]
+        warnings.warn(f"{complaint} ({type(error).__name__}: {line})", stacklevel=3)
+        return False
+    return True
 
 
 def _version(package: str) -> tuple[int, ...]:

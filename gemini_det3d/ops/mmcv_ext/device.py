@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import functools
-import warnings
 from types import ModuleType
 
 import torch
 from torch import Tensor
 
-from gemini_det3d.fusion.kernels.torch_versions import has_triton
+from gemini_det3d.fusion.kernels.torch_versions import has_triton, holds
 from gemini_det3d.ops import _points_torch
 
 
@@ -32,7 +31,8 @@ def points_on_gpu(device: torch.device) -> ModuleType:
 @functools.cache
 def _tried(device: torch.device) -> ModuleType:
     """Triton's kernels where they run, found out once; one warning where they do not."""
-    try:
+
+    def probe() -> None:
         from gemini_det3d.ops import _points_triton
 
         line = torch.arange(5.0, device=device)[None, :, None].expand(1, 5, 3)
@@ -40,12 +40,10 @@ def _tried(device: torch.device) -> ModuleType:
             raise RuntimeError("wrong values")
         if _points_triton.ball_query(line, line[:, :1], 3.0, 3).tolist() != [[[0, 1, 0]]]:
             raise RuntimeError("wrong values")
-    except Exception as error:  # noqa: BLE001 (whatever a compiler or driver raises)
-        line = (str(error).splitlines() or [""])[0][:100]
-        warnings.warn(
-            f"Triton does not run on {device}, sampling and ball queries of points are slower "
-            f"({type(error).__name__}: {line})",
-            stacklevel=2,
-        )
+
+    slower = "sampling and ball queries of points are slower"
+    if not holds(probe, f"Triton does not run on {device}, {slower}"):
         return _points_torch
+    from gemini_det3d.ops import _points_triton
+
     return _points_triton
