@@ -1,8 +1,8 @@
 """Sizes of tiles of the Triton kernels, by channels, heads and dtype.
 
 None spills registers or needs more shared memory than a block has (`benchmark fusion --inspect`
-compiles all of them without a GPU). Those of Hopper were chosen by timing them on an H200 in bfloat16
-and tf32; those of other GPUs, and of exact float32, have not been timed:
+compiles all of them without a GPU). Those of Hopper were chosen by timing them on an H200 in
+bfloat16 and tf32; those of other GPUs, and of exact float32, have not been timed:
 docs/design/operator_gpu.md. Nothing depends on the number of tokens.
 """
 
