@@ -52,10 +52,10 @@ class GeminiFusion(FusionOperator):
             "fused": Triton kernels between the products, for CUDA. "auto": what is best for each
             call.
         reliability: Two linear layers 2C -> 1 more, one a stream, that say how far a token is
-            corrupted, by itself and the mean of its sample; what is doubted is read less (see
-            `reliability`). They start with the same doubt of everything, where the operator is the
-            released one, and are trained by `reliability_loss` alone, on the strength of what was
-            injected. Not for "fused".
+            corrupted, by itself and the mean of its sample (see `reliability`), trained by
+            `reliability_loss` alone, on the strength of what was injected; and one number a stream,
+            trained by the task, of how much less is read of what is doubted. It starts at zero,
+            where the operator is the released one.
         reliability_loss_weight: Of that loss.
         with_recompute: "blockwise" keeps nothing but its inputs for the backward and repeats the
             forward there: a quarter of the memory for about a tenth more time.
@@ -87,7 +87,7 @@ class GeminiFusion(FusionOperator):
     ) -> None:
         super().__init__(dim)
         check_start("GeminiFusion", linear_init, noise_std, init)
-        check_backend(backend, with_noise and with_relation, reliability)
+        check_backend(backend, with_noise and with_relation)
         if not reliability_loss_weight >= 0:
             raise ValueError(
                 "GeminiFusion: reliability_loss_weight must be 0 or more, "
@@ -113,6 +113,7 @@ class GeminiFusion(FusionOperator):
         self.value_noise = _parameter(with_noise, 2, dim)
         self.reliability_weight = _parameter(reliability, 2, 2 * dim)
         self.reliability_bias = _parameter(reliability, 2)
+        self.reliability_worth = _parameter(reliability, 2)
         self._add_buffers(reliability)
         self.reliability_loss_weight = reliability_loss_weight
         self.reset_parameters()
@@ -160,6 +161,7 @@ class GeminiFusion(FusionOperator):
         if self.reliability_weight is not None:
             self.reliability_weight.zero_()
             self.reliability_bias.fill_(START_BIAS)
+            self.reliability_worth.zero_()
             self.reliability_centre.zero_()
             self.reliability_variance.fill_(1)
             self.reliability_seen.zero_()
@@ -230,21 +232,24 @@ class GeminiFusion(FusionOperator):
     def doubt_bias(
         self, first: Tensor, second: Tensor, valid: Tensor | None = None
     ) -> Tensor | None:
-        """What reliability adds to the first direction's logit: (...), detached; None without."""
-        if self.reliability_weight is None:
+        """What reliability adds to the first direction's logit: (...); None without.
+
+        It has a gradient towards `reliability_worth`, none towards the doubts.
+        """
+        if self.reliability_worth is None:
             return None
-        return gate_bias(*self.doubts(first, second, valid)).detach()
+        return gate_bias(*self.doubts(first, second, valid), self.reliability_worth)
 
     def _bias(self, first: Tensor, second: Tensor, valid: Tensor | None) -> Tensor | None:
         """As `doubt_bias`; in training the doubts are kept for their loss."""
-        if self.reliability_weight is None:
+        if self.reliability_worth is None:
             return None
         if self.training and not is_in_backward():  # a repeated forward sees what the first saw
             self._follow(first, second, valid)
         doubts = self.doubts(first, second, valid)
         if self.training:
             self.keep_doubts(*doubts, valid, self.reliability_loss_weight)
-        return gate_bias(*doubts).detach()
+        return gate_bias(*doubts, self.reliability_worth)
 
     def explain(self, first: Tensor, second: Tensor) -> Explanation:
         """Which form a call with these streams (..., C) runs, and why not another; print it.

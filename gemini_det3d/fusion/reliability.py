@@ -3,17 +3,18 @@
 Each stream has one linear layer 2C -> 1 of the token and the mean token of its sample; s = sigmoid
 of its logit r is the share to which a token is corrupted. The mean, for that is where it shows: one
 place looks much the same with half of the points around it lost, a whole frame does not.
-log(1 - s) of a key's stream is added to that key's logit in the attention, so with two keys the
-gate a of stream i becomes
+g_j log(1 - s_j) of a key's stream j is added to that key's logit in the attention, so with two keys
+the gate a of stream i becomes
 
-    a = sigmoid(l_i + log(1 - s_j) - log(1 - s_i)) = sigmoid(l_i + softplus(r_i) - softplus(r_j))
+    a = sigmoid(l_i + g_j log(1 - s_j) - g_i log(1 - s_i))
+      = sigmoid(l_i + g_i softplus(r_i) - g_j softplus(r_j))
 
 with l_i the released logit: one number a token pair, which the two directions meet with opposite
-signs. Weights of zero with one bias for both doubt both streams alike: the released operator. Such
-a layer moves with its input only if it is told what to say: `reliability_loss` tells it the
-strength of the corruption that was injected, and nothing else does. The gate reads doubts without
-sending gradients back, for those of a detector's loss are so much larger that with them the layer
-hardly moves.
+signs. The layers say what is corrupted, and are told so by `reliability_loss`, the strength of what
+was injected, and by nothing else: the gate reads doubts without sending gradients back, for those
+of a detector's loss are so much larger that with them the layer hardly moves. What a doubt is
+worth, the weights g of the two streams, the task itself says: a corrupted sensor may still hold
+what the other lacks. They start at zero, where the operator is the released one.
 
 All in float32 (float64 for such streams): half precision rounds the difference of two large logits
 to nothing. Shape shorthand: `...` any leading axes, C channels, B samples.
@@ -41,7 +42,7 @@ __all__ = [
 ]
 
 _GAIN = 5.0
-"""Of weight and bias. Adam moves a parameter by about the learning rate a step, which suits the
+"""Of weight, bias and g. Adam moves a parameter by about the learning rate a step, which suits the
 weights of wide layers: a logit that is to move by several needs a larger unit."""
 START_BIAS = math.log(0.1 / 0.9) / _GAIN
 """Doubt 0.1, of every token of both streams: about what training injects on average."""
@@ -148,14 +149,17 @@ def sample_means(stream: Tensor, valid: Tensor | None, counts: tuple[int, ...] |
     return (total / number.clamp(min=1)[:, None].to(total))[row]
 
 
-def gate_bias(first: Tensor, second: Tensor) -> Tensor:
+def gate_bias(first: Tensor, second: Tensor, worth: Tensor) -> Tensor:
     """What is added to the first direction's logit and taken off the second's: (...).
 
     Args:
-        first: Logits of corruption (...) of the first stream.
+        first: Logits of corruption (...) of the first stream; they get no gradient.
         second: Of the second.
+        worth: (2,), g / 5 of both streams; below zero it counts as zero, with a gradient back up.
     """
-    return F.softplus(first) - F.softplus(second)
+    worth = _GAIN * worth.to(first)
+    worth = worth + (worth.clamp(min=0) - worth).detach()
+    return worth[0] * F.softplus(first.detach()) - worth[1] * F.softplus(second.detach())
 
 
 def reliability_loss(doubts: Doubts, strengths: Sequence[Tensor]) -> Tensor:

@@ -86,14 +86,14 @@ def test_doubts_of_other_samples_and_constants_hurt(trained):
 
 
 def test_gate_moves_away_from_the_sensor_that_fails(trained):
-    """Odds of reading the other stream, by the sensor that fails."""
-    odds = {}
+    """Mean share that each stream reads of the other, by the sensor that fails."""
+    share = {}
     for name, failing in (("none", (0, 0)), ("first", (1, 0)), ("second", (0, 1))):
         generator = torch.Generator().manual_seed(5)
         strengths = [torch.full((2048,), float(f)) for f in failing]
         tokens, _, _ = draw(2048, generator, strengths)
         with torch.no_grad():
             gates = trained.operator.gates(*tokens)
-        odds[name] = [float(torch.logit(gate).mean().exp()) for gate in gates]
-    assert odds["first"][0] > 2 * odds["none"][0] and odds["none"][0] > 2 * odds["second"][0], odds
-    assert odds["second"][1] > 2 * odds["none"][1] and odds["none"][1] > 2 * odds["first"][1], odds
+        share[name] = [float(gate.mean()) for gate in gates]
+    assert share["first"][0] > share["none"][0] + 0.1 > share["second"][0] + 0.2, share
+    assert share["second"][1] > share["none"][1] + 0.1 > share["first"][1] + 0.2, share

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import copy
 import sys
 import warnings
 from pathlib import Path
@@ -97,6 +98,30 @@ def masks_are_kept_within_the_kernels() -> None:
             kept = operator(*poisoned, torch.zeros_like(valid))
         for new, old in zip(kept, poisoned):
             assert_close(new, old, rtol=0, atol=0, equal_nan=True)
+
+
+def doubts_shift_the_gate() -> None:
+    for channels, with_recompute in ((24, False), (80, False), (80, True)):
+        operator = build(channels, 8, reliability=True, with_recompute=with_recompute)
+        told = [operator.reliability_weight, operator.reliability_bias]
+        for parameter in (*told, operator.reliability_worth):
+            torch.nn.init.uniform_(parameter.requires_grad_(parameter.shape == (2,)), 0.05, 0.3)
+        exact = copy.deepcopy(operator.eval()).double()  # training moves what doubts are told by
+        exact.backend, valid = "plain", torch.rand(2, 19, device=DEVICE) > 0.3
+        streams = [draw(2, 19, channels) for _ in "ab"]
+        wide = [stream.detach().double().requires_grad_() for stream in streams]
+        towards = [torch.randn(2, 19, channels, device=DEVICE) for _ in "ab"]
+        found, wanted = operator(*streams, valid), exact(*wide, valid)
+        with torch.no_grad():
+            alone = operator(*streams, valid)
+        sum((f * t).sum() for f, t in zip(found, towards)).backward()
+        sum((w * t.double()).sum() for w, t in zip(wanted, towards)).backward()
+        pairs = [*zip(found, wanted), *zip(alone, wanted)]
+        ours, theirs = ([*tensors, *module.parameters()]
+                        for tensors, module in ((streams, operator), (wide, exact)))  # fmt: skip
+        pairs += [(a.grad, b.grad) for a, b in zip(ours, theirs) if b.grad is not None]
+        assert max(error(*pair) for pair in pairs) < 3e-6
+        assert operator.reliability_worth.grad.abs().min() > 0
 
 
 def half_precision_is_close_to_float64() -> None:

@@ -106,6 +106,7 @@ def test_map_fusion_of_doubting_zeros_equals_the_released_one():
     torch.testing.assert_close(doubting(maps), plain(maps))
     with torch.no_grad():
         doubting.operator.reliability_bias.copy_(torch.tensor([30.0, -30.0]))
+        doubting.operator.reliability_worth.fill_(0.2)
         left = doubting(maps)
         doubting.operator.doubts = lambda *streams: (streams[0][..., 0] * 0,) * 2
         assert (left - doubting(maps)).abs().mean() > 0.1

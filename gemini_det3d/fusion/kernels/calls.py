@@ -30,7 +30,6 @@ class Call(NamedTuple):
         channels: C.
         depth: Channels of a head.
         is_complete: Whether the operator has noise and discriminator.
-        has_bias: Whether something is added to the gate's logit.
         needs_backward: Whether autograd is recording.
         is_compiling: Whether `torch.compile` is tracing.
         leaves_torch: Whether the program is written down for a process without this package: ONNX,
@@ -47,7 +46,6 @@ class Call(NamedTuple):
     channels: int
     depth: int
     is_complete: bool
-    has_bias: bool
     needs_backward: bool
     is_compiling: bool
     leaves_torch: bool
@@ -78,7 +76,6 @@ def describe(
         channels=channels,
         depth=channels // num_heads,
         is_complete=not any(tensor is None for tensor in parameters),
-        has_bias=bias is not None,
         needs_backward=needs_backward(first, second, *parameters, bias),
         is_compiling=is_compiling(),
         leaves_torch=leaves_torch() or (backend == "auto" and is_exporting()),

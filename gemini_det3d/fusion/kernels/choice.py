@@ -10,7 +10,7 @@ from torch import Tensor
 from ..base import hide, keep_own
 from ..functional import FusionParameters
 from .calls import Call, describe
-from .forms import FORMS, NEEDS_COMPLETE, NO_BIAS, Form, is_for_other_runtimes
+from .forms import FORMS, NEEDS_COMPLETE, Form, is_for_other_runtimes
 from .torch_versions import autocast_dtype
 
 __all__ = ["BACKENDS", "Explanation", "check_backend", "explain", "run"]
@@ -39,13 +39,12 @@ class Explanation(NamedTuple):
         return "\n".join([*lines, *(f"  not {name}: {why}" for name, why in self.others.items())])
 
 
-def check_backend(backend: str, is_complete: bool, has_bias: bool = False) -> None:
+def check_backend(backend: str, is_complete: bool) -> None:
     """Refuse a backend that does not exist or cannot run here.
 
     Args:
         backend: One of BACKENDS.
         is_complete: Whether the operator has noise and discriminator.
-        has_bias: Whether something is added to the gate's logit.
 
     Raises:
         ValueError: One line that names the key.
@@ -55,8 +54,6 @@ def check_backend(backend: str, is_complete: bool, has_bias: bool = False) -> No
     if backend in ("auto", "plain"):
         return
     lacks = _BY_NAME[backend].lacks if is_complete else NEEDS_COMPLETE
-    if has_bias and backend == "fused":
-        lacks = NO_BIAS
     if lacks:
         raise ValueError(f"GeminiFusion: backend={backend!r} needs {lacks}")
 

@@ -25,14 +25,13 @@ from .torch_versions import (
     statically_known_true,
 )
 
-__all__ = ["FORMS", "NEEDS_COMPLETE", "NO_BIAS", "Form", "is_for_other_runtimes"]
+__all__ = ["FORMS", "NEEDS_COMPLETE", "Form", "is_for_other_runtimes"]
 
 # Thresholds, measured on a CPU (docs/design/operator.md):
 _FEW_TOKENS = 256  # N, or the elements N C below, up to which `compact` wins
 _FEW_ELEMENTS = 1 << 16
 _MANY_ELEMENTS = 1 << 22  # N C from which whole streams leave the caches: `blockwise` wins again
 NEEDS_COMPLETE = "with_noise=True and with_relation=True"
-NO_BIAS = "reliability=False: its kernels add nothing to the gate's logit"
 
 
 class Form(NamedTuple):
@@ -99,8 +98,6 @@ def _completeness(call: Call) -> str:
 
 def _gpu(call: Call) -> str:
     missing = _completeness(call)
-    if call.has_bias:
-        missing = missing or NO_BIAS
     if call.device != "cuda" and not INTERPRETS_TRITON:
         missing = missing or f"a GPU, the streams are on {call.device}"
     if call.dtype == torch.float64:

@@ -34,19 +34,19 @@ def fused_fusion(
     valid: Tensor | None,
     with_recompute: bool,
     block_tokens: int,
-    bias: None = None,
+    bias: Tensor | None = None,
 ) -> tuple[Tensor, Tensor]:
     """Fuse two streams (..., C); arguments as in `choice.run`."""
-    del block_tokens, bias  # refused before
+    del block_tokens  # refused before
     dtype = product_dtype(first)
-    is_recorded = needs_backward(first, second, *parameters)
+    is_recorded = needs_backward(first, second, *parameters, bias)
     with_tape = is_recorded and not with_recompute
     if _is_watched() or type(first) is not Tensor:
         setting = (num_heads, dtype, True, 0)
-        return fuse_gpu(first, second, valid, *parameters, *setting, with_tape)[:2]
+        return fuse_gpu(first, second, valid, *parameters, *setting, with_tape, bias)[:2]
     if is_recorded:
-        return _Eager.apply(num_heads, dtype, with_tape, first, second, valid, *parameters)
-    return fused_launches.forward(first, second, valid, parameters, num_heads, dtype, None)
+        return _Eager.apply(num_heads, dtype, with_tape, first, second, valid, bias, *parameters)
+    return fused_launches.forward(first, second, valid, parameters, num_heads, dtype, None, bias)
 
 
 def _is_watched() -> bool:
@@ -71,41 +71,43 @@ class _Eager(torch.autograd.Function):
         first: Tensor,
         second: Tensor,
         valid: Tensor | None,
+        bias: Tensor | None,
         *parameters: Tensor,
     ) -> tuple[Tensor, Tensor]:
         tape = fused_launches.tape_like(first, dtype, with_tape)
         p = FusionParameters(*parameters)
-        fused = fused_launches.forward(first, second, valid, p, num_heads, dtype, tape)
+        fused = fused_launches.forward(first, second, valid, p, num_heads, dtype, tape, bias)
         ctx.set_materialize_grads(False)
-        ctx.save_for_backward(first, second, valid, *parameters, tape)
+        ctx.save_for_backward(first, second, valid, bias, *parameters, tape)
         ctx.num_heads, ctx.dtype = num_heads, dtype
         return fused
 
     @staticmethod
     def backward(ctx: Any, *towards: Tensor | None) -> tuple:
-        first, second, valid, *parameters, tape = ctx.saved_tensors
+        first, second, valid, bias, *parameters, tape = ctx.saved_tensors
         towards_first, towards_second = (
             torch.zeros_like(first) if each is None else each for each in towards
         )
         upstream = (towards_first, towards_second)
-        with_parameters = any(ctx.needs_input_grad[6:])
+        wanted = ctx.needs_input_grad[7:]
         is_plain = not (_is_watched() or is_transforming() or any(map(_is_batched, upstream)))
         if torch.is_grad_enabled() or not is_plain:
             setting = (ctx.num_heads, ctx.dtype, True, 0)
             gradients = fuse_gpu_backward(
-                first, second, valid, tape, *upstream, *parameters, *setting, with_parameters
-            )[:-1]
+                first, second, valid, tape, *upstream, *parameters, *setting, any(wanted), bias
+            )
+            of_bias = gradients[-1]
         else:
             p = FusionParameters(*parameters)
+            of_bias = torch.zeros_like(bias) if ctx.needs_input_grad[6] else None
             *streams, of_parameters = fused_backward.backward(
-                first, second, valid, p, ctx.num_heads, ctx.dtype, tape, upstream,
-                with_parameters,
+                first, second, valid, p, ctx.num_heads, ctx.dtype, tape, upstream, any(wanted),
+                bias, of_bias,
             )  # fmt: skip
             gradients = (*streams, *(of_parameters or [None] * len(p)))
-        of_streams, of_parameters = gradients[:2], gradients[2:]
-        wanted = ctx.needs_input_grad[6:]
-        kept = (g if is_wanted else None for g, is_wanted in zip(of_parameters, wanted))
-        return (None, None, None, *of_streams, None, *kept)
+        of_bias = of_bias if ctx.needs_input_grad[6] else None
+        kept = (g if is_wanted else None for g, is_wanted in zip(gradients[2:], wanted))
+        return (None, None, None, *gradients[:2], None, of_bias, *kept)
 
 
 def _forward(
@@ -115,10 +117,10 @@ def _forward(
     parameters: FusionParameters,
     setting: Setting,
     with_tape: bool,
-    bias: None,
+    bias: Tensor | None,
 ) -> tuple[Tensor, Tensor, Tensor]:
     tape = _tape(first, setting, with_tape)
-    rest = (parameters, setting.num_heads, setting.product_dtype, tape)
+    rest = (parameters, setting.num_heads, setting.product_dtype, tape, bias)
     return (*fused_launches.forward(first, second, valid, *rest), tape)
 
 
@@ -131,11 +133,11 @@ def _backward(
     tape: Tensor,
     upstream: tuple[Tensor, Tensor],
     with_parameters: bool,
-    bias: None,
-    towards_bias: None,
+    bias: Tensor | None,
+    towards_bias: Tensor | None,
 ) -> tuple[Tensor, Tensor, FusionParameters | None]:
     rest = (parameters, setting.num_heads, setting.product_dtype, tape, upstream, with_parameters)
-    return fused_backward.backward(first, second, valid, *rest)
+    return fused_backward.backward(first, second, valid, *rest, bias, towards_bias)
 
 
 def _tape(first: Tensor, setting: Setting, with_tape: bool) -> Tensor:

@@ -33,6 +33,8 @@ def backward(
     tape: Tensor,
     upstream: tuple[Tensor, Tensor],
     with_parameters: bool,
+    bias: Tensor | None = None,
+    towards_bias: Tensor | None = None,
 ) -> tuple[Tensor, Tensor, FusionParameters | None]:
     """Gradients of `fused_launches.forward`.
 
@@ -46,6 +48,8 @@ def backward(
         tape: What the forward left; where it is empty the discriminator is computed again.
         upstream: Gradients of the fused streams, each (..., C).
         with_parameters: Whether the gradients of the parameters are wanted.
+        bias: As in the forward.
+        towards_bias: Of the bias's shape, zeros, to be filled with its gradient; None: not wanted.
 
     Returns:
         Gradients of first and second, and of the parameters or None.
@@ -61,15 +65,16 @@ def backward(
         ups = [up.reshape(-1, first.shape[-1]).contiguous() for up in upstream]
         kind = "backward" if tape.shape[2] else "recomputed"
         problem = make_problem(
-            kind, lowered[0], lowered[1], valid, parameters, num_heads, dtype, (*ups, *towards)
-        )
+            kind, lowered[0], lowered[1], valid, bias, parameters, num_heads, dtype,
+            (*ups, *towards),
+        )  # fmt: skip
         if tape.shape[2]:
             weights = _launch_pack(problem)
         else:
             tape = problem.new(2, 2, problem.num_tokens, problem.channels)
             weights = launch_relation(problem, tape)[:2]
         work = _Work(problem, tape[0], tape[1], [up.to(dtype) for up in ups], *weights)
-        buffer = _launch_towards(work, ups, towards)
+        buffer = _launch_towards(work, ups, towards, towards_bias)
         if with_parameters:
             found = _launch_parameters(work, buffer)
             pairs = zip(found, parameters)
@@ -98,18 +103,25 @@ def _launch_pack(problem: Problem) -> tuple[Tensor, Tensor]:
     return weights
 
 
-def _launch_towards(work: _Work, ups: list[Tensor], towards: list[Tensor]) -> Tensor:
+def _launch_towards(
+    work: _Work, ups: list[Tensor], towards: list[Tensor], towards_bias: Tensor | None
+) -> Tensor:
     """Launch what leads to the streams; returns the buffer (10, 2, N, C)."""
     problem, phi, weights = work.problem, work.phi, work.weights
     n, c = problem.num_tokens, problem.channels
     buffer = problem.new(len(triton_backward.PLACES), 2, n, c)
     groups = problem.groups()
+    of_bias = None
+    if towards_bias is not None:
+        of_bias = problem.new(groups.count, 2, n, dtype=torch.float32)
     used = problem.tile("attention", groups.width)
     problem.launch(
         triton_backward.attention_kernel, -(-n // used.rows) * groups.count * 2, used,
-        *problem.rows, phi, *work.ups, buffer, n, weights, work.biases, problem.scale,
-        HEADS=groups.heads, HEAD=c // problem.num_heads, GROUPS=groups.count,
+        *problem.rows, problem.bias, phi, *work.ups, buffer, of_bias, n, weights, work.biases,
+        problem.scale, HEADS=groups.heads, HEAD=c // problem.num_heads, GROUPS=groups.count,
     )  # fmt: skip
+    if towards_bias is not None and of_bias is not None:
+        towards_bias.copy_(of_bias.sum((0, 1)).view_as(towards_bias))
     used = problem.tile("difference")
     sums = problem.new(-(-c // used.columns), 2, n, dtype=torch.float32)
     problem.launch(

@@ -35,6 +35,7 @@ def forward(
     num_heads: int,
     dtype: torch.dtype,
     tape: Tensor | None,
+    bias: Tensor | None = None,
 ) -> tuple[Tensor, Tensor]:
     """Fused streams (..., C) in the streams' dtype, contiguous.
 
@@ -47,6 +48,7 @@ def forward(
         dtype: E.
         tape: As `tape_like` makes it, to be filled with what spares the backward the
             discriminator; empty or None: nothing is left.
+        bias: Float32 (...) or None, as in `functional.gemini_fusion`.
     """
     fused = (
         torch.empty(first.shape, dtype=first.dtype, device=first.device),
@@ -56,7 +58,7 @@ def forward(
         with device_of(first):
             has_tape = tape is not None and tape.shape[2] > 0
             kind = "taped" if has_tape else "forward"
-            problem = make_problem(kind, first, second, valid, parameters, num_heads, dtype)
+            problem = make_problem(kind, first, second, valid, bias, parameters, num_heads, dtype)
             if is_narrow(problem.channels, problem.is_exact) and not has_tape:
                 _launch_one(problem, fused)
             else:
@@ -68,9 +70,10 @@ def _launch_one(problem: Problem, fused: tuple[Tensor, Tensor]) -> None:
     p, used = problem.parameters, problem.tile("one")
     problem.launch(
         triton_single.one_kernel, -(-problem.num_tokens // used.rows), used,
-        *problem.rows, *fused, *problem.strides, p.query_weight, p.key_weight, p.value_weight,
-        p.in_bias, p.out_weight, p.out_bias, p.relation_in_weight, p.relation_in_bias,
-        p.relation_out_weight, p.relation_out_bias, p.key_noise, p.value_noise, problem.scale,
+        *problem.rows, problem.bias, *fused, *problem.strides, p.query_weight, p.key_weight,
+        p.value_weight, p.in_bias, p.out_weight, p.out_bias, p.relation_in_weight,
+        p.relation_in_bias, p.relation_out_weight, p.relation_out_bias, p.key_noise,
+        p.value_noise, problem.scale,
         HEADS=problem.num_heads, KIND=DTYPES[problem.dtype],
     )  # fmt: skip
 
@@ -127,7 +130,8 @@ def _launch_read(problem: Problem, packed: Packed, fused: tuple[Tensor, Tensor])
     used = problem.tile("gate", groups.width)
     problem.launch(
         triton_forward.gate_kernel, -(-n // used.rows) * groups.count * 2, used,
-        *problem.rows, packed.related, packed.read, *problem.strides, *weights, problem.scale,
+        *problem.rows, problem.bias, packed.related, packed.read, *problem.strides, *weights,
+        problem.scale,
         HEADS=groups.heads, HEAD=c // problem.num_heads, GROUPS=groups.count,
         WITH_TAPE=packed.with_tape,
     )  # fmt: skip

@@ -29,6 +29,7 @@ class Problem(NamedTuple):
     Attributes:
         streams: Two (N, C) of equal strides.
         valid: (N,) of bytes, or None.
+        bias: (N,) float32, or None.
         parameters: Weights of one dtype, contiguous.
         num_tokens: N.
         channels: C.
@@ -41,6 +42,7 @@ class Problem(NamedTuple):
 
     streams: tuple[Tensor, Tensor]
     valid: Tensor | None
+    bias: Tensor | None
     parameters: FusionParameters
     num_tokens: int
     channels: int
@@ -105,6 +107,7 @@ def make_problem(
     first: Tensor,
     second: Tensor,
     valid: Tensor | None,
+    bias: Tensor | None,
     parameters: FusionParameters,
     num_heads: int,
     dtype: torch.dtype,
@@ -117,6 +120,7 @@ def make_problem(
         first: (..., C).
         second: (..., C) of the same dtype.
         valid: Bool (...) or None.
+        bias: Float32 (...) or None.
         parameters: Of any dtypes.
         num_heads: h.
         dtype: E.
@@ -127,16 +131,18 @@ def make_problem(
     if rows[0].stride() != rows[1].stride():
         rows = [stream.contiguous() for stream in rows]
     mask = None if valid is None else valid.reshape(-1).contiguous().view(torch.uint8)
+    shift = None if bias is None else bias.reshape(-1).contiguous()
     p, num_tokens = _of_one_dtype(parameters), rows[0].shape[0]
     device = first.device
     precision = "tf32" if dtype == torch.float32 and not multiplies_exactly(dtype) else "ieee"
     known = None
-    if _is_common(rows, num_tokens, dtype, (*p, *more, *(() if mask is None else (mask,)))):
+    of_tokens = [tensor for tensor in (mask, shift) if tensor is not None]
+    if _is_common(rows, num_tokens, dtype, (*p, *more, *of_tokens)):
         dtypes = first.dtype, p.query_weight.dtype, dtype, *(tensor.dtype for tensor in more)
-        of = kind, device, channels, num_heads, precision, mask is None, dtypes
+        of = kind, device, channels, num_heads, precision, mask is None, shift is None, dtypes
         known = _KNOWN.setdefault(of, {})
     return Problem(
-        (rows[0], rows[1]), mask, p, num_tokens, channels, num_heads, dtype, precision,
+        (rows[0], rows[1]), mask, shift, p, num_tokens, channels, num_heads, dtype, precision,
         _has_wgmma(device), known,
     )  # fmt: skip
 

@@ -17,7 +17,7 @@ from __future__ import annotations
 
 import triton.language as tl
 
-from .triton_parts import factor, gelu_parts, head_sums, kernel, product, rows_of
+from .triton_parts import factor, gelu_parts, head_sums, kernel, own_share, product, rows_of
 
 __all__ = ["PLACES", "attention_kernel", "difference_kernel", "logits_kernel", "streams_kernel"]
 
@@ -30,11 +30,14 @@ PLACES = (
 
 @kernel
 def attention_kernel(
-    first, second, valid, phi, up_first, up_second, buffer, num_tokens, packed, biases, scale,
-    C: tl.constexpr, HEADS: tl.constexpr, HEAD: tl.constexpr, GROUPS: tl.constexpr,
+    first, second, valid, bias, phi, up_first, up_second, buffer, of_bias, num_tokens, packed,
+    biases, scale, C: tl.constexpr, HEADS: tl.constexpr, HEAD: tl.constexpr, GROUPS: tl.constexpr,
     ROWS: tl.constexpr, COLUMNS: tl.constexpr, DEPTH: tl.constexpr, PRECISION: tl.constexpr,
 ):  # fmt: skip
-    """Places 0 to 4, for HEADS heads of HEAD channels."""
+    """Places 0 to 4, for HEADS heads of HEAD channels.
+
+    `of_bias` (GROUPS, 2, N) takes the gradient of the bias, of these heads and either direction.
+    """
     kind: tl.constexpr = buffer.dtype.element_ty
     program = tl.program_id(0)
     i = program % 2
@@ -79,14 +82,18 @@ def attention_kernel(
         near = tl.dot(x, w_value, near, input_precision=PRECISION)
         far = tl.dot(z, w_value, far, input_precision=PRECISION)
         towards = tl.dot(upstream, w_out, towards, input_precision=PRECISION)
-    bias = biases + i * C + n
-    query += tl.load(bias, mask=inside, other=0.0)[None, :]
-    key += tl.load(bias + 2 * C, mask=inside, other=0.0)[None, :]
-    near += tl.load(bias + 4 * C, mask=inside, other=0.0)[None, :]
-    far += tl.load(bias + 6 * C, mask=inside, other=0.0)[None, :]
-    weight = tl.sigmoid(head_sums(query * key, HEADS, HEAD) * scale)
-    towards_logit = head_sums(towards * (near - far), HEADS, HEAD)
-    towards_logit = towards_logit * weight * (1.0 - weight) * scale
+    biases += i * C + n
+    query += tl.load(biases, mask=inside, other=0.0)[None, :]
+    key += tl.load(biases + 2 * C, mask=inside, other=0.0)[None, :]
+    near += tl.load(biases + 4 * C, mask=inside, other=0.0)[None, :]
+    far += tl.load(biases + 6 * C, mask=inside, other=0.0)[None, :]
+    weight = own_share(query * key, scale, bias, row, seen, i, HEADS, HEAD)
+    towards_logit = head_sums(towards * (near - far), HEADS, HEAD) * weight * (1.0 - weight)
+    if of_bias is not None:
+        total = (2 * i - 1) * tl.sum(towards_logit, axis=1) / HEAD  # each head has HEAD columns
+        at = ((program // 2 % GROUPS) * 2 + i).to(tl.int64) * num_tokens + row
+        tl.store(of_bias + at, tl.where(seen, total, 0.0), mask=exists)
+    towards_logit *= scale
     size = num_tokens.to(tl.int64) * 2 * C
     to = buffer + base[:, None] + n[None, :]
     mask = exists[:, None] & inside[None, :]

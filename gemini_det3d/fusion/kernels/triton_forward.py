@@ -19,7 +19,7 @@ from __future__ import annotations
 import triton
 import triton.language as tl
 
-from .triton_parts import factor, gelu, head_sums, kernel, product, rows_of
+from .triton_parts import factor, gelu, kernel, own_share, product, rows_of
 
 __all__ = ["gate_kernel", "hidden_kernel", "out_kernel", "pack_kernel", "relation_kernel"]
 
@@ -181,8 +181,8 @@ def relation_kernel(
 
 @kernel
 def gate_kernel(
-    first, second, valid, related, read, num_tokens, row_stride, column_stride, packed, biases,
-    scale, C: tl.constexpr, HEADS: tl.constexpr, HEAD: tl.constexpr, GROUPS: tl.constexpr,
+    first, second, valid, bias, related, read, num_tokens, row_stride, column_stride, packed,
+    biases, scale, C: tl.constexpr, HEADS: tl.constexpr, HEAD: tl.constexpr, GROUPS: tl.constexpr,
     ROWS: tl.constexpr, COLUMNS: tl.constexpr, DEPTH: tl.constexpr, PRECISION: tl.constexpr,
     WITH_TAPE: tl.constexpr,
 ):  # fmt: skip
@@ -228,12 +228,12 @@ def gate_kernel(
         key = tl.dot(difference, w_key, key, input_precision=PRECISION)
         near = tl.dot(x, w_value, near, input_precision=PRECISION)
         far = tl.dot(z, w_value, far, input_precision=PRECISION)
-    bias = biases + i * C + n
-    query += tl.load(bias, mask=inside, other=0.0)[None, :]
-    key += tl.load(bias + 2 * C, mask=inside, other=0.0)[None, :]
-    near += tl.load(bias + 4 * C, mask=inside, other=0.0)[None, :]
-    far += tl.load(bias + 6 * C, mask=inside, other=0.0)[None, :]
-    weight = tl.sigmoid(head_sums(query * key, HEADS, HEAD) * scale)
+    biases += i * C + n
+    query += tl.load(biases, mask=inside, other=0.0)[None, :]
+    key += tl.load(biases + 2 * C, mask=inside, other=0.0)[None, :]
+    near += tl.load(biases + 4 * C, mask=inside, other=0.0)[None, :]
+    far += tl.load(biases + 6 * C, mask=inside, other=0.0)[None, :]
+    weight = own_share(query * key, scale, bias, row, seen, i, HEADS, HEAD)
     at = base[:, None] + n[None, :]
     result = far + weight * (near - far)
     tl.store(read + at, result.to(kind), mask=exists[:, None] & inside[None, :])

@@ -30,6 +30,7 @@ __all__ = [
     "head_sums",
     "kernel",
     "launch",
+    "own_share",
     "product",
     "rows_of",
 ]
@@ -159,3 +160,18 @@ def head_sums(values, HEADS: tl.constexpr, DEPTH: tl.constexpr):
             one = tl.sum(tl.where(is_mine, values, 0.0), axis=1)
             result = tl.where(is_mine, one[:, None], result)
     return result
+
+
+@triton.jit
+def own_share(
+    products, scale, bias, row, seen, i, HEADS: tl.constexpr, DEPTH: tl.constexpr,
+):  # fmt: skip
+    """u (rows, columns) of direction i from query times key: how much a token reads of itself.
+
+    `bias` (N,) speaks for reading the second stream; None: nothing does.
+    """
+    logit = head_sums(products, HEADS, DEPTH) * scale
+    if bias is not None:
+        added = tl.load(bias + row, mask=seen, other=0.0)
+        logit += ((2 * i - 1) * added)[:, None]
+    return tl.sigmoid(logit)

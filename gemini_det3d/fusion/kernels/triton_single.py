@@ -12,7 +12,7 @@ from __future__ import annotations
 import triton
 import triton.language as tl
 
-from .triton_parts import factor, gelu, head_sums, kernel, rows_of
+from .triton_parts import factor, gelu, kernel, own_share, rows_of
 
 __all__ = ["one_kernel"]
 
@@ -31,8 +31,8 @@ def _whole(
 
 @triton.jit
 def _one_way(
-    x, z, i, query_w, key_w, value_w, in_bias, out_w, out_bias, relation_in, relation_in_b,
-    relation_out, relation_out_b, key_noise, value_noise, scale, C: tl.constexpr,
+    x, z, i, gate_bias, row, seen, query_w, key_w, value_w, in_bias, out_w, out_bias, relation_in,
+    relation_in_b, relation_out, relation_out_b, key_noise, value_noise, scale, C: tl.constexpr,
     HEADS: tl.constexpr, WIDTH: tl.constexpr, KIND: tl.constexpr, PRECISION: tl.constexpr,
 ):  # fmt: skip
     """What the out projection adds to x (ROWS, WIDTH), all weights read as they are."""
@@ -63,7 +63,8 @@ def _one_way(
         own, _whole(query_w + square, C, C, WIDTH, KIND, PRECISION), input_precision=PRECISION
     )
     bias = tl.load(in_bias + i * 3 * C + n, mask=inside, other=0.0).to(tl.float32)
-    weight = tl.sigmoid(head_sums((query + bias[None, :]) * key, HEADS, C // HEADS) * scale)
+    products = (query + bias[None, :]) * key
+    weight = own_share(products, scale, gate_bias, row, seen, i, HEADS, C // HEADS)
     noise = tl.load(value_noise + i * C + n, mask=inside, other=0.0).to(tl.float32)
     w_value = _whole(value_w + square, C, C, WIDTH, KIND, PRECISION)
     near = factor(wide + noise[None, :], KIND, PRECISION)
@@ -79,11 +80,11 @@ def _one_way(
 
 @kernel
 def one_kernel(
-    first, second, valid, fused_first, fused_second, num_tokens, row_stride, column_stride, query_w,
-    key_w, value_w, in_bias, out_w, out_bias, relation_in, relation_in_b, relation_out,
-    relation_out_b, key_noise, value_noise, scale, C: tl.constexpr, HEADS: tl.constexpr,
-    ROWS: tl.constexpr, COLUMNS: tl.constexpr, DEPTH: tl.constexpr, KIND: tl.constexpr,
-    PRECISION: tl.constexpr,
+    first, second, valid, gate_bias, fused_first, fused_second, num_tokens, row_stride,
+    column_stride, query_w, key_w, value_w, in_bias, out_w, out_bias, relation_in, relation_in_b,
+    relation_out, relation_out_b, key_noise, value_noise, scale, C: tl.constexpr,
+    HEADS: tl.constexpr, ROWS: tl.constexpr, COLUMNS: tl.constexpr, DEPTH: tl.constexpr,
+    KIND: tl.constexpr, PRECISION: tl.constexpr,
 ):  # fmt: skip
     """Everything, both directions, for C up to COLUMNS."""
     row, exists, seen = rows_of(tl.program_id(0), num_tokens, valid, ROWS)
@@ -96,9 +97,10 @@ def one_kernel(
     for i in tl.static_range(2):
         x = a if i == 0 else b
         z = b if i == 0 else a
-        added = _one_way(x, z, i, query_w, key_w, value_w, in_bias, out_w, out_bias, relation_in,
-                         relation_in_b, relation_out, relation_out_b, key_noise, value_noise,
-                         scale, C, HEADS, COLUMNS, KIND, PRECISION)  # fmt: skip
+        added = _one_way(x, z, i, gate_bias, row, seen, query_w, key_w, value_w, in_bias, out_w,
+                         out_bias, relation_in, relation_in_b, relation_out, relation_out_b,
+                         key_noise, value_noise, scale, C, HEADS, COLUMNS, KIND,
+                         PRECISION)  # fmt: skip
         result = (x.to(tl.float32) + added).to(x.dtype)
         stream = first if i == 0 else second
         fused = fused_first if i == 0 else fused_second
