@@ -31,9 +31,6 @@ def check_image(image: Any, name: str = "image") -> np.ndarray:
         image: ``(H, W, 3)`` uint8, RGB.
         name: What the message calls it.
 
-    Returns:
-        The array.
-
     Raises:
         FormatError: It is something else.
     """
@@ -72,9 +69,6 @@ def columns_of(pipeline: Any) -> int:
 
 def build_pipeline(steps: Sequence[Mapping[str, Any]]) -> Any:
     """A detector's test pipeline without labels, whose loaders step back for arrays.
-
-    Args:
-        steps: As in a config.
 
     Returns:
         The composed pipeline. ``results["points"]`` ``(N, load_dim)`` float32 and

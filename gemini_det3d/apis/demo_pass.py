@@ -118,9 +118,6 @@ def load_config(name: str, root: Path, seed: int, epochs: int | None = None) -> 
         seed: Of the training.
         epochs: Of the training; the fall of the learning rate ends with it. None: the config's.
 
-    Returns:
-        mmengine's config, to change further.
-
     Raises:
         ConfigError: There is no such config, or too few epochs.
     """

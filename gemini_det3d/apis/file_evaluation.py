@@ -148,13 +148,7 @@ def text_files(folder: str | Path, kind: str) -> dict[str, Path]:
 def add_file_arguments(
     parser: argparse.ArgumentParser, labels: str, classes: Sequence[str]
 ) -> None:
-    """What every evaluation of result files takes.
-
-    Args:
-        parser: The command's.
-        labels: What its label folder is called.
-        classes: Those it has unless others are named.
-    """
+    """What every evaluation of result files takes."""
     add = parser.add_argument
     add("results", metavar="RESULTS", help="folder of result files (*.txt)")
     add("annotations", metavar="ANNOTATIONS",

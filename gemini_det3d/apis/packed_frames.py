@@ -57,10 +57,6 @@ def data_files(dataset: Any) -> list[str]:
 def truth_of(data: dict, classes: Sequence[str]) -> tuple[np.ndarray, list[str]] | None:
     """Labelled boxes of a packed frame that are of the classes.
 
-    Args:
-        data: ``inputs`` and ``data_samples``.
-        classes: Names of the labels.
-
     Returns:
         Boxes ``(G, 7)`` and their names; None where the set has no labels.
     """

@@ -30,9 +30,6 @@ def with_modalities(config: Config, modalities: Sequence[str]) -> Config:
         config: Of a `FusionSegmentor`; stays as it is.
         modalities: Names, the leading one first.
 
-    Returns:
-        A new config.
-
     Raises:
         ConfigError: The config has no such modality.
     """

@@ -22,9 +22,6 @@ _TF32_SINCE = (8, 0)
 def speed_changes(argv: Sequence[str]) -> tuple[list[str], list[str]]:
     """Take the options out of a command line.
 
-    Args:
-        argv: Arguments of ``train``.
-
     Returns:
         The other arguments, and changes of the config; one line on stderr says which.
 

@@ -34,11 +34,7 @@ on where it stopped; other arguments need another folder.
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Where to, how many, and what may differ from the preset.
-
-    Args:
-        parser: Parser of the subcommand.
-    """
+    """Where to, how many, and what may differ from the preset."""
     parser.add_argument("out", help="folder to write; holds training/ and ImageSets/ afterwards")
     parser.add_argument("--train", type=int, default=200, help="training frames (200)")
     parser.add_argument("--val", type=int, default=50, help="validation frames (50)")
@@ -57,12 +53,6 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Make the scenes and say what was done.
-
-    Args:
-        args: Parsed arguments.
-
-    Returns:
-        0.
 
     Raises:
         ConfigError: An argument is out of range.

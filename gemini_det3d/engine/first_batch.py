@@ -38,11 +38,6 @@ class FirstBatchHook(Hook):
     ) -> None:
         """Count the images of every batch, and the points in those of the first.
 
-        Args:
-            runner: The runner.
-            batch_idx: Unused.
-            data_batch: ``inputs`` and ``data_samples`` as they come from the data loader.
-
         Raises:
             FormatError: Samples of a batch have different numbers of cameras, or a sample has
                 points, and none of them falls into an image.

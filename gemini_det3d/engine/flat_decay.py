@@ -23,9 +23,6 @@ class FlatDecayOptimWrapperConstructor(DefaultOptimWrapperConstructor):
     def __call__(self, model: nn.Module) -> OptimWrapper:
         """Build the optimiser.
 
-        Args:
-            model: The model, wrapped for several processes or not.
-
         Returns:
             The wrapper; every parameter is a group of its own.
 
@@ -47,9 +44,6 @@ class FlatDecayOptimWrapperConstructor(DefaultOptimWrapperConstructor):
 
 def spared_parameters(model: nn.Module) -> list[nn.Parameter]:
     """Parameters that the released recipes do not decay.
-
-    Args:
-        model: Any module.
 
     Returns:
         Those of at most one axis, and the packed biases of every `GeminiFusion`.

@@ -48,12 +48,6 @@ class ModuleOptimWrapperConstructor:
     def __call__(self, model: nn.Module) -> OptimWrapperDict:
         """Build.
 
-        Args:
-            model: The model, wrapped for many processes or not.
-
-        Returns:
-            Optimisers by the parts' names.
-
         Raises:
             ValueError: The model has no such part.
         """

@@ -34,9 +34,6 @@ class PretrainedStreams:
     def __call__(self, module: nn.Module) -> None:
         """Load.
 
-        Args:
-            module: A model on `GeminiMiT`.
-
         Raises:
             FormatError: It cannot be read, could run code, has no such stream, or lacks a parameter
                 in the module's shape.

@@ -69,10 +69,6 @@ class RunChecksHook(Hook):
 def check_steps(loader: DataLoader, batch_size: int | None) -> None:
     """Refuse a training whose epochs have no step.
 
-    Args:
-        loader: The training's.
-        batch_size: As the config has it, for the error.
-
     Raises:
         FormatError: It gives no batch.
     """

@@ -45,14 +45,7 @@ class TranslationPictureHook(Hook):
         data_batch: dict | None = None,
         outputs: dict | None = None,
     ) -> None:
-        """Draw when it is time.
-
-        Args:
-            runner: The runner.
-            batch_idx: Not used.
-            data_batch: The batch of this iteration.
-            outputs: Not used.
-        """
+        """Draw when it is time."""
         if not self.every_n_train_iters(runner, self.interval):
             return
         model = runner.model.module if is_model_wrapper(runner.model) else runner.model

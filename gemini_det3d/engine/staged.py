@@ -38,9 +38,6 @@ def staged_factor(
         warmup_ratio: Where the rise starts.
         fall: Iterations after which the fall, counted from the stage's start, would be at 0.
         power: Exponent of the fall.
-
-    Returns:
-        The factor.
     """
     stage = 0
     while stage < len(stage_lengths) - 1 and step >= stage_lengths[stage]:

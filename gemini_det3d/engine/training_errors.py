@@ -15,9 +15,6 @@ class TrainingError(RuntimeError):
 def naming_dead_workers(loader: str) -> Iterator[None]:
     """Turn torch's report of a data worker that died into one line.
 
-    Args:
-        loader: Config key of the data loader.
-
     Raises:
         TrainingError: A worker died.
     """

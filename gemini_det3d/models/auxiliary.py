@@ -23,9 +23,6 @@ def auxiliary_losses(model: nn.Module) -> dict[str, Tensor]:
 
     Parts with a method ``auxiliary_losses``: fusion operators, and views lifted to a map.
 
-    Args:
-        model: Any module.
-
     Returns:
         Losses by name; those of one name are summed.
     """

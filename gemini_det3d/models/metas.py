@@ -113,9 +113,6 @@ def view_geometries(
         defaults: As in :func:`image_geometry`.
         pixel_offset: As in :func:`image_geometry`, of every view.
 
-    Returns:
-        One geometry per view.
-
     Raises:
         KeyError: A needed entry is missing; the message names it and the sample.
         ValueError: An entry cannot be right, or is for another number of views.

@@ -56,9 +56,6 @@ def make_car(rng: np.random.Generator, livery: Material | None = None) -> Body:
     Args:
         rng: Draws size, form and paint.
         livery: Colour and pattern instead of those drawn; nothing else changes by it.
-
-    Returns:
-        A ``Car``.
     """
     length, width, height = _size(rng, (3.88, 1.63, 1.53), (0.22, 0.07, 0.07))
     drawn = _pick(rng, _CAR_PAINTS)
@@ -86,14 +83,7 @@ def make_car(rng: np.random.Generator, livery: Material | None = None) -> Body:
 
 
 def make_van(rng: np.random.Generator) -> Body:
-    """A delivery van.
-
-    Args:
-        rng: Draws size and paint.
-
-    Returns:
-        A ``Van``.
-    """
+    """A delivery van."""
     length, width, height = _size(rng, (5.1, 1.92, 2.2), (0.3, 0.06, 0.12))
     paint = _paint(rng, _pick(rng, _CAR_PAINTS), gloss=0.5)
     hood = 0.19 * length
@@ -114,14 +104,7 @@ def make_van(rng: np.random.Generator) -> Body:
 
 
 def make_pedestrian(rng: np.random.Generator) -> Body:
-    """A person in mid-stride.
-
-    Args:
-        rng: Draws size, stride and clothes.
-
-    Returns:
-        A ``Pedestrian``.
-    """
+    """A person in mid-stride."""
     length, width, height = _size(rng, (0.80, 0.62, 1.75), (0.08, 0.05, 0.07))
     shirt, trousers, skin, hair = _outfit(rng)
     shoe = replace(trousers, color=_TROUSERS[2])
@@ -148,14 +131,7 @@ def make_pedestrian(rng: np.random.Generator) -> Body:
 
 
 def make_cyclist(rng: np.random.Generator) -> Body:
-    """A person on a bicycle.
-
-    Args:
-        rng: Draws size and colours.
-
-    Returns:
-        A ``Cyclist``.
-    """
+    """A person on a bicycle."""
     length, width, height = _size(rng, (1.76, 0.60, 1.74), (0.07, 0.04, 0.06))
     shirt, trousers, skin, _ = _outfit(rng)
     helmet = _paint(rng, _pick(rng, _HELMETS), gloss=0.4)

@@ -87,15 +87,7 @@ class Surfaces:
 
 
 def render_surfaces(scene: Scene, camera: Camera) -> Surfaces:
-    """Depth, normals and identities. ``scene.label_of(surfaces.solid, ...)`` gives the labels.
-
-    Args:
-        scene: What is seen.
-        camera: Where from.
-
-    Returns:
-        The maps.
-    """
+    """Depth, normals and identities. ``scene.label_of(surfaces.solid, ...)`` gives the labels."""
     hits = cast_rays(scene.solids, camera.center, camera.rays(camera.pixel_grid()))
     size = (camera.height, camera.width)
     solid = hits.solid.reshape(size)
@@ -109,11 +101,6 @@ def render_surfaces(scene: Scene, camera: Camera) -> Surfaces:
 
 def render_image(scene: Scene, camera: Camera, rng: np.random.Generator) -> np.ndarray:
     """The colour image: one ray per pixel, and more where neighbours differ.
-
-    Args:
-        scene: What is seen.
-        camera: Where from.
-        rng: Draws the sensor's noise.
 
     Returns:
         ``(H, W, 3)`` uint8 RGB.

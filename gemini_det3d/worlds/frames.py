@@ -48,17 +48,7 @@ class Frame:
 
 
 def make_frame(world: KittiWorld, seed: int, split: str, index: int) -> Frame:
-    """Draw one frame; the same arguments give the same frame, whatever else is made.
-
-    Args:
-        world: What scenes hold and sensors see.
-        seed: Seed of the data set, 0 or more.
-        split: ``train``, ``val`` or ``test``.
-        index: Number of the frame in its split, from 0.
-
-    Returns:
-        The frame.
-    """
+    """Draw one frame, the index-th of its split; the same arguments give the same frame."""
     sequence = np.random.SeedSequence([seed, SPLITS.index(split), index])
     # One source each, so that a change of one sensor leaves scene and other sensor as they were.
     scene_rng, lidar_rng, camera_rng = map(np.random.default_rng, sequence.spawn(3))
@@ -76,16 +66,7 @@ def make_frame(world: KittiWorld, seed: int, split: str, index: int) -> Frame:
 
 
 def frame_files(folder: Path, split: str, number: int) -> dict[str, Path]:
-    """Where a frame's files lie in KITTI's raw layout.
-
-    Args:
-        folder: Root of the data set.
-        split: ``test`` lies in ``testing`` and has no labels; the others lie in ``training``.
-        number: Number of the frame in that folder.
-
-    Returns:
-        Paths by kind.
-    """
+    """Where a frame's files lie in KITTI's raw layout."""
     stem = f"{number:06d}"
     root = folder / ("testing" if split == "test" else "training")
     files = {
@@ -99,12 +80,7 @@ def frame_files(folder: Path, split: str, number: int) -> dict[str, Path]:
 
 
 def write_frame(files: dict[str, Path], frame: Frame) -> None:
-    """Write a frame; an interrupted write leaves no file that looks finished.
-
-    Args:
-        files: Which parts of it to write, and where to, as `frame_files` has them.
-        frame: What to write.
-    """
+    """Write a frame; an interrupted write leaves no file that looks finished."""
     writers: dict[str, Callable[[Path], None]] = {
         # The sensor's noise does not compress; `write_png` does not try hard.
         "image": lambda path: write_png(path, frame.image),

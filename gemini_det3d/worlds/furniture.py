@@ -29,14 +29,7 @@ _METAL = Material((0.45, 0.46, 0.48), gloss=0.3)
 
 
 def make_bed(rng: np.random.Generator) -> Body:
-    """A bed; its head is at -x.
-
-    Args:
-        rng: Draws size and cover.
-
-    Returns:
-        A ``bed``.
-    """
+    """A bed; its head is at -x."""
     length, width, height = _size(rng, (2.0, 1.4, 0.95), 0.1)
     wood, cover = _wood(rng), _cloth(rng)
     lying, base = length - 0.08, 0.28
@@ -55,14 +48,7 @@ def make_bed(rng: np.random.Generator) -> Body:
 
 
 def make_chair(rng: np.random.Generator) -> Body:
-    """A chair; its back is at -x.
-
-    Args:
-        rng: Draws size and cover.
-
-    Returns:
-        A ``chair``.
-    """
+    """A chair; its back is at -x."""
     length, width, height = _size(rng, (0.54, 0.52, 0.92), 0.08)
     leg, seat, cover = _wood(rng), 0.5 * height, _cloth(rng)
     parts = [
@@ -74,14 +60,7 @@ def make_chair(rng: np.random.Generator) -> Body:
 
 
 def make_plant(rng: np.random.Generator) -> Body:
-    """A potted plant: clutter.
-
-    Args:
-        rng: Draws its size.
-
-    Returns:
-        A ``Plant``.
-    """
+    """A potted plant: clutter."""
     wide, high = float(rng.uniform(0.35, 0.6)), float(rng.uniform(0.8, 1.4))
     pot = Material((0.66, 0.36, 0.24))
     leaves = Material((0.15, 0.33, 0.10), "leaves", (0.40, 0.56, 0.20), 0.1)

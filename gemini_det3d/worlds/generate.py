@@ -35,9 +35,6 @@ def make_kitti_scenes(
             needs the usual ``if __name__ == "__main__"``.
         num_test: Frames in ``testing``; mmdet3d's converter stumbles over a set without any.
 
-    Returns:
-        What was done.
-
     Raises:
         ValueError: A number is out of range or there is no such preset.
         FormatError: ``out`` holds scenes made with other parameters; the message names them.

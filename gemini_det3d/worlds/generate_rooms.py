@@ -38,9 +38,6 @@ def make_rooms(
         preset: Name of one of ``ROOM_PRESETS``, or the settings themselves.
         workers: Processes.
 
-    Returns:
-        What was done.
-
     Raises:
         ValueError: A number is out of range or there is no such preset.
         FormatError: ``out`` holds rooms made with other parameters; the message names them.

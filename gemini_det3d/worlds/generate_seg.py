@@ -36,9 +36,6 @@ def make_seg_scenes(
         world: What scenes hold and sensors see; None: the defaults.
         workers: Processes.
 
-    Returns:
-        What was done.
-
     Raises:
         ValueError: A number is out of range or there is no such layout.
         FormatError: ``out`` holds scenes made with other parameters; the message names them.

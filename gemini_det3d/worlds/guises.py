@@ -41,9 +41,6 @@ def make_look_alike(rng: np.random.Generator, name: str, with_close_paints: bool
         rng: Draws size, form, reflectance and shade, alike for all classes.
         name: One of ``LIVERIES``.
         with_close_paints: Whether it wears the one of ``CLOSE_LIVERIES``.
-
-    Returns:
-        A body of that name.
     """
     liveries = CLOSE_LIVERIES if with_close_paints else LIVERIES
     return replace(make_car(rng, liveries[name]), name=name)

@@ -77,14 +77,7 @@ class MaterialTable:
 
     @classmethod
     def of(cls, materials: Sequence[Material]) -> MaterialTable:
-        """Collect materials.
-
-        Args:
-            materials: M materials.
-
-        Returns:
-            Their properties, row i for material i.
-        """
+        """Collect materials."""
         colors = np.array([[*m.color, *m.second] for m in materials], dtype=np.float64)
         rest = [[PATTERNS.index(m.pattern), m.period_m, m.gloss, m.glow] for m in materials]
         return cls(
@@ -100,9 +93,6 @@ def repaint(material: Material, paint: Material) -> Material:
     Args:
         material: Gives ``reflectance`` and ``dropout``.
         paint: Gives all the rest.
-
-    Returns:
-        The new material.
     """
     return replace(paint, reflectance=material.reflectance, dropout=material.dropout)
 

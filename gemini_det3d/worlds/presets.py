@@ -104,12 +104,6 @@ PRESETS: dict[str, KittiWorld] = {
 def get_preset(name: str) -> KittiWorld:
     """Look up a preset.
 
-    Args:
-        name: One of ``PRESETS``.
-
-    Returns:
-        Its settings.
-
     Raises:
         ValueError: There is no such preset; the message names those that exist.
     """

@@ -35,9 +35,6 @@ def make_house(rng: np.random.Generator, width: float, depth: float) -> Body:
         rng: Draws height, roof and colour.
         width: Along the street, metres.
         depth: Away from it, metres.
-
-    Returns:
-        A ``House``.
     """
     storey = float(rng.uniform(2.8, 3.3))
     height = storey * float(rng.integers(2, 5))
@@ -58,14 +55,7 @@ def make_house(rng: np.random.Generator, width: float, depth: float) -> Body:
 
 
 def make_tree(rng: np.random.Generator) -> Body:
-    """A street tree; only its trunk stands within reach of traffic.
-
-    Args:
-        rng: Draws height and crown.
-
-    Returns:
-        A ``Tree``; its size is that of the trunk's surroundings.
-    """
+    """A street tree; only its trunk stands within reach of traffic, and is what its size says."""
     trunk, crown = float(rng.uniform(2.4, 3.0)), float(rng.uniform(2.4, 3.6))
     leaves = _leaves(rng)
     parts = [column((0, 0, 0), (0.28, 0.28, trunk + 0.5), _BARK, "vegetation")]
@@ -78,14 +68,7 @@ def make_tree(rng: np.random.Generator) -> Body:
 
 
 def make_lamp(rng: np.random.Generator) -> Body:
-    """A street lamp; its arm points to +x.
-
-    Args:
-        rng: Draws its height.
-
-    Returns:
-        A ``Lamp``.
-    """
+    """A street lamp; its arm points to +x."""
     height = float(rng.uniform(5.0, 6.5))
     shine = Material((1.0, 0.97, 0.85), glow=0.3, reflectance=0.4)
     parts = (
@@ -97,14 +80,7 @@ def make_lamp(rng: np.random.Generator) -> Body:
 
 
 def make_sign(rng: np.random.Generator) -> Body:
-    """A traffic sign that faces -x.
-
-    Args:
-        rng: Draws its height.
-
-    Returns:
-        A ``Sign``.
-    """
+    """A traffic sign that faces -x."""
     height = float(rng.uniform(2.2, 2.6))
     parts = (
         column((0, 0, 0), (0.07, 0.07, height), _METAL, "pole"),
@@ -115,14 +91,7 @@ def make_sign(rng: np.random.Generator) -> Body:
 
 
 def make_bush(rng: np.random.Generator) -> Body:
-    """A round bush.
-
-    Args:
-        rng: Draws size and leaves.
-
-    Returns:
-        A ``Bush``.
-    """
+    """A round bush."""
     leaves = _leaves(rng)
     wide, high = float(rng.uniform(0.8, 1.6)), float(rng.uniform(0.7, 1.5))
     parts = [ball((0, 0, 0.45 * high), (wide, wide, high), leaves, "vegetation")]
@@ -135,27 +104,13 @@ def make_bush(rng: np.random.Generator) -> Body:
 
 
 def make_hedge(rng: np.random.Generator) -> Body:
-    """A clipped hedge, long in x.
-
-    Args:
-        rng: Draws size and leaves.
-
-    Returns:
-        A ``Hedge``.
-    """
+    """A clipped hedge, long in x."""
     size = tuple(float(v) for v in rng.uniform((2.5, 0.7, 0.9), (6.0, 1.2, 1.7)))
     return Body("Hedge", size, (block((0, 0, 0), size, _leaves(rng), "vegetation", (0.02, 0.1)),))
 
 
 def make_boxes(rng: np.random.Generator) -> Body:
-    """A pile of cardboard boxes, from a person's width to a small car's.
-
-    Args:
-        rng: Draws their sizes.
-
-    Returns:
-        ``Boxes``.
-    """
+    """A pile of cardboard boxes, from a person's width to a small car's."""
     length, width, height = (float(v) for v in rng.uniform((0.6, 0.5, 0.7), (2.6, 1.4, 1.6)))
     lower = height * float(rng.uniform(0.5, 0.7))
     upper = (0.6 * length, 0.8 * width, height - lower)
@@ -168,14 +123,7 @@ def make_boxes(rng: np.random.Generator) -> Body:
 
 
 def make_post(rng: np.random.Generator) -> Body:
-    """An advertising pillar or thick post of about a person's size.
-
-    Args:
-        rng: Draws size and surface.
-
-    Returns:
-        A ``Post``.
-    """
+    """An advertising pillar or thick post of about a person's size."""
     wide, high = float(rng.uniform(0.35, 0.6)), float(rng.uniform(1.4, 1.9))
     surface = (_CONCRETE, _WOOD, _METAL)[rng.integers(3)]
     parts = (
@@ -186,14 +134,7 @@ def make_post(rng: np.random.Generator) -> Body:
 
 
 def make_bin(rng: np.random.Generator) -> Body:
-    """A waste bin.
-
-    Args:
-        rng: Draws size and colour.
-
-    Returns:
-        A ``Bin``.
-    """
+    """A waste bin."""
     green = Material(_shade(rng, (0.16, 0.30, 0.22), 0.3), gloss=0.15, reflectance=0.3)
     high = float(rng.uniform(0.9, 1.2))
     parts = (
@@ -204,14 +145,7 @@ def make_bin(rng: np.random.Generator) -> Body:
 
 
 def make_fence(rng: np.random.Generator) -> Body:
-    """A wooden fence, long in x.
-
-    Args:
-        rng: Draws its size.
-
-    Returns:
-        A ``Fence``.
-    """
+    """A wooden fence, long in x."""
     length, height = float(rng.uniform(3, 7)), float(rng.uniform(0.9, 1.5))
     parts = [
         block((0, 0, z * height), (length, 0.05, 0.16), _WOOD, "fence") for z in (0.15, 0.45, 0.75)

@@ -36,14 +36,7 @@ class Hits:
         return self.solid >= 0
 
     def select(self, index: np.ndarray) -> Hits:
-        """Some of the rays.
-
-        Args:
-            index: Their indices, int.
-
-        Returns:
-            Their hits.
-        """
+        """Some of the rays."""
         # take() is several times faster than a mask or [index].
         return Hits(**{name: value.take(index, axis=0) for name, value in vars(self).items()})
 
@@ -58,9 +51,6 @@ def cast_rays(
         origins: ``(N, 3)``, or ``(3,)`` for rays from one point; world, metres.
         directions: ``(N, 3)`` of any length but 0.
         max_distance: Hits from here on do not count, in lengths of the directions.
-
-    Returns:
-        N hits.
     """
     from gemini_det3d.worlds import _raycast_kernels
 

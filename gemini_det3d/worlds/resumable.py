@@ -101,9 +101,6 @@ def write_set(
         workers: Processes; 1 makes the frames in this one. With more, a script that calls this
             needs the usual ``if __name__ == "__main__"``.
 
-    Returns:
-        What was done.
-
     Raises:
         ValueError: A number is out of range.
         FormatError: ``out`` holds a set made with other parameters; the message names them.

@@ -31,9 +31,6 @@ _AXES = np.array([[0.0, -1.0, 0.0], [0.0, 0.0, -1.0], [1.0, 0.0, 0.0]])
 def make_calibration(world: KittiWorld) -> Calibration:
     """The calibration of every frame of a world.
 
-    Args:
-        world: Decides the image's size.
-
     Returns:
         KITTI-like matrices; ``p2`` is scaled to the image's width.
     """
@@ -56,10 +53,6 @@ def make_calibration(world: KittiWorld) -> Calibration:
 
 def make_camera(world: KittiWorld, calibration: Calibration) -> Camera:
     """The camera that a calibration describes, in the world of the scenes.
-
-    Args:
-        world: Decides size, samples and noise.
-        calibration: Its matrices.
 
     Returns:
         The camera; the LiDAR hangs ``world.scanner.height_m`` over the world's origin.

@@ -106,14 +106,7 @@ class RoomFrame:
 
 
 def make_room_frame(world: RoomWorld, seed: int, split: str, index: int) -> RoomFrame:
-    """Draw one frame; the same arguments give the same frame, whatever else is made.
-
-    Args:
-        world: What rooms hold and the camera sees.
-        seed: Seed of the data set, 0 or more.
-        split: ``train`` or ``val``.
-        index: Number of the frame in its split, from 0.
-    """
+    """Draw one frame, the index-th of its split; the same arguments give the same frame."""
     sequence = np.random.SeedSequence([seed, SPLITS.index(split), index])
     scene_rng, pose_rng, image_rng, depth_rng = map(np.random.default_rng, sequence.spawn(4))
     scene = sample_room(scene_rng, world.room)
@@ -133,12 +126,7 @@ def make_room_frame(world: RoomWorld, seed: int, split: str, index: int) -> Room
 
 
 def draw_calibration(world: RoomWorld, rng: np.random.Generator) -> RoomCalibration:
-    """A Kinect's matrix, and a camera that looks down and is not quite level.
-
-    Args:
-        world: Decides sizes and angles.
-        rng: Draws pitch and roll.
-    """
+    """A Kinect's matrix, and a camera that looks down and is not quite level."""
     pitch = np.radians(rng.uniform(*world.pitch_deg))
     roll = np.radians(rng.normal(0, world.roll_deg))
     focal = _FOCAL_PX * world.image_width / _WIDTH_PX
@@ -216,12 +204,7 @@ def room_files(folder: Path, number: int) -> dict[str, Path]:
 
 
 def write_room_frame(files: dict[str, Path], frame: RoomFrame) -> None:
-    """Write a frame; an interrupted write leaves no file that looks finished.
-
-    Args:
-        files: Where to, as :func:`room_files` has them.
-        frame: What to write.
-    """
+    """Write a frame; an interrupted write leaves no file that looks finished."""
     writers: dict[str, Callable[[Path], object]] = {
         "image": lambda path: write_whole(path, frame.jpeg),
         "points": lambda path: write_depth_points(path, frame.points),

@@ -93,15 +93,7 @@ class _Walls:
 
 
 def sample_room(rng: np.random.Generator, style: RoomStyle | None = None) -> Scene:
-    """Draw a room.
-
-    Args:
-        rng: Decides everything.
-        style: What to draw from; None: the defaults.
-
-    Returns:
-        The scene; its things are the furniture, all of it to be labelled where it is seen.
-    """
+    """Draw a room."""
     style = RoomStyle() if style is None else style
     width, depth = (float(v) for v in rng.uniform(*style.size_m, 2))
     camera = (float(rng.uniform(-0.25, 0.25)) * width, -depth / 2 + float(rng.uniform(0.3, 0.7)))

@@ -88,17 +88,7 @@ class SegSample:
 
 
 def make_seg_frame(world: SegWorld, seed: int, split: str, index: int) -> SegSample:
-    """Draw one frame; the same arguments give the same frame, whatever else is made.
-
-    Args:
-        world: What scenes hold and sensors see.
-        seed: Seed of the data set, 0 or more.
-        split: ``train``, ``val`` or ``test``.
-        index: Number of the frame in its split, from 0.
-
-    Returns:
-        The frame.
-    """
+    """Draw one frame, the index-th of its split; the same arguments give the same frame."""
     sequence = np.random.SeedSequence([seed, SPLITS.index(split), index, len("seg")])
     streams = map(np.random.default_rng, sequence.spawn(5))
     scene_rng, weather_rng, camera_rng, depth_rng, lidar_rng = streams

@@ -30,9 +30,6 @@ def block(
         material: Its surface.
         label: Its semantic class.
         taper: By which share x and y shrink towards the top.
-
-    Returns:
-        The part.
     """
     center = (bottom[0], bottom[1], bottom[2] + size[2] / 2)
     return Part(BOX, center, size, material, label, taper=taper)
@@ -46,9 +43,6 @@ def ball(center: Vector, size: Vector, material: Material, label: str) -> Part:
         size: Extents along x, y, z.
         material: Its surface.
         label: Its semantic class.
-
-    Returns:
-        The part.
     """
     return Part(ELLIPSOID, center, size, material, label)
 
@@ -61,9 +55,6 @@ def column(bottom: Vector, size: Vector, material: Material, label: str) -> Part
         size: Extents along x, y, z; its outline may be an ellipse.
         material: Its surface.
         label: Its semantic class.
-
-    Returns:
-        The part.
     """
     center = (bottom[0], bottom[1], bottom[2] + size[2] / 2)
     return Part(CYLINDER, center, size, material, label)
@@ -80,9 +71,6 @@ def wheel(
         thickness: Metres, along y.
         material: Its surface.
         label: Its semantic class.
-
-    Returns:
-        The part.
     """
     size = (diameter, diameter, thickness)
     return Part(CYLINDER, center, size, material, label, rotation=_WHEEL)
@@ -103,9 +91,6 @@ def limb(
         diameter: Metres.
         material: Its surface.
         label: Its semantic class.
-
-    Returns:
-        The part.
     """
     start, end = np.asarray(start, dtype=np.float64), np.asarray(end, dtype=np.float64)
     length = float(np.linalg.norm(end - start))

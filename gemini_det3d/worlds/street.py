@@ -84,9 +84,6 @@ def sample_street(rng: np.random.Generator, street: Street | None = None) -> Sce
     Args:
         rng: Decides everything.
         street: What to draw from; None: the defaults.
-
-    Returns:
-        The scene.
     """
     street = Street() if street is None else street
     # Disguises have a source of their own: how many there are moves nothing else.

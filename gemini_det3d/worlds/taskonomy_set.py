@@ -84,9 +84,6 @@ def make_taskonomy_views(out: str | Path, views: ViewSet, workers: int = 1) -> M
         views: What to write.
         workers: Processes.
 
-    Returns:
-        What was done, in views.
-
     Raises:
         ValueError: ``workers`` is below 1.
         FormatError: ``out`` holds views made with other parameters; the message names them.

@@ -62,9 +62,6 @@ def sample_camera(
         view: What to draw from.
         facing_deg: Where turns to either side are counted from, from +x towards +y.
         down_deg: Where turns up and down are counted from.
-
-    Returns:
-        The camera.
     """
     yaw = np.radians(facing_deg + rng.uniform(-view.yaw_deg, view.yaw_deg))
     pitch = np.radians(down_deg + rng.uniform(-view.pitch_deg, view.pitch_deg))
@@ -87,11 +84,6 @@ def sample_camera(
 
 def render_view(scene: Scene, camera: Camera, rng: np.random.Generator) -> dict[str, np.ndarray]:
     """All domains of one view, as Taskonomy stores them.
-
-    Args:
-        scene: What is seen.
-        camera: Where from.
-        rng: Draws the colour image's noise.
 
     Returns:
         Arrays by domain: depths and edges ``(H, W)`` uint16, the others ``(H, W, 3)`` uint8.

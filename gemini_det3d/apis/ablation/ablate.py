@@ -87,9 +87,6 @@ def ablate(
         device: Where to run; None: CUDA where there is one.
         with_probe: Fit linear probes to what camera, LiDAR and fusion hold at labelled objects.
 
-    Returns:
-        Table, gates and probe.
-
     Raises:
         FormatError: The checkpoint cannot be read or does not belong to the config, or the data
             set's files lie in ``out``.

@@ -101,9 +101,6 @@ def agreement_of(
 def judge(found: Sequence[Agreement]) -> Verdict:
     """Hold the medians over objects against the limits.
 
-    Args:
-        found: Objects of all samples.
-
     Returns:
         The verdict. No object at all is a fault: nothing was shown to agree.
     """

@@ -40,9 +40,6 @@ def main(argv: Sequence[str] | None = None) -> int:
 def measure(config: Any) -> dict[str, float | None]:
     """Figures of a detector on the first frames of its own data, on CUDA where there is one.
 
-    Args:
-        config: An mmengine config with model and data loaders.
-
     Returns:
         ``parameters`` in millions; ``multiply_adds`` of one test frame in billions, without sparse
         convolutions, which PyTorch's counter does not see; ``latency_ms`` of one test frame;

@@ -25,17 +25,7 @@ from gemini_det3d.visualization.report import (
 def write_page(
     out: Path, rows: Sequence[Row], threshold: Threshold | None = None, seeds: int = 1
 ) -> Path:
-    """Write `report.html`.
-
-    Args:
-        out: Folder of the comparison.
-        rows: The rows.
-        threshold: From where on a run counts as learned.
-        seeds: How many each variant has.
-
-    Returns:
-        The file.
-    """
+    """Write `report.html`."""
     sections = comparison_sections(rows, threshold)
     trainings = find_trainings(out)
     sections += training_sections(trainings) if trainings else []

@@ -41,11 +41,6 @@ def compare_pairs(
 ) -> Paired | None:
     """Compare the runs of two variants seed by seed.
 
-    Args:
-        scores: By seed.
-        others: Of the other variant.
-        against: Its name.
-
     Returns:
         The comparison; None with fewer than two seeds in common.
     """

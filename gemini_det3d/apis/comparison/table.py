@@ -24,12 +24,7 @@ _PAIRED = ("against", "pairs", "difference", "low", "high", "p_value")
 
 
 def markdown(rows: Sequence[Row], threshold: Threshold | None = None) -> str:
-    """The table as Markdown; pairs, the threshold and faults below it.
-
-    Args:
-        rows: The rows.
-        threshold: From where on a run counts as learned.
-    """
+    """The table as Markdown; pairs, the threshold and faults below it."""
     paragraphs = [markdown_table(*variant_cells(rows, threshold))]
     if threshold:
         paragraphs.append(f"{threshold}.")
@@ -93,14 +88,7 @@ def write_tables(
     facts: Mapping[str, object],
     threshold: Threshold | None = None,
 ) -> None:
-    """Write `table.md`, `table.csv`, `table.json` and `chart.png`.
-
-    Args:
-        folder: Where to.
-        rows: The rows.
-        facts: Command, seeds, machine and versions, for the JSON file.
-        threshold: From where on a run counts as learned.
-    """
+    """Write `table.md`, `table.csv`, `table.json` and `chart.png`."""
     write_text(folder / "table.md", markdown(rows, threshold) + "\n")
     records = [{**asdict(row), **{name: getattr(row, name) for name in _DERIVED}} for row in rows]
     content = {**facts, "learned": str(threshold) if threshold else None, "rows": records}

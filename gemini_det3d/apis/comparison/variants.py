@@ -89,11 +89,6 @@ def make_variants(
     A config takes the swaps whose key it has, all combinations of them; one that has none (a
     detector without a camera has no operator) is a row as it is.
 
-    Args:
-        configs: Path -> the loaded config.
-        swaps: What to swap.
-        options: Set alike in every variant.
-
     Raises:
         ConfigError: A key that no config has, or two configs of one name.
     """

@@ -54,9 +54,6 @@ def expected_shapes(state: Mapping[str, Tensor], layout: str) -> dict[str, torch
 def config_shapes(config: str) -> dict[str, torch.Size]:
     """Names and shapes of a config's model.
 
-    Args:
-        config: Path or bare name.
-
     Raises:
         ConfigError: There is no such config.
     """

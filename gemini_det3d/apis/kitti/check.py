@@ -62,12 +62,7 @@ class FrameReport(OfFindings):
 
 
 class FrameChecker:
-    """Checks frames of one tree; may be sent to worker processes.
-
-    Args:
-        root: The tree, with ``training`` and ``testing``.
-        class_map: Class names to replace -> replacements.
-    """
+    """Checks frames of one tree; may be sent to worker processes."""
 
     def __init__(self, root: Path, class_map: Mapping[str, str]) -> None:
         self.root = root
@@ -102,27 +97,11 @@ class FrameChecker:
         return report
 
     def fingerprint(self, task: tuple[str, str]) -> str:
-        """Sizes and times of a frame's files: the same string, the same report.
-
-        Args:
-            task: Part and frame.
-
-        Returns:
-            The string; a missing file counts too.
-        """
+        """Sizes and times of a frame's files: the same string, the same report."""
         return fingerprint(self.path(*task, folder) for folder in FILES)
 
     def path(self, part: str, frame: str, folder: str) -> Path:
-        """Where a file of a frame lies.
-
-        Args:
-            part: ``'training'`` or ``'testing'``.
-            frame: Its digits.
-            folder: One of ``FILES``.
-
-        Returns:
-            The path, whether the file exists or not.
-        """
+        """Where a frame's file of a folder, one of ``FILES``, lies, whether it exists or not."""
         return frame_file(self.root, part, frame, folder)
 
     def _attempt(self, report: FrameReport, folder: str, read):

@@ -63,13 +63,7 @@ def convert(
 
 
 def is_complete(root: Path, splits: Splits, out: Path) -> bool:
-    """Whether all results of a conversion are in place.
-
-    Args:
-        root: The tree.
-        splits: Frames that were converted.
-        out: Where the results went.
-    """
+    """Whether all results of a conversion are in place."""
     reduced = {
         part: {path.name for path in (out / part / "velodyne_reduced").glob("*")}
         for part in ("training", "testing")

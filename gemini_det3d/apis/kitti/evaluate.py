@@ -64,9 +64,6 @@ def evaluate_files(
         recall: See :func:`evaluate_kitti`.
         progress: Show one.
 
-    Returns:
-        The evaluation.
-
     Raises:
         FormatError: A file cannot be used, or results and labels do not belong together.
     """

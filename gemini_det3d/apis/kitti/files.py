@@ -16,26 +16,12 @@ _SUFFIXES = {folder: (suffix,) for folder, suffix in FILES.items()} | {"image_2"
 
 
 def frame_files(root: Path, part: str, frame: str, folder: str) -> list[Path]:
-    """The files of a frame in one folder; there should be one.
-
-    Args:
-        root: The tree.
-        part: ``'training'`` or ``'testing'``.
-        frame: Its name.
-        folder: One of ``FILES``.
-    """
+    """The files of a frame in one folder; there should be one."""
     return spellings(root / part / folder, frame, _SUFFIXES[folder])
 
 
 def frame_file(root: Path, part: str, frame: str, folder: str) -> Path:
-    """The file of a frame in one folder, whether it exists or not.
-
-    Args:
-        root: The tree.
-        part: ``'training'`` or ``'testing'``.
-        frame: Its name.
-        folder: One of ``FILES``.
-    """
+    """The file of a frame in one folder, whether it exists or not."""
     usual = root / part / folder / (frame + FILES[folder])
     if usual.is_file():
         return usual
@@ -43,10 +29,5 @@ def frame_file(root: Path, part: str, frame: str, folder: str) -> Path:
 
 
 def converter_name(frame: str, folder: str) -> str:
-    """What the converter calls a frame's file.
-
-    Args:
-        frame: Digits.
-        folder: One of ``FILES``.
-    """
+    """What the converter calls a frame's file."""
     return f"{int(frame):06d}{FILES[folder]}"

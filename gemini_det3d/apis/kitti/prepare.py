@@ -58,9 +58,6 @@ class Options:
 def prepare_kitti(options: Options) -> int:
     """Check a tree, say what was found, and convert it.
 
-    Args:
-        options: What to do.
-
     Returns:
         0 when done, 1 when errors were found and nothing was converted.
 
@@ -96,9 +93,6 @@ def check_tree(root: Path, options: Options, known_report: Path | None = None) -
         options: Class map, classes and workers are read.
         known_report: Report of an earlier run, whose unchanged frames are taken over; the new
             one is written there, also when the check is interrupted.
-
-    Returns:
-        The report.
 
     Raises:
         FormatError: The tree or its lists are not there.

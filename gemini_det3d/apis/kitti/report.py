@@ -59,11 +59,7 @@ class TreeReport:
         return {task for task, report in self.frames.items() if report.has_error}
 
     def class_table(self, split: str) -> dict[str, dict]:
-        """Per class of a split: ``count``, ``difficulty`` (four counts), ``iou``, ``points``.
-
-        Args:
-            split: ``'train'``, ``'val'`` or ``'test'``.
-        """
+        """Per class of a split: ``count``, ``difficulty`` (four counts), ``iou``, ``points``."""
         table: dict[str, dict] = {}
         for frame in self.splits.frames[split]:
             report = self.frames.get((SPLITS[split], frame))
@@ -79,11 +75,7 @@ class TreeReport:
         return dict(sorted(table.items()))
 
     def check_whole(self, classes: Sequence[str]) -> None:
-        """Add what only many frames together show.
-
-        Args:
-            classes: Classes that are going to be trained.
-        """
+        """Add what only many frames together show."""
         self.findings = []
         for split in ("train", "val"):
             table = self.class_table(split)
@@ -148,11 +140,7 @@ class TreeReport:
         }
 
     def save(self, path: Path) -> None:
-        """Write the JSON, whole or not at all.
-
-        Args:
-            path: File to write.
-        """
+        """Write the JSON, whole or not at all."""
         write_text(path, json.dumps(self.to_json(), indent=1) + "\n")
 
 

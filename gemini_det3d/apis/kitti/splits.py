@@ -30,11 +30,7 @@ class Splits:
         return sorted({(SPLITS[s], frame) for s, frames in self.frames.items() for frame in frames})
 
     def without(self, bad: set[tuple[str, str]]) -> Splits:
-        """The same lists without some frames.
-
-        Args:
-            bad: (part, frame) pairs to leave out.
-        """
+        """The same lists without some frames, named as (part, frame)."""
         kept = {
             split: [frame for frame in frames if (SPLITS[split], frame) not in bad]
             for split, frames in self.frames.items()
@@ -42,11 +38,7 @@ class Splits:
         return Splits(kept, self.findings)
 
     def write(self, folder: Path) -> None:
-        """Write ``train.txt``, ``val.txt``, ``trainval.txt`` and ``test.txt``.
-
-        Args:
-            folder: Where to; made when there is none.
-        """
+        """Write ``train.txt``, ``val.txt``, ``trainval.txt`` and ``test.txt``."""
         both = sorted({*self.frames["train"], *self.frames["val"]})
         for split, frames in {**self.frames, "trainval": both}.items():
             write_text(folder / f"{split}.txt", "".join(frame + "\n" for frame in frames))
@@ -54,10 +46,6 @@ class Splits:
 
 def read_splits(root: Path, num_digits: int = 6) -> Splits:
     """Read the lists of a tree.
-
-    Args:
-        root: Tree with a folder ``ImageSets``.
-        num_digits: Of every frame's name.
 
     Returns:
         The frames of train, val and test. ``trainval`` is not read: as for mmdet3d it is train

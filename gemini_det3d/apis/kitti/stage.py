@@ -74,9 +74,6 @@ def stage_of(report: TreeReport, splits: Splits, out: Path, digest: str) -> Iter
 def lock(stage: Path) -> Iterator[None]:
     """Be the only process that works in a stage; released by the system if this one is killed.
 
-    Args:
-        stage: The folder.
-
     Raises:
         FormatError: Another one works there, and still does after half a minute.
     """
@@ -99,11 +96,7 @@ def lock(stage: Path) -> Iterator[None]:
 
 
 def takes_links(folder: Path) -> bool:
-    """Whether the disk of a folder has symbolic links (FAT and some shares have none).
-
-    Args:
-        folder: Where one is tried.
-    """
+    """Whether the disk of a folder has symbolic links (FAT and some shares have none)."""
     trial = folder / f".link_{os.getpid()}"
     try:
         trial.symlink_to(folder, target_is_directory=True)
@@ -142,12 +135,7 @@ def _fill(stage: Path, report: TreeReport, splits: Splits) -> None:
 
 
 def own_name(folder: Path, name: str) -> str:
-    """What a file of a stage is called in the tree.
-
-    Args:
-        folder: Of the stage; its files are not rewritten.
-        name: What the converter calls the file.
-    """
+    """What a file of a stage is called in the tree."""
     is_shown_otherwise = not folder.is_symlink() and (folder / name).is_symlink()
     return Path(os.readlink(folder / name)).name if is_shown_otherwise else name
 

@@ -15,9 +15,6 @@ from gemini_det3d.formats.text import read_text
 def read_dumped_config(path: Path) -> dict[str, Any]:
     """What mmengine dumped: assignments of plain values and ``dict(...)``.
 
-    Args:
-        path: A ``config.py`` of a work directory.
-
     Returns:
         Its entries; an expression of another kind stays its source, as text.
 
@@ -52,9 +49,6 @@ def _value(node: ast.expr) -> Any:
 def config_lines(config: Mapping[str, Any]) -> list[str]:
     """A line for every value, with its whole key; steps of a pipeline are named by their type.
 
-    Args:
-        config: Entries of a config.
-
     Returns:
         ``train_dataloader.dataset.pipeline[Resize].scale = [416, 128]`` and so on, sorted by the
         outermost key.
@@ -80,12 +74,7 @@ def _as_list(value: Any) -> Any:
 
 
 def diff_lines(base: Mapping[str, Any], config: Mapping[str, Any]) -> list[str]:
-    """What a config changes, ``- key = value`` and ``+ key = value``.
-
-    Args:
-        base: The one that is compared with.
-        config: The one in question.
-    """
+    """What a config changes, ``- key = value`` and ``+ key = value``."""
     diff = difflib.unified_diff(config_lines(base), config_lines(config), n=0, lineterm="")
     return [f"{line[0]} {line[1:]}" for line in list(diff)[2:] if not line.startswith("@@")]
 

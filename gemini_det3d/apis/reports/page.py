@@ -17,15 +17,6 @@ def write_report(
 ) -> Path:
     """Write ``report.html``, whole or not at all, so that it may be reloaded meanwhile.
 
-    Args:
-        folder: Where to.
-        title: Of the page.
-        sections: Its parts.
-        lead: What comes first.
-
-    Returns:
-        The file.
-
     Raises:
         FormatError: It cannot be written, or a picture cannot be read.
     """

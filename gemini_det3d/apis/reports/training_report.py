@@ -26,9 +26,6 @@ def training_sections(trainings: Sequence[Training], base: str | None = None) ->
         trainings: At least one.
         base: Name or path of the config that they come from; None: that of the file in the work
             directory, where this plug-in has one of its name.
-
-    Returns:
-        Where they are, curves, metrics, configs.
     """
     groups = group_by_seed(trainings)
     sections: list[Section] = [_progress(groups), *curve_sections(groups)]

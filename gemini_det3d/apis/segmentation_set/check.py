@@ -104,14 +104,7 @@ class SegFrameChecker:
         self.label_code, self.max_values = label_code, dict(max_values)
 
     def __call__(self, frame: SegFrame) -> SegFrameReport:
-        """Check one frame.
-
-        Args:
-            frame: Its files.
-
-        Returns:
-            Its report.
-        """
+        """Check one frame."""
         report = SegFrameReport(frame.name, self.fingerprint(frame))
         paths = {name: frame.images[name] for name in self.modalities}
         shapes: dict[Path, tuple[int, ...]] = {}

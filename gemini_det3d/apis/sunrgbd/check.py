@@ -67,11 +67,7 @@ class RoomChecker:
         self.out = out
 
     def __call__(self, stem: str) -> RoomReport:
-        """Check one frame.
-
-        Args:
-            stem: Its name.
-        """
+        """Check one frame."""
         report = RoomReport(stem, self.source.fingerprint(stem))
         parts: dict[str, Any] = {}
         names = self.source.where(stem)

@@ -52,9 +52,6 @@ def prepare_sunrgbd(options: RoomOptions) -> int:
 
     Frames that an earlier run checked and wrote are taken over while their files stay the same.
 
-    Args:
-        options: What to do.
-
     Returns:
         0 when done, 1 when errors were found and no info file was written.
 

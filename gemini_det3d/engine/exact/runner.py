@@ -127,11 +127,6 @@ class ExactRunner(Runner):
     def resume(self, filename: str, *args: Any, **kwargs: Any) -> None:
         """Go on exactly where a checkpoint stands.
 
-        Args:
-            filename: The checkpoint.
-            *args: As mmengine's.
-            **kwargs: As mmengine's.
-
         Raises:
             FormatError: It cannot be resumed from: damaged, of another model, or not plain data.
         """

@@ -76,12 +76,7 @@ def training_state(runner: Runner, meta: dict) -> dict:
 
 
 def restore_state(runner: Runner, state: dict) -> None:
-    """Put everything back, but for the weights and what mmengine puts back itself.
-
-    Args:
-        runner: The runner, after mmengine's part.
-        state: What `training_state` returned.
-    """
+    """Put everything back, but for the weights and what mmengine puts back itself."""
     loop = runner.train_loop
     runner.shared_seed = state["seed"]
     for each in (loop, runner.val_loop):

@@ -81,11 +81,7 @@ class IndoorResult:
         return figures
 
     def table(self, markdown: bool = False) -> str:
-        """Percent by class, with the mean below; no newline at the end.
-
-        Args:
-            markdown: Write a Markdown table.
-        """
+        """Percent by class, with the mean below; no newline at the end."""
         figures = self.as_dict()
         kinds = [(kind, t) for t in self.thresholds for kind in ("AP", "recall")]
         head = ["class", "boxes", "found", *(f"{kind} {t:.2f}" for kind, t in kinds)]

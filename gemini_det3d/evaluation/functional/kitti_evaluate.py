@@ -186,11 +186,6 @@ def _tally(frames: Sequence[Objects]) -> dict[str, int]:
 def check_options(classes: Sequence[str], metrics: Sequence[str], recall: str) -> None:
     """Refuse options that :func:`evaluate_kitti` would refuse, before there are frames.
 
-    Args:
-        classes: Classes to evaluate.
-        metrics: Metrics.
-        recall: Placement of the recall positions.
-
     Raises:
         ValueError: One of them is none of what is allowed.
     """

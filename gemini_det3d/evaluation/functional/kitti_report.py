@@ -29,15 +29,7 @@ _RULES = {
 
 
 def render_table(result: KittiFigures, markdown: bool = False) -> str:
-    """The figures of a result, one row for each class, metric and overlap.
-
-    Args:
-        result: What to show.
-        markdown: Write a Markdown table instead of aligned text.
-
-    Returns:
-        Title, table and notes, without a newline at the end.
-    """
+    """The figures of a result, one row for each class, metric and overlap."""
     rows = [row for name in result.classes for row in _class_rows(result, name)]
     notes = [_RULES[result.recall_rule]]
     if not result.is_comparable:

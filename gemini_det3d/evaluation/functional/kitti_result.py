@@ -10,14 +10,7 @@ class KittiResult(KittiFigures):
     """A whole evaluation."""
 
     def table(self, markdown: bool = False) -> str:
-        """The figures as a table of aligned text.
-
-        Args:
-            markdown: Write a Markdown table.
-
-        Returns:
-            Several lines without a newline at the end.
-        """
+        """The figures as a table of aligned text, or in Markdown."""
         return render_table(self, markdown)
 
     def explain(self) -> list[str]:

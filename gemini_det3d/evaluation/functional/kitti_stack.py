@@ -119,9 +119,6 @@ def pair_class(class_name: str, truth: Stack, detections: Stack) -> ClassPairs:
         class_name: Class evaluated.
         truth: All ground truth, DontCare regions included.
         detections: All detections of the same frames.
-
-    Returns:
-        Its boxes, flags and overlaps.
     """
     from gemini_det3d.evaluation.functional._kitti_kernels import (
         grouped_image_iou,

@@ -51,12 +51,7 @@ class SegmentationMetric(BaseMetric):
         self.main_stream, self.with_classes = main_stream, with_classes
 
     def process(self, data_batch: dict, data_samples: Sequence[dict]) -> None:
-        """Compare predictions with labels.
-
-        Args:
-            data_batch: Not used.
-            data_samples: With ``gt_sem_seg`` and ``pred_sem_seg``.
-        """
+        """Compare predictions with labels."""
         count = self.num_classes or len(self.dataset_meta["classes"])
         for sample in data_samples:
             labels = sample["gt_sem_seg"]["data"][0].cpu().numpy()
@@ -71,9 +66,6 @@ class SegmentationMetric(BaseMetric):
 
     def compute_metrics(self, results: list[dict[str, np.ndarray]]) -> dict[str, float]:
         """Scores of all samples.
-
-        Args:
-            results: For each sample a matrix for each stream.
 
         Returns:
             Names to percent.

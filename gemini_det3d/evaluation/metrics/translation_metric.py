@@ -122,9 +122,6 @@ class TranslationMetric(BaseMetric):
     def compute_metrics(self, results: list[ViewResult]) -> dict[str, float]:
         """Mean errors and distances.
 
-        Args:
-            results: Of all processes.
-
         Returns:
             Values by name; NaN where an image is not finite. A distance of fewer than two views is
             left out. Both are logged.

@@ -72,9 +72,6 @@ def build_slot(
         is_wanted: Whether the slot fuses.
         num_streams: How many streams there are, for an operator that fuses all at once.
 
-    Returns:
-        The operator.
-
     Raises:
         KeyError: ``type`` is missing or not registered.
         ValueError: It is no fusion operator, or its arguments are wrong.

@@ -91,9 +91,6 @@ def load_parameters(
         allow_missing: Names, or starts of names at a dot, that only one of the two may have, or
             that may differ in shape; the model's keep their values.
 
-    Returns:
-        What was loaded and what was not.
-
     Raises:
         FormatError: Another parameter is on one side only, has another shape, or is not finite:
             the two do not belong together.

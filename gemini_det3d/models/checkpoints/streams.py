@@ -21,9 +21,6 @@ def take_streams(state: Mapping[str, Tensor], streams: Sequence[int]) -> dict[st
         state: Names to tensors of a model on `GeminiMiT` with one or two sources.
         streams: Which to keep.
 
-    Returns:
-        Names to tensors.
-
     Raises:
         ValueError: No stream is asked for, one twice, or one that no norm belongs to.
     """

@@ -38,9 +38,6 @@ class GeminiMVXNet(WithAuxiliaryLosses, DynamicMVXFasterRCNN):
             points: One ``(N_b, C)`` tensor per frame.
             img_feats: Pyramid of ``(B, C, h, w)`` maps, or None without a camera.
             batch_input_metas: Metadata of each frame.
-
-        Returns:
-            Feature maps for the box head.
         """
         if not self.with_pts_bbox:
             return None

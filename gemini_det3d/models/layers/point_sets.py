@@ -99,11 +99,7 @@ class GeminiPointFPModule(PointFPModule):
 
     @classmethod
     def taking_over(cls, module: PointFPModule) -> GeminiPointFPModule:
-        """The same layers, not copied.
-
-        Args:
-            module: What to replace.
-        """
+        """The same layers, not copied."""
         taken = cls(mlp_channels=[])
         taken.mlps = module.mlps
         return taken

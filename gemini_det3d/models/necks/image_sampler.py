@@ -93,9 +93,6 @@ class ImageSampler:
             laterals: Of each neck the L maps ``(B, C, h, w)`` that it reads.
             points: B tensors ``(N_b, 3 or more)``, augmented points, metres.
             metas: Metadata of the B frames.
-
-        Returns:
-            Samples for each neck.
         """
         pixels, valid, padded = self._locate(points, metas)
         counts = tuple(map(len, points))

@@ -86,15 +86,7 @@ class GeminiTranslator(BaseModel):
     def train_step(
         self, data: Mapping[str, Any], optim_wrapper: OptimWrapperDict
     ) -> dict[str, Tensor]:
-        """One step of the discriminator, then one of the generator.
-
-        Args:
-            data: A batch of the data loader.
-            optim_wrapper: Holds ``generator`` and ``discriminator``.
-
-        Returns:
-            What to log.
-        """
+        """One step of the discriminator, then one of the generator."""
         data = self.data_preprocessor(data, True)
         sources, target = data["inputs"], stack_targets(data["data_samples"])
         for_generator = optim_wrapper["generator"]
@@ -119,9 +111,6 @@ class GeminiTranslator(BaseModel):
             sources: ``(B, S, 3, H, W)``.
             images: ``(B, O, 3, H, W)``, detached.
             target: ``(B, 3, H, W)``.
-
-        Returns:
-            Losses by name.
         """
         given, fake = _pairs(sources, images)
         real = _pairs(sources, target.unsqueeze(1))[1]
@@ -143,9 +132,6 @@ class GeminiTranslator(BaseModel):
             images: ``(B, O, 3, H, W)``.
             ensemble: ``(B, 3, H, W)``.
             target: ``(B, 3, H, W)``.
-
-        Returns:
-            Losses by name.
         """
         # Past the wrapper for many processes: the discriminator's gradients are not of this step.
         logits = _bare(self.discriminator)(*_pairs(sources, images))
