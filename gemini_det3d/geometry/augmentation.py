@@ -48,7 +48,8 @@ def points_matrix(
         ``(4, 4)`` float64.
 
     Raises:
-        ValueError: An unknown step or frame, or a step whose value was not given.
+        ValueError: An unknown step or frame, a step whose value was not given, or one that was
+            taken twice, with values of which the record keeps the last.
     """
     if coord_type not in FLIP_AXIS:
         raise ValueError(f"coord_type must be one of {sorted(FLIP_AXIS)}, got {coord_type!r}")
@@ -57,6 +58,11 @@ def points_matrix(
     for step in flow:
         if step in values and values[step] is None:
             raise ValueError(f"step {step!r} of the augmentation was recorded without its value")
+        if step in values and list(flow).count(step) > 1:
+            raise ValueError(
+                f"step {step!r} of the augmentation was taken twice, and its first value is lost: "
+                "augment the points in one GlobalRotScaleTrans"
+            )
         matrix = _step_matrix(step, values, coord_type) @ matrix
     return torch.from_numpy(matrix)
 

@@ -103,8 +103,9 @@ def view_geometries(
 
     With ``img_aug_matrix`` (one per view, 3 x 3 on ``[u, v, 1]`` or 4 x 4 with the shift in the
     last column, as BEVFusion writes it) that is the image augmentation; the projection is
-    ``lidar2img`` of each view, or ``cam2img @ lidar2cam``. A single view without it is read as by
-    :func:`image_geometry`.
+    ``lidar2img`` of each view, or ``cam2img @ lidar2cam``. BEVFusion's transform leaves
+    ``img_shape`` as the files have it, so images are at most as large as what the maps cover. A
+    single view without it is read as by :func:`image_geometry`.
 
     Args:
         meta: ``metainfo`` of a data sample.
@@ -120,8 +121,8 @@ def view_geometries(
     entries = _Entries({**(defaults or {}), **meta}, meta)
     if num_views == 1 and entries.get("img_aug_matrix") is None:
         return [image_geometry(meta, coord_type, defaults, pixel_offset)]
-    size = tuple(int(v) for v in entries["img_shape"][:2])
     padded = tuple(int(v) for v in entries.first("batch_input_shape", "input_shape")[:2])
+    height, width = (min(int(v), limit) for v, limit in zip(entries["img_shape"], padded))
     original = tuple(int(v) for v in entries["ori_shape"][:2])
     points = _points_matrix(entries, coord_type)
     images = _image_matrices(entries, num_views)
@@ -129,7 +130,7 @@ def view_geometries(
     projections = torch.from_numpy(_projections(entries, num_views, coord_type))
     matrices = point_to_pixel_matrix(projections, points, moved)
     return [
-        ImageGeometry(matrix, size, padded, image, original)
+        ImageGeometry(matrix, (height, width), padded, image, original)
         for matrix, image in zip(matrices, torch.from_numpy(images))
     ]
 
@@ -143,6 +144,7 @@ def _shift(offset: tuple[float, float]) -> Tensor:
     return image_matrix((1.0, 1.0), (-offset[0], -offset[1]))
 
 
+_FLOW = "transformation_3d_flow"
 _ARGUMENT = {"R": "rotation", "S": "scale", "T": "translation"}
 
 
@@ -172,9 +174,22 @@ class _Entries:
 
 
 def _points_matrix(entries: _Entries, coord_type: str) -> Tensor:
-    flow = entries["transformation_3d_flow"]
+    """Of mmdet3d's record, or of BEVFusion's, whose flips stand in ``lidar_aug_matrix`` alone."""
+    whole = entries.get("lidar_aug_matrix")
+    flow = entries[_FLOW] if whole is None else entries.get(_FLOW) or ()
     values = {_ARGUMENT[s]: entries[STEP_KEY[s]] for s in flow if s in STEP_KEY}
-    return points_matrix(flow, **values, coord_type=coord_type)
+    steps = points_matrix(flow, **values, coord_type=coord_type)
+    if whole is None:
+        return steps
+    matrix = torch.from_numpy(_on_host(whole))
+    told, found = (each[:3, :3].abs() for each in (steps, matrix))  # whatever is flipped
+    if {"HF", "VF"} & set(flow) or not torch.allclose(told, found, rtol=0, atol=1e-3):
+        raise ValueError(
+            f"metadata of sample {entries.sample} tell of two augmentations of the points: "
+            f"'lidar_aug_matrix' does not hold what '{_FLOW}' {list(flow)} names; take the steps "
+            "of BEVFusion or those of mmdet3d, not some of each"
+        )
+    return matrix
 
 
 def _projections(entries: _Entries, num_views: int, coord_type: str) -> np.ndarray:

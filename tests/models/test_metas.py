@@ -89,3 +89,40 @@ def test_image_geometry_moves_pixels_before_the_image_was_augmented(meta):
     moved = image_geometry(meta, pixel_offset=(-0.5, -1.0))
     pixel = project(torch.tensor([[5.0, 2.0, -1.0]]), moved.matrix)[0][0]
     assert pixel.tolist() == pytest.approx([(36 - 0.5) * 0.5, (32 - 1) * 2])
+
+
+def bevfusion(meta, flips=(1.0, -1.0, 1.0), **changes):
+    """Points turned by 90 degrees, doubled, then mirrored, as BEVFusion's own steps record it."""
+    turn = torch.tensor([[0.0, 1, 0], [-1, 0, 0], [0, 0, 1]])  # of rows
+    whole = torch.eye(4)
+    whole[:3, :3] = torch.diag(torch.tensor(flips)) @ (2 * turn.T)
+    steps = dict(pcd_rotation=turn, pcd_scale_factor=2.0, pcd_trans=torch.zeros(3))
+    flow = ["R", "T", "S"]  # without the flips
+    return {**meta, **steps, "transformation_3d_flow": flow, "lidar_aug_matrix": whole, **changes}
+
+
+@pytest.mark.parametrize("flow", [["R", "T", "S"], None])
+def test_image_geometry_undoes_the_flips_that_bevfusion_records_in_its_matrix_alone(meta, flow):
+    # (5, 2, -1) is turned to (-2, 5, -1), doubled, and mirrored to (-4, -10, -2)
+    known = bevfusion(meta, transformation_3d_flow=flow)
+    if flow is None:  # flips alone: no other step has written anything
+        known = {**meta, "lidar_aug_matrix": torch.diag(torch.tensor([1.0, -1, 1, 1]))}
+        del known["transformation_3d_flow"]
+        assert pixel_of(known, (5.0, -2.0, -1.0)) == [36.0, 32.0]
+    else:
+        assert pixel_of(known, (-4.0, -10.0, -2.0)) == pytest.approx([36.0, 32.0])
+
+
+@pytest.mark.parametrize(
+    "mixed",
+    [dict(transformation_3d_flow=["R", "T", "S", "HF"]), dict(lidar_aug_matrix=torch.eye(4))],
+)
+def test_image_geometry_refuses_steps_of_which_each_record_holds_a_part(meta, mixed):
+    with pytest.raises(ValueError, match="two augmentations"):
+        image_geometry(bevfusion(meta, **mixed))
+
+
+def test_image_geometry_refuses_a_step_whose_first_value_is_lost(meta):
+    meta.update(transformation_3d_flow=["S", "HF", "S"], pcd_scale_factor=2.0)
+    with pytest.raises(ValueError, match="twice"):
+        image_geometry(meta)

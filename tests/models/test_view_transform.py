@@ -212,6 +212,14 @@ def test_view_geometries_take_bevfusion_matrices_and_camera_poses():
     assert (second.matrix @ point).tolist() == [25 * 5, 16 * 5, 5]
 
 
+def test_view_ends_where_the_image_does_though_img_shape_is_that_of_the_file():
+    """BEVFusion's ImageAug3D cuts images to 64 x 96 here and leaves img_shape as it was."""
+    meta = dict(META, img_shape=(120, 160), lidar2img=[PROJECTION] * 2)
+    views = view_geometries(dict(meta, img_aug_matrix=torch.eye(4).repeat(2, 1, 1)), 2)
+    assert views[0].size == (64, 96)
+    assert views[0].shows(torch.tensor([[95.0, 63.0], [97.0, 63.0]])).tolist() == [True, False]
+
+
 def test_view_geometries_name_what_is_missing_or_wrong():
     with pytest.raises(KeyError, match="img_aug_matrix"):
         view_geometries(dict(META, lidar2img=[PROJECTION] * 2), 2)
