@@ -40,7 +40,18 @@ SPCONV_WHEELS = (
     'python_version < "3.14" and (platform_system == "Windows" or '
     '(platform_system == "Linux" and platform_machine == "x86_64"))'
 )
-ONNX = ["onnx==1.23.2", "onnxruntime==1.31.1", "onnxscript==0.7.2", "ml_dtypes==0.5.4"]
+# Of what follows, the last that is for Python 3.10, too, is another.
+ONNX = [
+    "onnx==1.23.2",
+    'onnxruntime==1.31.1; python_version >= "3.11"',
+    'onnxruntime==1.23.2; python_version < "3.11"',
+    "onnxscript==0.7.2",
+    "ml_dtypes==0.5.4",
+]
+HYPOTHESIS = [
+    'hypothesis==6.170.15; python_version >= "3.11"',
+    'hypothesis==6.168.5; python_version < "3.11"',
+]
 
 FAST = ["isal>=1.6", "pyspng>=0.1.2"]  # decoders of PNG files, see formats/plain_png.py
 
@@ -101,7 +112,7 @@ setup(
         "rerun": ["rerun-sdk==0.23.1", "pyarrow==20.0.0"],
         "slurm": ["submitit==1.5.4"],
         "fid": ["torch-fidelity==0.4.0"],
-        "test": ["pytest==9.2.0", "pytest-xdist==3.8.0", "hypothesis==6.170.15", *ONNX, *FAST],
+        "test": ["pytest==9.2.0", "pytest-xdist==3.8.0", *HYPOTHESIS, *ONNX, *FAST],
         "coverage": ["coverage==7.17.5"],
         "mutate": ["cosmic-ray==8.7.0"],
         "lint": ["ruff==0.17.6", "pyright==1.1.414", "import-linter==2.16"],

@@ -7,7 +7,9 @@ where an earlier run was cut off.
 from __future__ import annotations
 
 import argparse
+import contextlib
 import csv
+import fcntl
 import hashlib
 import os
 import re
@@ -15,11 +17,13 @@ import shutil
 import subprocess
 import sys
 import time
+from collections import Counter
+from collections.abc import Iterator
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
 CONSTRAINTS = ROOT / "tools" / "constraints.txt"
-STAMP = ".gemini_det3d_ready"
+STAMP, LOCK, SCRATCH = ".gemini_det3d_ready", ".gemini_det3d_lock", ".gemini_det3d_tmp"
 OLDEST, NEWEST = (3, 10), (3, 13)  # what the pinned packages have wheels for
 DISK_GIB = 6.0  # a finished environment holds 3.2 GiB; installing needs room beside it
 TOOLS = "test,lint,triton"
@@ -48,14 +52,17 @@ def main() -> int:
         return 1
     started = time.monotonic()
     try:
-        install(venv, choice)
+        with alone(venv), scratch(venv):
+            if stamp.is_file() and stamp.read_text() == wanted:  # by the run that was waited for
+                return 0
+            install(venv, choice)
+            stamp.write_text(wanted)
     except subprocess.CalledProcessError as error:
         print(f"setup: failed: {' '.join(map(str, error.cmd))}", file=sys.stderr)
         return 1
     except KeyboardInterrupt:
         print("setup: interrupted; the next run goes on from here", file=sys.stderr)
         return 130
-    stamp.write_text(wanted)
     say(f"ready in {time.monotonic() - started:.0f} s")
     return 0
 
@@ -86,16 +93,49 @@ def what_is_missing(venv: Path, choice: dict[str, str]) -> str | None:
     return None
 
 
+@contextlib.contextmanager
+def alone(venv: Path) -> Iterator[None]:
+    """Wait for another run on this environment, even one whose parent was killed.
+
+    pip inherits the lock (see :func:`run`), so it is held for as long as any pip works.
+    """
+    venv.mkdir(parents=True, exist_ok=True)
+    with open(venv / LOCK, "w") as lock:
+        os.set_inheritable(lock.fileno(), True)
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            say(f"another set-up of {venv} is running; waiting for it")
+            fcntl.flock(lock, fcntl.LOCK_EX)
+        yield
+
+
+@contextlib.contextmanager
+def scratch(venv: Path) -> Iterator[None]:
+    """Temporary files go beside the environment: /tmp may be small, a killed pip leaves much."""
+    folder = venv / SCRATCH
+    shutil.rmtree(folder, ignore_errors=True)
+    folder.mkdir()
+    os.environ["TMPDIR"] = str(folder)
+    try:
+        yield
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
 def install(venv: Path, choice: dict[str, str]) -> None:
     """Create the environment and fill it; what is there already stays."""
     python = venv / "bin" / "python"
-    if not works([python, "-m", "pip", "--version"]):
+    dropped = [
+        name
+        for folder in venv.glob("lib/python3*/site-packages")
+        for name in drop_half_installed(folder)
+    ]
+    if "pip" in dropped or not works([python, "-m", "pip", "--version"]):
         say(f"making {venv}")
         site = ["--system-site-packages"] if "keep" in choice.values() else []
         run([sys.executable, "-m", "venv", *site, venv])
     remove_other_mmcv(python, choice["MMCV"])
-    for folder in venv.glob("lib/python3*/site-packages"):
-        drop_half_installed(folder)
     constraints = writable_constraints(venv, choice)
     say("installing PyTorch, mmdet3d and what they need (1 to 2 minutes and the downloads)")
     pip(python, constraints, "setuptools", "wheel")
@@ -126,7 +166,7 @@ def remove_other_mmcv(python: Path, choice: str) -> None:
 
 
 def drop_half_installed(folder: Path) -> list[str]:
-    """Forget packages whose files are not all there, so that pip installs them again.
+    """Forget packages whose files are not all there in full, so that pip installs them again.
 
     pip unpacks in place; after an interruption it takes such a package for installed.
 
@@ -136,17 +176,39 @@ def drop_half_installed(folder: Path) -> list[str]:
     Returns:
         Names of what was forgotten.
     """
+    for leftover in folder.glob("~*"):  # what pip has set aside while it replaces a package
+        shutil.rmtree(leftover, ignore_errors=True)
+    records = {info: recorded(info / "RECORD") for info in sorted(folder.glob("*.dist-info"))}
+    owners = Counter(name for files in records.values() for name in files or ())
     dropped = []
-    for info in sorted(folder.glob("*.dist-info")):
-        record = info / "RECORD"
-        if not record.is_file() or not all(
-            (folder / row[0]).exists() or row[0].endswith(".pyc")
-            for row in csv.reader(record.read_text(encoding="utf-8").splitlines())
-            if row
+    for info, files in records.items():
+        if files is None or not all(
+            in_full(folder / name, size if owners[name] == 1 else None)
+            for name, size in files.items()
         ):
             shutil.rmtree(info)
             dropped.append(info.name.split("-")[0])
     return dropped
+
+
+def recorded(record: Path) -> dict[str, int | None] | None:
+    """Files of a package and their sizes where they are known; None without a list."""
+    if not record.is_file():
+        return None
+    rows = csv.reader(record.read_text(encoding="utf-8").splitlines())
+    return {
+        row[0]: int(row[2]) if len(row) > 2 and row[2].isdigit() else None
+        for row in rows
+        if row and not row[0].endswith(".pyc")
+    }
+
+
+def in_full(path: Path, size: int | None) -> bool:
+    """Whether a file is there, of its size where one package alone says it."""
+    try:
+        return size in (None, path.stat().st_size)
+    except OSError:
+        return False
 
 
 def compile_mmcv(python: Path, constraints: Path) -> None:
@@ -196,14 +258,14 @@ def writable_constraints(venv: Path, choice: dict[str, str]) -> Path:
 
 
 def pip(python: Path, constraints: Path, *arguments: str) -> None:
-    """Install quietly under the constraints."""
-    quiet = ["-q", "--disable-pip-version-check", "--no-warn-script-location"]
+    """Install quietly under the constraints; Python compiles what it imports, the rest never."""
+    quiet = ["-q", "--disable-pip-version-check", "--no-warn-script-location", "--no-compile"]
     run([python, "-m", "pip", "install", *quiet, "-c", constraints, *arguments])
 
 
 def run(command: list, **options) -> None:
-    """Run a command; its failure is ours."""
-    subprocess.run(list(map(str, command)), check=True, **options)
+    """Run a command, which holds the lock with us; its failure is ours."""
+    subprocess.run(list(map(str, command)), check=True, close_fds=False, **options)
 
 
 def works(command: list) -> bool:
