@@ -191,9 +191,10 @@ def points_in_boxes(points: Tensor, boxes: Tensor) -> Tensor:
         return points_in_boxes_all(points[None, :, :3].float(), boxes[None, :, :7].float())[0]
     from gemini_det3d.ops._points_numba import inside
 
-    out = np.zeros((points.shape[0], boxes.shape[0]), dtype=np.int32)
-    inside(_array(points[:, :3], np.float64), _array(boxes[:, :7], np.float64), out)
-    return torch.from_numpy(out)
+    out = np.empty((boxes.shape[0], points.shape[0]), dtype=np.int32)
+    x, y, z = _array(points[:, :3].T, np.float64)
+    inside(x, y, z, _array(boxes[:, :7], np.float64), out)
+    return torch.from_numpy(out).T
 
 
 def _farthest(frame: np.ndarray, chosen: np.ndarray) -> None:

@@ -1,7 +1,7 @@
 """RoIAlign (He et al., ICCV 2017): bilinear samples on a grid in each bin, averaged or maximised.
 
-Averaging is a weighted sum of pixels, so a bin is a bag of pixels with weights: an embedding bag,
-for which torch has fused kernels, its gradient included.
+Averaging is a weighted sum of pixels, so a bin is a bag of pixels with weights: on a GPU an
+embedding bag, for which torch has fused kernels, its gradient included; on a CPU loops over bins.
 
 Shapes: B images, C channels, H W pixels, R regions, P samples; a region is image, x1, y1, x2, y2.
 """
@@ -15,6 +15,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from gemini_det3d.geometry import send
+from gemini_det3d.ops.mmcv_ext import device
 from gemini_det3d.ops.mmcv_ext.gradients import pulled_back
 from gemini_det3d.ops.scatter import first_at
 
@@ -50,7 +51,11 @@ def roi_align_forward(
         aligned: Pixel centres lie at halves; otherwise at whole numbers, sizes at least 1.
     """
     bins = (aligned_height, aligned_width)
-    samples = _Samples.of(rois.to(_dtype(input)), bins, spatial_scale, sampling_ratio, aligned)
+    regions = _Regions.of(rois.to(_dtype(input)), bins, spatial_scale, sampling_ratio, aligned)
+    if pool_mode == _AVERAGE and not device.takes_torch(input):
+        output.copy_(_mean_on_cpu(input.to(_dtype(input)), regions))
+        return
+    samples = regions.samples()
     if pool_mode == _AVERAGE:
         flat = _averaged(input.to(_dtype(input)), samples)
         output.copy_(flat.view(len(rois), *bins, -1).permute(0, 3, 1, 2))
@@ -84,7 +89,11 @@ def roi_align_backward(
     bins, dtype = (aligned_height, aligned_width), _dtype(grad_input)
     rois, grad = rois.to(dtype), grad_output.to(dtype).permute(0, 2, 3, 1)
     if pool_mode == _AVERAGE:
-        samples = _Samples.of(rois, bins, spatial_scale, sampling_ratio, aligned)
+        regions = _Regions.of(rois, bins, spatial_scale, sampling_ratio, aligned)
+        if not device.takes_torch(grad_output):
+            grad_input.copy_(_mean_on_cpu_backward(grad, regions, grad_input))
+            return
+        samples = regions.samples()
         blank = torch.zeros_like(grad_input, dtype=dtype)  # linear: the values do not matter
         pulled = pulled_back(lambda x: _averaged(x, samples), [blank], grad.flatten(0, 2))
         grad_input.copy_(pulled[0])
@@ -116,32 +125,103 @@ class _Samples:
     x: Tensor
     counts: Tensor
 
+
+@dataclass(frozen=True)
+class _Regions:
+    """Regions on the map and how finely each is read.
+
+    Attributes:
+        image: ``(R,)`` index of the image.
+        start: ``(R, 2)`` y, x of the first corner, in pixels of the map.
+        step: ``(R, 2)`` height and width of a bin.
+        grid: ``(R, 2)`` samples of a bin along y and x, whole numbers in the maps' precision.
+        bins: From top to bottom, from left to right.
+    """
+
+    image: Tensor
+    start: Tensor
+    step: Tensor
+    grid: Tensor
+    bins: tuple[int, int]
+
     @classmethod
     def of(
         cls, rois: Tensor, bins: tuple[int, int], scale: float, ratio: int, aligned: bool
-    ) -> _Samples:
+    ) -> _Regions:
         corners = rois[:, 1:] * scale - (0.5 if aligned else 0.0)
         end, start = corners.flip(1).split(2, dim=1)  # y, x each
         size = end - start
         if not aligned:
             size = size.clamp(min=1)
-        step = size / send(bins, size.device, size.dtype)  # (R, 2), y and x, a bin
+        step = size / send(bins, size.device, size.dtype)
         grid = torch.full_like(step, ratio) if ratio > 0 else step.ceil().clamp(min=0)
-        per_bin = grid.prod(dim=1).long()
-        counts = per_bin.repeat_interleave(bins[0] * bins[1])
-        bin_of = torch.arange(len(counts), device=rois.device).repeat_interleave(counts)
-        first = counts.cumsum(0) - counts
-        within = torch.arange(len(bin_of), device=rois.device) - first[bin_of]
-        roi, cell = bin_of // (bins[0] * bins[1]), bin_of % (bins[0] * bins[1])
-        columns = grid[roi, 1].long()
-        axes = []
-        for axis, place, sub in (
-            (0, cell // bins[1], within // columns),
-            (1, cell % bins[1], within % columns),
-        ):
-            width = step[roi, axis]
-            axes.append(start[roi, axis] + place * width + (sub + 0.5) * width / grid[roi, axis])
-        return cls(rois[roi, 0].long(), axes[0], axes[1], counts)
+        return cls(rois[:, 0].long(), start, step, grid, bins)
+
+    def samples(self) -> _Samples:
+        """Every sample of every bin."""
+        num_bins = self.bins[0] * self.bins[1]
+        counts = self.grid.prod(dim=1).long().repeat_interleave(num_bins)
+        bin_of, within = _numbered(counts)
+        roi, cell = bin_of // num_bins, bin_of % num_bins
+        columns = self.grid[roi, 1].long()
+        y = self._places(0, roi, cell // self.bins[1], within // columns)
+        x = self._places(1, roi, cell % self.bins[1], within % columns)
+        return _Samples(self.image[roi], y, x, counts)
+
+    def along(self, axis: int) -> tuple[Tensor, Tensor]:
+        """Samples of all bins along y (0) or x (1), and how many each bin has."""
+        counts = self.grid[:, axis].long().repeat_interleave(self.bins[axis])
+        bin_of, within = _numbered(counts)
+        roi, place = bin_of // self.bins[axis], bin_of % self.bins[axis]
+        return self._places(axis, roi, place, within), counts
+
+    def _places(self, axis: int, roi: Tensor, place: Tensor, within: Tensor) -> Tensor:
+        width = self.step[roi, axis]
+        inner = (within + 0.5) * width / self.grid[roi, axis]
+        return self.start[roi, axis] + place * width + inner
+
+
+def _numbered(counts: Tensor) -> tuple[Tensor, Tensor]:
+    """For each of so many members of each group: its group, its place there."""
+    group = torch.arange(len(counts), device=counts.device).repeat_interleave(counts)
+    first = counts.cumsum(0) - counts
+    return group, torch.arange(len(group), device=counts.device) - first[group]
+
+
+def _mean_on_cpu(maps: Tensor, regions: _Regions) -> Tensor:
+    """Means of the regions' bins: ``(R, C, bins)``."""
+    from gemini_det3d.ops import _roi_align_numba
+
+    out = torch.zeros(len(regions.image), *regions.bins, maps.shape[1], dtype=maps.dtype)
+    pages = maps.detach().permute(0, 2, 3, 1).contiguous()
+    _roi_align_numba.mean(pages.numpy(), *_arrays(regions, maps.shape), out.numpy())
+    return out.permute(0, 3, 1, 2)
+
+
+def _mean_on_cpu_backward(grad: Tensor, regions: _Regions, like: Tensor) -> Tensor:
+    """Gradient of the maps, ``(B, C, H, W)`` as ``like``, from ``(R, bins, C)``."""
+    from gemini_det3d.ops import _roi_align_numba
+
+    batch, channels, height, width = like.shape
+    out = torch.zeros(batch, height, width, channels, dtype=grad.dtype)
+    share = grad.clone(memory_format=torch.contiguous_format).numpy()
+    _roi_align_numba.mean_backward(share, *_arrays(regions, like.shape), out.numpy())
+    return out.permute(0, 3, 1, 2)
+
+
+def _arrays(regions: _Regions, shape: torch.Size) -> tuple:
+    """Images, rows and columns as the kernels take them; they read without looking."""
+    if len(regions.image) and not 0 <= regions.image.min() <= regions.image.max() < shape[0]:
+        named = f"{int(regions.image.min())} to {int(regions.image.max())}"
+        raise IndexError(f"regions are in images {named} of a batch of {shape[0]}")
+    axes = []
+    for axis, length in enumerate(shape[2:]):
+        place, counts = regions.along(axis)
+        exists, low, high, far = _neighbours(place, length)
+        starts = F.pad(counts.cumsum(0), (1, 0))
+        weights = torch.where(exists, 1 - far, 0), torch.where(exists, far, 0)
+        axes.append(tuple(part.numpy() for part in (starts, low, high, *weights)))
+    return regions.image.numpy(), *axes
 
 
 def _averaged(maps: Tensor, samples: _Samples) -> Tensor:
@@ -173,15 +253,21 @@ def _taps(image: Tensor, y: Tensor, x: Tensor, shape: torch.Size) -> tuple[Tenso
     A sample up to one pixel outside reads the border; farther out it is 0.
     """
     _, _, height, width = shape
-    exists = (y >= -1) & (y <= height) & (x >= -1) & (x <= width)
-    y, x = y.clamp(0, height - 1), x.clamp(0, width - 1)
-    top, left = y.floor(), x.floor()
-    down, right = y - top, x - left
-    rows = [top.long(), (top + 1).clamp(max=height - 1).long()]
-    columns = [left.long(), (left + 1).clamp(max=width - 1).long()]
-    pixels = [(image * height + row) * width + column for row in rows for column in columns]
-    weights = [v * h for v in (1 - down, down) for h in (1 - right, right)]
-    return torch.stack(pixels, 1), torch.where(exists[:, None], torch.stack(weights, 1), 0)
+    is_row, top, bottom, down = _neighbours(y, height)
+    is_column, left, right, across = _neighbours(x, width)
+    pixels = [(image * height + row) * width + column
+              for row in (top, bottom) for column in (left, right)]  # fmt: skip
+    weights = [v * h for v in (1 - down, down) for h in (1 - across, across)]
+    exists = (is_row & is_column)[:, None]
+    return torch.stack(pixels, 1), torch.where(exists, torch.stack(weights, 1), 0)
+
+
+def _neighbours(place: Tensor, length: int) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    """Along one axis: whether it is on the map, the two pixels around it, the second's weight."""
+    exists = (place >= -1) & (place <= length)
+    place = torch.where(exists, place, 0).clamp(0, length - 1)
+    low = place.floor()
+    return exists, low.long(), (low + 1).clamp(max=length - 1).long(), place - low
 
 
 def _rows(maps: Tensor) -> Tensor:

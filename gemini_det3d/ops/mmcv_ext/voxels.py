@@ -1,6 +1,7 @@
 """Points into voxels (Zhou and Tuzel, CVPR 2018): ``dynamic_voxelize``, ``hard_voxelize``.
 
-Without a dense grid and without asking the device anything but the number of voxels.
+Without a dense grid and without asking the device anything but the number of voxels. Divided in the
+points' own precision and rounded down, as compiled mmcv does.
 
 Shapes: N points, C values a point, V voxels at most, P points a voxel at most; voxel coordinates
 are z, y, x.
@@ -10,10 +11,12 @@ from __future__ import annotations
 
 import functools
 
+import numpy as np
 import torch
 from torch import Tensor
 
 from gemini_det3d.geometry import send
+from gemini_det3d.ops.mmcv_ext import device
 
 
 def dynamic_voxelize_forward(
@@ -28,8 +31,16 @@ def dynamic_voxelize_forward(
         coors: ``(N, 3)`` int32, written; -1 outside the range.
         NDim: 3.
     """
-    cells, inside, _ = _cells(points, voxel_size, coors_range, NDim)
-    coors.copy_(torch.where(inside, cells, -1).flip(0).T)
+    if device.takes_torch(points):
+        cells, inside, _ = _cells(points, voxel_size, coors_range, NDim)
+        coors.copy_(torch.where(inside, cells, -1).flip(0).T)
+        return
+    from gemini_det3d.ops import _voxels_numba
+
+    found = np.empty((len(points), NDim), dtype=np.int32)
+    low, size, count = (row.numpy() for row in _rows(voxel_size, coors_range, NDim))
+    _voxels_numba.cells(_exact(points).contiguous().numpy(), low, size, count, found)
+    coors.copy_(torch.from_numpy(found))
 
 
 def hard_voxelize_forward(
@@ -82,15 +93,25 @@ def _cells(
     points: Tensor, voxel_size: Tensor, coors_range: Tensor, ndim: int
 ) -> tuple[Tensor, Tensor, list[int]]:
     """Cell of each point as x, y, z ``(3, N)`` int32, if it is in the grid, the grid's size."""
-    exact = points[:, :ndim].T.to(torch.promote_types(points.dtype, torch.float32)).contiguous()
-    # Halves away from zero, as C rounds; a grid is never negative.
-    grid = ((coors_range[ndim:] - coors_range[:ndim]) / voxel_size + 0.5).floor()
-    rows = send(torch.stack([coors_range[:ndim], voxel_size, grid])[..., None], exact.device)
-    low, size, count = rows.unbind()
+    exact = _exact(points[:, :ndim].T).contiguous()
+    rows = _rows(voxel_size, coors_range, ndim)
+    low, size, count = send(rows[..., None], exact.device).unbind()
     cells = (exact - low).div_(size).floor_()
     fits = (cells >= 0) & (cells < count)  # NaN does not
     inside = functools.reduce(torch.logical_and, fits)
-    return cells.int(), inside, [int(count) for count in grid]
+    return cells.int(), inside, [int(count) for count in rows[2]]
+
+
+def _rows(voxel_size: Tensor, coors_range: Tensor, ndim: int) -> Tensor:
+    """The grid's low corner, a cell's size, how many cells: ``(3, ndim)``."""
+    # Halves away from zero, as C rounds; a grid is never negative.
+    count = ((coors_range[ndim:] - coors_range[:ndim]) / voxel_size + 0.5).floor()
+    return torch.stack([coors_range[:ndim], voxel_size, count])
+
+
+def _exact(points: Tensor) -> Tensor:
+    """Half precision would not tell cells apart."""
+    return points.to(torch.promote_types(points.dtype, torch.float32))
 
 
 def _flat(cells: Tensor, grid: list[int]) -> Tensor:

@@ -1,0 +1,29 @@
+"""Numba kernel of voxelisation on a CPU: one pass over the points and nothing in between."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from gemini_det3d.ops._numba import jit
+
+
+@jit
+def cells(points, low, size, count, out):
+    """Cell of each point, -1 along every axis outside the grid.
+
+    Args:
+        points: ``(N, C)``, x, y, z first.
+        low: ``(D,)`` low corner.
+        size: ``(D,)`` size of a cell.
+        count: ``(D,)`` cells along each axis.
+        out: ``(N, D)`` int32, written, the last axis first.
+    """
+    axes = len(low)
+    for i in range(len(points)):
+        for axis in range(axes):
+            cell = np.floor((points[i, axis] - low[axis]) / size[axis])
+            if not (cell >= 0 and cell < count[axis]):  # NaN is in no cell
+                for each in range(axes):
+                    out[i, each] = -1
+                break
+            out[i, axes - 1 - axis] = np.int32(cell)
