@@ -8,7 +8,7 @@ from mmengine.optim import DefaultOptimWrapperConstructor, OptimWrapper
 from mmengine.registry import OPTIM_WRAPPER_CONSTRUCTORS
 from torch import nn
 
-from gemini_det3d.fusion import GeminiFusion
+from gemini_det3d.fusion import GeminiFusion, GeminiWaysFusion
 from gemini_det3d.registration import register
 
 
@@ -17,7 +17,7 @@ class FlatDecayOptimWrapperConstructor(DefaultOptimWrapperConstructor):
     """mmengine's constructor, and then no decay for biases, norms and other flat parameters.
 
     mmengine's own ``flat_decay_mult`` does not reach parameters under a ``custom_keys`` entry, nor
-    the operator's packed biases, which hold both directions and so have two axes.
+    the operators' packed biases, which hold all directions and so have two axes.
     """
 
     def __call__(self, model: nn.Module) -> OptimWrapper:
@@ -46,13 +46,14 @@ def spared_parameters(model: nn.Module) -> list[nn.Parameter]:
     """Parameters that the released recipes do not decay.
 
     Returns:
-        Those of at most one axis, and the packed biases of every `GeminiFusion`.
+        Those of at most one axis, and the packed biases of every `GeminiFusion` and
+        `GeminiWaysFusion`.
     """
     model = model.module if is_model_wrapper(model) else model
     packed = [
         module.get_parameter(name)
         for module in model.modules()
-        if isinstance(module, GeminiFusion)
+        if isinstance(module, (GeminiFusion, GeminiWaysFusion))
         for name in module.no_weight_decay()
     ]
     return [p for p in model.parameters() if p.ndim <= 1] + packed

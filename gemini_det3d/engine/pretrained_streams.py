@@ -9,7 +9,7 @@ from mmengine.registry import WEIGHT_INITIALIZERS
 from torch import Tensor, nn
 
 from gemini_det3d.formats.errors import FormatError
-from gemini_det3d.fusion import FusionOperator
+from gemini_det3d.fusion import OPERATOR_KINDS
 from gemini_det3d.models.checkpoints import read_checkpoint, take_streams
 from gemini_det3d.registration import register
 
@@ -55,7 +55,7 @@ def _matching(module: nn.Module, state: dict[str, Tensor]) -> dict[str, Tensor]:
     of_operators = {
         f"{prefix}.{name}"
         for prefix, part in module.named_modules()
-        if isinstance(part, FusionOperator)
+        if isinstance(part, OPERATOR_KINDS)
         for name in part.state_dict()
     }
     wanted = {k: v.shape for k, v in module.state_dict().items() if k not in of_operators}

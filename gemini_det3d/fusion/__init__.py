@@ -17,7 +17,11 @@ from .reliability import doubt, gate_bias, reliability_loss
 from .rivals import ConcatFusion, SumFusion
 from .ways import GeminiWaysFusion, ways_fusion
 
+OPERATOR_KINDS = (FusionOperator, GeminiWaysFusion)
+"""Every class that fuses streams: of two, and of any number."""
+
 __all__ = [
+    "OPERATOR_KINDS",
     "ChannelExchangeFusion",
     "ConcatFusion",
     "CrossAttentionFusion",

@@ -11,7 +11,8 @@ from mmengine.registry import init_default_scope
 
 import gemini_det3d.plugin  # noqa: F401
 from gemini_det3d.apis.config import find_config
-from gemini_det3d.fusion import GeminiFusion
+from gemini_det3d.engine.flat_decay import spared_parameters
+from gemini_det3d.fusion import GeminiFusion, GeminiWaysFusion
 
 
 @pytest.mark.parametrize(
@@ -36,6 +37,13 @@ def test_every_bias_and_norm_of_the_deliver_recipe_is_spared(name):
         wanted = base.lr * (10 if path.startswith("decode_head") else 1)
         assert rate[id(parameter)] == pytest.approx(wanted), path
     assert packed == 2 * sum(isinstance(m, GeminiFusion) for m in model.modules()) > 0
+
+
+@pytest.mark.parametrize("operator", [GeminiFusion(8, 2), GeminiWaysFusion(8, 3, 2)])
+def test_packed_biases_of_every_gemini_operator_are_spared(operator):
+    spared = {id(p) for p in spared_parameters(operator)}
+    names = {name for name, p in operator.named_parameters() if id(p) in spared}
+    assert names == {"in_bias", "out_bias", "relation_in_bias", "relation_out_bias"}
 
 
 def test_parameters_that_share_a_group_are_refused():

@@ -70,8 +70,10 @@ def test_sources_can_change_places(both, tmp_path):
     torch.testing.assert_close(ensemble, whole)
 
 
-def test_operators_start_as_they_were_made_and_all_else_as_the_file_says(both, tmp_path):
-    fused, made = generator(1, **GEMINI), generator(1, **GEMINI)
+@pytest.mark.parametrize("kind", ["GeminiFusion", "GeminiWaysFusion"])
+def test_operators_start_as_they_were_made_and_all_else_as_the_file_says(both, tmp_path, kind):
+    options = {**GEMINI, "operator": dict(type=kind, num_heads=2)}
+    fused, made = generator(1, **options), generator(1, **options)
     start(fused, tmp_path)
     theirs = both.state_dict()
     for name, value in fused.state_dict().items():

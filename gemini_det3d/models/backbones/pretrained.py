@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from gemini_det3d.formats.errors import FormatError
-from gemini_det3d.fusion import FusionOperator
+from gemini_det3d.fusion import OPERATOR_KINDS
 from gemini_det3d.models.backbones.layers import ModalityHub
 from gemini_det3d.models.checkpoints import read_checkpoint
 from gemini_det3d.models.checkpoints.loading import fit_state
@@ -42,7 +42,7 @@ def check_pretrained(encoder: FusionBackbone, init_cfg: Any) -> None:
     new = [
         name
         for name, part in encoder.named_modules()
-        if isinstance(part, (FusionOperator, ModalityHub))
+        if isinstance(part, (*OPERATOR_KINDS, ModalityHub))
     ]
     new += [f"stages.{i}.norms" for i, s in enumerate(encoder.stages) if not s.carries_norm]
     faults = report.faults(new, may_have_more=True)

@@ -46,6 +46,12 @@ def test_file_of_a_classifier_fills_all_but_what_fuses(build, tmp_path):
     assert all(torch.equal(model.state_dict()[name], value) for name, value in state.items())
 
 
+def test_operator_among_all_streams_starts_anew_like_the_others(build, tmp_path):
+    ways = dict(operator=dict(type="GeminiWaysFusion", num_heads=2))
+    model = start(lambda **more: build(**ways, **more), classifier(build), tmp_path / "a.pth")
+    assert model.stages[0].blocks[0].mlp.fc1.weight.eq(0.25).all()
+
+
 def test_file_may_be_a_whole_models_under_a_prefix(build, tmp_path):
     state = {f"backbone.{name}": value for name, value in classifier(build).items()}
     model = start(build, {**state, "head.x": torch.ones(1)}, tmp_path / "a.pth", prefix="backbone.")
