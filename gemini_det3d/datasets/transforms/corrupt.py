@@ -113,12 +113,11 @@ class Corrupt(BaseTransform):
             exists = dict(zip(sensors, there.tolist())) if is_segmentation else {"camera": there}
         else:
             is_there = bool(self._draw(1, frame)[0])
-            of_lidar = self.corruption == "lidar_gone"
             camera = sensors[0] if is_segmentation else "camera"
-            exists = {"lidar" if of_lidar else camera: is_there}
-            if of_lidar and not is_there and "points" in results:
-                results["points"] = results["points"][:0]
+            exists = {"lidar" if self.corruption == "lidar_gone" else camera: is_there}
         mask_sensors(results, **exists)
+        if not is_segmentation:
+            _empty(results, exists)
 
     def _draw(self, data: Any, frame: str) -> np.ndarray:
         generator = generator_of(self.corruption, self.seed, frame)
@@ -137,6 +136,21 @@ class Corrupt(BaseTransform):
 
     def __repr__(self) -> str:
         return f"Corrupt(corruption={self.corruption!r}, severity={self.severity})"
+
+
+def _empty(results: dict, exists: dict[str, Any]) -> None:
+    """Take the data of what is gone from a model, too, that does not read ``sensor_mask``.
+
+    Images become black; of a cloud one point stays, for steps that draw a number of points.
+    """
+    cameras = exists.get("camera", True)
+    if isinstance(results.get("img"), list):
+        pairs = zip(results["img"], np.broadcast_to(cameras, len(results["img"])))
+        results["img"] = [image if there else np.zeros_like(image) for image, there in pairs]
+    elif "img" in results and not np.all(cameras):
+        results["img"] = np.zeros_like(results["img"])
+    if not exists.get("lidar", True) and "points" in results:
+        results["points"] = results["points"][:1]
 
 
 def targets_of(results: dict) -> set[str]:

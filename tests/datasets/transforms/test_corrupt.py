@@ -44,13 +44,25 @@ def test_a_corruption_changes_its_target_and_nothing_else(name, views):
     key = {"camera": "img", "lidar": "points", "calibration": "lidar2img"}.get(
         CORRUPTIONS[name].target
     )
+    of_views = "img" if views else None  # the last view stays
+    key = dict(lidar_gone="points", camera_gone="img", views_gone=of_views).get(name, key)
     for each in ("img", "points", "lidar2img"):
-        if name == "lidar_gone" and each == "points":
-            assert len(after["points"]) == 0
-        else:
-            assert unchanged(before, after, each) == (each != key)
-    if name in ("camera_gone", "lidar_gone"):
-        assert not np.any(after["sensor_mask"][name.removesuffix("_gone")])
+        assert unchanged(before, after, each) == (each != key)
+
+
+@pytest.mark.parametrize("name, views", [("camera_gone", None), ("camera_gone", 3),
+                                         ("views_gone", 3), ("lidar_gone", None)])  # fmt: skip
+def test_what_is_gone_is_masked_and_not_shown_either(name, views):
+    """A model that does not read the mask, mmdet3d's own for example, must not see it either."""
+    before = detection_sample(views)
+    after = Corrupt(name, severity=5).transform(dict(before))
+    if name == "lidar_gone":
+        assert after["sensor_mask"] == {"lidar": False} and len(after["points"]) == 1
+        return
+    exists = np.broadcast_to(after["sensor_mask"]["camera"], views or 1)
+    assert not exists.all()
+    images = [after["img"]] if views is None else after["img"]
+    assert [bool(image.any()) for image in images] == exists.tolist()
 
 
 def test_pictures_are_bgr_in_pipelines_and_rgb_in_the_functions():
