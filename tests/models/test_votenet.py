@@ -117,6 +117,18 @@ def test_votenet_predicts_boxes_of_the_given_kind(detector):
         assert len(found.bboxes_3d) == len(found.scores_3d) == len(found.labels_3d)
 
 
+def test_frame_whose_points_are_masked_has_no_detection_and_no_loss(detector):
+    model = copy.deepcopy(detector).eval()
+    model.bbox_head.test_cfg.score_thr = 0.0  # whatever the untrained one says
+    data = batch(frame(0), frame(1))
+    data["data_samples"][1].set_metainfo(dict(sensor_mask=dict(lidar=False)))
+    with torch.no_grad():
+        results = model(**model.data_preprocessor(copy.deepcopy(data)), mode="predict")
+    assert [len(r.pred_instances_3d) > 0 for r in results] == [True, False]
+    with pytest.raises(ValueError, match="sample 1 takes its lidar"):
+        model(**model.data_preprocessor(data), mode="loss")
+
+
 def seeds_of(model, frames):
     data = model.data_preprocessor(batch(*frames))
     metas = [sample.metainfo for sample in data["data_samples"]]

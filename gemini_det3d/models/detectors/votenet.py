@@ -9,7 +9,7 @@ Shapes: B frames, S seeds, C channels.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from mmdet3d.models.detectors import VoteNet
@@ -18,6 +18,8 @@ from torch import Tensor
 
 from gemini_det3d.models.auxiliary import WithAuxiliaryLosses
 from gemini_det3d.models.layers import keep_in_graph
+from gemini_det3d.models.metas import sample_name
+from gemini_det3d.models.sensor_metas import sensor_mask
 from gemini_det3d.registration import register
 
 _METAS = "img_metas"
@@ -27,7 +29,8 @@ _METAS = "img_metas"
 class GeminiVoteNet(WithAuxiliaryLosses, VoteNet):
     """``VoteNet`` with an optional image branch; without one it is ``VoteNet``.
 
-    The losses of the fusion operators inside are part of its losses.
+    The losses of the fusion operators inside are part of its losses. A frame whose ``sensor_mask``
+    takes its ``lidar``, that is, its points, has no detection, and cannot be trained on.
 
     Args:
         img_backbone: Config of the image backbone, e.g. mmdet's ResNet; None: points only.
@@ -92,18 +95,29 @@ class GeminiVoteNet(WithAuxiliaryLosses, VoteNet):
         return self.img_neck(maps) if self.img_neck is not None else maps
 
     def loss(self, batch_inputs_dict: dict, batch_data_samples: Sequence, **kwargs: Any) -> dict:
-        """Losses by name; see ``VoteNet``."""
+        """Losses by name; see ``VoteNet``.
+
+        Raises:
+            ValueError: ``sensor_mask`` takes the points of a frame.
+        """
         inputs = _with_metas(batch_inputs_dict, batch_data_samples)
+        _check_points(inputs[_METAS])
         return super().loss(inputs, batch_data_samples, **kwargs)
 
     def predict(self, batch_inputs_dict: dict, batch_data_samples: Sequence, **kwargs: Any) -> list:
         """Data samples with detections; see ``VoteNet``."""
         inputs = _with_metas(batch_inputs_dict, batch_data_samples)
-        return super().predict(inputs, batch_data_samples, **kwargs)
+        results = super().predict(inputs, batch_data_samples, **kwargs)
+        for result, has_points in zip(results, sensor_mask(inputs[_METAS], "lidar")[:, 0]):
+            if not has_points:
+                result.pred_instances_3d = result.pred_instances_3d[:0]
+        return results
 
     def aug_test(self, aug_inputs_list: list, aug_data_samples: list, **kwargs: Any) -> list:
         """Detections merged over augmented views; see ``VoteNet``."""
         inputs = [_with_metas(*view) for view in zip(aug_inputs_list, aug_data_samples)]
+        for view in inputs:
+            _check_points(view[_METAS])
         return super().aug_test(inputs, aug_data_samples, **kwargs)
 
     def _forward(self, batch_inputs_dict: dict, data_samples: Sequence = (), **kwargs: Any) -> dict:
@@ -123,6 +137,15 @@ class GeminiVoteNet(WithAuxiliaryLosses, VoteNet):
             raise ValueError(
                 "fusion_layer.coord_type must be 'DEPTH', the frame of indoor points, got "
                 f"{config.get('coord_type', 'LIDAR')!r}"
+            )
+
+
+def _check_points(metas: Sequence[Mapping[str, Any]]) -> None:
+    for meta, has_points in zip(metas, sensor_mask(metas, "lidar")[:, 0]):
+        if not has_points:
+            raise ValueError(
+                f"GeminiVoteNet votes from points: sensor_mask of sample {sample_name(meta)} "
+                "takes its lidar, so there is nothing to learn from"
             )
 
 
