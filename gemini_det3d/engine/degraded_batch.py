@@ -169,7 +169,10 @@ def degrade_sensors(
 
 
 def _copies(samples: Sequence[Any], metas: Sequence[tuple[dict, dict]]) -> list[Any]:
-    """Samples of their own, since heads change them; what was masked before stays masked."""
+    """Samples of their own, since heads change them.
+
+    What was masked before stays masked; where nothing would be left with that, nothing is changed.
+    """
     copies = copy.deepcopy(list(samples))
     for sample, (exists, strength) in zip(copies, metas):
         before = sample.metainfo.get("sensor_mask") or {}
@@ -177,5 +180,7 @@ def _copies(samples: Sequence[Any], metas: Sequence[tuple[dict, dict]]) -> list[
             name: np.logical_and(before.get(name, True), there).tolist()
             for name, there in exists.items()
         }
+        if not any(map(np.any, mask.values())):  # what was drawn to be gone is as it was
+            mask, strength = {}, dict.fromkeys(strength, 0.0)
         sample.set_metainfo({"sensor_mask": {**before, **mask}, STRENGTH_KEY: strength})
     return copies

@@ -25,6 +25,7 @@ from gemini_det3d.engine.degraded_batch import (
 )
 from gemini_det3d.engine.robust_training import class_logits, divergence
 from gemini_det3d.formats.errors import FormatError
+from gemini_det3d.models.sensor_metas import corruption_strengths
 
 DETECTOR = "bev_gemini-map_r18_1xb2-toy_look-alikes-3class"
 SIZE = (64, 96)
@@ -145,6 +146,18 @@ def test_copy_says_what_was_done_and_leaves_the_batch_alone():
         assert 0 < strength["camera"] < 1
         assert sample.metainfo["sensor_mask"] == dict(camera=[True], lidar=True)
     assert len(inputs["voxels"]["voxels"]) < len(data["inputs"]["voxels"]["voxels"])
+
+
+def test_copy_of_a_batch_with_masked_sensors_keeps_one_for_each_sample():
+    """ModalityDropout took some away before; what it left is not taken, too."""
+    samples = [BaseDataElement(metainfo=dict(sensor_mask=dict(lidar=False))) for _ in range(200)]
+    inputs = dict(imgs=torch.randn(200, 3, 2, 2), points=[torch.rand(5, 4)] * 200)
+    _, copies = degrade_sensors(inputs, samples, 1.0, 0.5, None)
+    masks = [sample.metainfo["sensor_mask"] for sample in copies]
+    assert all(not mask["lidar"] and np.any(mask.get("camera", True)) for mask in masks)
+    whole = [s for s, mask in zip(copies, masks) if "camera" not in mask]
+    assert whole and all(s.metainfo[STRENGTH_KEY]["camera"] == 0 for s in whole)
+    assert corruption_strengths([s.metainfo for s in whole], "lidar").tolist() == [1.0] * len(whole)
 
 
 @MODELS_AND_BATCHES
