@@ -6,6 +6,7 @@ import argparse
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from contextlib import nullcontext
+from dataclasses import replace
 from pathlib import Path
 
 from tqdm import tqdm
@@ -20,7 +21,7 @@ from gemini_det3d.apis.segmentation_set.check import (
 from gemini_det3d.apis.segmentation_set.report import SetReport, load_known
 from gemini_det3d.commands import add_workers
 from gemini_det3d.formats.errors import FormatError
-from gemini_det3d.formats.segmentation import SegFrame
+from gemini_det3d.formats.segmentation import NoSuchSplit, SegFrame
 
 EPILOG = """\
 Training reads such a set as it is, so nothing is written but the report. A numbering of classes
@@ -86,13 +87,28 @@ def _frames_of(
     for split in splits or kind.splits:
         try:
             found[split] = kind.list_frames(root, split)
-        except FormatError as error:
+        except NoSuchSplit as error:
             if splits:
                 raise
             faults.append(error)
     if not found:
         raise faults[0]
-    return found
+    return _told_apart(found)
+
+
+def _told_apart(splits: dict[str, list[SegFrame]]) -> dict[str, list[SegFrame]]:
+    """The same; a name that stands for other files in an earlier split has its split in front."""
+    known: dict[str, SegFrame] = {}
+    apart = {}
+    for split, frames in splits.items():
+        own = [
+            frame if known.get(frame.name, frame) == frame
+            else replace(frame, name=f"{split}/{frame.name}")
+            for frame in frames
+        ]  # fmt: skip
+        known.update({frame.name: frame for frame in own})
+        apart[split] = own
+    return apart
 
 
 def _modalities(frame: SegFrame, wanted: Sequence[str] | None) -> tuple[str, ...]:

@@ -24,6 +24,10 @@ IGNORED = 255
 """Label of pixels that do not count."""
 
 
+class NoSuchSplit(FormatError):
+    """The list of a split, or its images, are not there at all."""
+
+
 @dataclass(frozen=True)
 class SegFrame:
     """The files of one moment.
@@ -115,7 +119,7 @@ def list_deliver(root: str | os.PathLike, split: str) -> list[SegFrame]:
         if file.name.lower().endswith(IMAGE_SUFFIXES) and is_data_file(file)
     ]
     if not files:
-        raise FormatError(root / "img", f"holds no image of the split {split!r}")
+        raise NoSuchSplit(root / "img", f"holds no image of the split {split!r}")
     frames = []
     for file in files:
         place, stem = file.parent.relative_to(root / "img").as_posix(), stem_of(file)
@@ -218,6 +222,8 @@ def _names(paths: Sequence[str]) -> list[str]:
 
 
 def _rows(path: Path, count: int | None = None) -> list[Sequence[str]]:
+    if not path.exists():
+        raise NoSuchSplit(path, "no such file")
     rows = []
     for number, line in read_lines(path):
         words = line.split("\t") if "\t" in line else line.split()

@@ -29,7 +29,8 @@ def root(tmp_path):
             write_image(tmp_path / names[0], rng.integers(0, 255, (24, 32, 3), dtype=np.uint8))
             labels = rng.permutation(768).reshape(24, 32) % 40
             write_image(tmp_path / names[1], labels.astype(np.uint8))
-            Image.fromarray(np.zeros((24, 32), np.uint16)).save(_made(tmp_path / names[2]))
+            depth = rng.integers(0, 65536, (24, 32)).astype(np.uint16)
+            Image.fromarray(depth).save(_made(tmp_path / names[2]))
             lines.append("\t".join(names))
         (tmp_path / f"{split}.txt").write_text("\n".join(lines))
     return tmp_path
@@ -146,6 +147,58 @@ def test_frames_of_two_splits_are_a_warning(root, capsys):
     (root / "val.txt").write_text((root / "train.txt").read_text())
     code, text = check(root, capsys)
     assert code == 0 and f"split train: shares {COUNT} frames with val (first: 0000)" in text
+
+
+def change(folder, of):
+    for path in folder.iterdir():
+        Image.fromarray(of(np.asarray(Image.open(path)))).save(path)
+
+
+@pytest.mark.parametrize(
+    "kind, of, code, said",
+    [
+        ("labels", lambda a: (a % 2 * 255).astype(np.uint8), 1, "holds 0 and 255 alone, which is"),
+        ("depth", lambda a: (a // 8).astype(np.uint16), 0, "no pixel of any image is above 32 of"),
+        ("depth", lambda a: a // a.max() * 0 + 9, 0, "depth/0000.png: all pixels are 0.035"),
+    ],
+)
+def test_set_that_loads_and_shows_little_is_told(root, capsys, kind, of, code, said):
+    change(root / kind, of)
+    found, text = check(root, capsys)
+    assert found == code and said in text, text
+
+
+def test_files_of_other_frames_are_counted(root, capsys):
+    lines = (root / "train.txt").read_text().splitlines()
+    parts = [line.split("\t") for line in lines]
+    shifted = [[a[0], b[1], a[2]] for a, b in zip(parts, parts[1:] + parts[:1])]
+    (root / "train.txt").write_text("\n".join("\t".join(row) for row in shifted))
+    _, text = check(root, capsys)
+    assert f"frame 0000: {COUNT} files have the names of other frames (first: 0001)" in text
+
+
+def test_list_that_cannot_be_read_is_no_list_that_is_missing(root, capsys):
+    path = root / "train.txt"
+    path.write_text(path.read_text().replace("\t", ","))
+    code, text = check(root, capsys)
+    assert code == 2 and "train.txt: line 1: expected 3 paths, got 1" in text
+    path.unlink()
+    assert check(root, capsys)[0] == 0  # val alone
+
+
+def test_frames_of_one_name_in_two_lists_are_two(root, capsys):
+    for split in ("train", "val"):
+        for kind in ("rgb", "labels", "depth"):
+            (root / split / kind).mkdir(parents=True)
+            source = root / kind / ("0000.png" if split == "train" else f"{COUNT:04d}.png")
+            source.rename(root / split / kind / "a.png")
+        (root / f"{split}.txt").write_text(
+            "\t".join(f"{split}/{kind}/a.png" for kind in ("rgb", "labels", "depth"))
+        )
+    (root / "train/labels/a.png").write_bytes(b"no image")
+    code, text = check(root, capsys)
+    assert code == 1 and "train/labels/a.png: is not a readable image" in text
+    assert "2 frames (train 1, val 1)" in text
 
 
 @pytest.mark.parametrize(

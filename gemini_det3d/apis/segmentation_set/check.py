@@ -25,6 +25,7 @@ from gemini_det3d.formats.segmentation import (
     list_sunrgbd,
     read_color,
 )
+from gemini_det3d.formats.stems import stem_of
 from gemini_det3d.formats.text import read_bytes
 
 if TYPE_CHECKING:
@@ -67,6 +68,8 @@ class SegFrameReport(OfFindings):
         findings: Faults.
         size: Width and height of the leading image.
         labels: Numbers in the label map -> pixels; empty where it cannot be read.
+        brightest: Of each modality's image, 0 to 255.
+        stems: Names of the files that a list puts together, the leading image's first.
     """
 
     name: str
@@ -74,6 +77,8 @@ class SegFrameReport(OfFindings):
     findings: list[Finding] = field(default_factory=list)
     size: tuple[int, int] | None = None
     labels: dict[int, int] = field(default_factory=dict)
+    brightest: dict[str, float] = field(default_factory=dict)
+    stems: list[str] = field(default_factory=list)
 
     @classmethod
     def from_json(cls, data: Mapping[str, Any]) -> Self:
@@ -112,6 +117,11 @@ class SegFrameChecker:
             image = self._attempt(report, read_color, path, self.max_values.get(name))
             if image is not None:
                 shapes[path] = image.shape[:2]
+                report.brightest[name] = round(float(image.max()), 2)
+                if image.min() == image.max():
+                    fault = f"all pixels are {image.max():g} of 255: it shows nothing"
+                    report.findings.append(Finding("warning", self.relative(path), fault))
+        report.stems = [stem_of(path) for path in (*paths.values(), frame.labels)]
         labels = self._attempt(report, self._labels, frame.labels)
         if labels is not None:
             shapes[frame.labels] = labels.shape

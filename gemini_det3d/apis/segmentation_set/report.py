@@ -17,7 +17,9 @@ from gemini_det3d.formats.segmentation import IGNORED, label_fault
 from gemini_det3d.formats.tables import text_table
 
 # Raised whenever a check changes, so that no finding of an older one is taken over.
-_REPORT_VERSION = 1
+_REPORT_VERSION = 2
+# Of 255: a modality whose every image is darker has another white.
+_DARK = 64
 
 
 @dataclass
@@ -43,7 +45,7 @@ class SetReport:
 
     def findings(self) -> list[Finding]:
         """Of the whole set, then of its frames; errors first."""
-        found = [*self._of_labels(), *self._of_splits()]
+        found = [*self._of_labels(), *self._of_splits(), *self._of_modalities()]
         found += [finding for report in self.frames.values() for finding in report.findings]
         return sorted(found, key=lambda finding: finding.level)  # 'error' < 'warning', stable
 
@@ -96,6 +98,9 @@ class SetReport:
             maps = sum(any(v in report.labels for v in wrong) for report in self.frames.values())
             text = f"{fault}; so do {maps} of {len(self.frames)} label maps"
             found.append(Finding("error", values[wrong[0]], text))
+        elif set(values) == {0, IGNORED} and self.first_label == 0:
+            text = f"the set holds 0 and {IGNORED} alone, which is ignored: in masks write 1 for it"
+            found.append(Finding("error", values[IGNORED], text))
         elif self.first_label and {0, IGNORED} <= set(values) and values.keys().isdisjoint(
             {self.first_label + count - 1}
         ):  # fmt: skip
@@ -116,6 +121,9 @@ class SetReport:
                 shown = ", ".join(absent[:8]) + (", ..." if len(absent) > 8 else "")
                 fault = f"no pixel of {len(absent)} of {len(self.classes)} classes ({shown})"
                 found.append(Finding("warning", f"split {split}", fault))
+            twice = len(self.splits[split]) - len(set(self.splits[split]))
+            if twice:
+                found.append(Finding("warning", f"split {split}", f"lists {twice} frames again"))
         names = list(self.splits.items())
         for index, (split, frames) in enumerate(names):
             for other, others in names[index + 1 :]:
@@ -123,6 +131,32 @@ class SetReport:
                 if both:
                     fault = f"shares {len(both)} frames with {other} (first: {both[0]})"
                     found.append(Finding("warning", f"split {split}", fault))
+        return found
+
+    def _of_modalities(self) -> list[Finding]:
+        """Images that are nearly black, and files that belong to other frames by their names."""
+        found = []
+        brightest: dict[str, float] = {}
+        for report in self.frames.values():
+            for name, value in report.brightest.items():
+                brightest[name] = max(value, brightest.get(name, 0.0))
+        for name, value in brightest.items():
+            if 0 < value < _DARK:
+                fault = (
+                    f"no pixel of any image is above {value:.0f} of 255; of 16-bit files "
+                    f"max_values (--max-values {name}=NUMBER) says which number is white"
+                )
+                found.append(Finding("warning", name, fault))
+        stems = {report.stems[0] for report in self.frames.values() if report.stems}
+        wrong = [
+            (name, other)
+            for name, report in self.frames.items()
+            for other in report.stems[1:]
+            if other != report.stems[0] and other in stems
+        ]
+        if wrong:
+            fault = f"{len(wrong)} files have the names of other frames (first: {wrong[0][1]})"
+            found.append(Finding("warning", f"frame {wrong[0][0]}", fault))
         return found
 
     def _pixels(self, split: str) -> dict[str, int]:
