@@ -25,15 +25,17 @@ class FileEvaluation:
         result: The figures: `num_frames`, `as_dict()`, `explain()` and `table(markdown)`.
         missing: Frames without a result file, counted as empty.
         left_out: Result files of frames that were not asked for.
+        doubts: What in the files is hardly meant so.
     """
 
     result: Any
     missing: tuple[str, ...]
     left_out: tuple[str, ...]
+    doubts: tuple[str, ...] = ()
 
     def report(self, markdown: bool = False) -> str:
         """Table, reasons for zeros, and what was missing."""
-        notes = self.result.explain()
+        notes = [*self.result.explain(), *self.doubts]
         if self.missing:
             notes.append(
                 f"{len(self.missing)} of {self.result.num_frames} frames have no result file and "
@@ -52,6 +54,7 @@ class FileEvaluation:
             **self.content(),
             "frames_without_results": self.missing,
             "results_left_out": self.left_out,
+            "doubts": self.doubts,
         }
         return json.dumps(content, indent=2, allow_nan=False) + "\n"
 

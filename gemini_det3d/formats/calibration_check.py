@@ -18,8 +18,11 @@ from gemini_det3d.geometry.boxes import in_view, project_points
 _ROUNDED, _NO_ROTATION = 1e-3, 0.1
 # Sensors of one vehicle or room are nearer to each other, in metres.
 _FAR_APART_M, _MILLIMETRES_M = 10.0, 100.0
+_REACH_M = 250.0  # twice that of the scanners in use: other units
 _UPRIGHT = 0.9  # cosine
 _FEW_POINTS = 100
+# An optical centre lies in the middle; of an image that was made smaller or larger it does not.
+_MIDDLE = (0.25, 0.75)
 # A turned matrix is named when it brings so many times more points into the image.
 _CLEARLY_MORE = 4
 # Of a box, in metres: how far its centre may lie outside the cloud.
@@ -46,7 +49,23 @@ def check_matrices(
     Returns:
         Faults; none where all is well.
     """
-    return [*_of_pose(np.asarray(lidar2cam)), *_of_camera(np.asarray(cam2img), size)]
+    pose, camera = list(_of_pose(np.asarray(lidar2cam))), list(_of_camera(np.asarray(cam2img)))
+    return pose + (camera if camera or size is None else check_center(np.asarray(cam2img), size))
+
+
+def check_center(cam2img: np.ndarray, size: tuple[int, int]) -> list[Fault]:
+    """Whether an image has the size that its camera matrix is of.
+
+    Args:
+        cam2img: As for :func:`check_matrices`.
+        size: ``(width, height)`` of the image in pixels.
+    """
+    center = cam2img[:2, 2]
+    low, high = (np.array(size) * share for share in _MIDDLE)
+    if not ((center < low) | (center > high)).any():
+        return []
+    text = f"cam2img: its centre ({center[0]:.5g}, {center[1]:.5g}) is not in the middle of the "
+    return [Fault("warning", f"{text}image, {size[0]} x {size[1]} px; was the image resized?")]
 
 
 def check_rotation(rotation: np.ndarray, name: str) -> list[Fault]:
@@ -105,6 +124,27 @@ def count_in_image(points: np.ndarray, lidar2img: np.ndarray, size: tuple[float,
     return int(in_view(pixels, depth, size[1], size[0]).sum())
 
 
+def check_cloud(points: np.ndarray, with_reflectance: bool = False) -> list[Fault]:
+    """Whether the numbers of a cloud are of the units that KITTI's are.
+
+    Args:
+        points: ``(N, 3 or more)``.
+        with_reflectance: Whether the fourth number is a reflectance from 0 to 1.
+    """
+    if not len(points):
+        return []
+    faults, farthest = [], float(np.abs(points[:, :3]).max())
+    if farthest > _REACH_M:
+        fault = f"a coordinate is {farthest:.0f}; coordinates are metres"
+        faults.append(Fault("warning", fault))
+    if with_reflectance and points.shape[1] > 3:
+        low, high = float(points[:, 3].min()), float(points[:, 3].max())
+        if low < 0 or high > 1:
+            fault = f"reflectance spans {low:.3g} to {high:.3g}; KITTI's is 0 to 1"
+            faults.append(Fault("warning", fault))
+    return faults
+
+
 def check_boxes(centers: np.ndarray, points: np.ndarray) -> list[Fault]:
     """Whether boxes lie where the cloud is.
 
@@ -143,21 +183,16 @@ def _of_pose(lidar2cam: np.ndarray) -> Iterator[Fault]:
         yield Fault("error" if distance > _MILLIMETRES_M else "warning", text)
 
 
-def _of_camera(cam2img: np.ndarray, size: tuple[int, int] | None) -> Iterator[Fault]:
+def _of_camera(cam2img: np.ndarray) -> Iterator[Fault]:
     focal, center = np.diag(cam2img)[:2], cam2img[:2, 2]
     if not np.any(center) and np.any(cam2img[2, :2]):
         yield Fault("error", "cam2img: its last row holds the centre; it looks transposed")
-        return
-    if np.abs(cam2img[2, :3] - [0, 0, 1]).max() > _ROUNDED:
+    elif np.abs(cam2img[2, :3] - [0, 0, 1]).max() > _ROUNDED:
         row = " ".join(f"{value:.6g}" for value in cam2img[2, :3])
         yield Fault("warning", f"cam2img: its last row is {row}, expected 0 0 1")
-        return
-    if (focal <= 0).any():
+    elif (focal <= 0).any():
         text = f"cam2img: focal lengths are {focal[0]:.6g} and {focal[1]:.6g} px"
         yield Fault("warning", text)
-    elif size is not None and ((center < 0) | (center > size)).any():
-        text = f"cam2img: its centre ({center[0]:.5g}, {center[1]:.5g}) lies outside the image of "
-        yield Fault("warning", f"{text}{size[0]} x {size[1]} px; was the image resized?")
 
 
 def _turned(lidar2cam: np.ndarray) -> Iterator[tuple[str, np.ndarray]]:

@@ -70,7 +70,7 @@ def parse_cloud(data: bytes, path: str | os.PathLike, num_features: int = 4) -> 
     if data.startswith(b"\x93NUMPY"):
         points = _parse_npy(data, path)
     elif text.startswith((b"# .PCD", b"VERSION")):
-        points = parse_pcd(text, path)
+        points = parse_pcd(text, path, num_features)
     elif data.startswith(b"LASF"):
         points = _parse_las(data, path)
     else:

@@ -9,7 +9,10 @@ import numpy as np
 
 from gemini_det3d.formats.errors import FormatError
 
-_INTENSITIES = ("intensity", "reflectance", "reflectivity", "i")
+_INTENSITIES = ("intensity", "intensities", "reflectance", "reflectivity", "remission", "i")
+# Fields that are often the fourth, and that no detector means by it.
+_NO_INTENSITIES = ("rgb", "rgba", "ring", "line", "tag", "label", "object", "t", "time",
+                   "timestamp", "offset_time", "normal_x", "curvature")  # fmt: skip
 _TYPES = {"F": "f", "I": "i", "U": "u"}
 _SIZES = {"f": (4, 8), "i": (1, 2, 4, 8), "u": (1, 2, 4, 8)}
 _LONGEST_HEADER = 4096
@@ -28,20 +31,23 @@ class _Header(NamedTuple):
         return sum(dtype.itemsize for dtype in self.dtypes)
 
 
-def parse_pcd(data: bytes, path: str | os.PathLike) -> np.ndarray:
+def parse_pcd(data: bytes, path: str | os.PathLike, num_features: int = 3) -> np.ndarray:
     """A cloud's columns: x, y, z, the intensity, then the others in the file's order.
 
     Args:
         data: Content of the file.
         path: Its name, for the error.
+        num_features: Columns that are wanted; the fourth is the intensity.
 
     Returns:
         ``(N, F)`` float64.
 
     Raises:
-        FormatError: It has no x, y, z, is cut off, or its header does not hold.
+        FormatError: It has no x, y, z, or another thing in the place of the intensity, is cut off,
+            or its header does not hold.
     """
     header = _read_header(data, path)
+    order = _order(header.names, path, num_features)
     body = data[header.end :]
     if header.kind == "ascii":
         columns = _read_ascii(body, header, path)
@@ -53,7 +59,7 @@ def parse_pcd(data: bytes, path: str | os.PathLike) -> np.ndarray:
         columns = [points[name].astype(np.float64) for name in record.names or ()]
     else:
         columns = _read_compressed(body, header, path)
-    return np.column_stack([columns[place] for place in _order(header.names, path)])
+    return np.column_stack([columns[place] for place in order])
 
 
 def _read_header(data: bytes, path: str | os.PathLike) -> _Header:
@@ -94,14 +100,19 @@ def _read_header(data: bytes, path: str | os.PathLike) -> _Header:
     return _Header(tuple(n for n, _ in each), tuple(d for _, d in each), points, kind, end)
 
 
-def _order(names: tuple[str, ...], path: str | os.PathLike) -> list[int]:
+def _order(names: tuple[str, ...], path: str | os.PathLike, num_features: int) -> list[int]:
     lower = [name.lower() for name in names]
     missing = [axis for axis in "xyz" if axis not in lower]
     if missing:
         raise FormatError(path, f"has no {', '.join(missing)}, but {', '.join(names)}")
     first = [lower.index(axis) for axis in "xyz"]
     first += [lower.index(name) for name in _INTENSITIES if name in lower][:1]
-    return first + [place for place in range(len(names)) if place not in first]
+    order = first + [place for place in range(len(names)) if place not in first]
+    fourth = [names[place] for place in order[3:4] if lower[place] in _NO_INTENSITIES]
+    if num_features > 3 and fourth:
+        fault = f"has no {_INTENSITIES[0]}, but {', '.join(names)}: {fourth[0]} is none"
+        raise FormatError(path, fault)
+    return order
 
 
 def _read_ascii(body: bytes, header: _Header, path: str | os.PathLike) -> list[np.ndarray]:

@@ -207,3 +207,12 @@ def test_the_benchmark_measures_the_set_it_names(tmp_path, capsys):
     assert [row["detections"] for row in rows[1:]] == [250, 250]
     assert all(row["seconds"] > 0 for row in rows)
     assert "3 classes, all metrics, both overlap sets" in capsys.readouterr().out
+
+
+def test_angles_in_degrees_are_told(folders):
+    assert evaluate(folders).doubts == ()
+    for path in folders[0].iterdir():
+        objects = read_objects(path, with_score=True)
+        objects.rotation_y = np.degrees(objects.rotation_y)
+        write_objects(path, objects)
+    assert "detections have a rotation_y beyond 2 pi" in evaluate(folders).report()

@@ -9,7 +9,12 @@ import numpy as np
 import pytest
 
 from gemini_det3d.formats import FormatError
-from gemini_det3d.formats.calibration_check import check_boxes, check_matrices, check_overlap
+from gemini_det3d.formats.calibration_check import (
+    check_boxes,
+    check_cloud,
+    check_matrices,
+    check_overlap,
+)
 from gemini_det3d.formats.calibration_json import read_any_calibration
 from gemini_det3d.formats.kitti import read_calibration, read_points
 
@@ -52,7 +57,9 @@ def test_good_calibration_has_no_faults() -> None:
         (changed(POSE, 0, 3, 20.0), CAMERA, "warning", "20.01 m from each other"),
         (POSE, CAMERA.T, "error", "its last row holds the centre; it looks transposed"),
         (POSE, changed(CAMERA, 0, 0, -700), "warning", "focal lengths are -700 and 700 px"),
-        (POSE, changed(CAMERA, 0, 2, 2000), "warning", "lies outside the image of 1242 x 375 px"),
+        (POSE, changed(CAMERA, 0, 2, 2000), "warning", r"\(2000, 187\) is not in the middle"),
+        (POSE, CAMERA * [[2], [2], [1]], "warning", "was the image resized"),
+        (POSE, CAMERA * [[0.4], [0.4], [1]], "warning", "was the image resized"),
         (POSE, changed(CAMERA, 2, 2, 2), "warning", "last row is 0 0 2, expected 0 0 1"),
     ],
 )  # fmt: skip
@@ -123,6 +130,21 @@ def test_boxes_outside_the_cloud_are_counted() -> None:
     assert check_boxes(np.zeros((3, 3)), points) == []
     (found,) = check_boxes(np.array([[0.0, 0, 0], [0, 900, 0], [0, 0, 5000]]), points)
     assert found == ("warning", "2 of 3 boxes lie outside the cloud")
+
+
+@pytest.mark.parametrize(
+    "scale, faults",
+    [
+        ([1, 1, 1, 1], []),
+        ([1000, 1000, 1000, 1], ["a coordinate is 20000; coordinates are metres"]),
+        ([1, 1, 1, 255], ["reflectance spans 0 to 255; KITTI's is 0 to 1"]),
+    ],
+)
+def test_cloud_in_other_units_is_told(scale, faults) -> None:
+    points = np.array([[20.0, 3, -1, 1], [5, -2, 0, 0]]) * scale
+    assert [each.text for each in check_cloud(points, with_reflectance=True)] == faults
+    assert all("metres" in each.text for each in check_cloud(points))
+    assert check_cloud(points[:0], with_reflectance=True) == []
 
 
 @pytest.mark.parametrize(

@@ -120,6 +120,8 @@ def test_other_number_of_columns_is_refused_and_named(columns: int) -> None:
         (pcd(POINTS, "binary_compressed")[:-8], "is cut off"),
         (pcd(POINTS, "ascii")[:-30], "values, the header has 500 points of 4"),
         (pcd(POINTS, "binary", "a b c d"), "has no x, y, z"),
+        (pcd(POINTS, "binary", "x y z rgb"), "has no intensity, but x, y, z, rgb: rgb is none"),
+        (pcd(POINTS, "ascii", "ring x y z"), "ring is none"),
         (pcd(POINTS, "binary").replace(b"SIZE 4", b"SIZE 3"), "header does not hold"),
         (pcd(POINTS, "binary").replace(b"POINTS 500", b"POINTS 9999999999"), "is cut off"),
         (npy(POINTS.T), r"is an array of \(4, 500\): points are rows; transpose it"),

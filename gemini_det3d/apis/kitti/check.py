@@ -19,6 +19,8 @@ from gemini_det3d.apis.kitti.check_objects import check_objects
 from gemini_det3d.apis.kitti.files import FILES, frame_file, frame_files
 from gemini_det3d.formats.calibration_check import (
     check_boxes,
+    check_center,
+    check_cloud,
     check_matrices,
     check_overlap,
     check_rotation,
@@ -37,8 +39,6 @@ from gemini_det3d.formats.kitti import (
 
 # The names that mmdet3d's converter knows; any other becomes label -1 and is never trained.
 KITTI_CLASSES = ("Pedestrian", "Cyclist", "Car", "Van", "Truck", "Person_sitting", "Tram", "Misc")
-
-_FAR_M = 250.0  # twice the reach of the scanners in use: other units
 
 
 @dataclass
@@ -82,6 +82,8 @@ class FrameChecker:
         image = self._attempt(report, "image_2", _image_shape)
         points = self._attempt(report, "velodyne", self._points)
         size = None if image is None else (image[1], image[0])
+        if calibration is not None and size is not None:
+            self._add(report, "calib", check_center(calibration.cam2img, size))
         if calibration is not None and size is not None and points is not None:
             self._check_overlap(report, calibration, size, points)
         if report.part == "training":
@@ -139,14 +141,7 @@ class FrameChecker:
         report.stats["points"] = len(points)
         if not len(points):
             raise FormatError(path, "holds no points")
-        farthest = float(np.abs(points[:, :3]).max())
-        if farthest > _FAR_M:
-            fault = f"a coordinate is {farthest:.0f}; KITTI's are metres"
-            self._add(report, "velodyne", [("warning", fault)])
-        low, high = float(points[:, 3].min()), float(points[:, 3].max())
-        if low < 0 or high > 1:
-            fault = f"reflectance spans {low:.3g} to {high:.3g}; KITTI's is 0 to 1"
-            self._add(report, "velodyne", [("warning", fault)])
+        self._add(report, "velodyne", check_cloud(points, with_reflectance=True))
         return points
 
     def _labels(self, report: FrameReport, path: Path) -> Objects:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import numpy as np
 
 from gemini_det3d.formats.kitti import Calibration, Objects, to_lidar_boxes
+from gemini_det3d.formats.kitti_boxes import wrap_angle
 from gemini_det3d.geometry.boxes import project_box_outlines
 
 DIFFICULTIES = ("easy", "moderate", "hard", "ignored")
@@ -21,6 +22,8 @@ _HEIGHT_RANGE_M = {"Car": (0.8, 3.5), "Pedestrian": (0.7, 2.6), "Cyclist": (0.7,
 _DEFAULT_HEIGHT_RANGE_M = (0.3, 8.0)
 _POOR_IOU = 0.3
 _NEAR_M = 30.0
+_UNKNOWN_ALPHA = -10
+_OTHER_ANGLE_RAD = 0.2  # KITTI's own differ by less than 0.05
 
 Faults = list  # of (level, fault)
 
@@ -48,6 +51,7 @@ def check_objects(
     rows = np.flatnonzero(objects.name != "DontCare")
     sound = np.array([_check_values(objects, row, image_size, faults) for row in rows], bool)
     rows = rows[sound] if len(rows) else rows
+    faults += _repeated(objects, rows)
     boxes = to_lidar_boxes(objects.select(rows), calibration)
     outlines = project_box_outlines(boxes, calibration.lidar2img, image_size)
     for row, box, outline in zip(rows, boxes, outlines):
@@ -91,9 +95,28 @@ def _check_values(objects: Objects, row: int, image_size: tuple[int, int], fault
         faults.append(("warning", fault))
     for angle in ("alpha", "rotation_y"):
         value = getattr(objects, angle)[row]
-        if abs(value) > np.pi + 0.01:
+        if abs(value) > np.pi + 0.01 and value != _UNKNOWN_ALPHA:
             faults.append(("warning", f"{who} has {angle} {value:g}; KITTI's are radians"))
+    turn = objects.rotation_y[row] - np.arctan2(objects.location[row, 0], objects.location[row, 2])
+    alpha = objects.alpha[row]
+    if alpha != _UNKNOWN_ALPHA and abs(wrap_angle(turn - alpha)) > _OTHER_ANGLE_RAD:
+        fault = (
+            f"{who} has alpha {alpha:g}; by its rotation_y and place it is {wrap_angle(turn):.2f}"
+        )
+        faults.append(("warning", fault))
     return len([1 for level, _ in faults if level == "error"]) == before
+
+
+def _repeated(objects: Objects, rows: np.ndarray) -> Faults:
+    """Objects that stand in the file twice: each counts, and one of them is never found."""
+    seen: dict[tuple, int] = {}
+    faults: Faults = []
+    for row in rows:
+        box = (*objects.location[row], *objects.dimensions[row], objects.rotation_y[row])
+        first = seen.setdefault((objects.name[row], *box), row)
+        if first != row:
+            faults.append(("warning", f"{_who(objects, row)} is object {first + 1} once more"))
+    return faults
 
 
 def _check_projection(objects: Objects, row: int, outline: np.ndarray, faults: Faults) -> float:

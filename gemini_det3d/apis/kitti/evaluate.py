@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
+
+import numpy as np
 
 from gemini_det3d.apis.config import ConfigError
 from gemini_det3d.apis.file_evaluation import (
@@ -67,10 +69,15 @@ def evaluate_files(
     Raises:
         FormatError: A file cannot be used, or results and labels do not belong together.
     """
-    options = dict(min_overlaps=min_overlaps, recall=recall)
+    doubts: list[str] = []
+
+    def evaluate(truth: list[Objects], found: list[Objects]) -> Any:
+        doubts.extend([*_doubts("labels", truth), *_doubts("detections", found)])
+        return evaluate_kitti(truth, found, classes, min_overlaps=min_overlaps, recall=recall)
+
     return evaluate_folder(
-        KittiEvaluation,
-        lambda truth, found: evaluate_kitti(truth, found, classes, **options),
+        lambda *args, **kwargs: KittiEvaluation(*args, **kwargs, doubts=tuple(doubts)),
+        evaluate,
         results,
         annotations,
         open_annotations(annotations),
@@ -80,6 +87,15 @@ def evaluate_files(
         frames=frames,
         progress=progress,
     )
+
+
+def _doubts(kind: str, frames: Sequence[Objects]) -> Iterator[str]:
+    """Whole turns and more: angles in degrees, which give low figures and no error."""
+    angles = np.abs(np.concatenate([np.zeros(0), *(objects.rotation_y for objects in frames)]))
+    count = int((angles > 2 * np.pi).sum())
+    if count:
+        yield (f"{count} of {len(angles)} {kind} have a rotation_y beyond 2 pi (up to "
+               f"{angles.max():.4g}); KITTI's are radians")  # fmt: skip
 
 
 def open_annotations(path: str | Path) -> tuple[list[str], Callable[[str], Objects]]:

@@ -137,6 +137,42 @@ def test_implausible_values_are_warnings(tree):
     assert any("reflectance spans" in fault for _, _, fault in _findings(tree))
 
 
+def _turned(objects):
+    objects.rotation_y += np.pi / 2
+
+
+def _mirrored(objects):
+    objects.rotation_y *= -1
+
+
+@pytest.mark.parametrize("change", [_turned, _mirrored])
+def test_angles_that_contradict_each_other_are_a_warning(tree, change):
+    path = tree / "training" / "label_2" / "000001.txt"
+    objects = read_objects(path)
+    change(objects)
+    write_objects(path, objects)
+    faults = [fault for level, _, fault in _findings(tree) if level == "warning"]
+    assert any("by its rotation_y and place it is" in fault for fault in faults)
+    objects.alpha[:] = -10  # unknown, in KITTI's word
+    write_objects(path, objects)
+    assert not any("alpha" in fault for _, _, fault in _findings(tree))
+
+
+def test_object_that_stands_there_twice_is_a_warning(tree):
+    path = tree / "training" / "label_2" / "000001.txt"
+    path.write_text(path.read_text() * 2)
+    faults = [fault for _, _, fault in _findings(tree)]
+    assert "object 3 (Car) is object 1 once more" in faults
+    assert "object 4 (Pedestrian) is object 2 once more" in faults
+
+
+@pytest.mark.parametrize("size", [(198, 65), (794, 262), (250, 131)])
+def test_image_of_another_size_than_its_calibrations_is_a_warning(tree, size):
+    path = tree / "training" / "image_2" / "000001.png"
+    Image.open(path).resize(size).save(path)
+    assert any("was the image resized?" in fault for _, _, fault in _findings(tree))
+
+
 def test_renamed_class_is_no_error_and_counts_under_its_new_name(tree):
     edit(tree / "training" / "label_2" / "000001.txt", "Car", "auto")
     assert _findings(tree, class_map={"auto": "Car"}) == []
