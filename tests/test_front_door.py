@@ -117,6 +117,34 @@ def test_detector_finds_in_a_batch_what_it_finds_one_by_one(detector):
         assert_same(found, expected)
 
 
+TURNED = np.array([[0.0, 1, 0, 0], [-1, 0, 0, 0], [0, 0, 1, 0], [0, 0, 0, 1]])  # nuScenes' axes
+
+
+@pytest.mark.parametrize(
+    "change, said",
+    [
+        (lambda i, p, c: (i, p, c), None),
+        (lambda i, p, c: (i, p * [1000, 1000, 1000, 1], c), "0 of 997 points lie in the config's"),
+        (lambda i, p, c: (i, p * [1, 1, 1, 255], c), "reflectance spans"),
+        (lambda i, p, c: (i.repeat(2, 0).repeat(2, 1), p, c), "was the image resized"),
+        (lambda i, p, c: (i, p[:, [2, 1, 0, 3]] * [1, 1, 1, 1], c), "flat along x"),
+        (
+            lambda i, p, c: (i, np.c_[-p[:, 1], p[:, 0], p[:, 2:]],
+                             dict(cam2img=c.cam2img[:3], lidar2cam=c.lidar2cam @ TURNED)),
+            "the camera looks along x 0, y 1 of the cloud",
+        ),
+    ],
+)  # fmt: skip
+def test_detector_tells_what_of_a_frame_cannot_be_meant(detector, caplog, change, said):
+    image, points = a_frame(3)
+    try:
+        detector(*change(image, points, CALIBRATION))
+    except FormatError:
+        pass  # as well as too few points in the image
+    told = "\n".join(caplog.messages)
+    assert said in told if said else not told
+
+
 def test_detector_names_what_is_wrong_with_an_array(detector):
     image, points = a_frame(3)
     bad = {

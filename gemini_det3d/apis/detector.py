@@ -7,7 +7,6 @@ into the image: mmdet3d's KITTI recipes read clouds reduced that way.
 
 from __future__ import annotations
 
-import logging
 import os
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
@@ -23,10 +22,12 @@ from gemini_det3d.apis.array_inputs import (
     is_path,
 )
 from gemini_det3d.apis.config import ConfigError, read_config
+from gemini_det3d.apis.frame_calibration import values_of
+from gemini_det3d.apis.input_checks import check_frame, check_kept, tell
 from gemini_det3d.apis.trained_model import build_for_test, find_test_dataset
-from gemini_det3d.formats.calibration_check import check_matrices, check_overlap
+from gemini_det3d.engine.same_classes import check_head, classes_of_head, trained_classes
+from gemini_det3d.formats.calibration_check import check_cloud
 from gemini_det3d.formats.calibration_json import calibration_from, read_any_calibration
-from gemini_det3d.formats.errors import FormatError
 from gemini_det3d.formats.kitti import Calibration, read_image_size, read_points
 from gemini_det3d.geometry.boxes import in_view, project_points
 from gemini_det3d.visualization import LabeledBoxes
@@ -38,9 +39,6 @@ if TYPE_CHECKING:
 Image = str | os.PathLike | np.ndarray
 Points = str | os.PathLike | np.ndarray
 Matrices = str | os.PathLike | Calibration | Mapping[str, Any]
-
-
-_LOG = logging.getLogger(__name__)
 
 
 class Detector:
@@ -73,14 +71,18 @@ class Detector:
     ) -> None:
         cfg = read_config(config)
         self._dataset = find_test_dataset(cfg)
-        trained = build_for_test(cfg, checkpoint, device, allow_missing)
+        trained = build_for_test(cfg, checkpoint, device, allow_missing, own_names=True)
         self.model, self.ignored_parameters, self.device = trained[0], trained[1], trained.device
         self.classes = _class_names(trained.meta, cfg, self._dataset)
-        self._check_classes(checkpoint or cfg.filename)
+        head = classes_of_head(self.model)
+        if head is not None:
+            check_head(head, self.classes, checkpoint or cfg.filename)
         self.model.dataset_meta = {"classes": self.classes}
         self.model.cfg = cfg
         self._pipeline = build_pipeline(self._dataset["pipeline"])
         self.num_columns = columns_of(self._pipeline)
+        self._is_kitti = self._dataset.get("type") == "KittiDataset"
+        self._range = next(values_of(cfg.model, "point_cloud_range"), None)
 
     def __call__(
         self,
@@ -107,22 +109,17 @@ class Detector:
             FormatError: A file or an array cannot be used.
             ConfigError: The lists of a batch differ in length.
         """
-        if not isinstance(image, list):
+        if not isinstance(image, (list, tuple)):
             return self._detect([self._load(image, points, calibration, crop_to_image)])[0]
-        calibrations = calibration if isinstance(calibration, list) else [calibration] * len(image)
-        if not isinstance(points, list) or {len(points), len(calibrations)} != {len(image)}:
+        is_one = not isinstance(calibration, (list, tuple))
+        calibrations = [calibration] * len(image) if is_one else calibration
+        if not isinstance(points, (list, tuple)) or {len(points), len(calibrations)} != {
+            len(image)
+        }:
             raise ConfigError(f"a batch of {len(image)} images needs a list of as many point "
                               "clouds, and one calibration or as many")  # fmt: skip
         frames = zip(image, points, calibrations)
         return self._detect([self._load(*frame, crop_to_image) for frame in frames])
-
-    def _check_classes(self, source: str | os.PathLike) -> None:
-        """See that every label of the head has a name."""
-        heads = (getattr(self.model, name, None) for name in ("pts_bbox_head", "bbox_head"))
-        count = next((head.num_classes for head in heads if hasattr(head, "num_classes")), None)
-        if count is not None and count != len(self.classes):
-            fault = f"names {len(self.classes)} classes ({', '.join(self.classes)}), the head "
-            raise FormatError(source, f"{fault}tells {count} apart")
 
     def _load(self, image: Image, points: Points, calibration: Matrices, crop: bool) -> dict:
         """One frame through the pipeline."""
@@ -135,10 +132,13 @@ class Detector:
         else:
             image = check_image(image)
             size = (image.shape[1], image.shape[0])
-        _warn_or_refuse(calibration, points, size, source)
+        tell(check_cloud(points, self._is_kitti), "points")
+        tell(check_frame(calibration, points, size, self._range), source)
         if crop:
             points = points_in_image(points, calibration, size)
-        return self._pipeline(self._frame(image, points, calibration, size))
+        packed = self._pipeline(self._frame(image, points, calibration, size))
+        tell(check_kept(len(points), packed["inputs"]["points"]), "points")
+        return packed
 
     def _frame(
         self, image: Image, points: np.ndarray, calibration: Calibration, size: tuple[int, int]
@@ -240,26 +240,10 @@ def _read_calibration(given: Matrices) -> Calibration:
     return calibration_from(given) if isinstance(given, Mapping) else read_any_calibration(given)
 
 
-def _warn_or_refuse(
-    calibration: Calibration, points: np.ndarray, size: tuple[int, int], source: str
-) -> None:
-    faults = check_matrices(calibration.lidar2cam, calibration.cam2img, size)
-    faults += check_overlap(points, calibration.lidar2cam, calibration.cam2img, size)[1]
-    for fault in faults:
-        if fault.level == "error":
-            raise FormatError(source, fault.text)
-        _LOG.warning("%s: %s", source, fault.text)
-
-
 def _class_names(meta: dict, cfg: Config, dataset: dict) -> list[str]:
     """As the checkpoint says, for it fixed the order of the labels; else as the config says."""
-    sources = (
-        meta.get("dataset_meta"),
-        {"classes": meta.get("CLASSES")},  # before mmdet3d 1.0
-        dataset.get("metainfo"),
-        {"classes": cfg.get("class_names")},
-    )
-    for source in sources:
-        if isinstance(source, dict) and source.get("classes"):
-            return [str(name) for name in source["classes"]]
+    config = dataset.get("metainfo") or {}
+    for names in (trained_classes(meta), config.get("classes"), cfg.get("class_names")):
+        if names:
+            return [str(name) for name in names]
     raise ConfigError(f"{cfg.filename}: names no classes (test_dataloader.dataset.metainfo)")

@@ -23,7 +23,7 @@ def pixel_offset_of(model: Mapping[str, Any]) -> tuple[float, float]:
     Raises:
         ConfigError: Two parts have different ones.
     """
-    found = {(float(right), float(down)) for right, down in _values(model, "pixel_offset")}
+    found = {(float(right), float(down)) for right, down in values_of(model, "pixel_offset")}
     if len(found) > 1:
         raise ConfigError(f"model: pixel_offset is given as {' and as '.join(map(str, found))}")
     return found.pop() if found else (0.0, 0.0)
@@ -63,16 +63,17 @@ def calibration_faults(
     return of_matrices + of_points
 
 
-def _values(config: Any, key: str) -> Iterator[Sequence[float]]:
+def values_of(config: Any, key: str) -> Iterator[Sequence[float]]:
+    """Every value that a config has under a key, at any depth."""
     if isinstance(config, Mapping):
         for name, value in config.items():
             if name == key:
                 yield value
             else:
-                yield from _values(value, key)
+                yield from values_of(value, key)
     elif isinstance(config, (list, tuple)):
         for value in config:
-            yield from _values(value, key)
+            yield from values_of(value, key)
 
 
 def _square(matrix: Any) -> np.ndarray:

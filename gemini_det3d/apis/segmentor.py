@@ -12,6 +12,12 @@ import torch
 from gemini_det3d.apis.array_inputs import check_image, is_path
 from gemini_det3d.apis.config import ConfigError, read_config
 from gemini_det3d.apis.trained_model import build_for_test, find_test_dataset
+from gemini_det3d.engine.same_classes import (
+    check_head,
+    classes_of_config,
+    classes_of_head,
+    trained_classes,
+)
 from gemini_det3d.formats.errors import FormatError
 from gemini_det3d.formats.kitti import read_image_size
 from gemini_det3d.models.segmentors.fusion_segmentor import ENSEMBLE
@@ -51,21 +57,23 @@ class Segmentor:
         device: str | None = None,
         allow_missing: Sequence[str] = (),
     ) -> None:
-        from mmdet3d.registry import DATASETS
         from mmengine.dataset import Compose
 
         cfg = read_config(config)
         dataset = find_test_dataset(cfg)
         if "modalities" not in cfg.model:
             raise ConfigError(f"{cfg.filename}: model has no modalities; it is no segmentor")
-        self.model, self.ignored_parameters, *_ = build_for_test(
-            cfg, checkpoint, device, allow_missing
+        self.model, self.ignored_parameters, meta, _ = build_for_test(
+            cfg, checkpoint, device, allow_missing, own_names=True
         )
         # labels of the size of the images, where a protocol keeps the size that its pipeline made
         self.model.test_cfg = {**self.model.test_cfg, "rescale": True}
         self.modalities = tuple(cfg.model.modalities)
         self._stream = ENSEMBLE if len(self.modalities) > 1 else self.modalities[0]
-        self.classes = list(DATASETS.get(dataset["type"]).METAINFO["classes"])
+        self.classes = trained_classes(meta) or list(classes_of_config(dataset))
+        head = classes_of_head(self.model)
+        if head is not None:
+            check_head(head, self.classes, checkpoint or cfg.filename)
         steps = [step for step in dataset["pipeline"] if step["type"] != "LoadSegLabels"]
         self._pipeline = Compose(steps)
 

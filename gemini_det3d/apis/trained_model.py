@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -18,9 +19,14 @@ from gemini_det3d.apis.config import ConfigError
 from gemini_det3d.engine.exact.batches import build_dataset
 from gemini_det3d.engine.leaf_datasets import leaf_configs
 from gemini_det3d.engine.run_checks import check_modalities
+from gemini_det3d.engine.same_classes import check_trained_classes, classes_of_config
+from gemini_det3d.engine.same_model import model_differences
 
 if TYPE_CHECKING:
     from mmengine.config import Config
+
+
+_LOG = logging.getLogger(__name__)
 
 
 class TrainedModel(NamedTuple):
@@ -44,6 +50,7 @@ def build_for_test(
     checkpoint: str | os.PathLike | None = None,
     device: str | None = None,
     allow_missing: Sequence[str] = (),
+    own_names: bool = False,
 ) -> TrainedModel:
     """Build a config's model.
 
@@ -54,10 +61,11 @@ def build_for_test(
         device: Where to run, as torch names it; None: CUDA where there is one.
         allow_missing: Parameters that may be on one side only, besides those of the config's
             CheckedLoadingHook; see :func:`load_parameters`.
+        own_names: Whether labels are named as the checkpoint says, whatever the config's order.
 
     Raises:
         FormatError: The checkpoint cannot be read or does not belong to the config: other
-            parameters, or modalities in another order.
+            parameters, or modalities or classes in another order.
         ConfigError: The device is not there.
     """
     from mmdet3d.registry import MODELS
@@ -74,6 +82,12 @@ def build_for_test(
         ignored = list(load_parameters(model, loaded, checkpoint, allowed).unexpected)
         meta = loaded["meta"]
         check_modalities(loaded, config.model.get("modalities"), checkpoint)
+        if not own_names:
+            data = (config.get("test_dataloader") or {}).get("dataset")
+            check_trained_classes(loaded, classes_of_config(data), checkpoint)
+        other = model_differences(meta, config.model, checkpoint)
+        if other:
+            _LOG.warning("%s: %s", checkpoint, other)
     return TrainedModel(model.to(where).eval(), ignored, meta, where)
 
 

@@ -9,8 +9,11 @@ from mmengine.hooks import Hook
 from mmengine.model import is_model_wrapper
 from mmengine.registry import HOOKS
 from mmengine.runner import Runner
+from mmengine.runner.base_loop import BaseLoop
 from torch.utils.data import DataLoader
 
+from gemini_det3d.engine.same_classes import check_data, check_trained_classes
+from gemini_det3d.engine.same_model import model_differences
 from gemini_det3d.formats import FormatError
 from gemini_det3d.registration import register
 
@@ -20,7 +23,7 @@ _RATE_TOLERANCE = 1e-6
 
 @register(HOOKS)
 class RunChecksHook(Hook):
-    """Refuses a checkpoint that does not mean what the config says.
+    """Refuses data, a head or a checkpoint that do not mean what the others say.
 
     Args:
         on_other_rate: What to do when a run is resumed whose config gives another learning rate
@@ -37,17 +40,38 @@ class RunChecksHook(Hook):
         if on_other_rate not in _ON_OTHER_RATE:
             raise ValueError(f"on_other_rate={on_other_rate!r} must be one of {_ON_OTHER_RATE}")
         self.on_other_rate = on_other_rate
+        self._classes: tuple[str, ...] | None = None
+
+    def before_run(self, runner: Runner) -> None:
+        """Compare the classes of all data sets and of the head.
+
+        Raises:
+            FormatError: They are others, or in another order.
+        """
+        loops = {name: getattr(runner, f"_{name}_loop") for name in ("train", "val", "test")}
+        built = {
+            f"{name}_dataloader": loop.dataloader.dataset
+            for name, loop in loops.items()
+            if isinstance(loop, BaseLoop)
+        }
+        self._classes = check_data(built, _inner(runner.model))
 
     def after_load_checkpoint(self, runner: Runner, checkpoint: dict) -> None:
         """Compare what the checkpoint states with the config.
 
         Raises:
-            FormatError: Modalities are others, or in another order, or a resumed run would keep
-                another learning rate than the config's.
+            FormatError: Modalities or classes are others, or in another order, or a resumed run
+                would keep another learning rate than the config's.
         """
         name = runner._load_from or "the checkpoint"
-        model = runner.model.module if is_model_wrapper(runner.model) else runner.model
-        check_modalities(checkpoint, getattr(model, "modalities", None), name)
+        check_modalities(checkpoint, getattr(_inner(runner.model), "modalities", None), name)
+        if runner._resume or not isinstance(runner._train_loop, BaseLoop):  # no new training
+            check_trained_classes(checkpoint, self._classes, name)
+            other = model_differences(
+                checkpoint.get("meta") or {}, runner.cfg.get("model") or {}, name
+            )
+            if other:
+                runner.logger.warning(f"{name}: {other}")
         if not runner._resume or "optimizer" not in checkpoint:
             return
         before, now = list(_rates(checkpoint["optimizer"])), list(_rates(runner.optim_wrapper))
@@ -64,6 +88,10 @@ class RunChecksHook(Hook):
             return
         remedy = "default_hooks.run_checks.on_other_rate=warn accepts that, load_from starts anew"
         raise FormatError(name, f"{fault}: {remedy}")
+
+
+def _inner(model: Any) -> Any:
+    return model.module if is_model_wrapper(model) else model
 
 
 def check_steps(loader: DataLoader, batch_size: int | None) -> None:

@@ -125,7 +125,7 @@ def count_in_image(points: np.ndarray, lidar2img: np.ndarray, size: tuple[float,
 
 
 def check_cloud(points: np.ndarray, with_reflectance: bool = False) -> list[Fault]:
-    """Whether the numbers of a cloud are of the units that KITTI's are.
+    """Whether the numbers of a cloud have the axes and units that KITTI's have.
 
     Args:
         points: ``(N, 3 or more)``.
@@ -136,6 +136,11 @@ def check_cloud(points: np.ndarray, with_reflectance: bool = False) -> list[Faul
     faults, farthest = [], float(np.abs(points[:, :3]).max())
     if farthest > _REACH_M:
         fault = f"a coordinate is {farthest:.0f}; coordinates are metres"
+        faults.append(Fault("warning", fault))
+    spread = points[:, :3].std(axis=0)
+    flat = int(spread.argmin())
+    if len(points) >= _FEW_POINTS and spread[2] > _CLEARLY_MORE * spread[flat]:
+        fault = f"the cloud is flat along {'xyz'[flat]}; it should be along z, which points up"
         faults.append(Fault("warning", fault))
     if with_reflectance and points.shape[1] > 3:
         low, high = float(points[:, 3].min()), float(points[:, 3].max())

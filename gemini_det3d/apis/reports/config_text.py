@@ -2,48 +2,22 @@
 
 from __future__ import annotations
 
-import ast
 import difflib
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from gemini_det3d.formats.errors import FormatError
+from gemini_det3d.formats.config_text import parse_config_text
 from gemini_det3d.formats.text import read_text
 
 
 def read_dumped_config(path: Path) -> dict[str, Any]:
-    """What mmengine dumped: assignments of plain values and ``dict(...)``.
-
-    Returns:
-        Its entries; an expression of another kind stays its source, as text.
+    """What mmengine dumped; see :func:`parse_config_text`.
 
     Raises:
-        FormatError: It is not Python.
+        FormatError: It cannot be read, or is not Python.
     """
-    try:
-        tree = ast.parse(read_text(path))
-        return {
-            statement.targets[0].id: _value(statement.value)
-            for statement in tree.body
-            if isinstance(statement, ast.Assign) and isinstance(statement.targets[0], ast.Name)
-        }
-    except (SyntaxError, RecursionError, MemoryError) as error:
-        raise FormatError(path, f"is no config ({error})") from None
-
-
-def _value(node: ast.expr) -> Any:
-    if isinstance(node, ast.Dict) and all(node.keys):
-        return {_value(k): _value(v) for k, v in zip(node.keys, node.values) if k is not None}
-    if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id == "dict":
-        if not node.args and all(keyword.arg for keyword in node.keywords):
-            return {str(keyword.arg): _value(keyword.value) for keyword in node.keywords}
-    if isinstance(node, (ast.List, ast.Tuple)):
-        return [_value(item) for item in node.elts]
-    try:
-        return ast.literal_eval(node)
-    except (ValueError, TypeError, SyntaxError):
-        return ast.unparse(node)
+    return parse_config_text(read_text(path), path)
 
 
 def config_lines(config: Mapping[str, Any]) -> list[str]:

@@ -32,6 +32,8 @@ from gemini_det3d.registration import register
 CHOICES = ("stop", "skip")
 DEFAULT_LIMIT = 10
 _TRIES = 8  # replacements that are looked at before a data set is called unreadable
+# mmengine's words where every sample of a data set was left out for having no object.
+_NOTHING_FOUND = "Cannot find valid image after"
 _NOTES = "bad_samples.jsonl"  # where data workers, of all processes, leave word
 _REPORT = "bad_samples.json"
 
@@ -46,7 +48,8 @@ def read_sample(dataset: Any, key: SampleKey, notes: str | None) -> Any:
             is an error.
 
     Raises:
-        FormatError: It is bad and not to be replaced, or so are all that could replace it.
+        FormatError: It is bad and not to be replaced, or so are all that could replace it; or none
+            has an object.
     """
     index = key.index
     for attempt in range(_TRIES + 1):
@@ -57,6 +60,11 @@ def read_sample(dataset: Any, key: SampleKey, notes: str | None) -> Any:
             bad = _named(error)
         except FormatError as error:
             bad = error
+        except Exception as error:
+            if _NOTHING_FOUND not in str(error):
+                raise
+            fault = "no sample that was tried has an object of the classes in point_cloud_range"
+            raise FormatError("train_dataloader", f"{fault} (metainfo.classes)") from None
         if notes is None:
             raise bad from None
         _tell(notes, index, bad)

@@ -20,6 +20,7 @@ from torch.utils.data import BatchSampler, Sampler
 from gemini_det3d.engine.exact.dataset import SeededDataset
 from gemini_det3d.engine.exact.seeding import ORDER, SampleKey, seed_process
 from gemini_det3d.engine.plain_files import UNNAMED, annotation_file, with_preferred_infos
+from gemini_det3d.engine.same_classes import check_class_names
 from gemini_det3d.formats import FormatError
 from gemini_det3d.formats.errors import OTHER_FORM
 from gemini_det3d.formats.files import refuse_devices
@@ -141,8 +142,9 @@ def build_dataset(config: Mapping[str, Any]) -> Any:
 
     Raises:
         FormatError: The info file is not there, cannot be read, would run code, or lacks a class
-            that a wrapper balances.
+            that a wrapper balances; or the config names classes that the data set does not know.
     """
+    check_class_names(config)
     try:
         refuse_devices(annotation_file(config) or ".")
         dataset = DATASETS.build(with_preferred_infos(config))

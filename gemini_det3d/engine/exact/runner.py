@@ -30,6 +30,7 @@ from gemini_det3d.engine.exact.reading import (
 )
 from gemini_det3d.engine.exact.state_hook import STATE, restore_counts, restore_state
 from gemini_det3d.engine.run_checks import check_steps
+from gemini_det3d.engine.something_to_learn import SomethingToLearnHook
 from gemini_det3d.formats import FormatError
 from gemini_det3d.registration import register
 
@@ -108,6 +109,7 @@ class ExactRunner(Runner):
                 hooks[name] = {**hook, "type": _HOOKS[hook["type"]]}
         super().register_default_hooks(hooks)
         self.register_hook(dict(type="ExactStateHook"))
+        self.register_hook(SomethingToLearnHook())
         self._bad_samples = bad_sample_policy(self.cfg.get)
         if self._bad_samples is not None:
             self.register_hook(dict(type="BadSampleHook", limit=self._bad_samples))
