@@ -218,6 +218,19 @@ def test_segmentor_refuses_a_checkpoint_of_other_modalities(segmentor, tmp_path)
         Segmentor(SEGMENTOR, path)
 
 
+def test_files_in_another_order_than_the_model_takes_are_told(segmentor, tmp_path, caplog):
+    images = four_images(0)
+    for name, image in images.items():
+        write_png(tmp_path / f"7_{name}.png", image)
+    files = [tmp_path / f"7_{name}.png" for name in segmentor.modalities]
+    (labels,) = segmentor((files,))
+    assert caplog.messages == [] and np.array_equal(labels, segmentor(images))
+    segmentor([files[1], files[0], *files[2:]])
+    (first, second) = caplog.messages
+    assert first.endswith("7_depth.png: is given for rgb, and by its name it is depth")
+    assert second.endswith("7_rgb.png: is given for depth, and by its name it is rgb")
+
+
 def test_segmentor_names_what_is_wrong_with_its_images(segmentor):
     images = four_images(0)
     with pytest.raises(ConfigError, match="images of rgb; the model takes rgb, depth, event"):
@@ -254,7 +267,15 @@ def test_translator_gives_the_same_for_arrays_files_and_batches(tmp_path):
     both = translator([first, second])
     assert np.abs(both[0].astype(int) - picture).max() <= 1
     assert not np.array_equal(both[0], both[1])
-    with pytest.raises(ConfigError, match="1 images for 2 sources"):
-        translator([first[0]])
+    named = dict(zip(reversed(translator.sources), reversed(first)))
+    np.testing.assert_array_equal(translator(named), translator(first))
+    for wrong, fault in (
+        ([first[0]], "1 images for 2 sources"),
+        (str(tmp_path / "a.png"), "1 images for 2 sources"),
+        (iter(first), "1 images for 2 sources"),
+        ({"rgb": first[0]}, "images of rgb; the model takes"),
+    ):
+        with pytest.raises(ConfigError, match=fault):
+            translator(wrong)
     with pytest.raises(FormatError, match="is a float64 array"):
         translator([first[0] / 255, first[1]])

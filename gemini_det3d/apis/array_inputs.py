@@ -6,8 +6,11 @@ the config's own.
 
 from __future__ import annotations
 
+import logging
 import os
+import re
 from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -17,6 +20,7 @@ from gemini_det3d.formats.errors import FormatError
 
 _POINT_OPTIONS = ("coord_type", "load_dim", "use_dim", "shift_height", "use_color",
                   "norm_intensity")  # fmt: skip
+_LOG = logging.getLogger(__name__)
 
 
 def is_path(value: Any) -> bool:
@@ -59,6 +63,25 @@ def check_points(points: Any, num_columns: int = 4) -> np.ndarray:
     if not np.isfinite(found).all():
         raise FormatError("points", "hold NaN or infinite values")
     return found
+
+
+def tell_other_names(images: Mapping[str, Any]) -> None:
+    """Log where a file by its name, or its folder's, is of another input than it is given for.
+
+    Args:
+        images: Inputs by what they are; arrays have no names.
+    """
+    for name, image in images.items():
+        if not is_path(image):
+            continue
+        words = "/".join(Path(image).parts[-2:]).lower()
+        said = [other for other in images if _has_word(words, other)]
+        if said and name not in said:
+            _LOG.warning("%s: is given for %s, and by its name it is %s", image, name, said[0])
+
+
+def _has_word(text: str, word: str) -> bool:
+    return re.search(rf"(?<![a-z0-9]){re.escape(word.lower())}(?![a-z0-9])", text) is not None
 
 
 def columns_of(pipeline: Any) -> int:

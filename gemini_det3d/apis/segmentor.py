@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import torch
 
-from gemini_det3d.apis.array_inputs import check_image, is_path
+from gemini_det3d.apis.array_inputs import check_image, is_path, tell_other_names
 from gemini_det3d.apis.config import ConfigError, read_config
 from gemini_det3d.apis.trained_model import build_for_test, find_test_dataset
 from gemini_det3d.engine.same_classes import (
@@ -117,6 +117,7 @@ class Segmentor:
                 raise ConfigError(f"{len(images)} images for {len(self.modalities)} modalities "
                                   f"({names})")  # fmt: skip
             images = dict(zip(self.modalities, images))
+            tell_other_names(images)
         if set(images) != set(self.modalities):
             raise ConfigError(f"images of {', '.join(images)}; the model takes {names} "
                               "(None where a sensor delivered nothing)")  # fmt: skip
@@ -153,6 +154,5 @@ def _with_blanks(images: Mapping[str, Image]) -> dict[str, Any]:
 
 def _is_batch(images: Any) -> bool:
     """A list whose entries are frames, not images."""
-    return isinstance(images, list) and bool(images) and isinstance(
-        images[0], (Mapping, list, tuple)
-    )  # fmt: skip
+    is_list = isinstance(images, (list, tuple)) and bool(images)
+    return is_list and isinstance(images[0], (Mapping, list, tuple))

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
 
-from gemini_det3d.apis.array_inputs import check_image, is_path
+from gemini_det3d.apis.array_inputs import check_image, is_path, tell_other_names
 from gemini_det3d.apis.config import ConfigError, read_config
 from gemini_det3d.apis.trained_model import build_for_test, find_test_dataset
 from gemini_det3d.evaluation.functional import to_bytes
@@ -18,7 +18,8 @@ from gemini_det3d.formats import FormatError
 if TYPE_CHECKING:
     from mmengine.config import Config
 
-View = Sequence[str | os.PathLike | np.ndarray]
+Image = str | os.PathLike | np.ndarray
+View = Sequence[Image] | Mapping[str, Image]
 
 
 class Translator:
@@ -65,9 +66,9 @@ class Translator:
         """Translate one view, or a batch of views.
 
         Args:
-            images: For each source, in the order of ``sources``, a file or a ``(H, W, 3)`` uint8
-                array (RGB; depths and edges in the protocol's 8-bit code). A list of such views
-                makes a batch.
+            images: For each source, by name or in the order of ``sources``, a file or a
+                ``(H, W, 3)`` uint8 array (RGB; depths and edges in the protocol's 8-bit code). A
+                list of such views makes a batch.
 
         Returns:
             ``(H, W, 3)`` uint8, the ensemble, at the size that the config's pipeline makes: a
@@ -76,11 +77,12 @@ class Translator:
 
         Raises:
             FormatError: A file or an array cannot be used, or the answer is not finite.
-            ConfigError: Another number of images than sources.
+            ConfigError: Another number of images than sources, or other names.
         """
         from mmengine.dataset import pseudo_collate
 
-        is_batch = bool(images) and isinstance(images[0], (list, tuple))
+        is_list = isinstance(images, (list, tuple)) and bool(images)
+        is_batch = is_list and isinstance(images[0], (Mapping, list, tuple))
         views: Any = images if is_batch else [images]
         packed = [self._pipeline(self._sample(view)) for view in views]
         with torch.no_grad():
@@ -90,19 +92,31 @@ class Translator:
 
     def _sample(self, view: View) -> dict:
         """What the data set makes of a view."""
-        if len(view) != len(self.sources):
-            names = ", ".join(self.sources)
-            raise ConfigError(f"{len(view)} images for {len(self.sources)} sources ({names})")
-        given = [
-            os.fspath(image) if is_path(image) else check_image(image, name)
-            for image, name in zip(view, self.sources)
-        ]
+        given = list(self._by_name(view).values())
         return {"source_paths": given, "sources": self.sources}
+
+    def _by_name(self, view: View) -> dict[str, Any]:
+        names = ", ".join(self.sources)
+        if isinstance(view, Mapping):
+            if set(view) != set(self.sources):
+                raise ConfigError(f"images of {', '.join(view)}; the model takes {names}")
+            by_name = {name: view[name] for name in self.sources}
+        elif is_path(view) or not isinstance(view, Sequence) or len(view) != len(self.sources):
+            count = len(view) if isinstance(view, (list, tuple)) else 1
+            raise ConfigError(f"{count} images for {len(self.sources)} sources ({names})")
+        else:
+            by_name = dict(zip(self.sources, view))
+            tell_other_names(by_name)
+        return {
+            name: os.fspath(image) if is_path(image) else check_image(image, name)
+            for name, image in by_name.items()
+        }
 
 
 def _picture(view: View, translated: torch.Tensor) -> np.ndarray:
     try:
         return to_bytes(translated.detach().cpu().numpy()).transpose(1, 2, 0)
     except ValueError as error:
-        name = view[0] if is_path(view[0]) else "the view"
+        first = next(iter(view.values())) if isinstance(view, Mapping) else view[0]
+        name = first if is_path(first) else "the view"
         raise FormatError(name, f"its translation is no picture: {error}") from None

@@ -115,14 +115,22 @@ def read_json(path: str | os.PathLike) -> Any:
         Plain containers, text and numbers.
 
     Raises:
-        FormatError: It cannot be read or is no JSON.
+        FormatError: It cannot be read or is no JSON, or gives a key twice with other values.
     """
     try:
-        return json.loads(read_text(path))
+        return json.loads(read_text(path), object_pairs_hook=lambda pairs: _once(pairs, path))
     except (ValueError, RecursionError) as error:
         if isinstance(error, FormatError):
             raise
         raise FormatError(path, f"is no JSON ({error})") from None
+
+
+def _once(pairs: list[tuple[str, Any]], path: str | os.PathLike) -> dict[str, Any]:
+    found: dict[str, Any] = {}
+    for key, value in pairs:
+        if found.setdefault(key, value) != value:
+            raise FormatError(path, f"{key!r} is given twice, with other values")
+    return found
 
 
 def write_text(path: str | os.PathLike, text: str) -> None:

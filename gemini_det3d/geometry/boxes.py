@@ -161,6 +161,24 @@ def project_box_outlines(
     return np.clip(outlines, 0.0, limit)
 
 
+def count_in_box(points: np.ndarray, box: np.ndarray) -> int:
+    """How many points a box holds, its faces included.
+
+    Args:
+        points: ``(N, 3 or more)`` metres.
+        box: ``(7,)`` in their frame, z at the bottom.
+    """
+    offset = points[:, :3] - box[:3].astype(points.dtype)
+    near = (np.abs(offset[:, :2]) < np.hypot(box[3], box[4]) / 2).all(axis=1)
+    offset = offset[near]
+    cos, sin = np.cos(box[6]), np.sin(box[6])
+    along = offset[:, 0] * cos + offset[:, 1] * sin
+    across = offset[:, 1] * cos - offset[:, 0] * sin
+    inside = (np.abs(along) <= box[3] / 2) & (np.abs(across) <= box[4] / 2)
+    inside &= (offset[:, 2] >= 0) & (offset[:, 2] <= box[5])
+    return int(inside.sum())
+
+
 def _to_homogeneous_pixels(points: np.ndarray, lidar2img: np.ndarray) -> np.ndarray:
     """``(..., 3)`` points as ``(..., 3)`` of pixel x depth and depth."""
     matrix = np.asarray(lidar2img, dtype=np.float64)[:3]

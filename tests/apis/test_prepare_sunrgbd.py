@@ -278,3 +278,21 @@ def test_prepare_of_an_official_download_that_lacks_a_part_says_which(
     assert main(["prepare", "sunrgbd", str(tmp_path / "official")]) == 2
     error = capsys.readouterr().err
     assert message in error and error.count("\n") == 1
+
+
+@pytest.mark.parametrize(
+    "scale, said",
+    [
+        (1000, ["half of the points are more than", "boxes hold no point: do labels and points"]),
+        (1, []),
+    ],
+)
+def test_points_in_another_unit_than_metres_are_told(root, capsys, scale, said):
+    for path in (root / "sunrgbd_trainval" / "depth").iterdir():
+        points = read_depth_points(path)
+        points[:, :3] *= scale  # they fall into the same pixels
+        savemat(path, {"instance": points})
+    assert main(["prepare", "sunrgbd", str(root), "--workers", "1"]) == 0
+    told = [line for line in capsys.readouterr().out.splitlines() if line.startswith("warning")]
+    assert len(told) >= len(said) and all(any(part in line for line in told) for part in said)
+    assert said or not told

@@ -45,3 +45,15 @@ def test_bad_json_calibration_is_one_line(tmp_path, change, fault):
         path.write_text(text)
         with pytest.raises(FormatError, match=expected):
             read_any_calibration(path)
+
+
+def test_key_that_is_given_twice_counts_if_the_values_agree(tmp_path):
+    one = json.dumps([[700.0, 0, 600], [0, 700, 180], [0, 0, 1]])
+    pose = json.dumps([[0, -1, 0, 0], [0, 0, -1, -0.1], [1, 0, 0, -0.3]])
+    path = tmp_path / "c.json"
+    path.write_text(f'{{"cam2img": {one}, "cam2img": {one}, "lidar2cam": {pose}}}')
+    assert read_any_calibration(path).cam2img[0, 0] == 700
+    other = one.replace("700", "350")
+    path.write_text(f'{{"cam2img": {one}, "cam2img": {other}, "lidar2cam": {pose}}}')
+    with pytest.raises(FormatError, match="c.json: 'cam2img' is given twice, with other values"):
+        read_any_calibration(path)

@@ -10,7 +10,7 @@ import numpy as np
 
 from gemini_det3d.formats.kitti import Calibration, Objects, to_lidar_boxes
 from gemini_det3d.formats.kitti_boxes import wrap_angle
-from gemini_det3d.geometry.boxes import project_box_outlines
+from gemini_det3d.geometry.boxes import count_in_box, project_box_outlines
 
 DIFFICULTIES = ("easy", "moderate", "hard", "ignored")
 _MIN_HEIGHT_PX = (40, 25, 25)
@@ -63,7 +63,7 @@ def check_objects(
         entry["difficulty"][_difficulty(objects, row)] += 1
         entry["iou"].append(round(_check_projection(objects, row, outline, faults), 3))
         if points is not None:
-            count = _points_in_box(points, box)
+            count = count_in_box(points, box)
             entry["points"].append(count)
             if count == 0 and _should_be_hit(objects, row):
                 faults.append(("warning", f"{_who(objects, row)} holds no points"))
@@ -149,18 +149,6 @@ def _should_be_hit(objects: Objects, row: int) -> bool:
     distance = np.hypot(objects.location[row, 0], objects.location[row, 2])
     visible = objects.occluded[row] == 0 and objects.truncated[row] < 0.5
     return bool(visible and distance < _NEAR_M)
-
-
-def _points_in_box(points: np.ndarray, box: np.ndarray) -> int:
-    offset = points[:, :3] - box[:3].astype(points.dtype)
-    near = (np.abs(offset[:, :2]) < np.hypot(box[3], box[4]) / 2).all(axis=1)
-    offset = offset[near]
-    cos, sin = np.cos(box[6]), np.sin(box[6])
-    along = offset[:, 0] * cos + offset[:, 1] * sin
-    across = offset[:, 1] * cos - offset[:, 0] * sin
-    inside = (np.abs(along) <= box[3] / 2) & (np.abs(across) <= box[4] / 2)
-    inside &= (offset[:, 2] >= 0) & (offset[:, 2] <= box[5])
-    return int(inside.sum())
 
 
 def _iou(first: np.ndarray, second: np.ndarray) -> float:

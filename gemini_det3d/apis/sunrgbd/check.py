@@ -24,11 +24,13 @@ from gemini_det3d.formats.sunrgbd import (
     write_calibration,
     write_labels,
 )
+from gemini_det3d.geometry.boxes import count_in_box
 
 # As many points of a frame as mmdet3d's converter keeps.
 NUM_POINTS = 50_000
 # Every point was a pixel once; a rounded matrix loses a few at the rim.
 _MIN_IN_IMAGE = 0.9
+_REACH_M = 20.0
 # Mean difference of colours, shares of full scale. Extracted frames differ by nothing at all,
 # frames paired at random by a quarter.
 _MAX_COLOR_DIFFERENCE = 0.12
@@ -84,6 +86,10 @@ class RoomChecker:
         for fault in check_points(points, image, parts["calib"], report.stats):
             report.findings.append(Finding("error", names["depth"], fault))
         objects: RoomObjects = parts["label"]
+        doubts = [("depth", check_reach(points)), ("label", check_boxes_hold(objects, points))]
+        for kind, fault in doubts:
+            if fault:
+                report.findings.append(Finding("warning", names[kind], fault))
         report.stats.update(points=len(points), classes=_counts(objects))
         if not report.has_error:
             size = (image.shape[1], image.shape[0])
@@ -148,6 +154,31 @@ def check_points(
             "image's where they fall: points, calibration and image disagree"
         ]
     return []
+
+
+def check_reach(points: np.ndarray) -> str | None:
+    """Whether the points of a room lie within one, if they are metres.
+
+    Args:
+        points: ``(N, 3 or more)``, the camera at 0.
+    """
+    middle = float(np.median(np.linalg.norm(points[:, :3], axis=1)))
+    if middle <= _REACH_M:
+        return None
+    return f"half of the points are more than {middle:.0f} from the camera; they are metres"
+
+
+def check_boxes_hold(objects: RoomObjects, points: np.ndarray) -> str | None:
+    """Whether labelled boxes stand where points are.
+
+    Args:
+        objects: Of the frame.
+        points: ``(N, 3 or more)``.
+    """
+    empty = sum(count_in_box(points, box) == 0 for box in objects.bottom_boxes)
+    if 2 * empty <= len(objects):
+        return None
+    return f"{empty} of {len(objects)} boxes hold no point: do labels and points belong together?"
 
 
 def _counts(objects: RoomObjects) -> dict[str, int]:
