@@ -10,6 +10,7 @@ from mmengine.config import Config
 from mmengine.registry import init_default_scope
 
 from gemini_det3d.apis.config import ConfigError, config_root, find_config
+from gemini_det3d.engine.same_classes import check_head, classes_of_config, classes_of_head
 
 ROOT = Path(__file__).resolve().parent.parent
 # projects/BEVFusion inherits from an mmdet3d checkout: tests/test_bevfusion_project.py
@@ -32,6 +33,12 @@ def test_config_loads_and_its_model_builds(path):
     with torch.device(device):
         model = MODELS.build(config.model)
     assert sum(p.numel() for p in model.parameters()) > 0
+    data = [config[f"{name}_dataloader"].dataset for name in ("train", "val", "test")]
+    names = {classes_of_config(each) for each in data}
+    assert len(names) == 1
+    head = classes_of_head(model)
+    if head is not None:
+        check_head(head, *names, path)
 
 
 # What leads from each data set's way of counting pixels to edges at 0.
