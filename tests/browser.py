@@ -33,7 +33,7 @@ def page_data(path: Path) -> dict:
     )
 
 
-def dump(page: Path, script: str = "") -> tuple[str, str]:
+def dump(page: Path, script: str = "", *flags: str) -> tuple[str, str]:
     """The page as its scripts and this one leave it, and what the browser logged."""
     text = page.read_text(encoding="utf-8").replace("</body>", f"<script>{script}</script></body>")
     page.write_text(text, encoding="utf-8")
@@ -41,23 +41,24 @@ def dump(page: Path, script: str = "") -> tuple[str, str]:
         [CHROMIUM, "--headless", "--no-sandbox", "--disable-background-networking",
          "--use-gl=angle", "--use-angle=swiftshader", "--enable-unsafe-swiftshader",
          f"--user-data-dir={page.parent / 'profile'}", "--enable-logging=stderr",
-         "--window-size=1200,900", "--virtual-time-budget=20000", "--dump-dom", page.as_uri()],
+         "--window-size=1200,900", "--virtual-time-budget=20000", *flags, "--dump-dom",
+         page.as_uri()],
         capture_output=True, text=True, timeout=120,
     )  # fmt: skip
     return done.stdout, done.stderr
 
 
-def title_after(page: Path, script: str) -> str:
+def title_after(page: Path, script: str, *flags: str) -> str:
     """The document's title that a script sets; the page must run without errors.
 
-    The script finds `set(id, value, event)` and `press(key)`.
+    The script finds `set(id, value, event)` and `press(key, {shiftKey: ...})`.
     """
     helpers = """
       const set = (id, value, kind = 'change') => { const e = document.getElementById(id);
         e.value = value; e.dispatchEvent(new Event(kind)); };
-      const press = (key) => document.body.dispatchEvent(
-        new KeyboardEvent('keydown', { key, bubbles: true }));
+      const press = (key, more) => document.body.dispatchEvent(
+        new KeyboardEvent('keydown', { key, bubbles: true, ...more }));
     """
-    text, log = dump(page, f"(() => {{{helpers}{script}}})();")
+    text, log = dump(page, f"(() => {{{helpers}{script}}})();", *flags)
     assert not ERROR.search(log), ERROR.findall(log)
     return re.search(r"<title>(.*?)</title>", text, re.S)[1]

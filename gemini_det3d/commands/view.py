@@ -25,6 +25,7 @@ from gemini_det3d.formats.errors import FormatError
 from gemini_det3d.formats.files import write_whole
 from gemini_det3d.formats.inputs import keep_files
 from gemini_det3d.visualization.page import (
+    MAX_BOXES,
     frame_data,
     picture_data,
     render_page,
@@ -64,6 +65,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="show the first N of them (default: %(default)s)")  # fmt: skip
     add("--max-points", type=int, default=30000, metavar="N",
         help="thin out larger clouds (default: %(default)s)")  # fmt: skip
+    add("--max-boxes", type=int, default=MAX_BOXES, metavar="N",
+        help="of more boxes of a set in a frame show the best or nearest N "
+        "(default: %(default)s)")  # fmt: skip
     add("--point-columns", type=int, default=4, metavar="N",
         help="float32 columns of .bin files (default: %(default)s)")  # fmt: skip
     add("--device", help="cpu or cuda:0 (default: CUDA where there is one)")
@@ -75,7 +79,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Write the page and say where it is."""
-    for name, low in (("max_frames", 1), ("max_points", 1), ("point_columns", 3)):
+    for name, low in (("max_frames", 1), ("max_points", 1), ("max_boxes", 1), ("point_columns", 3)):
         if getattr(args, name) < low:
             option = name.replace("_", "-")
             raise ConfigError(f"--{option} {getattr(args, name)}, expected {low} or more")
@@ -103,7 +107,7 @@ def _clouds(
     made = _bar(read_frames(source, frames, sets), len(frames))
     if args.rrd:
         made = record_frames(made, args.rrd, names, _title(args))
-    data = [frame_data(frame, args.max_points) for frame in made]
+    data = [frame_data(frame, args.max_points, args.max_boxes) for frame in made]
     return render_page(data, names, _title(args), notes)
 
 

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import colorsys
 from collections.abc import Mapping, Sequence
 
 import numpy as np
 
-from gemini_det3d.visualization.palette import BACKGROUND, TEXT_COLOR
+from gemini_det3d.visualization.palette import BACKGROUND, LABEL_COLORS, TEXT_COLOR
 
 # The colours that street scenes are usually drawn in.
 _STREET = {
@@ -30,9 +29,8 @@ def class_palette(classes: Sequence[str]) -> np.ndarray:
     """``(256, 3)`` uint8 colours by class id; 255 and what is no class is black."""
     palette = np.tile(np.array(_UNLABELLED, dtype=np.uint8), (256, 1))
     for k, name in enumerate(classes):
-        hue = (k * 0.618034) % 1  # the golden ratio keeps neighbours apart
-        drawn = colorsys.hsv_to_rgb(hue, 0.55 + 0.4 * (k % 2), 0.95 - 0.3 * (k % 3) / 2)
-        palette[k] = _STREET.get(name, [round(255 * value) for value in drawn])
+        other = bytes.fromhex(LABEL_COLORS[k % len(LABEL_COLORS)][1:])
+        palette[k] = _STREET.get(name, tuple(other))
     return palette
 
 

@@ -9,52 +9,16 @@ import browser
 import numpy as np
 import pytest
 from browser import ERROR, dump, needs_browser, page_data, title_after
+from kitti_street import objects, write_street
 from PIL import Image
 
 from gemini_det3d.cli import main
-from gemini_det3d.formats.kitti import (
-    Calibration,
-    Objects,
-    write_calibration,
-    write_objects,
-    write_points,
-)
-
-LIDAR2CAM = np.array([[0.0, -1, 0, 0], [0, 0, -1, 0], [1, 0, 0, 0]])
-P2 = np.array([[70.0, 0, 61, 0], [0, 70, 37, 0], [0, 0, 1, 0]])
-
-
-def objects(names, score=None, shift=0.0) -> Objects:
-    n = len(names)
-    location = np.array([[1.0 + 4 * i, 1.5, 12.0 + shift] for i in range(n)]).reshape(n, 3)
-    zeros, bbox = np.zeros(n), np.tile([40.0, 30, 70, 60], (n, 1))
-    return Objects(
-        names,
-        zeros,
-        zeros,
-        zeros,
-        bbox,
-        np.tile([1.5, 1.7, 4.0], (n, 1)),
-        location,
-        zeros,
-        None if score is None else np.full(n, score),
-    )
+from gemini_det3d.formats.kitti import write_objects
 
 
 @pytest.fixture
 def kitti(tmp_path):
-    """Two frames; set `a` finds the first car, `b` has another class and lacks a file."""
-    folder = tmp_path / "wörld" / "training"
-    for number, name in enumerate(("000000", "000001")):
-        points = np.random.default_rng(number).uniform([0, -9, -2, 0], [30, 9, 2, 1], (503, 4))
-        write_points(folder / "velodyne" / f"{name}.bin", points)
-        write_calibration(folder / "calib" / f"{name}.txt", Calibration(P2, np.eye(3), LIDAR2CAM))
-        write_objects(folder / "label_2" / f"{name}.txt", objects(["Car", "DontCare"]))
-        (folder / "image_2").mkdir(exist_ok=True)
-        Image.new("RGB", (121, 73), (9, 90, 9)).save(folder / "image_2" / f"{name}.png")
-        write_objects(tmp_path / "a" / f"{name}.txt", objects(["Car"], 0.8, 20.0 * number))
-    write_objects(tmp_path / "b" / "0.txt", objects(["<i>Bus"], 0.9))
-    return tmp_path
+    return write_street(tmp_path)
 
 
 def view(kitti, *arguments) -> dict:
@@ -132,7 +96,8 @@ def test_browser_shows_boxes_verdicts_and_no_error(kitti):
 def test_browser_draws_box_edges_where_formats_put_them(kitti):
     data = view(kitti)
     page, _ = dump(kitti / "out" / "view.html")
-    drawn = re.findall(r'<line x1="(\S+)" y1="(\S+)" x2="(\S+)" y2="(\S+)" class="edge"', page)
+    path = re.search(r'<path d="([^"]*)" class="edge"', page)[1]
+    drawn = re.findall(r"M(\S+?) (\S+?)L(\S+?) ([^M]+)", path)
     assert np.array(drawn, float).tolist() == data["frames"][0]["boxes"][0]["lines"][0]
 
 

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from street_frame import CAM2IMG, FOUND, IMAGE, LIDAR2CAM, LIDAR2IMG, TRUTH, frame
 
 from gemini_det3d.geometry.boxes import project_boxes
 from gemini_det3d.ops.rotated_iou import iou_3d
@@ -17,7 +18,6 @@ from gemini_det3d.visualization import LabeledBoxes
 from gemini_det3d.visualization.document import embed_json
 from gemini_det3d.visualization.page import (
     Camera,
-    ViewFrame,
     dequantize,
     frame_data,
     quantize,
@@ -27,27 +27,6 @@ from gemini_det3d.visualization.page import (
 ROOT = Path(__file__).resolve().parents[2]
 PAGE = ROOT / "gemini_det3d" / "visualization" / "page"
 ATTACK = "</script><img src=x onerror=alert(1)>&\u2028\u2029<!--"
-CAM2IMG = np.array([[70.0, 0, 61, 0], [0, 70, 37, 0], [0, 0, 1, 0], [0, 0, 0, 1]])
-LIDAR2CAM = np.array([[0.0, -1, 0, 0.3], [0, 0, -1, 0.2], [1, 0, 0, -0.1], [0, 0, 0, 1]])
-LIDAR2IMG = CAM2IMG @ LIDAR2CAM
-IMAGE = np.random.default_rng(5).integers(0, 255, (73, 121, 3)).astype(np.uint8)
-TRUTH = LabeledBoxes([[9, 1, -1, 4, 2, 1.5, 0.3], [17, -5, -1, 1, 0.7, 1.8, 0]], ["Car", "Walker"])
-# Near the camera: an edge is cut at the near plane.
-FOUND = LabeledBoxes(
-    [[9.2, 1, -1, 4, 2, 1.5, 0.3], [1, 0.5, -1, 4, 2, 2, 0]], ["Car"] * 2, [0.9, 0.4]
-)
-
-
-def frame(num_points=1009, **changes) -> ViewFrame:
-    points = np.random.default_rng(3).uniform([0, -20, -2, 0], [40, 20, 3, 1], (num_points, 4))
-    parts = {
-        "name": "000007",
-        "points": points.astype(np.float32),
-        "cameras": [Camera(IMAGE, LIDAR2IMG, "front")],
-        "truth": TRUTH,
-        "results": [FOUND],
-    }
-    return ViewFrame(**{**parts, **changes})
 
 
 def test_lines_on_the_page_are_those_of_formats_to_a_tenth_of_a_pixel():
@@ -174,6 +153,15 @@ def test_missing_result_file_is_told_from_one_without_detections():
     assert data["missing"] == [1] and {box["set"] for box in data["boxes"]} == {0}
 
 
+@pytest.mark.parametrize(("scores", "kept"), [((0.2, 0.9, 0.5), [1, 2]), (None, [0, 1])])
+def test_of_too_many_boxes_the_best_or_nearest_stay_and_all_are_counted(scores, kept):
+    boxes = LabeledBoxes([[9 + n, 0, 0, 4, 2, 1, 0] for n in range(3)], list("abc"), scores)
+    sets = {"truth": boxes} if scores is None else {"results": [boxes]}
+    data = frame_data(frame(**{"truth": None, "results": [], **sets}), max_boxes=2)
+    assert [box["name"] for box in data["boxes"]] == ["abc"[n] for n in kept]
+    assert data["cut"] == {str(int(scores is not None)): 3}
+
+
 def test_cloud_without_intensity_has_none():
     assert frame_data(frame(points=frame().points[:, :3]))["points"]["intensity"] is None
 
@@ -206,7 +194,7 @@ def attacked_page() -> Elements:
 def test_names_that_are_markup_make_no_element_and_come_back_as_they_are():
     page = attacked_page()
     assert not [tag for tag, _ in page.found if tag == "img"]
-    assert sum(tag == "script" for tag, _ in page.found) == 6  # data, three.js, four of ours
+    assert sum(tag == "script" for tag, _ in page.found) == 7  # data, three.js, five of ours
     data = json.loads(page.data)
     assert data["frames"][0]["name"] == data["sets"][1] == ATTACK
     assert {ATTACK, "Fußgänger", "Car"} <= set(data["classes"])

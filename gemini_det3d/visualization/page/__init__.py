@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from gemini_det3d.visualization.page.frame import Camera, ViewFrame
-from gemini_det3d.visualization.page.frame_data import frame_data
+from gemini_det3d.visualization.page.frame_data import MAX_BOXES, frame_data
 from gemini_det3d.visualization.page.html import render, render_page
 from gemini_det3d.visualization.page.pictures import (
     Picture,
@@ -14,6 +14,7 @@ from gemini_det3d.visualization.page.pictures import (
 from gemini_det3d.visualization.page.quantize import Quantized, dequantize, quantize
 
 __all__ = [
+    "MAX_BOXES",
     "Camera",
     "Picture",
     "PictureFrame",

@@ -1,4 +1,5 @@
-// The cloud with its boxes, drawn by three.js when something changes.
+// The cloud with its boxes, drawn by three.js when something changes: coarsely while it moves where
+// that is too slow (see pace.js), sharply when it has stopped.
 "use strict";
 (() => {
   const EDGES = [[0, 1], [1, 2], [2, 3], [3, 0], [4, 5], [5, 6], [6, 7], [7, 4],
@@ -6,6 +7,8 @@
   const DASHES = [[0.3, 0.2], null, [0.08, 0.12], [0.6, 0.15], [0.15, 0.3]]; // metres, by set
   const GROUND = "#12161c", RING = "#39434f", FAINT = [0.36, 0.4, 0.45];
   const RAMP = ["#3f66b8", "#6b84a6", "#a3a58c", "#d6c763", "#fff04a"]; // dark to light, blue to yellow
+  const REST_MS = 150; // without a movement, then it is drawn sharply
+  const TURN = Math.PI / 36, NEARER = 0.9; // of one press of a key
   const UNIT = new THREE.BoxGeometry(); // of all boxes that a pointer may meet
   THREE.ColorManagement.enabled = false; // colours as they are written
 
@@ -22,6 +25,14 @@
       out[i] = points.origin[i % 3] + points.step * grid.getInt16(2 * i, true);
     }
     return out;
+  }
+
+  // All numbers below `count`, in an order whose beginnings lie evenly among them.
+  function spread(count) {
+    const divisor = (a, b) => (b ? divisor(b, a % b) : a);
+    let step = Math.max(Math.round(0.618034 * count), 1);
+    while (divisor(step, count) > 1) step += 1;
+    return Uint32Array.from({ length: count }, (_, i) => i * step % count);
   }
 
   const stops = RAMP.map((text) => new THREE.Color(text).toArray());
@@ -76,7 +87,8 @@
       this.camera = new THREE.PerspectiveCamera(50, 1, 0.1, 2000);
       this.camera.up.set(0, 0, 1);
       this.controls = new THREE.OrbitControls(this.camera, canvas);
-      this.controls.addEventListener("change", () => this.ask());
+      this.controls.addEventListener("change", () => { this.moved = true; this.ask(); });
+      this.pace = new View.Pace();
       this.geometry = new THREE.BufferGeometry();
       const material = new THREE.PointsMaterial({ size: 2, sizeAttenuation: false, vertexColors: true });
       this.points = new THREE.Points(this.geometry, material);
@@ -94,19 +106,47 @@
     resize() {
       const { clientWidth: width, clientHeight: height } = this.canvas.parentElement;
       if (!width || !height) return;
-      this.renderer.setPixelRatio(Math.min(devicePixelRatio, 2));
       this.renderer.setSize(width, height, false);
       this.camera.aspect = width / height;
       this.ask();
     }
 
     ask() {
-      if (this.asked) return;
-      this.asked = true;
-      requestAnimationFrame(() => { this.asked = false; this.render(); });
+      this.isStale = true;
+      this.wait();
+    }
+
+    wait() {
+      if (this.isWaiting) return;
+      this.isWaiting = true;
+      requestAnimationFrame((now) => { this.isWaiting = false; this.tick(now); });
+    }
+
+    // One frame of the screen. `drawnAt` is when the last one was drawn in this movement.
+    tick(now) {
+      if (this.drawnAt) this.pace.note(now - this.drawnAt);
+      if (this.moved) this.movedAt = now;
+      else if (this.isMoving && now - this.movedAt > REST_MS) this.rest();
+      this.isMoving = this.isMoving || this.moved;
+      this.moved = false;
+      this.drawnAt = this.isStale && this.isMoving ? now : 0;
+      if (this.isStale) this.render();
+      if (this.isMoving) this.wait();
+    }
+
+    rest() {
+      this.isMoving = false;
+      this.isStale = true;
+      this.pace.forget();
     }
 
     render() {
+      this.isStale = false;
+      const ratio = Math.min(devicePixelRatio, 2) * (this.isMoving ? this.pace.ratio : 1);
+      if (this.renderer.getPixelRatio() !== ratio) this.renderer.setPixelRatio(ratio);
+      const share = this.isMoving ? this.pace.share : 1;
+      this.geometry.setIndex(share < 1 ? this.spread : null); // at rest in the file's own order
+      this.geometry.setDrawRange(0, share < 1 ? Math.ceil(share * this.spread.count) : Infinity);
       this.camera.updateProjectionMatrix();
       this.renderer.render(this.scene, this.camera);
     }
@@ -119,9 +159,10 @@
         const rgb = color(i);
         for (let c = 0; c < 3; c++) colors[3 * i + c] = Math.round(255 * rgb[c]);
       }
-      this.geometry.dispose();
+      this.geometry.setIndex(this.spread || null).dispose(); // what it holds, the index too
       this.geometry.setAttribute("position", new THREE.BufferAttribute(xyz, 3));
       this.geometry.setAttribute("color", new THREE.BufferAttribute(colors, 3, true));
+      this.spread = new THREE.BufferAttribute(spread(xyz.length / 3), 1);
       this.measure(xyz);
       this.ask();
       return legend;
@@ -224,6 +265,17 @@
       }
       this.controls.update();
       this.ask();
+    }
+
+    // Turn around what is looked at, by so many steps to the side and up, or come nearer.
+    turn(side, up, nearer) {
+      const { position, up: pole } = this.camera, { target } = this.controls;
+      const offset = position.clone().sub(target).applyAxisAngle(pole, side * TURN);
+      const steep = offset.angleTo(pole), least = 0.01;
+      const to = Math.min(Math.max(steep - up * TURN, least), Math.PI - least);
+      offset.applyAxisAngle(pole.clone().cross(offset).normalize(), to - steep);
+      position.copy(target).addScaledVector(offset, NEARER ** nearer);
+      this.controls.update();
     }
   };
 })();

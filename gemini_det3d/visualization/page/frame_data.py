@@ -7,6 +7,7 @@ The page only draws. Pixels come from :mod:`gemini_det3d.geometry.boxes`, overla
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -22,23 +23,30 @@ from gemini_det3d.visualization.page.quantize import encode, quantize
 
 # Two of these over the grid of int16 are steps of 9 mm, however far a stray return lies.
 MAX_RANGE_M = 300.0
-_CHUNK = 200_000  # points at a time: each meets every box
+MAX_BOXES = 1000  # of a set in a frame: twice what nuScenes takes
+_CHUNK = 4_000_000  # pairs of a point and a box at a time
 _UNSEEN = 128  # grey level of points that no camera sees
 _NO_GATE = 255  # byte of points that read nothing
 
 
-def frame_data(frame: ViewFrame, max_points: int = 30000) -> dict[str, Any]:
+def frame_data(
+    frame: ViewFrame, max_points: int = 30000, max_boxes: int = MAX_BOXES
+) -> dict[str, Any]:
     """A frame as JSON's containers.
 
     Args:
         frame: The frame.
         max_points: More points than these are thinned out at random, always alike.
+        max_boxes: Of more boxes of a set the ones that score best are kept, of labels the nearest.
 
     Returns:
         ``name``, ``cameras`` (image as a data URI, size, pose), ``points``, ``boxes`` of the truth
-        (set 0) and the result sets (from 1), ``has_truth`` and ``missing`` (sets without a file).
+        (set 0) and the result sets (from 1), ``has_truth``, ``missing`` (sets without a file) and
+        ``cut`` (sets that had more boxes -> how many).
     """
-    sets = [frame.truth, *frame.results]
+    there = [frame.truth, *frame.results]
+    sets = [None if boxes is None else _best(boxes, max_boxes) for boxes in there]
+    frame = replace(frame, truth=sets[0], results=sets[1:])
     return {
         "name": frame.name,
         "cameras": [_camera(camera) for camera in frame.cameras],
@@ -46,7 +54,18 @@ def frame_data(frame: ViewFrame, max_points: int = 30000) -> dict[str, Any]:
         "boxes": [box for number in range(len(sets)) for box in _boxes(frame, sets, number)],
         "has_truth": frame.truth is not None,
         "missing": [n for n, found in enumerate(frame.results, start=1) if found is None],
+        "cut": {
+            str(n): len(full) for n, full in enumerate(there) if full and len(full) > max_boxes
+        },
     }
+
+
+def _best(boxes: LabeledBoxes, most: int) -> LabeledBoxes:
+    """At most so many boxes, in their order."""
+    far = np.hypot(*boxes.boxes[:, :2].T) if boxes.scores is None else -boxes.scores
+    kept = np.sort(np.argsort(far, kind="stable")[:most])
+    scores = None if boxes.scores is None else boxes.scores[kept]
+    return LabeledBoxes(boxes.boxes[kept], [boxes.names[i] for i in kept], scores)
 
 
 def _points(frame: ViewFrame, max_points: int) -> dict[str, Any]:
@@ -168,7 +187,8 @@ def _overlaps(boxes: LabeledBoxes, others: LabeledBoxes | None) -> list[list[lis
 
 def _count_inside(points: np.ndarray, boxes: np.ndarray) -> np.ndarray:
     """Number of points in each box, of all of the frame's."""
-    parts = [points[i : i + _CHUNK] for i in range(0, len(points), _CHUNK)]
+    step = max(_CHUNK // max(len(boxes), 1), 1)
+    parts = [points[i : i + step] for i in range(0, len(points), step)]
     counts = [_inside(part, boxes).sum(axis=0) for part in parts]
     return np.sum(counts, axis=0) if counts else np.zeros(len(boxes))
 

@@ -6,9 +6,9 @@ from collections.abc import Sequence
 from typing import Any
 
 from gemini_det3d.visualization.document import read_part, render_document
-from gemini_det3d.visualization.palette import class_color
+from gemini_det3d.visualization.palette import class_colors
 
-_VIEW = ("vendor/three.min.js", "judge.js", "cloud.js", "images.js", "view.js")
+_VIEW = ("vendor/three.min.js", "judge.js", "pace.js", "cloud.js", "images.js", "view.js")
 
 
 def render_page(
@@ -28,11 +28,10 @@ def render_page(
     Returns:
         HTML.
     """
-    names = sorted({box["name"] for frame in frames for box in frame["boxes"]})
     data = {
         "frames": list(frames),
         "sets": ["truth", *sets],
-        "classes": {name: class_color(name) for name in names},
+        "classes": class_colors(box["name"] for frame in frames for box in frame["boxes"]),
         "notes": list(notes),
     }
     return render("view", title, data, _VIEW)

@@ -14,14 +14,11 @@
 
   function drawBox(svg, box, lines, color) {
     const group = View.make(svg, "g", {}, null, SVG);
+    View.make(group, "title", {}, `${box.name} ${box.score === null ? "" : box.score.toFixed(2)}`, SVG);
+    const d = lines.map(([x1, y1, x2, y2]) => `M${x1} ${y1}L${x2} ${y2}`).join("");
+    const edge = { stroke: color, "stroke-dasharray": DASHES[box.set % DASHES.length] };
     for (const kind of ["halo", "edge", "reach"]) {
-      lines.forEach(([x1, y1, x2, y2]) => {
-        const line = View.make(group, "line", { x1, y1, x2, y2, class: kind }, null, SVG);
-        if (kind === "edge") {
-          line.setAttribute("stroke", color);
-          line.setAttribute("stroke-dasharray", DASHES[box.set % DASHES.length]);
-        }
-      });
+      View.make(group, "path", { d, class: kind, ...(kind === "edge" ? edge : {}) }, null, SVG);
     }
     return group;
   }
@@ -32,7 +29,7 @@
     host.style.setProperty("--columns", cameras.length > 2 ? 3 : cameras.length || 1);
     cameras.forEach(({ name, uri, width, height }, n) => {
       const figure = View.make(host, "figure", n === large ? { class: "large" } : {});
-      const svg = View.make(figure, "svg", { viewBox: `-0.5 -0.5 ${width} ${height}`,
+      const svg = View.make(figure, "svg", { role: "img", viewBox: `-0.5 -0.5 ${width} ${height}`,
         "aria-label": `${name} with projected boxes` }, null, SVG);
       View.make(svg, "image", { href: uri, x: -0.5, y: -0.5, width, height,
         preserveAspectRatio: "none" }, null, SVG);
@@ -41,7 +38,7 @@
       });
       if (cameras.length > 1) {
         const caption = View.make(figure, "figcaption");
-        View.make(caption, "button", { title: "Enlarge, and take its view" }, name)
+        View.make(caption, "button", { title: "Enlarge, and take its view", "aria-pressed": n === large }, name)
           .addEventListener("click", () => onEnlarge(n === large ? null : n));
       }
     });

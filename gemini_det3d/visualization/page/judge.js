@@ -14,13 +14,15 @@ var View = {};
   // Returns the partner's number for every shown box that has one.
   function pair(frame, set, other, state) {
     const partners = View.boxesOf(frame, other);
-    const taken = new Map();
+    const taken = new Map(), used = new Set();
     const boxes = View.boxesOf(frame, set).filter((box) => View.isShown(box, state));
     for (const box of boxes.sort((a, b) => b.score - a.score)) {
       const hit = (box.overlaps[other] || []).find(([n, iou]) => iou >= state.overlap &&
-        sameClass(partners[n], box) && ![...taken.values()].includes(n) &&
+        sameClass(partners[n], box) && !used.has(n) &&
         (other === 0 || View.isShown(partners[n], state)));
-      if (hit) taken.set(box, hit[0]);
+      if (!hit) continue;
+      taken.set(box, hit[0]);
+      used.add(hit[0]);
     }
     return { boxes, taken };
   }

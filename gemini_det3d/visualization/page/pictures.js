@@ -65,7 +65,7 @@
       const row = make(table.tBodies[0], "tr");
       cells.forEach((text, n) => {
         const cell = make(row, "td");
-        const color = n === 0 && data.swatches[text];
+        const color = n === 0 && Object.hasOwn(data.swatches, text) && data.swatches[text];
         if (color) make(cell, "span", { class: "swatch", style: `background:${color}` });
         cell.append(text);
       });

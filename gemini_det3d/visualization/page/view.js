@@ -44,6 +44,8 @@
 
   function look(view) {
     state.view = view;
+    document.querySelectorAll("[data-view]").forEach((button) =>
+      button.setAttribute("aria-pressed", button.dataset.view === view));
     const cameras = frameNow().cameras;
     const chosen = cameras[state.large ?? 0];
     const pose = chosen && chosen.pose && { ...chosen.pose, aspect: chosen.width / chosen.height };
@@ -60,8 +62,10 @@
   function light(index) {
     if (state.lit === index) return;
     state.lit = index;
-    document.querySelectorAll("[data-box]").forEach((node) =>
-      node.classList.toggle("lit", Number(node.dataset.box) === index));
+    document.querySelectorAll("[data-box]").forEach((node) => {
+      const isLit = node.classList.toggle("lit", Number(node.dataset.box) === index);
+      if (node.matches("tr")) node.setAttribute("aria-current", isLit);
+    });
     if (cloud) cloud.light(index);
   }
 
@@ -101,8 +105,11 @@
     if (verdict.sets.length > 1) lines.push(`result sets differ by ${verdict.difference} boxes`);
     $("summary").textContent = lines.filter(Boolean).join(" · ");
     const { shown: count, total, far } = frame.points;
-    const notes = [`${count.toLocaleString("en")} of ${total.toLocaleString("en")} points shown` +
-      (far ? ` (${far} lie beyond 300 m)` : "") + "; points inside a box are counted before", ...data.notes];
+    const cut = Object.entries(frame.cut).map(([set, all]) =>
+      `${data.sets[set]}: ${View.boxesOf(frame, Number(set)).length} of ${all.toLocaleString("en")} boxes` +
+      (Number(set) ? ", those that score best" : ", the nearest"));
+    const notes = [...cut, `${count.toLocaleString("en")} of ${total.toLocaleString("en")} points shown` +
+      (far ? ` (${far} lie beyond 300 m or nowhere)` : "") + "; points inside a box are counted before", ...data.notes];
     $("notes").textContent = notes.join(". ") + ".";
   }
 
@@ -163,6 +170,10 @@
 
   const KEYS = { ArrowLeft: () => step(-1), ArrowRight: () => step(1), o: () => look("orbit"),
     t: () => look("top"), c: () => look("camera"), Escape: () => light(null) };
+  const turn = (...by) => () => { if (cloud) cloud.turn(...by); };
+  const TURNS = { ArrowLeft: turn(-1, 0, 0), ArrowRight: turn(1, 0, 0), ArrowUp: turn(0, 1, 0),
+    ArrowDown: turn(0, -1, 0) }; // with Shift
+  const ZOOMS = { "+": turn(0, 0, 1), "-": turn(0, 0, -1) }; // + may take Shift
 
   data.frames.forEach((frame, index) => make($("frame"), "option", { value: index }, frame.name));
   const scores = data.frames.flatMap((frame) => frame.boxes.map((box) => box.score ?? 0));
@@ -184,7 +195,8 @@
     button.addEventListener("click", () => look(button.dataset.view)));
   document.addEventListener("keydown", (event) => {
     if (event.target.matches("input, select") || event.ctrlKey || event.altKey || event.metaKey) return;
-    if (KEYS[event.key]) { event.preventDefault(); KEYS[event.key](); }
+    const act = ZOOMS[event.key] || (event.shiftKey ? TURNS : KEYS)[event.key];
+    if (act) { event.preventDefault(); act(); }
   });
   // view.html#frame=000007&color=label&view=top opens at that.
   const wanted = new URLSearchParams(location.hash.slice(1));
