@@ -48,12 +48,13 @@ class FirstBatchHook(Hook):
         if self._is_done or not isinstance(inputs, dict) or not {"img", "points"} <= set(inputs):
             return
         self._is_done = True
+        defaults = stated_defaults(getattr(runner, "model", None))
         for sample, points, images in zip(
             data_batch["data_samples"],
             inputs["points"],
             inputs["img"],  # type: ignore[index]
         ):
-            self._check(dict(sample.metainfo), points, images)
+            self._check({**defaults, **sample.metainfo}, points, images)
 
     def _check(self, meta: dict, points: Any, images: Any) -> None:
         views = images[None] if images.dim() == 3 else images
@@ -73,6 +74,14 @@ class FirstBatchHook(Hook):
                 path, f"{fault}; points, calibration and images do not belong together"
             )
         print_log(f"{path}: {fault}", logger="current", level=logging.WARNING)
+
+
+def stated_defaults(model: Any) -> dict:
+    """Metadata that a model's parts take as given where the pipeline does not write them."""
+    found: dict = {}
+    for part in () if model is None else model.modules():
+        found |= getattr(getattr(part, "sampler", part), "meta_defaults", None) or {}
+    return found
 
 
 def _path_of(meta: dict) -> str:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from types import SimpleNamespace
+
 import numpy as np
 import pytest
 import torch
@@ -54,6 +56,20 @@ def test_points_in_the_image_pass(number: int) -> None:
 def test_points_beside_the_image_stop_the_training_and_name_the_file(points, lidar2img) -> None:
     with pytest.raises(FormatError, match=r"000007\.bin: 0 of 50 points of the first batch"):
         check(batch(points, lidar2img))
+
+
+@pytest.mark.parametrize("part", ["detector", "neck"])
+def test_metadata_that_the_model_takes_as_given_need_not_be_packed(part: str) -> None:
+    data = batch(ahead(50))
+    meta = {k: v for k, v in data["data_samples"][0].metainfo.items() if k != "flip"}
+    data["data_samples"] = [Det3DDataSample(metainfo=meta)]
+    with pytest.raises(KeyError, match="'flip'"):
+        check(data)
+    model, holder = torch.nn.Sequential(torch.nn.Linear(1, 1)), SimpleNamespace()
+    if part == "neck":
+        model[0].sampler = holder
+    (model if part == "detector" else holder).meta_defaults = dict(flip=False)
+    FirstBatchHook().before_train_iter(SimpleNamespace(model=model), 0, data)
 
 
 @pytest.mark.parametrize("counts, ok", [((6, 5), False), ((5, 5), True), ((0, 1, 6), False)])
