@@ -150,6 +150,23 @@ def test_a_rig_that_stays_is_sorted_once_and_one_that_moved_anew(monkeypatch):
     assert len(sorted_) == 3 and torch.equal(first, back)
 
 
+def test_a_plan_that_another_thread_replaced_is_not_taken():
+    """Many threads may ask one detector; here the other one always wrote its plan just before."""
+    mine, features = view(), torch.randn(1, 3, 3, 5)
+    model = lift().eval()
+    wanted, _ = model(features, [mine], [0], [None])
+    model(features, [view(BACKWARDS)], [0], [None])
+    theirs = model._last_plan
+
+    class Shared(LiftToBEV):
+        _last_plan = property(lambda self: theirs, lambda self, plan: None)
+
+    model.__class__ = Shared
+    model.__dict__.pop("_last_plan")
+    found, _ = model(features, [mine], [0], [None])
+    torch.testing.assert_close(found, wanted)
+
+
 def test_no_view_at_all_still_gives_every_parameter_a_gradient():
     model = lift()
     bev, seen = model(torch.zeros(0), [], [], [None, None])

@@ -46,9 +46,11 @@ class GeminiAnchor3DHead(Anchor3DHead):
 
     def _kept_anchors(self, featmap_sizes: Sequence[tuple], device: Any = "cuda") -> list[Tensor]:
         key = (*map(tuple, featmap_sizes), str(device))
-        if key not in self._anchors:
-            self._anchors = {key: self._make_anchors(featmap_sizes, device=device)}
-        return list(self._anchors[key])
+        anchors = self._anchors.get(key)
+        if anchors is None:
+            anchors = self._make_anchors(featmap_sizes, device=device)
+            self._anchors = {key: anchors}
+        return list(anchors)
 
     def loss_by_feat(
         self,

@@ -216,20 +216,22 @@ class LiftToBEV(nn.Module):
     def _plan(self, views: Views, feature_size: tuple[int, int], rank: Sequence[int]) -> Plan:
         """What follows from the calibration alone; the last one is kept for a rig that stays."""
         key = (views.key, feature_size, tuple(rank), views.matrix.device)
-        if self._last_plan is None or self._last_plan[0] != key:
-            num_cells = math.prod(self.grid.shape)
-            place = send(rank, views.matrix.device)
-            cells = self.cells_of(views, feature_size)
-            offset = place.view(-1, 1, 1, 1) * num_cells
-            cells = torch.where(cells >= 0, cells + offset, cells).flatten()
-            order = order_by_cell(cells, (max(rank) + 1) * num_cells)
-            seen = cells_in_view(
-                self.grid, views.matrix, views.shows, (self.bins.near_m, self.bins.far_m)
-            )
-            counts = torch.zeros(max(rank) + 1, *self.grid.shape, device=seen.device)
-            seen = counts.index_add(0, place, seen.to(counts.dtype)) > 0
-            self._last_plan = (key, Plan(order, seen))
-        return self._last_plan[1]
+        last = self._last_plan  # read once: another thread may replace it
+        if last is not None and last[0] == key:
+            return last[1]
+        num_cells = math.prod(self.grid.shape)
+        place = send(rank, views.matrix.device)
+        cells = self.cells_of(views, feature_size)
+        offset = place.view(-1, 1, 1, 1) * num_cells
+        cells = torch.where(cells >= 0, cells + offset, cells).flatten()
+        order = order_by_cell(cells, (max(rank) + 1) * num_cells)
+        seen = cells_in_view(
+            self.grid, views.matrix, views.shows, (self.bins.near_m, self.bins.far_m)
+        )
+        counts = torch.zeros(max(rank) + 1, *self.grid.shape, device=seen.device)
+        plan = Plan(order, counts.index_add(0, place, seen.to(counts.dtype)) > 0)
+        self._last_plan = (key, plan)
+        return plan
 
     def _splat(self, context: Tensor, depth: Tensor, plan: Plan, num_samples: int) -> Tensor:
         """Sum the lifted features in their cells: (num_samples, C, H, W)."""
