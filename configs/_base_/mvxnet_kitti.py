@@ -19,7 +19,7 @@ train_pipeline = _base_.train_pipeline
 test_pipeline = _base_.test_pipeline
 # Twins of mmdet3d's steps: loaders that name a bad file, and the same samples in less time.
 twins = ["LoadPointsFromFile", "LoadImageFromFile", "GlobalRotScaleTrans", "PointsRangeFilter",
-         "PointShuffle", "Pack3DDetInputs"]  # fmt: skip
+         "ObjectRangeFilter", "PointShuffle", "Pack3DDetInputs"]  # fmt: skip
 for step in (*train_pipeline, *test_pipeline):
     if step["type"] in twins:
         step["_scope_"] = "gemini_det3d"

@@ -77,7 +77,7 @@ def drawn(dataset, index: int, seed: int) -> dict:
 def test_twins_are_ours_and_stocks_are_not(sets):
     assert type(sets["ours"]).__name__ == "QuickKittiDataset"
     steps = {name: [type(t).__module__ for t in s.pipeline.transforms] for name, s in sets.items()}
-    assert sum(module.startswith("gemini_det3d.") for module in steps["ours"]) == 6
+    assert sum(module.startswith("gemini_det3d.") for module in steps["ours"]) == 7
     assert not any(module.startswith("gemini_det3d.") for module in steps["stock"])
 
 
@@ -93,7 +93,8 @@ def test_samples_equal_stocks_seed_by_seed(sets, index):
         samples = ours["data_samples"], stock["data_samples"]
         assert str(samples[0].metainfo) == str(samples[1].metainfo)
         found = [s.gt_instances_3d for s in samples]
-        assert torch.equal(found[0].bboxes_3d.tensor, found[1].bboxes_3d.tensor)
+        boxes = [instances.bboxes_3d.tensor for instances in found]
+        torch.testing.assert_close(*boxes, rtol=2e-6, atol=1e-5)
         assert torch.equal(found[0].labels_3d, found[1].labels_3d)
         assert len(found[0].labels_3d) == (0 if index else 2)
         mirrored.add(samples[0].flip)
@@ -122,6 +123,45 @@ def test_frames_without_boxes_are_left_out_where_a_config_says_so(root):
     for changed in (config, stock_of(config)):
         dataset = built(changed, root, filter_empty_gt=True)
         assert dataset.prepare_data(1) is None and dataset.prepare_data(0) is not None
+
+
+@pytest.mark.parametrize("columns", [7, 9])
+def test_boxes_are_moved_and_kept_as_mmdet3d_does(columns):
+    def run(scope: str) -> tuple:
+        draw_from(2)
+        values = torch.rand(23, columns) * 30 - 12
+        results = dict(points=LiDARPoints(torch.rand(5, 4), points_dim=4),
+                       gt_bboxes_3d=LiDARInstance3DBoxes(values, box_dim=columns),
+                       gt_labels_3d=np.arange(23))  # fmt: skip
+        for step in (
+            dict(type="GlobalRotScaleTrans", translation_std=[0.2] * 3),
+            dict(type="ObjectRangeFilter", point_cloud_range=[-5, -4, -5, 9, 8, 5]),
+        ):
+            results = TRANSFORMS.build(dict(step, _scope_=scope))(results)
+        assert type(results["gt_bboxes_3d"]) is LiDARInstance3DBoxes
+        return results["gt_bboxes_3d"].tensor, results["gt_labels_3d"], results["pcd_rotation"]
+
+    init_default_scope("mmdet3d")
+    ours, stock = run("gemini_det3d"), run("mmdet3d")
+    assert 2 < len(ours[0]) < 23
+    torch.testing.assert_close(ours[0], stock[0], rtol=2e-6, atol=1e-5)
+    assert np.array_equal(ours[1], stock[1])
+    torch.testing.assert_close(ours[2], stock[2])
+
+
+@pytest.mark.parametrize("kind", ["one camera", "two cameras", "LiDAR alone"])
+def test_packed_metadata_are_mmdet3ds(kind):
+    results = dict(sample_idx=3, lidar_points=dict(lidar_path="a.bin"), pcd_trans=np.ones(3))
+    if kind != "LiDAR alone":
+        count = 1 + (kind == "two cameras")
+        cameras = {f"CAM{i}": dict(img_path=f"{i}.png", lidar2cam=[i]) for i in range(count)}
+        results["images"] = cameras
+    packed = [
+        TRANSFORMS.build(dict(type="Pack3DDetInputs", keys=[], _scope_=scope))(dict(results))
+        for scope in ("gemini_det3d", "mmdet3d")
+    ]
+    ours, stock = (sample["data_samples"].metainfo for sample in packed)
+    assert str(ours) == str(stock) and "sample_idx" in ours
 
 
 def test_masks_and_heights_of_points_follow_them():

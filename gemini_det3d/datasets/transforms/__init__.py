@@ -8,6 +8,7 @@ from gemini_det3d.datasets.transforms.checked_loading import (
 )
 from gemini_det3d.datasets.transforms.clouds import (
     QuickGlobalRotScaleTrans,
+    QuickObjectRangeFilter,
     QuickPack3DDetInputs,
     QuickPointShuffle,
     QuickPointsRangeFilter,
@@ -50,6 +51,7 @@ __all__ = [
     "PackSensorInputs",
     "PackTranslationInputs",
     "QuickGlobalRotScaleTrans",
+    "QuickObjectRangeFilter",
     "QuickPack3DDetInputs",
     "QuickPointShuffle",
     "QuickPointsRangeFilter",

@@ -15,6 +15,7 @@ import numpy as np
 from mmcv.transforms import LoadImageFromFile
 from mmdet3d.datasets.transforms import LoadPointsFromDict, LoadPointsFromFile
 from mmdet3d.registry import TRANSFORMS
+from mmdet3d.structures.points import get_points_type
 from mmengine import fileio
 from mmengine.logging import print_log
 
@@ -58,6 +59,18 @@ class LoadPointsFromFileChecked(LoadPointsFromFile):
         super().__init__(**kwargs)
         self.on_non_finite = on_non_finite
         self.min_points = min_points
+        extras = ("norm_intensity", "norm_elongation", "shift_height", "use_color")
+        is_whole = list(self.use_dim) == list(range(load_dim))
+        self._is_plain = is_whole and not any(kwargs.get(name) for name in extras)
+
+    def transform(self, results: dict) -> dict:
+        """mmdet3d's; all columns of a cloud, as they are, without gathering them one by one."""
+        if not self._is_plain:
+            return super().transform(results)
+        values = self._load_points(results["lidar_points"]["lidar_path"])
+        make = get_points_type(self.coord_type)
+        results["points"] = make(values.reshape(-1, self.load_dim), points_dim=self.load_dim)
+        return results
 
     def _load_points(self, pts_filename: str) -> np.ndarray:
         """Read and check one file; flat, as the base class reshapes it."""
