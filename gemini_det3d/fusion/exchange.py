@@ -146,7 +146,9 @@ def _normalise(norm: nn.BatchNorm1d, tokens: Tensor) -> Tensor:
     """Batch normalisation of (N, C); too few tokens for statistics use the running ones."""
     if len(tokens) > 1 or not norm.training:
         return norm(tokens)
-    statistics = norm.running_mean, norm.running_var
+    assert norm.running_mean is not None and norm.running_var is not None
+    # copies, since the next forward moves them in place, maybe before the backward of this one
+    statistics = norm.running_mean.clone(), norm.running_var.clone()
     return F.batch_norm(tokens, *statistics, norm.weight, norm.bias, training=False, eps=norm.eps)
 
 

@@ -173,6 +173,16 @@ def test_channel_exchange_takes_the_other_normalised_channel_where_the_scale_is_
     assert_close(fused[1], normed[1])
 
 
+def test_gradient_of_a_lonely_token_is_that_of_its_own_forward(make):
+    """A training step may hold several forwards; the second one moves the running statistics."""
+    operator = ChannelExchangeFusion(5).double()
+    lonely = make(1, 5).requires_grad_()
+    (alone,) = torch.autograd.grad(operator(lonely, make(1, 5))[0].sum(), lonely)
+    fused = operator(lonely, make(1, 5))[0]
+    operator(10 * make(30, 5), 10 * make(30, 5))
+    assert_close(torch.autograd.grad(fused.sum(), lonely)[0], alone)
+
+
 def test_channel_scale_loss_presses_disjoint_halves():
     operator = ChannelExchangeFusion(5, loss_weight=0.1).double()
     operator(torch.zeros(2, 5).double(), torch.zeros(2, 5).double())

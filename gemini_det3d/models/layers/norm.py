@@ -25,6 +25,7 @@ class SmallBatchNorm1d(nn.BatchNorm1d):
         """``(N, C)`` -> ``(N, C)``."""
         if input.shape[0] >= 2 or not self.training:
             return super().forward(input)
-        return F.batch_norm(
-            input, self.running_mean, self.running_var, self.weight, self.bias, False, 0.0, self.eps
-        )
+        # Copies: a later forward moves the statistics in place, maybe before the backward of this
+        # one, which would read them anew, and PyTorch does not notice.
+        mean, variance = self.running_mean.clone(), self.running_var.clone()
+        return F.batch_norm(input, mean, variance, self.weight, self.bias, False, 0.0, self.eps)
