@@ -22,7 +22,7 @@
   function fit(picture) {
     const host = $("compare"), shape = picture.width / picture.height;
     const width = Math.min(host.parentElement.clientWidth, 0.7 * innerHeight * shape);
-    host.style.width = `${width}px`;
+    host.style.width = $("split").style.width = `${width}px`; // the slider's edge is the picture's
     host.style.height = `${width / shape}px`;
   }
 
@@ -71,6 +71,7 @@
       });
     });
     table.hidden = !data.frames[state.frame].rows.length;
+    table.parentElement.hidden = table.hidden && !data.frames[state.frame].summary;
   }
 
   function order() {
@@ -85,8 +86,8 @@
     $("position").textContent = `${list.indexOf(state.frame) + 1} of ${list.length}`;
     $("summary").textContent = frame.summary;
     $("notes").textContent = data.notes.join(". ");
+    drawTable(); // first: it leaves the pictures their width
     drawThumbs();
-    drawTable();
     drawPair();
   }
 

@@ -10,7 +10,9 @@
   };
   let shown = []; // boxes of the frame that are shown
   const frameNow = () => data.frames[state.frame];
-  const onDark = (box) => (box.set === 0 ? "#ffffff" : data.classes[box.name]);
+  // The truth is white beside results; alone it shows its classes.
+  const isWhite = (box) => box.set === 0 && data.sets.length > 1;
+  const onDark = (box) => (isWhite(box) ? "#ffffff" : data.classes[box.name]);
 
   let cloud = null;
   try {
