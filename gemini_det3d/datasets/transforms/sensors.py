@@ -114,9 +114,10 @@ class SensorSwitch(BaseTransform):
 
 @register(TRANSFORMS)
 class PackSensorInputs(Pack3DDetInputs):
-    """mmdet3d's ``Pack3DDetInputs`` that also packs what was done to sensors and images.
+    """mmdet3d's ``Pack3DDetInputs`` that also packs what was done to sensors, images and points.
 
-    That is ``sensor_mask``, ``corruption_strength`` and ``img_aug_matrix``.
+    That is ``sensor_mask``, ``corruption_strength``, ``img_aug_matrix`` and ``lidar_aug_matrix``,
+    in which BEVFusion's transforms record what else they leave unsaid.
 
     Args:
         keys: As there.
@@ -125,7 +126,8 @@ class PackSensorInputs(Pack3DDetInputs):
 
     def __init__(self, keys: Sequence[str], meta_keys: Sequence[str] | None = None) -> None:
         super().__init__(keys, *(() if meta_keys is None else (meta_keys,)))
-        self.meta_keys = (*self.meta_keys, MASK_KEY, STRENGTH_KEY, "img_aug_matrix")
+        of_augmentation = ("img_aug_matrix", "lidar_aug_matrix")
+        self.meta_keys = (*self.meta_keys, MASK_KEY, STRENGTH_KEY, *of_augmentation)
 
 
 def num_cameras(results: dict) -> int:

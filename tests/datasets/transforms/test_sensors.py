@@ -82,6 +82,13 @@ def test_mask_reaches_the_metadata_that_the_model_reads():
     assert sensor_mask(metas, "lidar").tolist() == [[True]]
 
 
+@pytest.mark.parametrize("key", ["img_aug_matrix", "lidar_aug_matrix"])
+def test_what_bevfusions_transforms_record_is_packed(key):
+    data = {**sample(1), key: np.eye(4)}
+    packed = TRANSFORMS.build(dict(type="PackSensorInputs", keys=["img"]))(data)
+    assert np.array_equal(packed["data_samples"].metainfo[key], np.eye(4))
+
+
 def test_masks_default_to_everything_there():
     metas = [{}, {"sensor_mask": {"lidar": False}}]
     assert sensor_mask(metas, "camera", 3).tolist() == [[True] * 3] * 2
