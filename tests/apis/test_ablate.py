@@ -64,17 +64,24 @@ def test_shuffled_image_of_another_size_is_cut_and_padded():
 
 
 @pytest.mark.parametrize("cameras", [None, 6])
-def test_absent_camera_is_a_mask_and_leaves_the_image(cameras):
+def test_absent_camera_is_masked_and_black_for_who_reads_no_mask(cameras):
     data = spoilt("image absent", frame(cameras=cameras))
     mask = data["data_samples"].metainfo["sensor_mask"]
     assert mask == dict(camera=[False] * (cameras or 1), lidar=True)
-    assert (data["inputs"]["img"] == 1).all()
+    assert not data["inputs"]["img"].any()
 
 
-def test_absent_lidar_is_masked_and_has_no_points():
+def test_camera_that_was_missing_stays_so_without_the_lidar():
+    data = frame(cameras=3)
+    data["data_samples"].set_metainfo(dict(sensor_mask=dict(camera=[True, False, True])))
+    mask = spoilt("LiDAR absent", data)["data_samples"].metainfo["sensor_mask"]
+    assert mask == dict(camera=[True, False, True], lidar=False)
+
+
+def test_absent_lidar_is_masked_and_has_one_point():
     data = spoilt("LiDAR absent", frame())
     assert data["data_samples"].metainfo["sensor_mask"] == dict(camera=[True], lidar=False)
-    assert data["inputs"]["points"].shape == (0, 4)
+    assert data["inputs"]["points"].shape == (1, 4)
 
 
 def test_thinned_lidar_keeps_a_quarter_and_the_same_each_time():

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -30,9 +31,9 @@ CONDITIONS = (
     Condition("real", "", "both sensors as they are"),
     Condition("image black", "camera", "every pixel 0"),
     Condition("image shuffled", "camera", "the image of another frame"),
-    Condition("image absent", "camera", "the camera is masked as missing"),
+    Condition("image absent", "camera", "the camera is masked as missing, its image black"),
     Condition("LiDAR thinned", "lidar", "a quarter of the points, drawn at random"),
-    Condition("LiDAR absent", "lidar", "the LiDAR is masked as missing and has no points"),
+    Condition("LiDAR absent", "lidar", "the LiDAR is masked as missing and has one point"),
 )
 
 
@@ -50,7 +51,7 @@ class Spoiler:
             "real": lambda data, other, index: None,
             "image black": self._black,
             "image shuffled": self._shuffled,
-            "image absent": lambda data, other, index: _mask(data, camera=False),
+            "image absent": self._without_image,
             "LiDAR thinned": self._thinned,
             "LiDAR absent": self._without_points,
         }
@@ -88,8 +89,13 @@ class Spoiler:
         kept = torch.rand(len(points), generator=generator) < self.share
         data["inputs"]["points"] = points[kept]
 
+    def _without_image(self, data: dict, other: dict, index: int) -> None:
+        self._black(data, other, index)  # for a model that does not read the mask
+        _mask(data, camera=False)
+
     def _without_points(self, data: dict, other: dict, index: int) -> None:
-        data["inputs"]["points"] = data["inputs"]["points"][:0]
+        # likewise; a model that draws a number of points needs one
+        data["inputs"]["points"] = data["inputs"]["points"][:1]
         _mask(data, lidar=False)
 
 
@@ -106,5 +112,9 @@ def fit_image(image: Tensor, wanted: Tensor) -> Tensor:
 def _mask(data: dict, camera: bool = True, lidar: bool = True) -> None:
     image: Any = data["inputs"].get("img")
     cameras = len(image) if image is not None and image.dim() == 4 else 1
-    mask = dict(camera=[camera] * cameras, lidar=lidar)
+    before = data["data_samples"].metainfo.get("sensor_mask") or {}
+    mask = {
+        name: np.logical_and(before.get(name, True), now).tolist()  # what was missing stays so
+        for name, now in dict(camera=[camera] * cameras, lidar=lidar).items()
+    }
     data["data_samples"].set_metainfo(dict(sensor_mask=mask))
