@@ -4,7 +4,15 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-__all__ = ["Case", "Site", "growth_cases", "headline_cases", "mit_b3_sites", "shape_grid"]
+__all__ = [
+    "Case",
+    "Site",
+    "gpu_cases",
+    "growth_cases",
+    "headline_cases",
+    "mit_b3_sites",
+    "shape_grid",
+]
 
 _MOST_PRODUCTS = 2**31  # B N C^2 of a case in the grid: half a second for the released form
 _MOST_PRODUCTS_QUICK = 2**27
@@ -28,6 +36,7 @@ class Case(NamedTuple):
         opponents: Names of `OPPONENTS`.
         modes: Of "inference" and "training", in float32.
         bfloat16_modes: The same, in bfloat16.
+        tf32_modes: The same, in float32 whose products are tf32's.
     """
 
     name: str
@@ -35,6 +44,7 @@ class Case(NamedTuple):
     opponents: tuple[str, ...]
     modes: tuple[str, ...] = _BOTH
     bfloat16_modes: tuple[str, ...] = ()
+    tf32_modes: tuple[str, ...] = ()
 
 
 def mit_b3_sites(batch: int = 2) -> tuple[Site, ...]:
@@ -66,6 +76,26 @@ def headline_cases(is_quick: bool) -> list[Case]:
         Case("points 100k x128", (Site(1, 100_000, 128),), more, bfloat16_modes=_INFERENCE),
         Case("MiT-B3, 28 sites", image, more, bfloat16_modes=_INFERENCE),
         Case("windows 8x49x128", (Site(8, 49, 128),), more),
+    ]
+
+
+def gpu_cases(with_compiled: bool = False) -> list[Case]:
+    """What is measured on a GPU, in order of worth: half precision is what is trained in there.
+
+    Args:
+        with_compiled: Ours and the released form under `torch.compile`, too: minutes.
+    """
+    same = ("released", "products", "plain", "compact")
+    same += ("itself_compiled", "released_compiled") if with_compiled else ()
+    bev, image = (Site(1, 32400, 256),), mit_b3_sites()
+    others = (*same, "conv_fuser", "cross_attention")
+    return [
+        Case("BEV 32400x256", bev, others, (), _BOTH, _INFERENCE),
+        Case("points 20k x128", (Site(1, 20000, 128),), same, (), _BOTH),
+        Case("MiT-B3, 28 sites", image, ("released", "compact"), (), _BOTH),
+        Case("points 100k x128", (Site(1, 100_000, 128),), same, (), _BOTH),
+        Case("tokens 1M x64", (Site(1, 1_000_000, 64),), ("released", "products"), (), _INFERENCE),
+        Case("BEV 32400x256", bev, same, _INFERENCE),
     ]
 
 

@@ -11,9 +11,11 @@ from time import perf_counter
 from gemini_det3d.apis.config import ConfigError
 from gemini_det3d.formats.text import write_text
 
-from .cases import Case, growth_cases, headline_cases, shape_grid
+from .cases import Case, gpu_cases, growth_cases, headline_cases, shape_grid
 
 _ROUNDS, _QUICK_ROUNDS = 15, 3
+_GPU_CASE_SECONDS = 2.0
+_GPU_SECONDS = 100.0  # with the last case under two minutes
 _SECONDS, _QUICK_SECONDS = 6.0, 0.5  # a case and mode: no further round once this is spent
 
 
@@ -39,6 +41,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="the headline cases quiet and beside a busy program on one core, both ratios (CPU)",
     )  # fmt: skip
     parser.add_argument("--device", default="cpu", help="cpu or cuda")
+    parser.add_argument(
+        "--seconds", type=float, default=_GPU_SECONDS,
+        help=f"on a GPU no further case is begun after so many (default {_GPU_SECONDS:g})",
+    )  # fmt: skip
+    parser.add_argument(
+        "--compiled", action="store_true", help="on a GPU forms under torch.compile, too (minutes)"
+    )
     parser.add_argument("--seed", type=int, default=0, help="of parameters and inputs")
     parser.add_argument("--json", metavar="FILE", help="write the rows as JSON")
     parser.add_argument("--markdown", metavar="FILE", help="write the tables as Markdown")
@@ -60,6 +69,8 @@ def run(args: argparse.Namespace) -> int:
         return _break_down(args)
     if args.beside:
         return _measure_beside(args)
+    if args.device.startswith("cuda"):
+        return _measure_gpu(args)
     planned = (case.name for case, *_ in _plan(args.quick, args.only))
     if args.plot and not any(name.startswith("growth") for name in planned):
         raise ConfigError(
@@ -78,6 +89,40 @@ def run(args: argparse.Namespace) -> int:
         write_text(args.json, json.dumps(rows, indent=2) + "\n")
     if args.plot:
         plot_growth(rows, args.plot)
+    return 0
+
+
+def _measure_gpu(args: argparse.Namespace) -> int:
+    """Wall, GPU and graph times apart, in order of worth until the time is over."""
+    import torch
+
+    from .gpu_report import gpu_goal_lines, gpu_table_lines, plot_gpu
+    from .measure import compare
+    from .report import goal_lines, machine_line
+
+    if not torch.cuda.is_available():
+        raise ConfigError(f"--device={args.device}: PyTorch sees no GPU")
+    rounds = args.rounds or (_QUICK_ROUNDS if args.quick else _ROUNDS)
+    seconds = _QUICK_SECONDS if args.quick else _GPU_CASE_SECONDS
+    started, rows, left = perf_counter(), [], []
+    for case, mode, dtype in _checked_plan(args.quick, args.only, None, True, args.compiled):
+        name = f"{case.name}, {dtype}, {mode}"
+        if perf_counter() - started > args.seconds:
+            left.append(name)
+            continue
+        print(f"{perf_counter() - started:5.0f} s  {name}", flush=True)
+        rows += compare(case, mode, dtype, rounds, seconds, args.device, args.seed)
+    place = f"{machine_line(args.device)}, seed {args.seed}, {perf_counter() - started:.0f} s"
+    goals = [*goal_lines(rows, args.device), "", *gpu_goal_lines(rows)]
+    missing = [f"not begun after {args.seconds:g} s: {'; '.join(left)}", ""] if left else []
+    text = "\n".join([place, "", *missing, *goals, "", *gpu_table_lines(rows), ""])
+    print(text)
+    if args.markdown:
+        write_text(args.markdown, text)
+    if args.json:
+        write_text(args.json, json.dumps(rows, indent=2) + "\n")
+    if args.plot:
+        plot_gpu(rows, args.plot)
     return 0
 
 
@@ -173,7 +218,7 @@ def measure(
     rounds = rounds if rounds is not None else _QUICK_ROUNDS if is_quick else _ROUNDS
     if rounds < 1:
         raise ConfigError(f"--rounds: must be 1 or more, got {rounds}")
-    plan = _checked_plan(is_quick, only, names, device.startswith("cuda"))
+    plan = _checked_plan(is_quick, only, names)
     rows = []
     seconds = _QUICK_SECONDS if is_quick else _SECONDS
     for case, mode, dtype in tqdm(plan, unit="case"):
@@ -182,25 +227,35 @@ def measure(
 
 
 def _checked_plan(
-    is_quick: bool, only: str | None, names: Container[str] | None = None, on_gpu: bool = False
+    is_quick: bool,
+    only: str | None,
+    names: Container[str] | None = None,
+    on_gpu: bool = False,
+    with_compiled: bool = False,
 ) -> list[tuple[Case, str, str]]:
-    plan = _plan(is_quick, only, on_gpu)
+    plan = _plan(is_quick, only, on_gpu, with_compiled)
     plan = [entry for entry in plan if names is None or entry[0].name in names]
     if not plan:
         raise ConfigError(f"--only: no case holds {only!r}")
     return plan
 
 
-def _plan(is_quick: bool, only: str | None, on_gpu: bool = False) -> list[tuple[Case, str, str]]:
-    """What is measured; on a GPU, where half precision is trained in, both modes in bfloat16."""
-    cases = [*headline_cases(is_quick), *growth_cases(is_quick), *shape_grid(is_quick)]
+def _plan(
+    is_quick: bool, only: str | None, on_gpu: bool = False, with_compiled: bool = False
+) -> list[tuple[Case, str, str]]:
+    """What is measured: case, mode and dtype."""
+    if on_gpu:
+        cases = gpu_cases(with_compiled)
+    else:
+        cases = [*headline_cases(is_quick), *growth_cases(is_quick), *shape_grid(is_quick)]
     return [
         (case, mode, dtype)
         for case in cases
         if only is None or only in case.name
         for dtype, modes in (
             ("float32", case.modes),
-            ("bfloat16", case.modes if on_gpu and case.bfloat16_modes else case.bfloat16_modes),
+            ("bfloat16", case.bfloat16_modes),
+            ("tf32", case.tf32_modes),
         )
         for mode in modes
     ]

@@ -71,6 +71,7 @@ def launches(
     num_tokens: int = 4096,
     training: bool = False,
     masked: bool = False,
+    biased: bool = False,
     weights: torch.dtype | None = None,
     tf32: bool = False,
     architecture: int = 90,
@@ -84,6 +85,7 @@ def launches(
         num_tokens: N.
         training: Forward with its tape, and backward.
         masked: With a mask of valid tokens.
+        biased: With a number a token that shifts the gate, and in training its gradient.
         weights: Dtype of the parameters; None: as the streams.
         tf32: Let float32 be multiplied as tf32.
         architecture: For whose tiles.
@@ -99,6 +101,7 @@ def launches(
         parameters = GeminiFusion(channels, num_heads).to(weights or dtype).fusion_parameters()
         streams = [torch.empty(num_tokens, channels, dtype=dtype) for _ in range(2)]
         valid = torch.empty(num_tokens, dtype=torch.bool) if masked else None
+        bias = torch.empty(num_tokens) if biased else None
     seen: list[Launch] = []
 
     def record(known, function, programs, *arguments, **constants) -> None:
@@ -113,9 +116,9 @@ def launches(
     try:
         call = (*streams, valid, parameters, num_heads, dtype)
         tape = fused_launches.tape_like(streams[0], dtype, training)
-        fused_launches.forward(*call, tape)
+        fused_launches.forward(*call, tape, bias)
         if training:
-            fused_backward.backward(*call, tape, (streams[0], streams[1]), True)
+            fused_backward.backward(*call, tape, (streams[0], streams[1]), True, bias, bias)
     finally:
         triton_parts.launch = plain[0]
         for name, function in plain[1].items():
@@ -124,14 +127,31 @@ def launches(
 
 
 def chosen(channels: int, dtype: torch.dtype, tf32: bool, architecture: int) -> list[Launch]:
-    """What inference and training launch, each that is compiled alike once."""
+    """What inference and training launch, each that is compiled alike once.
+
+    Without a mask and a bias of the tokens, and with both: what a kernel may leave out.
+    """
     options: dict[str, Any] = {"tf32": tf32, "architecture": architecture}
-    both = [
+    all_of_them = [
         launch
         for training in (False, True)
-        for launch in launches(channels, dtype=dtype, training=training, **options)
+        for full in (False, True)
+        for launch in launches(
+            channels, dtype=dtype, training=training, masked=full, biased=full, **options
+        )
     ]
-    return list({(each.name, str(each.constants)): each for each in both}.values())
+    return list({_kind(launch): launch for launch in all_of_them}.values())
+
+
+def _kind(launch: Launch) -> tuple:
+    """Launches of one kind are compiled alike."""
+    return launch.name, str(launch.constants), tuple(a is None for a in launch.arguments)
+
+
+def is_full(launch: Launch) -> bool:
+    """Whether it takes the mask or the bias of the tokens."""
+    told = dict(zip(launch.function.arg_names, launch.arguments))
+    return any(told.get(name) is not None for name in ("valid", "bias"))
 
 
 def inspect(launch: Launch, architecture: int) -> Resources:
@@ -215,6 +235,7 @@ def resource_lines(
             for architecture in architectures:
                 for launch in chosen(width, dtype, tf32, architecture):
                     kind = "" if launch.constants.get("WITH_TAPE", True) else ", inference"
+                    kind += ", mask or bias" if is_full(launch) else ""
                     r = inspect(launch, architecture)
                     lines.append(
                         f"| {launch.name}{kind} | {width} | {name} | {architecture} | "

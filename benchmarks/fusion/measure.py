@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import itertools
 from collections.abc import Callable
 from statistics import median, quantiles
@@ -14,6 +15,7 @@ from torch import Tensor, nn
 from gemini_det3d.fusion import GeminiFusion
 
 from .cases import Case, Site
+from .gpu import floors, graph_ms, products_in, queued_ms, torch_dtype
 from .opponents import INFERENCE_ONLY, OPPONENTS, SAME_FUNCTION, exact_form
 
 __all__ = ["Inputs", "Runner", "compare", "draw_operators", "lower", "peak_bytes", "run_sites"]
@@ -44,7 +46,8 @@ def compare(
     Args:
         case: What to run.
         mode: "inference" (no gradients) or "training" (forward and backward).
-        dtype: "float32" or "bfloat16". In bfloat16 the released form runs in float32 as well.
+        dtype: "float32", "bfloat16" or "tf32" (float32 whose products are tf32's, on a GPU). In
+            bfloat16 the released form runs in float32 as well, on a CPU.
         rounds: Timed rounds, after one that is not timed; a short case takes more of them, until a
             quarter of a second is spent.
         seconds: No further round is begun after so many, once there are three.
@@ -56,12 +59,46 @@ def compare(
         other / ours; `err` the root mean square error of outputs and, in training, of stream
         gradients against float64, in units of the root mean square value (None where another
         function is computed); `peak_bytes` the most memory allocated at a time, parameters and
-        inputs aside.
+        inputs aside. On a GPU also `gpu_ms`, `graph_ms` (see `gpu`; None: not to be had) and
+        floors. Opponents that fail there are named and left out.
     """
     torch.manual_seed(seed)
     torch.compiler.reset()  # or the compiler gives up after a few modules of one class
-    runners = _build(case, mode, getattr(torch, dtype), device)
+    with products_in(dtype):
+        return _compared(case, mode, dtype, rounds, seconds, device)
+
+
+def _compared(
+    case: Case, mode: str, dtype: str, rounds: int, seconds: float, device: str
+) -> list[dict]:
+    kind = torch_dtype(dtype)
+    runners = _build(case, mode, kind, device)
     inputs = Inputs(case.sites, device)
+    on_gpu = device.startswith("cuda")
+    if on_gpu:
+        inputs.refresh()
+        runners = _that_run(case, runners, inputs, mode)
+    times = _times(runners, inputs, mode, rounds, seconds, device)
+    facts = {name: _facts(name, runners[name], inputs, mode, device) for name in runners}
+    head = {"case": case.name, "shape": _shape(case.sites), "dtype": dtype, "mode": mode}
+    if on_gpu:
+        head |= floors(case.sites, mode, kind, device)
+    return [
+        {**head, "opponent": name, **_row(times["ours"], times[name], facts["ours"], facts[name])}
+        for name in runners
+        if name != "ours"
+    ]
+
+
+def _times(
+    runners: dict[str, Runner],
+    inputs: Inputs,
+    mode: str,
+    rounds: int,
+    seconds: float,
+    device: str,
+) -> dict[str, list[float]]:
+    """Milliseconds of the timed rounds, in turns."""
     times: dict[str, list[float]] = {name: [] for name in runners}
     started = perf_counter()
     for index in itertools.count():
@@ -74,13 +111,23 @@ def compare(
             elapsed = _time(lambda name=name: run_sites(runners[name], inputs, mode), device)
             if index:
                 times[name].append(1e3 * elapsed)
-    facts = {name: _facts(name, runners[name], inputs, mode, device) for name in runners}
-    head = {"case": case.name, "shape": _shape(case.sites), "dtype": dtype, "mode": mode}
-    return [
-        {**head, "opponent": name, **_row(times["ours"], times[name], facts["ours"], facts[name])}
-        for name in runners
-        if name != "ours"
-    ]
+    return times
+
+
+def _that_run(
+    case: Case, runners: dict[str, Runner], inputs: Inputs, mode: str
+) -> dict[str, Runner]:
+    """Those that can do one call; what fails is said. Ours has to."""
+    run_sites(runners["ours"], inputs, mode)
+    able = {}
+    for name, runner in runners.items():
+        try:
+            run_sites(runner, inputs, mode)
+            able[name] = runner
+        except Exception as error:  # whatever a compiler or a library raises
+            why = (str(error).strip().splitlines() or [""])[0]
+            print(f"{case.name}, {mode}: {name} fails: {type(error).__name__}: {why}", flush=True)
+    return able
 
 
 def _build(case: Case, mode: str, dtype: torch.dtype, device: str) -> dict[str, Runner]:
@@ -90,7 +137,7 @@ def _build(case: Case, mode: str, dtype: torch.dtype, device: str) -> dict[str, 
     for name in case.opponents:
         if mode == "inference" or name not in INFERENCE_ONLY:
             runners[name] = Runner([OPPONENTS[name](operator) for operator in ours], dtype)
-    if dtype != torch.float32 and "released" in case.opponents:
+    if dtype != torch.float32 and "released" in case.opponents and device == "cpu":
         released = [OPPONENTS["released"](operator) for operator in exact]
         runners["released_float32"] = Runner(released, torch.float32)
     return runners
@@ -174,10 +221,11 @@ def _facts(name: str, runner: Runner, inputs: Inputs, mode: str, device: str) ->
             _error(module, tensors, mode)
             for module, tensors in zip(runner.modules, inputs.get(runner.dtype))
         )
-    return {
-        "err": error,
-        "peak_bytes": peak_bytes(lambda: run_sites(runner, inputs, mode), device),
-    }
+    call = functools.partial(run_sites, runner, inputs, mode)
+    facts = {"err": error, "peak_bytes": peak_bytes(call, device)}
+    if device.startswith("cuda"):
+        facts |= {"gpu_ms": queued_ms(call), "graph_ms": graph_ms(call)}
+    return facts
 
 
 def _error(module: nn.Module, tensors: list[Tensor], mode: str) -> float:
@@ -219,7 +267,8 @@ def _row(ours: list[float], other: list[float], our_facts: dict, facts: dict) ->
         row |= {f"{name}_ms": median(times), f"{name}_ms_q20": low, f"{name}_ms_q80": high}
     row["ratio"] = row["other_ms"] / row["ours_ms"]
     for name, values in (("ours", our_facts), ("other", facts)):
-        row |= {f"{key}_{name}": value for key, value in values.items()}
+        for key, value in values.items():
+            row[f"{name}_{key}" if key.endswith("ms") else f"{key}_{name}"] = value
     return row
 
 

@@ -170,17 +170,25 @@ def _plain(operator: GeminiFusion) -> GeminiFusion:
     return GeminiFusion.from_released(operator.to_released(), operator.num_heads, backend="plain")
 
 
+def _compact(operator: GeminiFusion) -> GeminiFusion:
+    released = operator.to_released()
+    return GeminiFusion.from_released(released, operator.num_heads, backend="compact")
+
+
 OPPONENTS: dict[str, Callable[[GeminiFusion], nn.Module]] = {
     "itself": lambda operator: operator,
     "itself_compiled": torch.compile,
     "released": ReleasedFusion,
     "released_compiled": lambda operator: torch.compile(ReleasedFusion(operator)),
     "plain": _plain,
+    "compact": _compact,
     "products": Products,
     "cross_attention": FullCrossAttention,
     "conv_fuser": ConvFuser,
 }
 """Name -> how to build it from our operator."""
 
-SAME_FUNCTION = {"itself", "itself_compiled", "released", "released_compiled", "plain"}
+SAME_FUNCTION = {
+    *("itself", "itself_compiled", "released", "released_compiled", "plain", "compact"),
+}
 INFERENCE_ONLY = {"products", "cross_attention"}

@@ -13,11 +13,19 @@ import torch
 from gemini_det3d.apis.machine import num_cores
 from gemini_det3d.formats.tables import markdown_table
 
-__all__ = ["goal_lines", "machine_line", "plot_growth", "table_lines"]
+__all__ = [
+    "GOAL_HEAD",
+    "Goal",
+    "goal_lines",
+    "machine_line",
+    "plot_growth",
+    "ratio_goals",
+    "table_lines",
+]
 
 _FIELDS = ("case", "dtype", "mode", "opponent", "ours ms", "other ms", "ratio")
 _HEAD = (*_FIELDS, "err ours", "err other", "peak MiB ours", "peak MiB other")
-_GOAL_HEAD = ("goal", "bound", "measured", "compiled", "reached")
+GOAL_HEAD = ("goal", "bound", "measured", "compiled", "reached")
 
 
 class Goal(NamedTuple):
@@ -94,13 +102,14 @@ def goal_lines(rows: list[dict], device: str = "cpu") -> list[str]:
     A ratio counts only where the accuracy was measured, and where ours is as good. `compiled` is
     the same ratio with our operator under `torch.compile`; the other stays as it is.
     """
-    cells = _ratio_goals(rows, GPU_GOALS if device.startswith("cuda") else GOALS)
+    cells = ratio_goals(rows, GPU_GOALS if device.startswith("cuda") else GOALS)
     if not device.startswith("cuda"):
         cells += _growth_goals(rows)
-    return markdown_table(_GOAL_HEAD, cells).splitlines()
+    return markdown_table(GOAL_HEAD, cells).splitlines()
 
 
-def _ratio_goals(rows: list[dict], goals: tuple[Goal, ...]) -> list[list[object]]:
+def ratio_goals(rows: list[dict], goals: tuple[Goal, ...]) -> list[list[object]]:
+    """Cells of the goals whose rows are there."""
     cells = []
     for goal in goals:
         row = _find(rows, *goal[:4])
