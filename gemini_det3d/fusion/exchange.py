@@ -12,7 +12,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from .base import FusionOperator, hide, keep_own
+from .base import FusionOperator, hide, is_in_backward, keep_own
 
 __all__ = ["ChannelExchangeFusion", "TokenExchangeFusion"]
 
@@ -144,12 +144,15 @@ def _score_predictor(dim: int) -> nn.Sequential:
 
 def _normalise(norm: nn.BatchNorm1d, tokens: Tensor) -> Tensor:
     """Batch normalisation of (N, C); too few tokens for statistics use the running ones."""
-    if len(tokens) > 1 or not norm.training:
+    is_lonely = norm.training and len(tokens) < 2
+    # A forward that a checkpoint repeats would move the running statistics a second time.
+    if not is_lonely and not (norm.training and is_in_backward()):
         return norm(tokens)
     assert norm.running_mean is not None and norm.running_var is not None
-    # copies, since the next forward moves them in place, maybe before the backward of this one
+    # Copies, since the next forward moves them in place, maybe before the backward of this one.
     statistics = norm.running_mean.clone(), norm.running_var.clone()
-    return F.batch_norm(tokens, *statistics, norm.weight, norm.bias, training=False, eps=norm.eps)
+    affine = norm.weight, norm.bias
+    return F.batch_norm(tokens, *statistics, *affine, training=not is_lonely, eps=norm.eps)
 
 
 def _check_fraction(owner: str, key: str, value: float) -> None:

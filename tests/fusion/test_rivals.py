@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 import pytest
 import torch
 import torch.nn.functional as F
 from every_operator import OPERATORS
 from torch.testing import assert_close
+from torch.utils.checkpoint import checkpoint
 from torch.utils.flop_counter import FlopCounterMode
 
 from gemini_det3d.fusion import (
@@ -181,6 +184,21 @@ def test_gradient_of_a_lonely_token_is_that_of_its_own_forward(make):
     fused = operator(lonely, make(1, 5))[0]
     operator(10 * make(30, 5), 10 * make(30, 5))
     assert_close(torch.autograd.grad(fused.sum(), lonely)[0], alone)
+
+
+def test_statistics_move_once_though_a_checkpoint_repeats_the_forward(make):
+    plain, repeated = (ChannelExchangeFusion(5).double() for _ in range(2))
+    streams = [make(30, 5).requires_grad_() for _ in range(2)]
+    gradients = []
+    for operator, call in ((plain, lambda f, *x: f(*x)),
+                           (repeated, partial(checkpoint, use_reentrant=False))):  # fmt: skip
+        fused = call(operator, *streams)
+        loss = sum(x.square().sum() for x in fused)
+        gradients.append(torch.autograd.grad(loss, streams))
+    assert_close(gradients[0], gradients[1])
+    for one, other in zip(plain.norm, repeated.norm):
+        assert_close(one.running_mean, other.running_mean)
+        assert one.num_batches_tracked == other.num_batches_tracked == 1
 
 
 def test_channel_scale_loss_presses_disjoint_halves():
