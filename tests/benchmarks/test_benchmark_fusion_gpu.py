@@ -139,15 +139,15 @@ def test_cases_come_in_order_of_worth_until_the_time_is_over(tmp_path, monkeypat
     monkeypatch.setattr(benchmark_fusion, "perf_counter", lambda: float(next(clock)))
     parser = argparse.ArgumentParser()
     benchmark_fusion.add_arguments(parser)
-    files = [f"--{kind}={tmp_path / kind}" for kind in ("json", "markdown", "plot")]
+    files = [f"--{kind}={tmp_path / kind}.png" for kind in ("json", "markdown", "plot")]
     arguments = ["--device=cuda", "--seconds=6", *files]
     assert benchmark_fusion.run(parser.parse_args(arguments)) == 0
     assert seen[0] == ("BEV 32400x256", "bfloat16", "inference") and len(seen) == 3
-    text = (tmp_path / "markdown").read_text()
+    text = (tmp_path / "markdown.png").read_text()
     assert "not begun after 6 s: points 20k x128, bfloat16, inference; " in text
     assert text in capsys.readouterr().out
-    assert len(json.loads((tmp_path / "json").read_text())) == 3
-    assert (tmp_path / "plot").read_bytes().startswith(b"\x89PNG")
+    assert len(json.loads((tmp_path / "json.png").read_text())) == 3
+    assert (tmp_path / "plot.png").read_bytes().startswith(b"\x89PNG")
 
 
 def test_compiled_forms_are_measured_where_asked_for():
