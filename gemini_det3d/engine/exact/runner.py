@@ -176,6 +176,10 @@ class ExactRunner(Runner):
             for key, value in now.items():
                 if place[key] != value:
                     self._warn_inexact(f"{key} was {place[key]} and is {value}")
+            if place["gradients"] and now["world_size"] > 1:
+                self._warn_inexact("it lies between two updates of gradient accumulation, and of "
+                                   "the gradients gathered so far it has the first process's "
+                                   "alone")  # fmt: skip
             if place["batches_per_epoch"] != len(loop.batches):
                 done = 0
         else:

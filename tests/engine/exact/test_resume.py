@@ -8,6 +8,7 @@ import shutil
 import signal
 import time
 from functools import partial
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -243,3 +244,19 @@ def test_disk_that_is_full_stops_with_one_line_and_keeps_the_last_checkpoint(tmp
     train(config, resume=True)
     train(toy_config(tmp_path / "whole"))
     assert reached and differences(newest(tmp_path / "whole"), newest(tmp_path)) == []
+
+
+def test_half_gathered_gradients_of_several_processes_are_told(monkeypatch):
+    """Only the first process writes checkpoints; the others' gradients are nowhere."""
+    from gemini_det3d.engine.exact import ExactRunner, runner
+
+    monkeypatch.setattr(runner, "restore_state", lambda *args: None)
+    batches = type("Batches", (list,), {"is_infinite": False})(range(4))
+    for gradients, processes in (({"weight": 1.0}, 2), ({"weight": 1.0}, 1), ({}, 2)):
+        monkeypatch.setattr(runner, "get_world_size", lambda count=processes: count)
+        said: list[str] = []
+        place = dict(batches_done=1, batches_per_epoch=4, world_size=processes, gradients=gradients)
+        resumed = SimpleNamespace(train_loop=SimpleNamespace(batches=batches), iter=1, epoch=0,
+                                  _place=place, _warn_inexact=said.append)  # fmt: skip
+        ExactRunner._restore(resumed)
+        assert bool(said) == (bool(gradients) and processes > 1)
