@@ -56,6 +56,19 @@ class Corruption:
         return self.function(data, self.levels[severity - 1], generator)
 
 
+def corruptions_of(
+    family: str, target: str, *rows: tuple[str, Callable[..., Any], tuple[Any, ...], str]
+) -> tuple[Corruption, ...]:
+    """Corruptions of one family and target.
+
+    Args:
+        family: As of `Corruption`.
+        target: As of `Corruption`.
+        *rows: Name, function, levels and meaning of each.
+    """
+    return tuple(Corruption(name, family, target, *rest) for name, *rest in rows)
+
+
 def generator_of(name: str, seed: int, frame: str, view: int = 0) -> np.random.Generator:
     """Random numbers of one corruption of one frame, the same in every process and severity.
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import cv2
 import numpy as np
 
-from gemini_det3d.corruptions.base import Corruption
+from gemini_det3d.corruptions.base import corruptions_of
 from gemini_det3d.corruptions.fields import disk, pixels
 
 
@@ -56,13 +56,13 @@ def magnified(image: np.ndarray, scale: float) -> np.ndarray:
     )
 
 
-_FAMILY, _UNIT = "camera blur", "thousandths of the height"
-CORRUPTIONS = (
-    Corruption("gaussian_blur", _FAMILY, "camera", gaussian_blur, (4.5, 9, 13, 18, 27), _UNIT),
-    Corruption("defocus", _FAMILY, "camera", defocus, (8, 13, 20, 30, 45), _UNIT),
-    Corruption("motion_blur", _FAMILY, "camera", motion_blur, (20, 40, 70, 110, 160), _UNIT),
-    Corruption(
-        "zoom_blur", _FAMILY, "camera", zoom_blur, (0.03, 0.06, 0.1, 0.16, 0.25), "magnification"
-    ),
-    Corruption("glass_blur", _FAMILY, "camera", glass_blur, (5, 9, 14, 21, 30), _UNIT),
+_UNIT = "thousandths of the height"
+CORRUPTIONS = corruptions_of(
+    "camera blur",
+    "camera",
+    ("gaussian_blur", gaussian_blur, (4.5, 9, 13, 18, 27), _UNIT),
+    ("defocus", defocus, (8, 13, 20, 30, 45), _UNIT),
+    ("motion_blur", motion_blur, (20, 40, 70, 110, 160), _UNIT),
+    ("zoom_blur", zoom_blur, (0.03, 0.06, 0.1, 0.16, 0.25), "magnification"),
+    ("glass_blur", glass_blur, (5, 9, 14, 21, 30), _UNIT),
 )

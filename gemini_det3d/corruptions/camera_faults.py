@@ -5,7 +5,7 @@ from __future__ import annotations
 import cv2
 import numpy as np
 
-from gemini_det3d.corruptions.base import Corruption
+from gemini_det3d.corruptions.base import corruptions_of
 from gemini_det3d.corruptions.camera_blur import magnified
 
 _BLOCK = 1 / 24  # of the height: what a lost packet of video covers
@@ -42,21 +42,11 @@ def rolling_shutter(image: np.ndarray, shear: float, rng: np.random.Generator) -
     )
 
 
-_FAMILY = "camera fault"
-CORRUPTIONS = (
-    Corruption(
-        "lost_blocks", _FAMILY, "camera", lost_blocks, (0.05, 0.15, 0.3, 0.5, 0.75), "share"
-    ),
-    Corruption(
-        "dead_lines", _FAMILY, "camera", dead_lines, (0.03, 0.08, 0.16, 0.28, 0.45), "of columns"
-    ),
-    Corruption("stale_frame", _FAMILY, "camera", stale_frame, (0.1, 0.2, 0.4, 0.7, 1.2), "s ago"),
-    Corruption(
-        "rolling_shutter",
-        _FAMILY,
-        "camera",
-        rolling_shutter,
-        (0.01, 0.02, 0.04, 0.07, 0.11),
-        "widths",
-    ),
+CORRUPTIONS = corruptions_of(
+    "camera fault",
+    "camera",
+    ("lost_blocks", lost_blocks, (0.05, 0.15, 0.3, 0.5, 0.75), "share"),
+    ("dead_lines", dead_lines, (0.03, 0.08, 0.16, 0.28, 0.45), "of columns"),
+    ("stale_frame", stale_frame, (0.1, 0.2, 0.4, 0.7, 1.2), "s ago"),
+    ("rolling_shutter", rolling_shutter, (0.01, 0.02, 0.04, 0.07, 0.11), "widths"),
 )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from gemini_det3d.corruptions.base import Corruption
+from gemini_det3d.corruptions.base import corruptions_of
 
 
 def dark(image: np.ndarray, light: float, rng: np.random.Generator) -> np.ndarray:
@@ -41,18 +41,13 @@ def vignetting(image: np.ndarray, loss: float, rng: np.random.Generator) -> np.n
     return image * (1 - loss * (y[:, None] ** 2 + x**2) / 2)[..., None]
 
 
-_FAMILY = "camera light"
-CORRUPTIONS = (
-    Corruption("dark", _FAMILY, "camera", dark, (0.6, 0.42, 0.28, 0.17, 0.08), "share of light"),
-    Corruption("overexposed", _FAMILY, "camera", overexposed, (1.4, 1.9, 2.6, 3.6, 5.0), "gain"),
-    Corruption(
-        "low_contrast", _FAMILY, "camera", low_contrast, (0.6, 0.42, 0.28, 0.16, 0.08), "kept"
-    ),
-    Corruption("desaturated", _FAMILY, "camera", desaturated, (0.7, 0.5, 0.3, 0.15, 0.0), "kept"),
-    Corruption(
-        "color_cast", _FAMILY, "camera", color_cast, (0.12, 0.25, 0.4, 0.6, 0.85), "of a channel"
-    ),
-    Corruption(
-        "vignetting", _FAMILY, "camera", vignetting, (0.3, 0.5, 0.7, 0.85, 1.0), "loss in corners"
-    ),
+CORRUPTIONS = corruptions_of(
+    "camera light",
+    "camera",
+    ("dark", dark, (0.6, 0.42, 0.28, 0.17, 0.08), "share of light"),
+    ("overexposed", overexposed, (1.4, 1.9, 2.6, 3.6, 5.0), "gain"),
+    ("low_contrast", low_contrast, (0.6, 0.42, 0.28, 0.16, 0.08), "kept"),
+    ("desaturated", desaturated, (0.7, 0.5, 0.3, 0.15, 0.0), "kept"),
+    ("color_cast", color_cast, (0.12, 0.25, 0.4, 0.6, 0.85), "of a channel"),
+    ("vignetting", vignetting, (0.3, 0.5, 0.7, 0.85, 1.0), "loss in corners"),
 )

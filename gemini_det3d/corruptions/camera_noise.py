@@ -5,7 +5,7 @@ from __future__ import annotations
 import cv2
 import numpy as np
 
-from gemini_det3d.corruptions.base import Corruption
+from gemini_det3d.corruptions.base import corruptions_of
 
 
 def gaussian_noise(image: np.ndarray, sigma: float, rng: np.random.Generator) -> np.ndarray:
@@ -59,22 +59,21 @@ def pixelated(image: np.ndarray, scale: float, rng: np.random.Generator) -> np.n
     )
 
 
-_NOISE, _CODE = "camera noise", "camera coding"
 CORRUPTIONS = (
-    Corruption(
-        "gaussian_noise", _NOISE, "camera", gaussian_noise, (0.04, 0.08, 0.13, 0.2, 0.3), "of 255"
+    *corruptions_of(
+        "camera noise",
+        "camera",
+        ("gaussian_noise", gaussian_noise, (0.04, 0.08, 0.13, 0.2, 0.3), "of 255"),
+        ("shot_noise", shot_noise, (150, 60, 25, 11, 5), "photons"),
+        ("speckle_noise", speckle_noise, (0.1, 0.2, 0.33, 0.5, 0.75), "share"),
+        ("uniform_noise", uniform_noise, (0.07, 0.14, 0.23, 0.35, 0.52), "of 255"),
+        ("impulse_noise", impulse_noise, (0.01, 0.03, 0.07, 0.13, 0.22), "share"),
     ),
-    Corruption("shot_noise", _NOISE, "camera", shot_noise, (150, 60, 25, 11, 5), "photons"),
-    Corruption(
-        "speckle_noise", _NOISE, "camera", speckle_noise, (0.1, 0.2, 0.33, 0.5, 0.75), "share"
+    *corruptions_of(
+        "camera coding",
+        "camera",
+        ("few_bits", few_bits, (5, 4, 3, 2, 1), "bits a channel"),
+        ("jpeg", jpeg, (35, 20, 12, 7, 3), "quality"),
+        ("pixelated", pixelated, (1.7, 2.5, 4.0, 6.0, 9.0), "times smaller"),
     ),
-    Corruption(
-        "uniform_noise", _NOISE, "camera", uniform_noise, (0.07, 0.14, 0.23, 0.35, 0.52), "of 255"
-    ),
-    Corruption(
-        "impulse_noise", _NOISE, "camera", impulse_noise, (0.01, 0.03, 0.07, 0.13, 0.22), "share"
-    ),
-    Corruption("few_bits", _CODE, "camera", few_bits, (5, 4, 3, 2, 1), "bits a channel"),
-    Corruption("jpeg", _CODE, "camera", jpeg, (35, 20, 12, 7, 3), "quality"),
-    Corruption("pixelated", _CODE, "camera", pixelated, (1.7, 2.5, 4.0, 6.0, 9.0), "times smaller"),
 )

@@ -5,7 +5,7 @@ from __future__ import annotations
 import cv2
 import numpy as np
 
-from gemini_det3d.corruptions.base import Corruption
+from gemini_det3d.corruptions.base import corruptions_of
 from gemini_det3d.corruptions.fields import disk, pixels, ranked, road_depth, smooth_field
 
 
@@ -75,16 +75,13 @@ def dirt(image: np.ndarray, share: float, rng: np.random.Generator) -> np.ndarra
     return image + (np.float32([52, 44, 36]) - image) * covered
 
 
-_FAMILY = "camera weather"
-CORRUPTIONS = (
-    Corruption(
-        "fog", _FAMILY, "camera", fog, (0.5, 1.0, 1.7, 2.6, 4.0), "optical depth at infinity"
-    ),
-    Corruption("rain", _FAMILY, "camera", rain, (80, 180, 340, 580, 900), "streaks a square"),
-    Corruption("snow", _FAMILY, "camera", snow, (120, 300, 560, 960, 1500), "flakes a square"),
-    Corruption(
-        "sun_glare", _FAMILY, "camera", sun_glare, (0.25, 0.5, 0.8, 1.2, 1.8), "of the halo"
-    ),
-    Corruption("lens_drops", _FAMILY, "camera", lens_drops, (4, 10, 20, 36, 60), "drops"),
-    Corruption("dirt", _FAMILY, "camera", dirt, (0.05, 0.12, 0.22, 0.35, 0.5), "share covered"),
+CORRUPTIONS = corruptions_of(
+    "camera weather",
+    "camera",
+    ("fog", fog, (0.5, 1.0, 1.7, 2.6, 4.0), "optical depth at infinity"),
+    ("rain", rain, (80, 180, 340, 580, 900), "streaks a square"),
+    ("snow", snow, (120, 300, 560, 960, 1500), "flakes a square"),
+    ("sun_glare", sun_glare, (0.25, 0.5, 0.8, 1.2, 1.8), "of the halo"),
+    ("lens_drops", lens_drops, (4, 10, 20, 36, 60), "drops"),
+    ("dirt", dirt, (0.05, 0.12, 0.22, 0.35, 0.5), "share covered"),
 )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from gemini_det3d.corruptions.base import Corruption
+from gemini_det3d.corruptions.base import corruptions_of
 
 _RINGS = 64
 _SWEEP_S = 0.1
@@ -109,27 +109,26 @@ def _with_positions(points: np.ndarray, positions: np.ndarray) -> np.ndarray:
     return changed
 
 
-_LOSS, _LIE = "LiDAR loss", "LiDAR error"
 _METRES = (0.03, 0.06, 0.12, 0.2, 0.35)
 CORRUPTIONS = (
-    Corruption("lost_beams", _LOSS, "lidar", lost_beams, (0.25, 0.45, 0.625, 0.75, 0.875), "of 64"),
-    Corruption(
-        "narrow_view", _LOSS, "lidar", narrow_view, (0.9, 0.75, 0.6, 0.45, 0.3), "angle kept"
+    *corruptions_of(
+        "LiDAR loss",
+        "lidar",
+        ("lost_beams", lost_beams, (0.25, 0.45, 0.625, 0.75, 0.875), "of 64"),
+        ("narrow_view", narrow_view, (0.9, 0.75, 0.6, 0.45, 0.3), "angle kept"),
+        ("sparse", sparse, (0.3, 0.5, 0.7, 0.85, 0.95), "share lost"),
+        ("cutout", cutout, (3, 7, 13, 22, 35), "holes"),
+        ("lost_echoes", lost_echoes, (0.1, 0.2, 0.35, 0.5, 0.7), "share lost"),
     ),
-    Corruption("sparse", _LOSS, "lidar", sparse, (0.3, 0.5, 0.7, 0.85, 0.95), "share lost"),
-    Corruption("cutout", _LOSS, "lidar", cutout, (3, 7, 13, 22, 35), "holes"),
-    Corruption(
-        "lost_echoes", _LOSS, "lidar", lost_echoes, (0.1, 0.2, 0.35, 0.5, 0.7), "share lost"
-    ),
-    Corruption("crosstalk", _LIE, "lidar", crosstalk, (0.02, 0.05, 0.1, 0.18, 0.3), "share"),
-    Corruption(
-        "ghost_points", _LIE, "lidar", ghost_points, (0.02, 0.06, 0.12, 0.25, 0.45), "share"
-    ),
-    Corruption("gaussian_jitter", _LIE, "lidar", gaussian_jitter, _METRES, "m"),
-    Corruption("uniform_jitter", _LIE, "lidar", uniform_jitter, (0.05, 0.1, 0.2, 0.35, 0.6), "m"),
-    Corruption("range_noise", _LIE, "lidar", range_noise, (0.05, 0.1, 0.2, 0.4, 0.7), "m"),
-    Corruption("motion_distortion", _LIE, "lidar", motion_distortion, (5, 10, 18, 28, 40), "m/s"),
-    Corruption(
-        "faded_intensity", _LIE, "lidar", faded_intensity, (0.7, 0.5, 0.3, 0.15, 0.0), "kept"
+    *corruptions_of(
+        "LiDAR error",
+        "lidar",
+        ("crosstalk", crosstalk, (0.02, 0.05, 0.1, 0.18, 0.3), "share"),
+        ("ghost_points", ghost_points, (0.02, 0.06, 0.12, 0.25, 0.45), "share"),
+        ("gaussian_jitter", gaussian_jitter, _METRES, "m"),
+        ("uniform_jitter", uniform_jitter, (0.05, 0.1, 0.2, 0.35, 0.6), "m"),
+        ("range_noise", range_noise, (0.05, 0.1, 0.2, 0.4, 0.7), "m"),
+        ("motion_distortion", motion_distortion, (5, 10, 18, 28, 40), "m/s"),
+        ("faded_intensity", faded_intensity, (0.7, 0.5, 0.3, 0.15, 0.0), "kept"),
     ),
 )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from gemini_det3d.corruptions.base import Corruption
+from gemini_det3d.corruptions.base import corruptions_of
 
 
 def fog(points: np.ndarray, extinction: float, rng: np.random.Generator) -> np.ndarray:
@@ -69,18 +69,11 @@ def _scattered(
     return changed[~is_lost | is_hit]
 
 
-_FAMILY = "LiDAR weather"
-CORRUPTIONS = (
-    Corruption(
-        "lidar_fog", _FAMILY, "lidar", fog, (0.006, 0.014, 0.028, 0.05, 0.09), "extinction, 1/m"
-    ),
-    Corruption(
-        "lidar_rain", _FAMILY, "lidar", rain, (0.002, 0.005, 0.01, 0.018, 0.03), "extinction, 1/m"
-    ),
-    Corruption(
-        "lidar_snow", _FAMILY, "lidar", snow, (0.06, 0.14, 0.25, 0.4, 0.6), "share of beams"
-    ),
-    Corruption(
-        "wet_ground", _FAMILY, "lidar", wet_ground, (0.2, 0.4, 0.6, 0.8, 1.0), "share of ground"
-    ),
+CORRUPTIONS = corruptions_of(
+    "LiDAR weather",
+    "lidar",
+    ("lidar_fog", fog, (0.006, 0.014, 0.028, 0.05, 0.09), "extinction, 1/m"),
+    ("lidar_rain", rain, (0.002, 0.005, 0.01, 0.018, 0.03), "extinction, 1/m"),
+    ("lidar_snow", snow, (0.06, 0.14, 0.25, 0.4, 0.6), "share of beams"),
+    ("wet_ground", wet_ground, (0.2, 0.4, 0.6, 0.8, 1.0), "share of ground"),
 )

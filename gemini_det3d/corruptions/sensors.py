@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from gemini_det3d.corruptions.base import Corruption
+from gemini_det3d.corruptions.base import corruptions_of
 from gemini_det3d.corruptions.camera_noise import impulse_noise
 
 _SPEED_MPS = 10.0
@@ -64,28 +64,25 @@ def noise_and_impulses(
 _MIXED = ((0.04, 0.005), (0.08, 0.01), (0.16, 0.05), (0.24, 0.1), (0.32, 0.15))
 _CHANCE = (0.2, 0.4, 0.6, 0.8, 1.0)
 CORRUPTIONS = (
-    Corruption(
-        "camera_turned", "alignment", "calibration", turned, (0.5, 1.0, 2.0, 3.5, 6.0), "degrees"
+    *corruptions_of(
+        "alignment",
+        "calibration",
+        ("camera_turned", turned, (0.5, 1.0, 2.0, 3.5, 6.0), "degrees"),
+        ("camera_moved", moved, (0.05, 0.1, 0.2, 0.4, 0.8), "m"),
+        ("camera_late", late, (0.02, 0.05, 0.1, 0.2, 0.4), "s"),
     ),
-    Corruption("camera_moved", "alignment", "calibration", moved, (0.05, 0.1, 0.2, 0.4, 0.8), "m"),
-    Corruption("camera_late", "alignment", "calibration", late, (0.02, 0.05, 0.1, 0.2, 0.4), "s"),
-    Corruption("camera_gone", "sensor gone", "presence", gone, _CHANCE, "of frames"),
-    Corruption("lidar_gone", "sensor gone", "presence", gone, _CHANCE, "of frames"),
-    Corruption(
-        "views_gone", "sensor gone", "presence", some_gone, (0.1, 0.3, 0.5, 0.7, 0.9), "of cameras"
+    *corruptions_of(
+        "sensor gone",
+        "presence",
+        ("camera_gone", gone, _CHANCE, "of frames"),
+        ("lidar_gone", gone, _CHANCE, "of frames"),
+        ("views_gone", some_gone, (0.1, 0.3, 0.5, 0.7, 0.9), "of cameras"),
     ),
-    Corruption(
-        "dropped_values", "RGB-X", "modalities", dropped_values, (0.1, 0.25, 0.5, 0.75, 0.9), "rate"
-    ),
-    Corruption(
-        "salt_and_pepper",
+    *corruptions_of(
         "RGB-X",
         "modalities",
-        impulse_noise,
-        (0.005, 0.01, 0.05, 0.1, 0.15),
-        "share",
-    ),
-    Corruption(
-        "noise_and_impulses", "RGB-X", "modalities", noise_and_impulses, _MIXED, "of 255, share"
+        ("dropped_values", dropped_values, (0.1, 0.25, 0.5, 0.75, 0.9), "rate"),
+        ("salt_and_pepper", impulse_noise, (0.005, 0.01, 0.05, 0.1, 0.15), "share"),
+        ("noise_and_impulses", noise_and_impulses, _MIXED, "of 255, share"),
     ),
 )
