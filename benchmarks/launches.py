@@ -1,7 +1,7 @@
 """How often a training step and a prediction ask the device for work, and how often they wait.
 
 On a GPU everything around the products is bound by launches and by waiting for the host; both can
-be counted on a CPU (see :mod:`gemini_det3d.apis.census`).
+be counted on a CPU (see :mod:`benchmarks.census`).
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from typing import Any
 
 import torch
 
-from gemini_det3d.apis.census import Census, count_launches
+from benchmarks.census import Census, count_launches
 from gemini_det3d.apis.config import ConfigError
 from gemini_det3d.apis.detector import read_config
 

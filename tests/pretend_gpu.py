@@ -25,7 +25,7 @@ from torch.utils import backend_registration
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_flatten, tree_map_only
 
-from gemini_det3d.apis.census import WAITS
+from benchmarks.census import WAITS
 
 __all__ = ["DEVICE", "IS_POSSIBLE", "Waits", "on_the_host", "pretended_gpu", "take_our_mmcv_ops"]
 

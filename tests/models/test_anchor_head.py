@@ -12,7 +12,7 @@ from mmdet3d.structures import LiDARInstance3DBoxes
 from mmengine.config import Config
 from mmengine.structures import InstanceData
 
-from gemini_det3d.apis.census import count_launches
+from benchmarks.census import count_launches
 from gemini_det3d.apis.config import find_config
 from gemini_det3d.models import GeminiAnchor3DHead
 

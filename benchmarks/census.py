@@ -21,13 +21,15 @@ from torch import Tensor
 from torch.overrides import TorchFunctionMode
 from torch.utils._python_dispatch import TorchDispatchMode
 
+import gemini_det3d
+
 OURS = "ours"
 MMCV_OPS = "ops/mmcv_ext"
 # spconv's CPU kernels are a Python loop over the filter's cells, mmcv's are made of torch's
 # operators; on CUDA each is a call of its own.
 ON_CPU_ONLY = ("spconv/", "mmcv/ops/")
 _TORCH = str(Path(torch.__file__).parent)
-_PACKAGE = str(Path(__file__).resolve().parent.parent)
+_PACKAGE = str(Path(gemini_det3d.__file__).resolve().parent)
 # Operators of ATen whose result, or its size, the host waits for.
 WAITS = {
     "_local_scalar_dense": "item()",

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import torch
 
-from gemini_det3d.apis.census import count_launches
+from benchmarks.census import count_launches
 from gemini_det3d.geometry import pool_to_cells
 
 X = torch.arange(6.0)
