@@ -19,7 +19,7 @@ from gemini_det3d.models.backbones.pretrained import check_pretrained
 class FusionStage(nn.Module):
     """One stage of an encoder.
 
-    Attributes:
+    Args:
         embed: Called as ``embed(map, modality)``: the map of the former stage, or the image, ->
             ``(B, H, W, C)``.
         hub: Merges the extra modalities.
@@ -29,12 +29,19 @@ class FusionStage(nn.Module):
         carries_norm: Whether the next stage reads the normed map (MiT) or the bare one (Swin).
     """
 
-    embed: nn.Module
-    hub: ModalityHub
-    blocks: nn.ModuleList
-    norms: nn.ModuleList
-    operator: FusionOperator | GeminiWaysFusion | None
-    carries_norm: bool
+    def __init__(
+        self,
+        embed: nn.Module,
+        hub: ModalityHub,
+        blocks: nn.ModuleList,
+        norms: nn.ModuleList,
+        operator: FusionOperator | GeminiWaysFusion | None,
+        carries_norm: bool,
+    ) -> None:
+        super().__init__()
+        self.embed, self.hub, self.blocks = embed, hub, blocks
+        self.operator, self.norms = operator, norms
+        self.carries_norm = carries_norm
 
 
 class FusionBackbone(BaseModule):

@@ -6,7 +6,8 @@ Shape shorthand: B images, M modalities, H x W map, C channels. Maps are channel
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Any
 
 import torch
 from mmcv.cnn.bricks import DropPath
@@ -36,6 +37,30 @@ def convolve(layer: Callable[[Tensor], Tensor], features: Tensor) -> Tensor:
 def drop_path(rate: float) -> nn.Module:
     """Stochastic depth, or nothing."""
     return DropPath(rate) if rate > 0 else nn.Identity()
+
+
+def choose_architecture(
+    owner: str, table: Mapping[str, tuple], arch: str | None, **given: Any
+) -> list[Any]:
+    """The numbers of an encoder, from a name or as they are given.
+
+    Args:
+        owner: Who asks, for the error.
+        table: Name -> numbers, in the order of ``given``.
+        arch: A name; None: the numbers say it.
+        **given: Numbers by their argument's name; in place of those of ``arch`` unless None.
+
+    Raises:
+        ValueError: An unknown name, or neither a name nor all numbers.
+    """
+    if arch is not None and arch not in table:
+        raise ValueError(f"{owner}: arch must be one of {list(table)}, got {arch!r}")
+    known = table.get(arch, [None] * len(given))
+    chosen = [value or default for value, default in zip(given.values(), known)]
+    if None in chosen:
+        *first, last = given
+        raise ValueError(f"{owner}: give arch, or {', '.join(first)} and {last}")
+    return chosen
 
 
 def rising_rates(last: float, depths: Sequence[int]) -> Iterator[float]:

@@ -13,10 +13,10 @@ from typing import Any
 from mmdet3d.registry import MODELS
 from torch import nn
 
-from gemini_det3d.fusion import FusionOperator
 from gemini_det3d.models.backbones.base import FusionBackbone, FusionStage
 from gemini_det3d.models.backbones.layers import (
     ModalityHub,
+    choose_architecture,
     modality_norms,
     rising_rates,
 )
@@ -39,24 +39,6 @@ ARCHITECTURES = {
     "b5": (_WIDE, (3, 6, 40, 3)),
 }
 """Channels and blocks of each stage."""
-
-
-class MiTStage(FusionStage):
-    """A patch embedding, the hub, blocks and what follows them; see `FusionStage`."""
-
-    carries_norm = True
-
-    def __init__(
-        self,
-        embed: nn.Module,
-        hub: ModalityHub,
-        blocks: nn.ModuleList,
-        dim: int,
-        operator: FusionOperator | None = None,
-    ) -> None:
-        super().__init__()
-        self.embed, self.hub, self.blocks, self.operator = embed, hub, blocks, operator
-        self.norms = modality_norms(len(blocks[0].norm1), dim)
 
 
 @register(MODELS)
@@ -120,7 +102,10 @@ class GeminiMiT(FusionBackbone):
         init_cfg: dict | None = None,
     ) -> None:
         super().__init__(num_modalities, with_checkpoint, init_cfg, is_among_all(operator))
-        self.dims, depths = _architecture(arch, dims, depths)
+        dims, depths = choose_architecture(
+            "GeminiMiT", ARCHITECTURES, arch, dims=dims, depths=depths
+        )
+        self.dims = tuple(dims)
         per_stage = dict(
             depths=depths, num_heads=num_heads, sr_ratios=sr_ratios, patch_sizes=patch_sizes,
             strides=strides,
@@ -142,21 +127,12 @@ class GeminiMiT(FusionBackbone):
             )  # fmt: skip
             hub = ModalityHub(dim, num_modalities - 1 if self.num_streams <= 2 else 0)
             behind = build_slot(operator, dim, slots[s][-1], self.num_streams)
-            self.stages.append(MiTStage(embed, hub, blocks, dim, behind))
+            norms = modality_norms(self.num_streams, dim)
+            self.stages.append(FusionStage(embed, hub, blocks, norms, behind, carries_norm=True))
         self.apply(partial(init_mit_layer, linear_std=linear_std))
         spread_norms(self, norm_std)
         for stage in self.stages:  # black areas must not be exactly 0: a LayerNorm of zeros
             nn.init.normal_(stage.embed.proj.bias, std=0.1)  # multiplies gradients by a thousand
-
-
-def _architecture(arch, dims, depths) -> tuple[tuple[int, ...], tuple[int, ...]]:
-    if arch is not None and arch not in ARCHITECTURES:
-        raise ValueError(f"GeminiMiT: arch must be one of {list(ARCHITECTURES)}, got {arch!r}")
-    known = ARCHITECTURES.get(arch, (None, None))
-    dims, depths = dims or known[0], depths or known[1]
-    if dims is None or depths is None:
-        raise ValueError("GeminiMiT: give arch, or dims and depths")
-    return tuple(dims), tuple(depths)
 
 
 def _check_lengths(dims: Sequence[int], per_stage: Mapping[str, Sequence[int]]) -> None:

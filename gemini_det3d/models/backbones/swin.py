@@ -19,6 +19,7 @@ from gemini_det3d.fusion import FusionOperator
 from gemini_det3d.models.backbones.base import FusionBackbone, FusionStage
 from gemini_det3d.models.backbones.layers import (
     ModalityHub,
+    choose_architecture,
     convolve,
     drop_path,
     fuse,
@@ -121,24 +122,6 @@ class SwinBlock(nn.Module):
         return [x + self.drop_path(self.mlp(self.norm2(x))) for x in streams]
 
 
-class SwinStage(FusionStage):
-    """Patches or merged patches, the hub, blocks and what follows them; see `FusionStage`."""
-
-    carries_norm = False
-
-    def __init__(
-        self,
-        embed: nn.Module,
-        hub: ModalityHub,
-        blocks: nn.ModuleList,
-        norms: nn.ModuleList,
-        operator: FusionOperator | None = None,
-    ) -> None:
-        super().__init__()
-        self.embed, self.hub, self.blocks, self.norms = embed, hub, blocks, norms
-        self.operator = operator
-
-
 @register(MODELS)
 class GeminiSwin(FusionBackbone):
     """Swin Transformer of one, two or more aligned modalities with fusion in its blocks.
@@ -199,7 +182,7 @@ class GeminiSwin(FusionBackbone):
             norms = modality_norms(self.num_streams, dim)
             hub = ModalityHub(dim, num_modalities - 1 if self.num_streams <= 2 else 0)
             behind = build_slot(operator, dim, slots[s][-1], self.num_streams)
-            self.stages.append(SwinStage(embed, hub, blocks, norms, behind))
+            self.stages.append(FusionStage(embed, hub, blocks, norms, behind, carries_norm=False))
         self.apply(_init_layer)
 
 
@@ -211,13 +194,9 @@ def _init_layer(module: nn.Module) -> None:
 
 
 def _architecture(arch, embed_dim, depths, num_heads):
-    if arch is not None and arch not in ARCHITECTURES:
-        raise ValueError(f"GeminiSwin: arch must be one of {list(ARCHITECTURES)}, got {arch!r}")
-    known = ARCHITECTURES.get(arch, (None, None, None))
-    embed_dim, depths = embed_dim or known[0], depths or known[1]
-    num_heads = num_heads or known[2]
-    if embed_dim is None or depths is None or num_heads is None:
-        raise ValueError("GeminiSwin: give arch, or embed_dim, depths and num_heads")
+    embed_dim, depths, num_heads = choose_architecture(
+        "GeminiSwin", ARCHITECTURES, arch, embed_dim=embed_dim, depths=depths, num_heads=num_heads
+    )
     if len(depths) != len(num_heads):
         raise ValueError(
             f"GeminiSwin: num_heads={tuple(num_heads)} must have one value for each of the "

@@ -10,7 +10,7 @@ from mmengine.model import BaseModule
 from torch import Tensor, nn
 
 from gemini_det3d.models.backbones import GeminiMiT
-from gemini_det3d.models.translators.generator import choose_architecture
+from gemini_det3d.models.translators.generator import choose_stages
 from gemini_det3d.registration import register
 
 
@@ -19,17 +19,7 @@ class MiTPatchDiscriminator(BaseModule):
     """Says for each patch whether an image is a true translation of a source.
 
     Five halving stages make a map of 8 x 8 logits out of 256 x 256 pixels. The sigmoid of the
-    protocol is part of the loss.
-
-    Args:
-        arch: As in `MiTGenerator`.
-        dims: As there.
-        depths: As there.
-        num_heads: As there.
-        sr_ratios: As there.
-        mlp_ratio: As there.
-        with_checkpoint: As there.
-        init_cfg: As in mmengine.
+    protocol is part of the loss. The arguments are those of `MiTGenerator`.
 
     Raises:
         ValueError: Arguments do not fit each other; the message names them.
@@ -47,7 +37,7 @@ class MiTPatchDiscriminator(BaseModule):
         init_cfg: dict | None = None,
     ) -> None:
         super().__init__(init_cfg)
-        dims, depths = choose_architecture(arch, dims, depths, "MiTPatchDiscriminator")
+        dims, depths = choose_stages("MiTPatchDiscriminator", arch, dims, depths)
         self.encoder = GeminiMiT(
             num_modalities=1, last_k=0, dims=dims, depths=depths, num_heads=num_heads,
             sr_ratios=sr_ratios, patch_sizes=(3,) * len(dims), strides=(2,) * len(dims),

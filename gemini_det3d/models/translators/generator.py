@@ -16,6 +16,7 @@ from mmengine.model import BaseModule
 from torch import Tensor, nn
 
 from gemini_det3d.models.backbones import GeminiMiT
+from gemini_det3d.models.backbones.layers import choose_architecture
 from gemini_det3d.models.backbones.mit_layers import spread_norms
 from gemini_det3d.models.translators.decoder import PixelShuffleDecoder
 from gemini_det3d.registration import register
@@ -30,32 +31,18 @@ ARCHITECTURES["tiny"], ARCHITECTURES["small"] = ARCHITECTURES["b1"], ARCHITECTUR
 """Channels and blocks of each stage; "tiny" and "small" are the sizes of the published tables."""
 
 
-def choose_architecture(
-    arch: str | None, dims: Sequence[int] | None, depths: Sequence[int] | None, owner: str
-) -> tuple[tuple[int, ...], tuple[int, ...]]:
-    """Channels and blocks per stage, from a name or from numbers.
-
-    Args:
-        arch: One of ``ARCHITECTURES``; None: the numbers say it.
-        dims: Channels of each stage; in place of those of ``arch``.
-        depths: Blocks of each stage; likewise.
-        owner: Who asks, for the error.
-
-    Returns:
-        Channels and blocks.
+def choose_stages(
+    owner: str, arch: str | None, dims: Sequence[int] | None, depths: Sequence[int] | None
+) -> tuple[Sequence[int], Sequence[int]]:
+    """Channels and blocks of each stage, from a name or from numbers.
 
     Raises:
         ValueError: An unknown name, neither name nor numbers, or numbers of different counts.
     """
-    if arch is not None and arch not in ARCHITECTURES:
-        raise ValueError(f"{owner}: arch must be one of {list(ARCHITECTURES)}, got {arch!r}")
-    known = ARCHITECTURES.get(arch, (None, None))
-    dims, depths = dims or known[0], depths or known[1]
-    if dims is None or depths is None or len(dims) != len(depths) or len(dims) < 2:
-        raise ValueError(
-            f"{owner}: give arch, or dims and depths of two or more stages; got dims={dims}, "
-            f"depths={depths}"
-        )
+    dims, depths = choose_architecture(owner, ARCHITECTURES, arch, dims=dims, depths=depths)
+    if len(dims) != len(depths) or len(dims) < 2:
+        raise ValueError(f"{owner}: dims={dims} and depths={depths} must tell of the same stages, "
+                         "two or more")  # fmt: skip
     return tuple(dims), tuple(depths)
 
 
@@ -105,7 +92,7 @@ class MiTGenerator(BaseModule):
         init_cfg: dict | None = None,
     ) -> None:
         super().__init__(init_cfg)
-        dims, depths = choose_architecture(arch, dims, depths, "MiTGenerator")
+        dims, depths = choose_stages("MiTGenerator", arch, dims, depths)
         self.num_sources, self.num_stages = num_sources, len(dims)
         self.encoder = GeminiMiT(
             num_modalities=num_sources, operator=operator, fuse_at=fuse_at, last_k=last_k,

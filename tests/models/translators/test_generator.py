@@ -7,7 +7,7 @@ import torch
 
 from gemini_det3d.fusion import FusionOperator
 from gemini_det3d.models.operators import OPERATORS
-from gemini_det3d.models.translators.generator import choose_architecture
+from gemini_det3d.models.translators.generator import choose_stages
 
 
 def images(num_sources=2, count=3, size=(20, 12)):
@@ -103,7 +103,7 @@ def test_checkpointing_changes_no_gradient(make):
     ("arch", "blocks", "widest"), [("tiny", 10, 1024), ("small", 20, 1024), ("b0", 10, 512)]
 )
 def test_protocol_sizes_have_the_published_blocks_and_widths(arch, blocks, widest):
-    dims, depths = choose_architecture(arch, None, None, "test")
+    dims, depths = choose_stages("test", arch, None, None)
     assert len(dims) == 5 and dims[-1] == widest and sum(depths) == blocks
     assert all(2 * narrow == wide for narrow, wide in zip(dims, dims[1:]))
 
