@@ -10,11 +10,11 @@ from collections.abc import Sequence
 from typing import Any
 
 from mmengine.hooks import Hook
-from mmengine.model import is_model_wrapper
 from mmengine.registry import HOOKS
 from mmengine.runner import CheckpointLoader, Runner
 
 from gemini_det3d.engine.safe_globals import openmmlab_globals
+from gemini_det3d.models.bare import bare_model
 from gemini_det3d.models.checkpoints import (
     check_report,
     find_parameters,
@@ -62,7 +62,7 @@ class CheckedLoadingHook(Hook):
         is_start = _is_training(runner) and not runner._resume
         allowed = () if runner._resume else self.allow_missing
         found = find_parameters(checkpoint, path)
-        model = runner.model.module if is_model_wrapper(runner.model) else runner.model
+        model = bare_model(runner.model)
         state, report = fit_state(model, found)
         check_report(
             report,

@@ -9,7 +9,6 @@ from typing import Any
 import torch
 from mmengine.dist import get_rank
 from mmengine.hooks import Hook
-from mmengine.model import is_model_wrapper
 from mmengine.optim import OptimWrapper, OptimWrapperDict
 from mmengine.registry import HOOKS
 from mmengine.runner import Runner
@@ -18,6 +17,7 @@ from torch import Tensor, nn
 
 from gemini_det3d.engine.exact.seeding import STEP, seed_process
 from gemini_det3d.engine.training_errors import TrainingError
+from gemini_det3d.models.bare import bare_model
 from gemini_det3d.registration import register
 
 _FILE_KEYS = ("lidar_path", "img_path", "image_paths", "sample_idx", "index")
@@ -79,7 +79,7 @@ def first_not_finite(runner: Runner, batch: Any) -> tuple[str, int | None]:
         What is not finite (an input, a parameter, the output of a module), and in which sample of
         the batch where that can be told.
     """
-    model = runner.model.module if is_model_wrapper(runner.model) else runner.model
+    model = bare_model(runner.model)
     for name, parameter in model.named_parameters():
         if not _is_finite(parameter):
             return f"parameter {name}", None

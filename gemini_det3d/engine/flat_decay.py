@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from mmengine.logging import print_log
-from mmengine.model import is_model_wrapper
 from mmengine.optim import DefaultOptimWrapperConstructor, OptimWrapper
 from mmengine.registry import OPTIM_WRAPPER_CONSTRUCTORS
 from torch import nn
 
 from gemini_det3d.fusion import GeminiFusion, GeminiWaysFusion
+from gemini_det3d.models.bare import bare_model
 from gemini_det3d.registration import register
 
 
@@ -49,7 +49,7 @@ def spared_parameters(model: nn.Module) -> list[nn.Parameter]:
         Those of at most one axis, and the packed biases of every `GeminiFusion` and
         `GeminiWaysFusion`.
     """
-    model = model.module if is_model_wrapper(model) else model
+    model = bare_model(model)
     packed = [
         module.get_parameter(name)
         for module in model.modules()

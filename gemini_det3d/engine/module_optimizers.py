@@ -11,11 +11,11 @@ import copy
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from mmengine.model import is_model_wrapper
 from mmengine.optim import DefaultOptimWrapperConstructor, OptimWrapperDict
 from mmengine.registry import OPTIM_WRAPPER_CONSTRUCTORS
 from torch import nn
 
+from gemini_det3d.models.bare import bare_model
 from gemini_det3d.registration import register
 
 
@@ -51,7 +51,7 @@ class ModuleOptimWrapperConstructor:
         Raises:
             ValueError: The model has no such part.
         """
-        model = model.module if is_model_wrapper(model) else model
+        model = bare_model(model)
         wrappers = {}
         for name, change in self.changes.items():
             part = getattr(model, name, None)

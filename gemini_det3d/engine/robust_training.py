@@ -10,11 +10,11 @@ from typing import Any
 import torch
 import torch.nn.functional as F
 from mmengine.hooks import Hook
-from mmengine.model import is_model_wrapper
 from mmengine.registry import HOOKS
 from torch import Tensor, nn
 
 from gemini_det3d.engine.degraded_batch import Chances, degrade_modalities, degrade_sensors
+from gemini_det3d.models.bare import bare_model
 from gemini_det3d.models.checkpoints import load_parameters, read_checkpoint
 from gemini_det3d.registration import register
 
@@ -74,7 +74,7 @@ class RobustTrainingHook(Hook):
             FormatError: The teacher cannot be read or is another model.
             ValueError: The model has no scores that a teacher could be asked for.
         """
-        model = runner.model.module if is_model_wrapper(runner.model) else runner.model
+        model = bare_model(runner.model)
         teacher = None
         if self.teacher_file is not None and self.teacher_weight:
             teacher = load_teacher(model, self.teacher_file, self.teacher_allow_missing)
@@ -94,7 +94,7 @@ class RobustTrainingHook(Hook):
 
     def after_train(self, runner: Any) -> None:
         """Give the model its own forward back."""
-        model = runner.model.module if is_model_wrapper(runner.model) else runner.model
+        model = bare_model(runner.model)
         del model.forward  # the instance's; the class has its own
 
     def _degraded(self, model: nn.Module, inputs: Any, samples: Sequence[Any]) -> tuple:

@@ -6,7 +6,6 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from mmengine.hooks import Hook
-from mmengine.model import is_model_wrapper
 from mmengine.registry import HOOKS
 from mmengine.runner import Runner
 from mmengine.runner.base_loop import BaseLoop
@@ -15,6 +14,7 @@ from torch.utils.data import DataLoader
 from gemini_det3d.engine.same_classes import check_data, check_trained_classes
 from gemini_det3d.engine.same_model import model_differences
 from gemini_det3d.formats import FormatError
+from gemini_det3d.models.bare import bare_model
 from gemini_det3d.registration import register
 
 _ON_OTHER_RATE = ("error", "warn")
@@ -54,7 +54,7 @@ class RunChecksHook(Hook):
             for name, loop in loops.items()
             if isinstance(loop, BaseLoop)
         }
-        self._classes = check_data(built, _inner(runner.model))
+        self._classes = check_data(built, bare_model(runner.model))
 
     def after_load_checkpoint(self, runner: Runner, checkpoint: dict) -> None:
         """Compare what the checkpoint states with the config.
@@ -64,7 +64,7 @@ class RunChecksHook(Hook):
                 would keep another learning rate than the config's.
         """
         name = runner._load_from or "the checkpoint"
-        check_modalities(checkpoint, getattr(_inner(runner.model), "modalities", None), name)
+        check_modalities(checkpoint, getattr(bare_model(runner.model), "modalities", None), name)
         if runner._resume or not isinstance(runner._train_loop, BaseLoop):  # no new training
             check_trained_classes(checkpoint, self._classes, name)
             other = model_differences(
@@ -88,10 +88,6 @@ class RunChecksHook(Hook):
             return
         remedy = "default_hooks.run_checks.on_other_rate=warn accepts that, load_from starts anew"
         raise FormatError(name, f"{fault}: {remedy}")
-
-
-def _inner(model: Any) -> Any:
-    return model.module if is_model_wrapper(model) else model
 
 
 def check_steps(loader: DataLoader, batch_size: int | None) -> None:

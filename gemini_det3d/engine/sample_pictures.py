@@ -8,10 +8,10 @@ import numpy as np
 import torch
 from mmengine.dist import master_only
 from mmengine.hooks import Hook
-from mmengine.model import is_model_wrapper
 from mmengine.registry import HOOKS
 from mmengine.runner import Runner
 
+from gemini_det3d.models.bare import bare_model
 from gemini_det3d.registration import register
 
 
@@ -48,7 +48,7 @@ class TranslationPictureHook(Hook):
         """Draw when it is time."""
         if not self.every_n_train_iters(runner, self.interval):
             return
-        model = runner.model.module if is_model_wrapper(runner.model) else runner.model
+        model = bare_model(runner.model)
         batch = {key: values[: self.num_rows] for key, values in data_batch.items()}
         training = model.training
         model.eval()

@@ -16,12 +16,12 @@ from typing import Any
 
 import torch
 from mmengine.hooks import Hook
-from mmengine.model import is_model_wrapper
 from mmengine.registry import HOOKS, MODELS
 from mmengine.runner import set_random_seed
 from torch import Tensor, nn
 from torch.utils._python_dispatch import TorchDispatchMode
 
+from gemini_det3d.models.bare import bare_model
 from gemini_det3d.registration import register
 
 
@@ -39,7 +39,7 @@ class SeedByNameHook(Hook):
 
     def before_run(self, runner: Any) -> None:
         """Put the named start in the place of the model's own; mmengine calls it when it trains."""
-        model = runner.model.module if is_model_wrapper(runner.model) else runner.model
+        model = bare_model(runner.model)
 
         def init_weights() -> None:
             config = runner.cfg.model

@@ -13,7 +13,6 @@ from typing import Any
 
 import torch
 from mmengine.dist import get_rank, get_world_size, master_only
-from mmengine.model import is_model_wrapper
 from mmengine.registry import RUNNERS
 from mmengine.runner import Runner
 from mmengine.runner.base_loop import BaseLoop
@@ -32,6 +31,7 @@ from gemini_det3d.engine.exact.state_hook import STATE, restore_counts, restore_
 from gemini_det3d.engine.run_checks import check_steps
 from gemini_det3d.engine.something_to_learn import SomethingToLearnHook
 from gemini_det3d.formats import FormatError
+from gemini_det3d.models.bare import bare_model
 from gemini_det3d.registration import register
 
 # mmengine's parts and ours for them. Loops by type or by whether they count epochs.
@@ -159,7 +159,7 @@ class ExactRunner(Runner):
             self._place = {"file": filename, **checkpoint.pop(STATE, {})}
         self.call_hook("after_load_checkpoint", checkpoint=checkpoint)
         require_parameters(checkpoint, filename)
-        model = self.model.module if is_model_wrapper(self.model) else self.model
+        model = bare_model(self.model)
         checkpoint = _load_checkpoint_to_model(model, checkpoint, strict, revise_keys=revise_keys)
         self._has_loaded = True
         self.logger.info(f"weights loaded from {filename}")

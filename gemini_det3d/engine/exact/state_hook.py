@@ -7,7 +7,6 @@ from typing import Any
 
 from mmengine.dist import get_rank, get_world_size
 from mmengine.hooks import EarlyStoppingHook, Hook
-from mmengine.model import is_model_wrapper
 from mmengine.optim import OptimWrapperDict
 from mmengine.registry import HOOKS
 from mmengine.runner import Runner
@@ -15,6 +14,7 @@ from torch import nn
 
 from gemini_det3d.engine.exact.order import store_order
 from gemini_det3d.engine.exact.seeding import EVALUATION, STEP, seed_process
+from gemini_det3d.models.bare import bare_model
 from gemini_det3d.registration import register
 
 STATE = "exact_state"
@@ -111,5 +111,5 @@ def _wrappers(runner: Runner) -> Iterator[tuple[str, Any]]:
 
 
 def _parameters(runner: Runner) -> Iterator[tuple[str, nn.Parameter]]:
-    model = runner.model.module if is_model_wrapper(runner.model) else runner.model
+    model = bare_model(runner.model)
     yield from model.named_parameters()

@@ -18,6 +18,7 @@ from mmengine.structures import BaseDataElement
 from torch import Tensor, nn
 
 from gemini_det3d.models.auxiliary import auxiliary_losses
+from gemini_det3d.models.bare import bare_model
 from gemini_det3d.models.translators.preprocessor import from_bytes
 from gemini_det3d.registration import register
 
@@ -134,7 +135,7 @@ class GeminiTranslator(BaseModel):
             target: ``(B, 3, H, W)``.
         """
         # Past the wrapper for many processes: the discriminator's gradients are not of this step.
-        logits = _bare(self.discriminator)(*_pairs(sources, images))
+        logits = bare_model(self.discriminator)(*_pairs(sources, images))
         losses = {
             "loss_g_adversarial": sources.shape[1] * self.adversarial(logits, True),
             "loss_g_l1": self.l1_weight
@@ -196,10 +197,6 @@ def _pairs(sources: Tensor, images: Tensor) -> tuple[Tensor, Tensor]:
     last = images.shape[1] - 1
     chosen = [images[:, min(source, last)] for source in range(sources.shape[1])]
     return sources.transpose(0, 1).flatten(0, 1), torch.cat(chosen)
-
-
-def _bare(module: nn.Module) -> nn.Module:
-    return module.module if is_model_wrapper(module) else module
 
 
 @contextmanager
