@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
+from dataclasses import asdict
 from pathlib import Path
 
-from gemini_det3d.worlds.frames import SPLITS, frame_files, make_frame, write_frame
+from gemini_det3d.worlds.frames import SPLITS, Frame, frame_files, make_frame, write_frame
 from gemini_det3d.worlds.presets import KittiWorld, get_preset
 from gemini_det3d.worlds.resumable import Job, Layout, Made, write_set
 
@@ -42,17 +43,16 @@ def make_kitti_scenes(
     world = get_preset(preset) if isinstance(preset, str) else preset
     counts = dict(zip(SPLITS, (num_train, num_val, num_test)))
     numbers = {f"num_{split}": count for split, count in counts.items()}
-    parameters = {"seed": seed, **numbers, **world.parameters()}
+    parameters = {"seed": seed, **numbers, **asdict(world)}
     return write_set(out, _LAYOUT, world, counts, parameters, seed, workers)
 
 
-def _files(job: Job) -> Iterable[Path]:
-    return frame_files(job.folder, job.split, job.number).values()
+def _files(job: Job) -> dict[str, Path]:
+    return frame_files(job.folder, job.split, job.number)
 
 
-def _make(job: Job) -> None:
-    frame = make_frame(job.world, job.seed, job.split, job.index)
-    write_frame(frame_files(job.folder, job.split, job.number), frame)
+def _draw(job: Job) -> Frame:
+    return make_frame(job.world, job.seed, job.split, job.index)
 
 
 def _lists(jobs: Sequence[Job]) -> dict[str, str]:
@@ -65,4 +65,4 @@ def _lists(jobs: Sequence[Job]) -> dict[str, str]:
     }
 
 
-_LAYOUT = Layout("making scenes", "training", _files, _make, _lists)
+_LAYOUT = Layout("making scenes", "training", _files, _draw, write_frame, _lists)

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
+from dataclasses import asdict
 from pathlib import Path
 
 from gemini_det3d.worlds.resumable import Job, Layout, Made, write_set
 from gemini_det3d.worlds.room_frames import (
     ROOM_PRESETS,
+    RoomFrame,
     RoomWorld,
     make_room_frame,
     room_files,
@@ -46,17 +48,16 @@ def make_rooms(
         raise ValueError(f"no preset {preset!r}; there are {', '.join(ROOM_PRESETS)}")
     world = ROOM_PRESETS[preset] if isinstance(preset, str) else preset
     counts = {"train": num_train, "val": num_val}
-    parameters = {"seed": seed, "num_train": num_train, "num_val": num_val, **world.parameters()}
+    parameters = {"seed": seed, "num_train": num_train, "num_val": num_val, **asdict(world)}
     return write_set(out, _LAYOUT, world, counts, parameters, seed, workers)
 
 
-def _files(job: Job) -> Iterable[Path]:
-    return room_files(job.folder, job.number).values()
+def _files(job: Job) -> dict[str, Path]:
+    return room_files(job.folder, job.number)
 
 
-def _make(job: Job) -> None:
-    frame = make_room_frame(job.world, job.seed, job.split, job.index)
-    write_room_frame(room_files(job.folder, job.number), frame)
+def _draw(job: Job) -> RoomFrame:
+    return make_room_frame(job.world, job.seed, job.split, job.index)
 
 
 def _lists(jobs: Sequence[Job]) -> dict[str, str]:
@@ -68,4 +69,4 @@ def _lists(jobs: Sequence[Job]) -> dict[str, str]:
 
 
 _ROOT = "sunrgbd_trainval"
-_LAYOUT = Layout("making rooms", _ROOT, _files, _make, _lists, first=1)
+_LAYOUT = Layout("making rooms", _ROOT, _files, _draw, write_room_frame, _lists, first=1)

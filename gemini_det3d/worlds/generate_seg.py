@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
+from dataclasses import asdict
 from functools import partial
 from pathlib import Path
 
 from gemini_det3d.worlds.resumable import Job, Layout, Made, write_set
 from gemini_det3d.worlds.seg_frames import (
     LAYOUTS,
+    SegSample,
     SegWorld,
     make_seg_frame,
     seg_frame_files,
@@ -45,27 +47,24 @@ def make_seg_scenes(
         raise ValueError(f"no layout {layout!r}; there are {', '.join(LAYOUTS)}")
     counts = {"train": num_train, "test" if layout == "sunrgbd" else "val": num_val}
     parameters = {"layout": layout, "seed": seed, "num_train": num_train, "num_val": num_val,
-                  **world.parameters()}  # fmt: skip
+                  **asdict(world)}  # fmt: skip
     return write_set(out, _layout(layout), world, counts, parameters, seed, workers)
 
 
 def _layout(name: str) -> Layout:
     holds = "img" if name == "deliver" else "labels"
-    functions = (partial(function, name) for function in (_files, _make, _lists))
-    return Layout("making scenes", holds, *functions)
+    write = partial(write_seg_frame, layout=name)
+    return Layout(
+        "making scenes", holds, partial(_files, name), _draw, write, partial(_lists, name)
+    )
 
 
-def _paths(layout: str, job: Job) -> dict[str, Path]:
+def _files(layout: str, job: Job) -> dict[str, Path]:
     return seg_frame_files(job.folder, layout, job.world, job.split, job.index)
 
 
-def _files(layout: str, job: Job) -> Iterable[Path]:
-    return _paths(layout, job).values()
-
-
-def _make(layout: str, job: Job) -> None:
-    sample = make_seg_frame(job.world, job.seed, job.split, job.index)
-    write_seg_frame(_paths(layout, job), layout, sample)
+def _draw(job: Job) -> SegSample:
+    return make_seg_frame(job.world, job.seed, job.split, job.index)
 
 
 def _lists(layout: str, jobs: Sequence[Job]) -> dict[str, str]:
@@ -75,7 +74,7 @@ def _lists(layout: str, jobs: Sequence[Job]) -> dict[str, str]:
     keys = ("rgb", "labels", "depth") if layout == "nyudv2" else ("rgb", "labels")
     lists: dict[str, str] = {}
     for job in jobs:
-        found = _paths(layout, job)
+        found = _files(layout, job)
         paths = (found[key].relative_to(job.folder).as_posix() for key in keys)
         name = f"{job.split}.txt"
         lists[name] = lists.get(name, "") + "\t".join(paths) + "\n"

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import dataclass, field, replace
 
 from gemini_det3d.worlds.guises import LIVERIES
 from gemini_det3d.worlds.lidar import Scanner
@@ -47,10 +47,6 @@ class KittiWorld:
     def image_scale(self) -> float:
         """Size of the image relative to KITTI's."""
         return self.image_width / KITTI_WIDTH
-
-    def parameters(self) -> dict:
-        """All settings as nested dicts of plain values."""
-        return asdict(self)
 
 
 # Three classes that only a camera can tell apart, near by: half of KITTI's image size keeps them

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import multiprocessing
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -12,7 +12,7 @@ from typing import Any
 from tqdm import tqdm
 
 from gemini_det3d.formats import FormatError
-from gemini_det3d.formats.text import write_text
+from gemini_det3d.formats.text import read_json, write_json, write_text
 
 _RECORD = "scenes.json"
 # Raised when the same parameters give other files than before.
@@ -47,20 +47,30 @@ class Layout:
     Attributes:
         title: For the progress display.
         holds: Folder in which frames lie; one without a record of its parameters is not touched.
-        files: The files of a job.
-        make: Makes one.
+        files: The files of a job, by what they hold.
+        draw: Makes what they hold.
+        write: Writes it to them.
         lists: Lists of frames: path in the data set -> text.
         first: Number of the first frame.
-        size: How many frames a job is.
+        size: How many frames a job is; None: one.
     """
 
     title: str
     holds: str
-    files: Callable[[Job], Iterable[Path]]
-    make: Callable[[Job], None]
+    files: Callable[[Job], Mapping[Any, Path]]
+    draw: Callable[[Job], Any]
+    write: Callable[[Mapping[Any, Path], Any], None]
     lists: Callable[[Sequence[Job]], Mapping[str, str]]
     first: int = 0
-    size: Callable[[Job], int] = lambda job: 1
+    size: Callable[[Job], int] | None = None
+
+    def make(self, job: Job) -> None:
+        """Draw and write a job."""
+        self.write(self.files(job), self.draw(job))
+
+    def count(self, jobs: Sequence[Job]) -> int:
+        """Frames of some jobs."""
+        return len(jobs) if self.size is None else sum(map(self.size, jobs))
 
 
 @dataclass(frozen=True)
@@ -118,12 +128,12 @@ def write_set(
         for offset in [0 if split in ("train", "test") else counts["train"]]
         for index in range(count)
     ]
-    missing = [job for job in jobs if not all(path.is_file() for path in layout.files(job))]
+    missing = [job for job in jobs if not all(p.is_file() for p in layout.files(job).values())]
     _run(missing, layout, workers)
     for name, text in layout.lists(jobs).items():
         write_text(folder / name, text)
-    made = sum(map(layout.size, missing))
-    return Made(folder, num_made=made, num_kept=sum(map(layout.size, jobs)) - made)
+    made = layout.count(missing)
+    return Made(folder, num_made=made, num_kept=layout.count(jobs) - made)
 
 
 def _run(jobs: Sequence[Job], layout: Layout, workers: int) -> None:
@@ -157,13 +167,9 @@ def _record(folder: Path, parameters: dict, holds: str) -> None:
     if not path.exists():
         if (folder / holds).exists():
             raise FormatError(folder, f"holds a {holds} folder but no {_RECORD}; not overwritten")
-        write_text(path, json.dumps(parameters, indent=2) + "\n")
+        write_json(path, parameters)
         return
-    try:
-        former = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise FormatError(path, f"cannot be read ({error})") from error
-    differences = list(_differences(former, parameters))
+    differences = list(_differences(read_json(path), parameters))
     if differences:
         raise FormatError(path, "was made with " + ", ".join(differences) + "; use another folder")
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import io
 from collections.abc import Callable
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
@@ -70,10 +70,6 @@ class RoomWorld:
         for name in ("image_noise", "depth_noise"):
             if getattr(self, name) < 0:
                 raise ValueError(f"{name}={getattr(self, name)} must be 0 or more")
-
-    def parameters(self) -> dict:
-        """All settings as nested dicts of plain values."""
-        return asdict(self)
 
 
 ROOM_PRESETS: dict[str, RoomWorld] = {

@@ -15,7 +15,7 @@ from gemini_det3d.worlds.furniture import FURNITURE, make_plant
 from gemini_det3d.worlds.layout import Ground, Rectangle
 from gemini_det3d.worlds.materials import Color, Material
 from gemini_det3d.worlds.props import make_bin
-from gemini_det3d.worlds.scene import Light, Scene
+from gemini_det3d.worlds.scene import Light, Scene, direction_of
 from gemini_det3d.worlds.shapes import block
 from gemini_det3d.worlds.solids import Body, Placement, yaw_matrix
 
@@ -152,14 +152,9 @@ def _shell(rng: np.random.Generator, walls: _Walls) -> list[Placement]:
 
 def _light(rng: np.random.Generator) -> Light:
     azimuth, elevation = float(rng.uniform(-np.pi, np.pi)), np.radians(rng.uniform(50, 80))
-    direction = (
-        float(np.cos(elevation) * np.cos(azimuth)),
-        float(np.cos(elevation) * np.sin(azimuth)),
-        float(np.sin(elevation)),
-    )
     strength, warmth = float(rng.uniform(0.7, 1.1)), float(rng.uniform(0.0, 0.15))
     return Light(
-        direction=direction,
+        direction=direction_of(azimuth, elevation),
         sun=(strength, strength * (1 - 0.5 * warmth), strength * (1 - warmth)),
         sky=(0.62, 0.61, 0.60),
         horizon=(0.80, 0.80, 0.80),

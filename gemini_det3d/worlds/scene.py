@@ -33,6 +33,16 @@ class Light:
     clouds: float = 0.4
 
 
+def direction_of(azimuth: float, elevation: float) -> tuple[float, float, float]:
+    """Unit vector of two angles, radians: from +x towards +y, and upwards."""
+    flat = np.cos(elevation)
+    return (
+        float(flat * np.cos(azimuth)),
+        float(flat * np.sin(azimuth)),
+        float(np.sin(elevation)),
+    )
+
+
 @dataclass(frozen=True)
 class Scene:
     """Everything that sensors may ask about; nothing in it depends on a sensor.

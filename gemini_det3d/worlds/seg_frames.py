@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
@@ -66,10 +66,6 @@ class SegWorld:
         unknown = [name for name in self.weathers if name not in WEATHERS]
         if unknown or not self.weathers:
             raise ValueError(f"weathers={self.weathers}, known are {list(WEATHERS)}")
-
-    def parameters(self) -> dict:
-        """All settings as nested dicts of plain values."""
-        return asdict(self)
 
 
 @dataclass(frozen=True)
@@ -139,7 +135,7 @@ def seg_frame_files(folder: Path, layout: str, world: SegWorld, split: str, inde
     return {key: folder / place / f"{stem}{end}" for key, (place, end) in folders.items()}
 
 
-def write_seg_frame(files: Mapping[str, Path], layout: str, sample: SegSample) -> None:
+def write_seg_frame(files: Mapping[str, Path], sample: SegSample, layout: str) -> None:
     """Write a frame; its labels are numbered as the layout's set numbers them."""
     for key, path in files.items():
         if key == "labels":

@@ -10,7 +10,7 @@ import numpy as np
 from gemini_det3d.worlds import bodies, guises, props
 from gemini_det3d.worlds.layout import Ground, Rectangle, Road
 from gemini_det3d.worlds.materials import Material
-from gemini_det3d.worlds.scene import Light, Scene
+from gemini_det3d.worlds.scene import Light, Scene, direction_of
 from gemini_det3d.worlds.shapes import ball, block
 from gemini_det3d.worlds.solids import Body, Placement
 
@@ -282,13 +282,9 @@ def _clutter(
 
 def _light(rng: np.random.Generator) -> Light:
     azimuth, elevation = float(rng.uniform(-np.pi, np.pi)), np.radians(rng.uniform(28, 65))
-    direction = np.array(
-        [np.cos(elevation) * np.cos(azimuth), np.cos(elevation) * np.sin(azimuth),
-         np.sin(elevation)]
-    )  # fmt: skip
     warmth, strength = float(rng.uniform(0.05, 0.3)), float(rng.uniform(1.7, 2.3))
     return Light(
-        direction=tuple(float(v) for v in direction),
+        direction=direction_of(azimuth, elevation),
         sun=(strength, strength * (1 - 0.4 * warmth), strength * (1 - warmth)),
         clouds=float(rng.uniform(0.1, 0.9)),
         haze_m=float(rng.uniform(500, 1500)),

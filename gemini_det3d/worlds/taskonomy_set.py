@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 
@@ -108,8 +108,8 @@ def _num_stems(job: Job) -> int:
     return len(_stems(job))
 
 
-def _files(job: Job) -> Iterable[Path]:
-    return (domain_path(job.folder, stem, d) for stem in _stems(job) for d in VIEW_DOMAINS)
+def _files(job: Job) -> dict[tuple[str, str], Path]:
+    return {(s, d): domain_path(job.folder, s, d) for s in _stems(job) for d in VIEW_DOMAINS}
 
 
 def _lists(jobs: Sequence[Job]) -> dict[str, str]:
@@ -119,7 +119,7 @@ def _lists(jobs: Sequence[Job]) -> dict[str, str]:
     }
 
 
-def _make(job: Job) -> None:
+def _draw(job: Job) -> dict[tuple[str, str], np.ndarray]:
     views: ViewSet = job.world
     world = WORLDS[views.world]
     sequence = np.random.SeedSequence([views.seed, _SPLITS.index(job.split), job.index])
@@ -130,10 +130,19 @@ def _make(job: Job) -> None:
         weather = WEATHERS[views.weathers[job.index % len(views.weathers)]]
         scene = under_weather(scene, weather, weather_rng)
         viewpoint = replace(viewpoint, noise=weather.noise)
+    images = {}
     for stem, rng in zip(_stems(job), view_rngs):
         camera = sample_camera(rng, viewpoint, world.facing_deg, world.down_deg)
-        for domain, image in render_view(scene, camera, rng).items():
-            write_png(domain_path(job.folder, stem, domain), image)
+        found = render_view(scene, camera, rng)
+        images |= {(stem, domain): image for domain, image in found.items()}
+    return images
 
 
-_LAYOUT = Layout("making views", "rgb", _files, _make, _lists, size=_num_stems)
+def _write(
+    files: Mapping[tuple[str, str], Path], images: Mapping[tuple[str, str], np.ndarray]
+) -> None:
+    for key, path in files.items():
+        write_png(path, images[key])
+
+
+_LAYOUT = Layout("making views", "rgb", _files, _draw, _write, _lists, size=_num_stems)
