@@ -16,7 +16,7 @@ from gemini_det3d.evaluation.functional.kitti_evaluate import (
     evaluate_kitti,
 )
 from gemini_det3d.evaluation.functional.kitti_figures import AveragePrecision, Census
-from gemini_det3d.evaluation.functional.kitti_result import KittiResult
+from gemini_det3d.evaluation.functional.kitti_report import KittiResult
 
 __all__ = [
     "KITTI_CLASSES",

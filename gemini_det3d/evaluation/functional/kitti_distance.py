@@ -8,7 +8,7 @@ from dataclasses import replace
 import numpy as np
 
 from gemini_det3d.evaluation.functional.kitti_evaluate import evaluate_kitti
-from gemini_det3d.evaluation.functional.kitti_result import KittiResult
+from gemini_det3d.evaluation.functional.kitti_report import KittiResult
 from gemini_det3d.formats.kitti import Objects
 from gemini_det3d.ops.rotated_iou import camera_to_upright, iou_3d
 

@@ -15,7 +15,7 @@ from gemini_det3d.evaluation.functional.kitti_ap import (
     sample_precision,
 )
 from gemini_det3d.evaluation.functional.kitti_figures import AveragePrecision, Census
-from gemini_det3d.evaluation.functional.kitti_result import KittiResult
+from gemini_det3d.evaluation.functional.kitti_report import KittiResult
 from gemini_det3d.evaluation.functional.kitti_rules import (
     COUNTS,
     DIFFICULTIES,

@@ -28,38 +28,45 @@ _RULES = {
 }
 
 
-def render_table(result: KittiFigures, markdown: bool = False) -> str:
-    """The figures of a result, one row for each class, metric and overlap."""
-    rows = [row for name in result.classes for row in _class_rows(result, name)]
-    notes = [_RULES[result.recall_rule]]
-    if not result.is_comparable:
-        notes.append(_SHORT_NOTE)
-    if any(math.isnan(score.ap40) for score in result.scores):
-        notes.append(f"{_NOT_AVAILABLE}: nothing to measure, see the reasons below")
-    title = (
-        f"KITTI evaluation of {result.num_frames} frames: "
-        f"{_listed(result.truth_names, 'truth')}; {_listed(result.detection_names, 'detections')}"
-    )
-    if markdown:  # a list, in which the mark is no bullet
-        notes = ["- " + note.replace(_SHORT_MARK, "\\" + _SHORT_MARK, 1) for note in notes]
-        return "\n".join([title, "", *_markdown(rows), "", *notes]).rstrip()
-    return "\n".join([title, *_aligned(rows), *notes])
+class KittiResult(KittiFigures):
+    """A whole evaluation, with its table and the reasons for its zeros."""
 
+    def table(self, markdown: bool = False) -> str:
+        """One row for each class, metric and overlap; aligned text, or Markdown."""
+        rows = [row for name in self.classes for row in _class_rows(self, name)]
+        notes = [_RULES[self.recall_rule]]
+        if not self.is_comparable:
+            notes.append(_SHORT_NOTE)
+        if any(math.isnan(score.ap40) for score in self.scores):
+            notes.append(f"{_NOT_AVAILABLE}: nothing to measure, see the reasons below")
+        title = (
+            f"KITTI evaluation of {self.num_frames} frames: "
+            f"{_listed(self.truth_names, 'truth')}; {_listed(self.detection_names, 'detections')}"
+        )
+        if markdown:  # a list, in which the mark is no bullet
+            notes = ["- " + note.replace(_SHORT_MARK, "\\" + _SHORT_MARK, 1) for note in notes]
+            return "\n".join([title, "", *_markdown(rows), "", *notes]).rstrip()
+        return "\n".join([title, *_aligned(rows), *notes])
 
-def explain(result: KittiFigures) -> list[str]:
-    """Why figures are 0 or missing; see :meth:`KittiResult.explain`."""
-    levels: dict[tuple[str, str], list[str]] = {}
-    for census in result.census:
-        scores = [
-            s
-            for s in result.scores
-            if (s.class_name, s.difficulty) == (census.class_name, census.difficulty)
-        ]
-        found = _zeros(scores, census) + _missing(scores, census)
-        if found:
-            text = f"{'; '.join(found)}. {_truth(census, result)} {_detections(census, result)}"
-            levels.setdefault((census.class_name, text), []).append(census.difficulty)
-    return [f"{name} ({', '.join(names)}): {text}" for (name, text), names in levels.items()]
+    def explain(self) -> list[str]:
+        """Why figures are 0 or missing.
+
+        Returns:
+            One line for every class and difficulty that has such a figure: which ones, how many
+            boxes were ignored and why, how many detections there were and how close they came.
+        """
+        levels: dict[tuple[str, str], list[str]] = {}
+        for census in self.census:
+            scores = [
+                s
+                for s in self.scores
+                if (s.class_name, s.difficulty) == (census.class_name, census.difficulty)
+            ]
+            found = _zeros(scores, census) + _missing(scores, census)
+            if found:
+                text = f"{'; '.join(found)}. {_truth(census, self)} {_detections(census, self)}"
+                levels.setdefault((census.class_name, text), []).append(census.difficulty)
+        return [f"{name} ({', '.join(names)}): {text}" for (name, text), names in levels.items()]
 
 
 def _class_rows(result: KittiFigures, class_name: str) -> list[tuple[str, ...]]:
