@@ -23,9 +23,6 @@ def read_any_calibration(path: str | os.PathLike) -> Calibration:
             camera frame to pixels) and ``lidar2cam`` (3 x 4 or 4 x 4, LiDAR to camera frame,
             metres).
 
-    Returns:
-        The calibration.
-
     Raises:
         FormatError: It cannot be read, or lacks a matrix.
     """
@@ -40,9 +37,6 @@ def calibration_from(data: Any, path: str | os.PathLike = "calibration") -> Cali
     Args:
         data: Mapping with ``cam2img`` and ``lidar2cam``, as :func:`read_any_calibration` has them.
         path: Where they come from, for the errors.
-
-    Returns:
-        The calibration.
 
     Raises:
         FormatError: A matrix is missing, of another shape, singular, not finite, or cannot be one:

@@ -61,12 +61,6 @@ def make_folder(path: str | os.PathLike) -> Path:
 
     Commands call it before hours of work and not after.
 
-    Args:
-        path: The folder.
-
-    Returns:
-        The same path.
-
     Raises:
         FormatError: A file is in the way, or the folder cannot be made or written to.
     """

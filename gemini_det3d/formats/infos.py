@@ -25,9 +25,6 @@ MADE_FROM = "made_from_sha256"
 def load_infos(path: str | os.PathLike) -> Any:
     """Content of an info file; of its twin, if it has one.
 
-    Args:
-        path: A pickle or a JSON file.
-
     Raises:
         FormatError: It cannot be read, would run code, or the twin is another pickle's.
     """
@@ -77,12 +74,6 @@ def preferred_infos(path: str | os.PathLike) -> Path:
 
 def write_twin(path: str | os.PathLike) -> Path:
     """Write the JSON twin of an info pickle; the pickle stays.
-
-    Args:
-        path: The pickle.
-
-    Returns:
-        The twin.
 
     Raises:
         FormatError: The pickle cannot be read, would run code, holds no infos, or something that

@@ -133,9 +133,6 @@ class KittiInfos:
     def objects(self, frame: int | str) -> Objects:
         """Ground truth of one frame, ``DontCare`` regions included.
 
-        Args:
-            frame: Its ``sample_idx``.
-
         Raises:
             FormatError: The frame has no instances, or one lacks a value.
         """

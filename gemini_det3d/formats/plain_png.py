@@ -29,9 +29,6 @@ _MOST_STORED = 65535  # bytes of a block that deflate does not compress
 def decode_plain_png(data: bytes) -> np.ndarray | None:
     """Bytes of a PNG file of plain 8-bit colour as an image.
 
-    Args:
-        data: Content of the file.
-
     Returns:
         ``(H, W, 3)`` uint8, RGB; None where the file is of another kind, too large or broken, or
         where no decoder is installed.

@@ -28,9 +28,6 @@ _BYTE_ORDERS = ("<", ">", "=", "|")
 def load_plain_pickle(path: str | os.PathLike) -> Any:
     """Read a pickle of plain containers and numpy arrays.
 
-    Args:
-        path: The file.
-
     Returns:
         What it holds: None, booleans, numbers, text, bytes, lists, tuples, dicts, sets and numpy
         arrays and scalars of these kinds.
@@ -44,10 +41,6 @@ def load_plain_pickle(path: str | os.PathLike) -> Any:
 
 def parse_plain_pickle(data: bytes, path: str | os.PathLike) -> Any:
     """Bytes of a pickle as an object; see :func:`load_plain_pickle`.
-
-    Args:
-        data: Content of the file.
-        path: Its name, for the error.
 
     Raises:
         FormatError: As above.

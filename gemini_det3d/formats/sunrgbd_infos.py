@@ -23,7 +23,6 @@ def frame_info(
     calibration: RoomCalibration,
     image_size: tuple[int, int],
     objects: RoomObjects | None,
-    image_suffix: str = ".jpg",
 ) -> dict:
     """One frame as mmdet3d 1.x keeps it.
 
@@ -33,7 +32,6 @@ def frame_info(
         image_size: ``(width, height)``.
         objects: Truth with ``bbox``; classes other than SUN RGB-D's ten are left out. None: the
             frame has no labels.
-        image_suffix: Of the image file.
     """
     # Through float32, as mmdet3d's converter reads the matrices.
     matrices = (np.asarray(m, np.float32) for m in (calibration.intrinsics, calibration.tilt))
@@ -43,7 +41,7 @@ def frame_info(
         "images": {
             _CAMERA: {
                 "depth2img": depth2img.tolist(),
-                "img_path": f"{stem}{image_suffix}",
+                "img_path": f"{stem}.jpg",
                 "height": int(image_size[1]),
                 "width": int(image_size[0]),
             }

@@ -69,11 +69,7 @@ class RoomObjects:
         return len(self.names)
 
     def select(self, index: np.ndarray) -> RoomObjects:
-        """Some of the objects.
-
-        Args:
-            index: Boolean mask or indices.
-        """
+        """Some of the objects."""
         return RoomObjects(
             self.names[index],
             self.boxes[index],

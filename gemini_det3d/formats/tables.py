@@ -14,9 +14,6 @@ def markdown_table(head: Sequence[str], rows: Sequence[Sequence[object]], left: 
         rows: Cells: text, or numbers, of which floats are shown with two decimals and NaN and None
             as a dash.
         left: Columns of names, at the left edge of theirs; the others are figures, at the right.
-
-    Returns:
-        Its lines, without a newline at the end.
     """
     rule = ["---"] * left + ["---:"] * (len(head) - left)
     body = [[cell(value).replace("|", "\\|") for value in row] for row in rows]
@@ -25,13 +22,7 @@ def markdown_table(head: Sequence[str], rows: Sequence[Sequence[object]], left: 
 
 
 def text_table(head: Sequence[str], rows: Sequence[Sequence[object]], left: int = 1) -> str:
-    """The same in aligned columns, a line each.
-
-    Args:
-        head: As of `markdown_table`.
-        rows: Likewise.
-        left: Likewise.
-    """
+    """The same in aligned columns, a line each."""
     table = [list(head), *([cell(value) for value in row] for row in rows)]
     widths = [max(map(len, column)) for column in zip(*table)]
     lines = []

@@ -121,9 +121,6 @@ def convert_released_state_dict(
         state_dict: A whole released checkpoint.
         rename: From a block's released prefix to the prefix of our module, for example
             `lambda prefix: prefix + "operator."`. By default the prefix stays.
-
-    Returns:
-        A new dict.
     """
     blocks = find_released_blocks(state_dict)
     gone = {prefix + name for prefix in blocks for name in RELEASED_NAMES}

@@ -8,14 +8,7 @@ import numba
 
 
 def jit(function: Callable) -> Callable:
-    """Compile on the first call; keep the machine code on disk where a folder can be written.
-
-    Args:
-        function: A kernel in numba's nopython subset.
-
-    Returns:
-        The compiled dispatcher.
-    """
+    """Compile on the first call; keep the machine code on disk where a folder can be written."""
     try:
         return numba.njit(cache=True, error_model="numpy")(function)
     except RuntimeError:  # numba finds no writable folder for its cache: compile in every process

@@ -25,10 +25,6 @@ def read_image(path: str | os.PathLike) -> np.ndarray:
 def decode_color(data: bytes, path: str | os.PathLike) -> np.ndarray:
     """Bytes of an image file as a colour image.
 
-    Args:
-        data: Content of the file.
-        path: Its name, for the error.
-
     Returns:
         ``(H, W, 3)`` uint8, RGB. Grey is repeated, a palette looked up, alpha dropped; of 16 bits
         the upper eight are kept, as OpenCV does.
@@ -93,10 +89,6 @@ def decode_sensor(
 
 def decode_grey16(data: bytes, path: str | os.PathLike) -> np.ndarray:
     """Bytes of a 16-bit grey image as the numbers in it.
-
-    Args:
-        data: Content of the file.
-        path: Its name, for the error.
 
     Returns:
         ``(H, W)`` uint16.

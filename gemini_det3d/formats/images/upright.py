@@ -30,9 +30,6 @@ _NAMES = {
 def read_image_size(path: str | os.PathLike) -> tuple[int, int]:
     """Size of an upright image, from its header alone.
 
-    Args:
-        path: Image file.
-
     Returns:
         ``(width, height)`` in pixels.
 
@@ -65,10 +62,6 @@ def check_image_bytes(data: bytes, path: str | os.PathLike) -> None:
 
     Some decoders fill what is missing with grey and say nothing.
 
-    Args:
-        data: Content of the file.
-        path: Its name, for the error.
-
     Raises:
         FormatError: The file is empty or cut off.
     """
@@ -82,10 +75,6 @@ def check_image_bytes(data: bytes, path: str | os.PathLike) -> None:
 
 def load_upright(data: bytes, path: str | os.PathLike) -> Image:
     """The upright image, every pixel decoded.
-
-    Args:
-        data: Content of the file.
-        path: Its name, for the error.
 
     Raises:
         FormatError: It is no image, or cut off.

@@ -121,13 +121,13 @@ def find_layout(names: Iterable[str]) -> Layout | None:
     return next((known for known in LAYOUTS if known.prefix + known.mark in names), None)
 
 
-def match(template: str, name: str, is_start: bool = False) -> dict[str, str] | None:
-    """The fields of a name, or None where it does not fit; `is_start`: more may follow."""
+def match(template: str, name: str) -> dict[str, str] | None:
+    """The fields of a name, or None where it does not fit."""
     pattern = "".join(
         _FIELDS[part[1:-1]] if part.startswith("{") else re.escape(part)
         for part in re.split(r"({\w})", template)
     )
-    found = (re.match if is_start else re.fullmatch)(pattern, name)
+    found = re.fullmatch(pattern, name)
     if found is None:
         return None
     fields = found.groupdict()
