@@ -14,7 +14,6 @@ import pytest
 import torch
 
 import gemini_det3d.plugin  # noqa: F401
-from gemini_det3d.apis.checkpoint import load_checkpoint_safely
 from gemini_det3d.engine.exact.batches import build_dataset
 from gemini_det3d.engine.exact.checkpoint_files import remove_checkpoint
 from gemini_det3d.formats.clouds import parse_cloud
@@ -22,6 +21,7 @@ from gemini_det3d.formats.errors import FormatError
 from gemini_det3d.formats.infos import load_infos, preferred_infos, write_twin
 from gemini_det3d.formats.kitti_infos import read_infos
 from gemini_det3d.formats.sunrgbd_infos import SunInfos
+from gemini_det3d.models.checkpoints import read_checkpoint
 
 sys.path.insert(0, str(Path(__file__).parent / "engine" / "exact"))
 from toy import toy_config, train  # noqa: E402
@@ -57,7 +57,7 @@ def test_corpus_has_thirty_files_and_its_attacks_are_real(tmp_path):
 @pytest.mark.parametrize("name", NAMES["checkpoints"])
 def test_hostile_checkpoint_is_refused_by_every_command(name, mark):
     with pytest.raises(FormatError, match=name) as error:
-        load_checkpoint_safely(written("checkpoints", name, mark))
+        read_checkpoint(written("checkpoints", name, mark))
     one_line(error)
 
 
@@ -179,5 +179,5 @@ def test_checkpoint_that_is_a_link_is_deleted_without_what_it_leads_to(tmp_path)
 
 def test_checkpoint_of_a_training_is_still_read(tmp_path):
     train(toy_config(tmp_path))
-    state = load_checkpoint_safely(tmp_path / "iter_18.pth")["state_dict"]
+    state = read_checkpoint(tmp_path / "iter_18.pth")["state_dict"]
     assert all(isinstance(value, torch.Tensor) for value in state.values())

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import os
 import re
+from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import gemini_det3d
 
@@ -68,8 +69,13 @@ def read_config(config: str | os.PathLike | Config) -> Config:
         raise ConfigError(f"{path}: cannot be read ({reason})") from error
 
 
-def read_changed_config(name: str, options: list[str]) -> Any:
-    """A config with ``KEY=VALUE`` changes, as mmdet3d's tools take them.
+def read_changed_config(name: str, options: list[str], allow_missing: Sequence[str] = ()) -> Config:
+    """A config with changes.
+
+    Args:
+        name: Path or bare name.
+        options: ``KEY=VALUE``, as mmdet3d's tools take them.
+        allow_missing: What checkpoints of it may lack; goes to its CheckedLoadingHook.
 
     Raises:
         ConfigError: There is no such config, it cannot be read, or a change would change nothing.
@@ -88,6 +94,9 @@ def read_changed_config(name: str, options: list[str]) -> Any:
     parser.add_argument("--cfg-options", nargs="+", action=DictAction, default={})
     changes = parser.parse_args(["--cfg-options", *options] if options else []).cfg_options
     config.merge_from_dict(changes)
+    if allow_missing:
+        hook = dict(type="CheckedLoadingHook", allow_missing=list(allow_missing))
+        config.merge_from_dict({"default_hooks": {"checked_loading": hook}})
     return config
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import json
 import time
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -15,7 +14,7 @@ from gemini_det3d.apis.reports import REPORT, facts_section, find_trainings, wri
 from gemini_det3d.apis.reports.training_report import training_sections
 from gemini_det3d.engine.leaf_datasets import leaf_configs
 from gemini_det3d.formats.files import make_folder
-from gemini_det3d.formats.text import write_text
+from gemini_det3d.formats.text import write_json, write_text
 from gemini_det3d.visualization.report import Section, Table
 
 SHOWN = 0.3  # detections below this score are evaluated, but not drawn
@@ -65,7 +64,7 @@ class DemoPass:
         write_text(self.work_dir / "table.md", table + "\n")
         given = {name: _plain(value) for name, value in vars(self.args).items()}
         content = {"metrics": metrics, "seconds": self.seconds, "arguments": given, **facts()}
-        write_text(self.work_dir / "summary.json", json.dumps(content, indent=1) + "\n")
+        write_json(self.work_dir / "summary.json", content)
         print(f"\n{shown or table}\n")
         minutes = sum(self.seconds.values()) / 60
         print(f"{minutes:.1f} minutes; everything is in {self.args.work_dir}")

@@ -4,17 +4,16 @@ from __future__ import annotations
 
 import argparse
 import json
-import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 from tqdm import tqdm
 
 from gemini_det3d.formats.errors import FormatError
 from gemini_det3d.formats.stems import files_by_stem
-from gemini_det3d.formats.text import read_lines, write_text
+from gemini_det3d.formats.text import read_lines, without_nan, write_text
 
 
 @dataclass(frozen=True)
@@ -63,17 +62,24 @@ class FileEvaluation:
         return {"figures": without_nan(self.result.as_dict())}
 
 
-def without_nan(figures: Mapping[str, float]) -> dict[str, float | None]:
-    """NaN, which JSON does not have, as None."""
-    return {name: None if math.isnan(value) else value for name, value in figures.items()}
+@dataclass(frozen=True)
+class ResultFiles:
+    """Truth and detections of the frames that are evaluated.
+
+    Attributes:
+        truth: Objects of each frame.
+        found: Detections of each frame.
+        missing: Frames without a result file, counted as empty.
+        left_out: Result files of frames that were not asked for.
+    """
+
+    truth: list
+    found: list
+    missing: tuple[str, ...]
+    left_out: tuple[str, ...]
 
 
-Evaluation = TypeVar("Evaluation", bound=FileEvaluation)
-
-
-def evaluate_folder(
-    make: Callable[..., Evaluation],
-    evaluate: Callable[[list, list], Any],
+def read_result_files(
     results: str | Path,
     annotations: str | Path,
     truth: tuple[Sequence[str], Callable[[str], Any]],
@@ -83,12 +89,10 @@ def evaluate_folder(
     split: str | Path | None = None,
     frames: Sequence[str] | None = None,
     progress: bool = True,
-) -> Evaluation:
-    """Evaluate a folder of result files.
+) -> ResultFiles:
+    """Read a folder of result files, and the truth.
 
     Args:
-        make: Class of the evaluation.
-        evaluate: From the truth and the detections of each frame to the figures.
         results: Folder of ``<frame>.txt``; numbers may lack their leading zeros, here and in lists.
         annotations: Where the truth comes from, for errors.
         truth: Its frames in order, and a function from a name to its objects.
@@ -120,10 +124,11 @@ def evaluate_folder(
     wanted = [name for name in names if name in chosen]
     bar = tqdm(wanted, desc="reading", unit="frame", disable=not progress, leave=False)
     pairs = [(read_truth(n), read(files[n]) if n in files else nothing) for n in bar]
-    return make(
-        evaluate([true for true, _ in pairs], [found for _, found in pairs]),
-        missing=tuple(name for name in wanted if name not in files),
-        left_out=tuple(name for name in files if name not in chosen),
+    return ResultFiles(
+        [true for true, _ in pairs],
+        [found for _, found in pairs],
+        tuple(name for name in wanted if name not in files),
+        tuple(name for name in files if name not in chosen),
     )
 
 

@@ -2,18 +2,26 @@
 
 from __future__ import annotations
 
-import json
 import re
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import ProcessPoolExecutor
+from contextlib import nullcontext
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
+
+from tqdm import tqdm
+
+from gemini_det3d.formats.text import read_json
 
 if TYPE_CHECKING:
     from typing_extensions import Self
 
 _SHOWN_PER_FAULT = 3
+_CHUNK = 8  # frames that a process gets at a time
 Known = TypeVar("Known")
+Task = TypeVar("Task")
+FrameReport = TypeVar("FrameReport")
 
 
 @dataclass(frozen=True)
@@ -68,6 +76,26 @@ def fingerprint(paths: Iterable[Path]) -> str:
     return " ".join(marks)
 
 
+def check_all(
+    checker: Callable[[Task], FrameReport], tasks: Sequence[Task], workers: int
+) -> Iterator[FrameReport]:
+    """Reports of frames in their order, with a progress display.
+
+    Args:
+        checker: Checks one frame; sent to the processes.
+        tasks: The frames.
+        workers: Processes at most; few frames need none but this.
+    """
+    workers = max(1, min(workers, len(tasks) // _CHUNK))
+    pool = ProcessPoolExecutor(workers) if workers > 1 else nullcontext()
+    with pool, tqdm(total=len(tasks), desc="checking", unit="frame", disable=not tasks) as bar:
+        is_pool = isinstance(pool, ProcessPoolExecutor)
+        reports = pool.map(checker, tasks, chunksize=_CHUNK) if is_pool else map(checker, tasks)
+        for report in reports:
+            yield report
+            bar.update()
+
+
 def capped(findings: Sequence[Finding]) -> list[str]:
     """A line each, of many alike the first ones and how many more there are.
 
@@ -101,6 +129,6 @@ def take_over(path: Path | None, take: Callable[[Any], Known], nothing: Known) -
     if path is None or not path.is_file():
         return nothing
     try:
-        return take(json.loads(path.read_text(encoding="utf-8")))
+        return take(read_json(path))
     except (ValueError, KeyError, TypeError, AttributeError):
         return nothing

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -17,7 +16,7 @@ from gemini_det3d.formats.kitti import (
     write_objects,
 )
 from gemini_det3d.formats.stems import IMAGE_SUFFIXES, files_by_stem, find_file, stem_of
-from gemini_det3d.formats.text import write_text
+from gemini_det3d.formats.text import write_json
 from gemini_det3d.visualization import LabeledBoxes, draw_detection_panel, save_png
 
 __all__ = ["Detector", "Frame", "find_frames", "infer", "write_results"]
@@ -131,7 +130,7 @@ def write_results(
             )
         ],
     }
-    write_text(out / f"{frame.name}.json", json.dumps(data, indent=1) + "\n")
+    write_json(out / f"{frame.name}.json", data)
     picture = draw_detection_panel(image, points, calibration.lidar2img, detections, truth)
     save_png(out / f"{frame.name}.png", picture)
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import copy
 import hashlib
-import json
 import statistics
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -21,7 +20,7 @@ from gemini_det3d.apis.trained_model import build_for_test, build_test_set, find
 from gemini_det3d.corruptions import CORRUPTIONS, SEVERITIES, RobustnessScores, robustness_scores
 from gemini_det3d.engine.leaf_datasets import leaf_datasets
 from gemini_det3d.formats.errors import FormatError
-from gemini_det3d.formats.text import write_text
+from gemini_det3d.formats.text import read_json, write_json
 
 if TYPE_CHECKING:
     from mmengine.config import Config
@@ -217,17 +216,11 @@ class _Scores:
 
     def put(self, name: str, severity: int, score: float) -> None:
         self.scores.setdefault(name, {})[str(severity)] = score
-        text = json.dumps({"test": self.mark, "scores": self.scores}, indent=1)
-        write_text(self.path, text + "\n")
+        write_json(self.path, {"test": self.mark, "scores": self.scores})
 
 
 def _read(path: Path) -> dict:
-    try:
-        found = json.loads(path.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise FormatError(path, f"cannot be read ({error.strerror or error})") from error
-    except ValueError as error:
-        raise FormatError(path, f"is not JSON ({error})") from None
+    found = read_json(path)
     if not isinstance(found, dict):
         raise FormatError(path, "is not a robustness.json of eval-robustness")
     return found

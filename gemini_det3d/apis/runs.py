@@ -24,7 +24,7 @@ from gemini_det3d.apis.machine import num_cores
 from gemini_det3d.apis.process import Programs
 from gemini_det3d.apis.work_dir import last_checkpoint, read_losses, read_metrics
 from gemini_det3d.formats.files import make_folder
-from gemini_det3d.formats.text import write_text
+from gemini_det3d.formats.text import read_json, write_json, write_text
 
 # What mmengine prints: epoch, iteration, iterations per epoch, loss (a test has iterations alone).
 TRAINING = r"Epoch\(train\)\s+\[(\d+)\]\[\s*(\d+)/(\d+)\](?:.*? loss: ([\d.]+|nan))?"
@@ -73,7 +73,7 @@ class Run:
         """
         mark = self.folder / "fingerprint"
         done = self.result_file.is_file()
-        result = json.loads(self.result_file.read_text(encoding="utf-8")) if done else None
+        result = read_json(self.result_file) if done else None
         if result is not None:
             found = result["fingerprint"]
         elif mark.is_file() and (self.folder / "train" / "last_checkpoint").is_file():
@@ -248,7 +248,7 @@ def _execute(
         "train_peak_mb": peak_mb,
         "checkpoint": str(checkpoint),
     }
-    write_text(run.result_file, json.dumps(result, indent=1) + "\n")
+    write_json(run.result_file, result)
     return result
 
 

@@ -10,17 +10,13 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import torch
 from torch import nn
 
-from gemini_det3d.apis.checkpoint import (
-    allowed_missing,
-    load_checkpoint_safely,
-    load_parameters,
-)
 from gemini_det3d.apis.config import ConfigError
 from gemini_det3d.engine.exact.batches import build_dataset
 from gemini_det3d.engine.leaf_datasets import leaf_configs
 from gemini_det3d.engine.run_checks import check_modalities
 from gemini_det3d.engine.same_classes import check_trained_classes, classes_of_config
 from gemini_det3d.engine.same_model import model_differences
+from gemini_det3d.models.checkpoints import load_parameters, read_checkpoint
 
 if TYPE_CHECKING:
     from mmengine.config import Config
@@ -68,16 +64,12 @@ def build_for_test(
             parameters, or modalities or classes in another order.
         ConfigError: The device is not there.
     """
-    from mmdet3d.registry import MODELS
-    from mmengine.registry import init_default_scope
-
     where = choose_device(device)
-    init_default_scope(config.get("default_scope", "mmdet3d"))
-    model: nn.Module = MODELS.build(config.model)
+    model = build_model(config)
     ignored: list[str] = []
     meta: dict[str, Any] = {}
     if checkpoint is not None:
-        loaded = load_checkpoint_safely(checkpoint)
+        loaded = read_checkpoint(checkpoint)
         allowed = (*allowed_missing(config), *allow_missing)
         ignored = list(load_parameters(model, loaded, checkpoint, allowed).unexpected)
         meta = loaded["meta"]
@@ -89,6 +81,27 @@ def build_for_test(
         if other:
             _LOG.warning("%s: %s", checkpoint, other)
     return TrainedModel(model.to(where).eval(), ignored, meta, where)
+
+
+def allowed_missing(config: Config) -> tuple[str, ...]:
+    """What a config says that checkpoints of it may lack: its CheckedLoadingHook's."""
+    hook = config.get("default_hooks", {}).get("checked_loading") or {}
+    return tuple(hook.get("allow_missing", ()))
+
+
+def build_model(config: Config) -> nn.Module:
+    """A config's model as it starts, on the CPU."""
+    from mmdet3d.registry import MODELS
+
+    enter_scope(config)
+    return MODELS.build(config.model)
+
+
+def enter_scope(config: Config) -> None:
+    """Let registries look names up where a config means them."""
+    from mmengine.registry import init_default_scope
+
+    init_default_scope(config.get("default_scope", "mmdet3d"))
 
 
 def choose_device(name: str | None = None) -> torch.device:
@@ -115,6 +128,7 @@ def build_test_set(config: Config) -> Any:
         FormatError: Its info file cannot be used.
         ConfigError: The config has none.
     """
+    enter_scope(config)
     find_test_datasets(config)
     return build_dataset(config.test_dataloader.dataset)
 

@@ -10,7 +10,15 @@ from collections.abc import Callable, Mapping
 from importlib import import_module
 from typing import Protocol, runtime_checkable
 
-__all__ = ["Command", "add_subcommands", "add_workers", "load_command"]
+__all__ = [
+    "Command",
+    "add_changes",
+    "add_model_options",
+    "add_set_sizes",
+    "add_subcommands",
+    "add_workers",
+    "load_command",
+]
 
 
 @runtime_checkable
@@ -46,6 +54,41 @@ def add_workers(parser: argparse.ArgumentParser) -> None:
         default=num_cores(),
         help="processes (default: %(default)s)",
     )
+
+
+def add_model_options(parser: argparse.ArgumentParser, with_changes: bool = True) -> None:
+    """Add what every command with a trained model takes.
+
+    ``--device``; ``--allow-missing``, without which a checkpoint is loaded whole or not at all; and
+    ``--cfg-options``, with changes.
+    """
+    add = parser.add_argument
+    add("--device", help="cpu or cuda:0 (default: CUDA where there is one)")
+    add(
+        "--allow-missing",
+        action="append",
+        default=[],
+        metavar="NAME",
+        help="a parameter, or the start of names, that only the checkpoint or only the model may "
+        "have, or that may differ in shape; may be given again",
+    )
+    if with_changes:
+        add_changes(parser)
+
+
+def add_changes(parser: argparse.ArgumentParser) -> None:
+    """Add ``--cfg-options``."""
+    text = "changes to the config"
+    parser.add_argument("--cfg-options", nargs="+", default=[], metavar="KEY=VALUE", help=text)
+
+
+def add_set_sizes(parser: argparse.ArgumentParser, things: str, train: int, val: int) -> None:
+    """Add what every command that writes a synthetic set takes."""
+    add = parser.add_argument
+    add("--train", type=int, default=train, help=f"training {things} (%(default)s)")
+    add("--val", type=int, default=val, help=f"validation {things} (%(default)s)")
+    add("--seed", type=int, default=0, help=f"decides all {things} (%(default)s)")
+    add_workers(parser)
 
 
 def add_subcommands(

@@ -6,14 +6,10 @@ import argparse
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from gemini_det3d.apis.ablation import (
-    markdown,
-    probe_markdown,
-    probe_verdicts,
-    verdicts,
-)
-from gemini_det3d.apis.checkpoint import add_allow_missing, allow_missing
+from gemini_det3d.apis.ablation.probe import probe_markdown, probe_verdicts
+from gemini_det3d.apis.ablation.report import markdown, verdicts
 from gemini_det3d.apis.config import read_changed_config
+from gemini_det3d.commands import add_model_options
 
 if TYPE_CHECKING:
     pass
@@ -38,15 +34,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add("--pictures", type=int, default=4, help="frames whose gates are drawn (4)")
     add("--metric", metavar="REGEX", help="keys whose mean is the score (KITTI: 3D moderate)")
     add("--probe", action="store_true", help="ask each stage for the classes of the objects")
-    add("--device", help="cpu or cuda:0 (default: CUDA where there is one)")
-    add_allow_missing(parser)
-    add("--cfg-options", nargs="+", default=[], metavar="KEY=VALUE", help="changes to the config")
+    add_model_options(parser)
 
 
 def run(args: argparse.Namespace) -> int:
     """Ablate, print table and verdict, write all."""
-    config = read_changed_config(args.config, args.cfg_options)
-    allow_missing(config, args.allow_missing)
+    config = read_changed_config(args.config, args.cfg_options, args.allow_missing)
     result = ablate(
         config, args.checkpoint, args.out, args.frames, args.pictures, args.metric, args.device,
         args.probe,

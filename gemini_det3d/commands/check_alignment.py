@@ -10,6 +10,7 @@ from gemini_det3d.apis.alignment.agreement import LIMITS, Verdict
 from gemini_det3d.apis.alignment.check import check_alignment
 from gemini_det3d.apis.config import ConfigError, read_changed_config
 from gemini_det3d.apis.reports import facts_section, write_report
+from gemini_det3d.commands import add_changes
 from gemini_det3d.visualization.report import Pictures, Table
 from gemini_det3d.visualization.report.html import pictures_in
 
@@ -34,7 +35,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="folder for report.html and pictures",
     )
     add("--seed", type=int, default=0, help="of the augmentation (0)")
-    add("--cfg-options", nargs="+", default=[], metavar="KEY=VALUE", help="changes to the config")
+    add_changes(parser)
 
 
 def run(args: argparse.Namespace) -> int:

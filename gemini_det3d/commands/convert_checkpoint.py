@@ -52,7 +52,7 @@ def run(args: argparse.Namespace) -> int:
         FormatError: A file cannot be read or written.
         ConfigError: An argument is wrong.
     """
-    from gemini_det3d.apis.conversion import convert_state
+    from gemini_det3d.apis.conversion.convert import convert_state
     from gemini_det3d.apis.conversion.expected import config_shapes
 
     state = in_stated_layout(read_checkpoint(args.source)["state_dict"])
@@ -85,7 +85,7 @@ def _resized(name: str, tensor: Tensor, window: int) -> Tensor:
 
 
 def _to_released(state: dict[str, Tensor], args: argparse.Namespace) -> dict[str, Tensor]:
-    from gemini_det3d.apis.conversion import DETECTOR
+    from gemini_det3d.apis.conversion.convert import DETECTOR
     from gemini_det3d.models.checkpoints import to_released_detector, to_released_segmentor
 
     try:

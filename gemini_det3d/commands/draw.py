@@ -5,9 +5,9 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from gemini_det3d.apis.checkpoint import add_allow_missing, allow_missing
 from gemini_det3d.apis.config import ConfigError, read_changed_config
 from gemini_det3d.apis.draw import draw
+from gemini_det3d.commands import add_model_options
 
 EPILOG = """\
 Detections in the colours of their classes, truth white and dashed: on the image of every camera and
@@ -23,17 +23,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add("--out", type=Path, default=Path("work_dirs/pictures"), help="folder to write")
     add("--frames", type=int, default=8, help="frames of the test set, evenly spread (8)")
     add("--score", type=float, default=0.3, help="detections below it are left out (0.3)")
-    add("--device", help="cpu or cuda:0 (default: CUDA where there is one)")
-    add_allow_missing(parser)
-    add("--cfg-options", nargs="+", default=[], metavar="KEY=VALUE", help="changes to the config")
+    add_model_options(parser)
 
 
 def run(args: argparse.Namespace) -> int:
     """Detect and draw."""
     if args.frames < 1:
         raise ConfigError(f"--frames {args.frames}: must be 1 or more")
-    config = read_changed_config(args.config, args.cfg_options)
-    allow_missing(config, args.allow_missing)
+    config = read_changed_config(args.config, args.cfg_options, args.allow_missing)
     count = draw(config, args.checkpoint, args.out, args.frames, args.score, args.device)
     print(f"{count} pictures: {args.out}")
     return 0

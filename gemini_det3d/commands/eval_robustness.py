@@ -8,10 +8,10 @@ import io
 import statistics
 from pathlib import Path
 
-from gemini_det3d.apis.checkpoint import add_allow_missing, allow_missing
 from gemini_det3d.apis.config import ConfigError, read_changed_config
 from gemini_det3d.apis.reports import facts_section, write_report
 from gemini_det3d.apis.robustness import Robustness, evaluate_robustness, read_robustness
+from gemini_det3d.commands import add_model_options
 from gemini_det3d.corruptions import CORRUPTIONS, SEVERITIES
 from gemini_det3d.formats.tables import markdown_table
 from gemini_det3d.formats.text import write_text
@@ -38,10 +38,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add("--baseline", type=Path, help="robustness.json of the model to compare with")
     add("--seed", type=int, default=0, help="of the corruptions (0)")
     add("--out", type=Path, default=Path("work_dirs/robustness"), help="folder to write")
-    add("--device", help="cpu or cuda:0 (default: CUDA where there is one)")
     add("--list", action="store_true", help="list the corruptions and end")
-    add_allow_missing(parser)
-    add("--cfg-options", nargs="+", default=[], metavar="KEY=VALUE", help="changes to the config")
+    add_model_options(parser)
 
 
 def run(args: argparse.Namespace) -> int:
@@ -59,8 +57,7 @@ def run(args: argparse.Namespace) -> int:
     if args.frames is not None and args.frames < 1:
         raise ConfigError(f"--frames {args.frames}: must be 1 or more")
     baseline = read_robustness(args.baseline) if args.baseline else None
-    config = read_changed_config(args.config, args.cfg_options)
-    allow_missing(config, args.allow_missing)
+    config = read_changed_config(args.config, args.cfg_options, args.allow_missing)
     found = evaluate_robustness(
         config,
         args.checkpoint,

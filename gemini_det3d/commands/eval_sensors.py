@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import argparse
-import json
 from collections.abc import Sequence
 from pathlib import Path
 
-from gemini_det3d.apis.checkpoint import add_allow_missing
 from gemini_det3d.apis.reports import facts_section, write_report
-from gemini_det3d.formats.text import write_text
+from gemini_det3d.commands import add_model_options
+from gemini_det3d.formats.text import write_json
 from gemini_det3d.visualization.report import Table
 
 EPILOG = """\
@@ -28,8 +27,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--out", type=Path, metavar="DIR", help="write report.html into this folder"
     )
-    parser.add_argument("--device", help="cpu or cuda:0 (default: CUDA where there is one)")
-    add_allow_missing(parser)
+    add_model_options(parser, with_changes=False)
 
 
 def run(args: argparse.Namespace) -> int:
@@ -65,7 +63,7 @@ def run(args: argparse.Namespace) -> int:
             name: {s: x.mean_iou for s, x in streams.items()} for name, streams in found.items()
         }
         summary = {"mIoU": scores, "mean": summarise_failures(found, cases)}
-        write_text(args.json, json.dumps(summary, indent=1) + "\n")
+        write_json(args.json, summary)
     if args.out:
         head, rows = failure_cells({name: found}, cases)
         note = "mIoU of the ensemble of the streams, percent."

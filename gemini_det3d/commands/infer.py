@@ -9,10 +9,10 @@ from pathlib import Path
 
 from tqdm import tqdm
 
-from gemini_det3d.apis.checkpoint import add_allow_missing
 from gemini_det3d.apis.config import ConfigError
 from gemini_det3d.apis.detector import Detector
 from gemini_det3d.apis.infer import Frame, find_frames, write_results
+from gemini_det3d.commands import add_model_options
 from gemini_det3d.formats.calibration_json import read_any_calibration
 from gemini_det3d.formats.errors import FormatError
 from gemini_det3d.formats.inputs import keep_folders
@@ -52,8 +52,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add("--out", type=Path, default=Path("work_dirs/infer"), help="folder (default: %(default)s)")
     add("--score-threshold", type=float, default=0.3,
         help="leave out detections below it (default: %(default)s)")  # fmt: skip
-    add("--device", help="cpu or cuda:0 (default: CUDA where there is one)")
-    add_allow_missing(parser)
+    add_model_options(parser, with_changes=False)
     add("--all-points", action="store_true",
         help="give the model the points outside the image too; recipes leave them out")  # fmt: skip
 

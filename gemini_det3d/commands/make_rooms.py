@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 
 from gemini_det3d.apis.config import ConfigError
-from gemini_det3d.commands import add_workers
+from gemini_det3d.commands import add_set_sizes
 from gemini_det3d.worlds.generate_rooms import make_rooms
 from gemini_det3d.worlds.room_frames import ROOM_PRESETS
 
@@ -22,11 +22,8 @@ workers. A run that was interrupted goes on where it stopped; other arguments ne
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Where to and how many."""
     parser.add_argument("out", help="folder to write; holds sunrgbd_trainval/ afterwards")
-    parser.add_argument("--train", type=int, default=200, help="training frames (200)")
-    parser.add_argument("--val", type=int, default=50, help="validation frames (50)")
-    parser.add_argument("--seed", type=int, default=0, help="decides every frame (0)")
+    add_set_sizes(parser, "frames", train=200, val=50)
     parser.add_argument("--preset", choices=list(ROOM_PRESETS), default="toy", help="(toy)")
-    add_workers(parser)
 
 
 def run(args: argparse.Namespace) -> int:

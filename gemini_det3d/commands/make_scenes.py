@@ -6,7 +6,7 @@ import argparse
 from dataclasses import replace
 
 from gemini_det3d.apis.config import ConfigError
-from gemini_det3d.commands import add_workers
+from gemini_det3d.commands import add_set_sizes
 from gemini_det3d.worlds.generate import make_kitti_scenes
 from gemini_det3d.worlds.generate_seg import make_seg_scenes
 from gemini_det3d.worlds.presets import PRESETS, KittiWorld, get_preset
@@ -36,11 +36,8 @@ on where it stopped; other arguments need another folder.
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Where to, how many, and what may differ from the preset."""
     parser.add_argument("out", help="folder to write; holds training/ and ImageSets/ afterwards")
-    parser.add_argument("--train", type=int, default=200, help="training frames (200)")
-    parser.add_argument("--val", type=int, default=50, help="validation frames (50)")
-    parser.add_argument("--seed", type=int, default=0, help="decides every frame (0)")
+    add_set_sizes(parser, "frames", train=200, val=50)
     parser.add_argument("--preset", choices=list(PRESETS), default="toy", help="(toy)")
-    add_workers(parser)
     parser.add_argument("--layout", choices=("kitti", *LAYOUTS), default="kitti", help="(kitti)")
     change = parser.add_argument_group("instead of the preset's value")
     change.add_argument("--image-size", type=int, nargs=2, metavar=("W", "H"), help="pixels")

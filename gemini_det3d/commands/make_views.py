@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 
 from gemini_det3d.apis.config import ConfigError
-from gemini_det3d.commands import add_workers
+from gemini_det3d.commands import add_set_sizes
 from gemini_det3d.worlds.taskonomy_set import WORLDS, ViewSet, make_taskonomy_views
 from gemini_det3d.worlds.views import Viewpoint
 from gemini_det3d.worlds.weather import WEATHERS
@@ -23,14 +23,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     defaults = ViewSet()
     add = parser.add_argument
     add("out", help="folder to write")
-    add("--train", type=int, default=defaults.num_train, help="training views (%(default)s)")
-    add("--val", type=int, default=defaults.num_val, help="validation views (%(default)s)")
-    add("--seed", type=int, default=0, help="decides every view (%(default)s)")
+    add_set_sizes(parser, "views", defaults.num_train, defaults.num_val)
     add("--world", choices=list(WORLDS), default=defaults.world, help="(%(default)s)")
     add("--weathers", nargs="+", choices=list(WEATHERS), default=[],
         help="scenes come in these in turn (daylight)")  # fmt: skip
     add("--size", type=int, default=defaults.viewpoint.size_px, help="pixels (%(default)s)")
-    add_workers(parser)
 
 
 def run(args: argparse.Namespace) -> int:

@@ -4,14 +4,11 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Iterator, Sequence
-from concurrent.futures import ProcessPoolExecutor
-from contextlib import nullcontext
 from dataclasses import replace
 from pathlib import Path
 
-from tqdm import tqdm
-
 from gemini_det3d.apis.config import ConfigError
+from gemini_det3d.apis.findings import check_all
 from gemini_det3d.apis.segmentation_set.check import (
     KINDS,
     SegFrameChecker,
@@ -139,10 +136,4 @@ def _check_all(
             yield earlier
         else:
             todo.append(frame)
-    workers = max(1, min(workers, len(todo) // 8))
-    pool = ProcessPoolExecutor(workers) if workers > 1 else nullcontext()
-    with pool, tqdm(total=len(todo), desc="checking", unit="frame", disable=not todo) as bar:
-        is_pool = isinstance(pool, ProcessPoolExecutor)
-        for report in pool.map(checker, todo, chunksize=8) if is_pool else map(checker, todo):
-            yield report
-            bar.update()
+    yield from check_all(checker, todo, workers)

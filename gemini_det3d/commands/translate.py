@@ -8,10 +8,10 @@ from pathlib import Path
 
 from tqdm import tqdm
 
-from gemini_det3d.apis.checkpoint import add_allow_missing
 from gemini_det3d.apis.config import ConfigError
 from gemini_det3d.apis.translate import find_views
 from gemini_det3d.apis.translator import Translator
+from gemini_det3d.commands import add_model_options
 from gemini_det3d.formats import FormatError
 from gemini_det3d.formats.inputs import keep_folders
 from gemini_det3d.formats.taskonomy import write_png
@@ -29,8 +29,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add("checkpoint", type=Path, help="trained parameters (.pth)")
     add("inputs", type=Path, nargs="+", metavar="INPUT", help="image or folder, one per source")
     add("--out", type=Path, default=Path("work_dirs/translate"), help="folder (%(default)s)")
-    add("--device", help="cpu or cuda:0 (default: CUDA where there is one)")
-    add_allow_missing(parser)
+    add_model_options(parser, with_changes=False)
 
 
 def run(args: argparse.Namespace) -> int:

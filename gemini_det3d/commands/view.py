@@ -8,7 +8,6 @@ from pathlib import Path
 
 from tqdm import tqdm
 
-from gemini_det3d.apis.checkpoint import add_allow_missing, allow_missing
 from gemini_det3d.apis.config import ConfigError, read_changed_config
 from gemini_det3d.apis.view import (
     FrameSource,
@@ -21,6 +20,7 @@ from gemini_det3d.apis.view import (
     open_source,
     read_frames,
 )
+from gemini_det3d.commands import add_model_options
 from gemini_det3d.formats.errors import FormatError
 from gemini_det3d.formats.files import write_whole
 from gemini_det3d.formats.inputs import keep_files
@@ -70,9 +70,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "(default: %(default)s)")  # fmt: skip
     add("--point-columns", type=int, default=4, metavar="N",
         help="float32 columns of .bin files (default: %(default)s)")  # fmt: skip
-    add("--device", help="cpu or cuda:0 (default: CUDA where there is one)")
-    add_allow_missing(parser)
-    add("--cfg-options", nargs="+", default=[], metavar="KEY=VALUE", help="changes to the config")
+    add_model_options(parser)
     add("--rrd", type=Path, metavar="FILE", help="the same for the rerun viewer (extra: rerun)")
     add("--out", type=Path, default=Path("view.html"), help="page (default: %(default)s)")
 
@@ -145,8 +143,7 @@ def _open(args: argparse.Namespace) -> FrameSource | PictureSource:
     if is_config(args.data):
         if "/" in args.data and not args.data.endswith(".py"):
             raise FormatError(args.data, "no such folder, info file or config")
-        config = read_changed_config(args.data, args.cfg_options)
-        allow_missing(config, args.allow_missing)
+        config = read_changed_config(args.data, args.cfg_options, args.allow_missing)
         return open_config(config, args.checkpoints, args.device)
     if args.checkpoints:
         raise ConfigError(f"{args.data} is no config, so {args.checkpoints[0]} cannot be used")

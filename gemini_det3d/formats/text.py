@@ -6,7 +6,7 @@ import codecs
 import json
 import math
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -18,12 +18,6 @@ from gemini_det3d.formats.files import refuse_devices, write_whole
 
 def read_bytes(path: str | os.PathLike) -> bytes:
     """The whole file.
-
-    Args:
-        path: File to read.
-
-    Returns:
-        Its content.
 
     Raises:
         FormatError: It is missing, a folder, no file at all, or may not be read.
@@ -63,9 +57,6 @@ def read_text(path: str | os.PathLike) -> str:
 
 def read_lines(path: str | os.PathLike) -> list[tuple[int, str]]:
     """The lines that say something, with their numbers.
-
-    Args:
-        path: UTF-8 text file.
 
     Returns:
         ``(number, text)`` of every line that is not blank; numbers count from 1.
@@ -108,9 +99,6 @@ def parse_numbers(path: str | os.PathLike, words: Sequence[str], where: str) -> 
 def read_json(path: str | os.PathLike) -> Any:
     """What a JSON file holds.
 
-    Args:
-        path: UTF-8 text file.
-
     Returns:
         Plain containers, text and numbers.
 
@@ -133,12 +121,22 @@ def _once(pairs: list[tuple[str, Any]], path: str | os.PathLike) -> dict[str, An
     return found
 
 
+def write_json(path: str | os.PathLike, content: Any) -> None:
+    """Write a JSON file, whole or not at all; see :func:`write_text`."""
+    write_text(path, json.dumps(content, indent=1) + "\n")
+
+
+def without_nan(content: Any) -> Any:
+    """Plain containers with None for numbers that JSON does not have: NaN and infinite ones."""
+    if isinstance(content, Mapping):
+        return {key: without_nan(value) for key, value in content.items()}
+    if isinstance(content, (list, tuple)):
+        return [without_nan(value) for value in content]
+    return None if isinstance(content, float) and not math.isfinite(content) else content
+
+
 def write_text(path: str | os.PathLike, text: str) -> None:
     """Write a text file, whole or not at all, making its folder when there is none.
-
-    Args:
-        path: File to write.
-        text: Its content.
 
     Raises:
         FormatError: It cannot be written; see :func:`write_whole`.

@@ -50,6 +50,21 @@ def box_corners(boxes: np.ndarray) -> np.ndarray:
     return np.stack([x, y, z], axis=-1)
 
 
+def as_box_sees(points: np.ndarray, box: np.ndarray) -> np.ndarray:
+    """Points from a box's bottom centre: along its length, its width and its height.
+
+    Args:
+        points: ``(N, 3 or more)`` metres, in the box's frame.
+        box: ``(7,)`` LiDAR box.
+
+    Returns:
+        ``(N, 3)`` metres.
+    """
+    x, y, z = (points[:, :3] - box[:3]).T
+    cos, sin = np.cos(box[6]), np.sin(box[6])
+    return np.column_stack([x * cos + y * sin, y * cos - x * sin, z])
+
+
 def project_points(points: np.ndarray, lidar2img: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Pixels and depths of points; a depth of 0 or less means that there is no pixel.
 
@@ -85,7 +100,7 @@ def in_view(pixels: np.ndarray, depth: np.ndarray, height_px: float, width_px: f
 
 
 def project_segments(
-    start: np.ndarray, end: np.ndarray, lidar2img: np.ndarray, near_m: float = NEAR_M
+    start: np.ndarray, end: np.ndarray, lidar2img: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray]:
     """Image lines of 3D line segments, cut at the near plane.
 
@@ -93,7 +108,6 @@ def project_segments(
         start: ``(..., 3)`` first ends in metres.
         end: ``(..., 3)`` second ends.
         lidar2img: ``(4, 4)`` or ``(3, 4)``.
-        near_m: Depth of the near plane, metres.
 
     Returns:
         ``(..., 2, 2)`` pixels of both ends after the cut (NaN where nothing is left) and
@@ -101,10 +115,10 @@ def project_segments(
     """
     first = _to_homogeneous_pixels(start, lidar2img)
     second = _to_homogeneous_pixels(end, lidar2img)
-    first_in = first[..., 2] >= near_m
-    second_in = second[..., 2] >= near_m
+    first_in = first[..., 2] >= NEAR_M
+    second_in = second[..., 2] >= NEAR_M
     change = second[..., 2] - first[..., 2]
-    share = (near_m - first[..., 2]) / np.where(first_in == second_in, 1.0, change)
+    share = (NEAR_M - first[..., 2]) / np.where(first_in == second_in, 1.0, change)
     cut = first + share[..., None] * (second - first)
     ends = np.stack(
         [
@@ -114,7 +128,7 @@ def project_segments(
         axis=-2,
     )
     visible = first_in | second_in
-    depth = np.where(visible[..., None], np.maximum(ends[..., 2], near_m), np.nan)
+    depth = np.where(visible[..., None], np.maximum(ends[..., 2], NEAR_M), np.nan)
     return ends[..., :2] / depth[..., None], visible
 
 
@@ -168,15 +182,11 @@ def count_in_box(points: np.ndarray, box: np.ndarray) -> int:
         points: ``(N, 3 or more)`` metres.
         box: ``(7,)`` in their frame, z at the bottom.
     """
-    offset = points[:, :3] - box[:3].astype(points.dtype)
-    near = (np.abs(offset[:, :2]) < np.hypot(box[3], box[4]) / 2).all(axis=1)
-    offset = offset[near]
-    cos, sin = np.cos(box[6]), np.sin(box[6])
-    along = offset[:, 0] * cos + offset[:, 1] * sin
-    across = offset[:, 1] * cos - offset[:, 0] * sin
-    inside = (np.abs(along) <= box[3] / 2) & (np.abs(across) <= box[4] / 2)
-    inside &= (offset[:, 2] >= 0) & (offset[:, 2] <= box[5])
-    return int(inside.sum())
+    beside = np.abs(points[:, :2] - box[:2].astype(points.dtype))
+    near = (beside < np.hypot(box[3], box[4]) / 2).all(axis=1)
+    places = as_box_sees(points[near], box)
+    inside = (np.abs(places[:, :2]) <= box[3:5] / 2).all(axis=1)
+    return int((inside & (places[:, 2] >= 0) & (places[:, 2] <= box[5])).sum())
 
 
 def _to_homogeneous_pixels(points: np.ndarray, lidar2img: np.ndarray) -> np.ndarray:

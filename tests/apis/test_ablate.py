@@ -14,21 +14,10 @@ from PIL import Image
 from programs import run_python
 from torch import nn
 
-from gemini_det3d.apis.ablation import (
-    CONDITIONS,
-    AblationRow,
-    GateRecorder,
-    GateTable,
-    Probe,
-    Spoiler,
-    TokenRecorder,
-    chart,
-    markdown,
-    probe_markdown,
-    probe_verdicts,
-    verdicts,
-)
-from gemini_det3d.apis.ablation.gates import FrameGates, cell_centers
+from gemini_det3d.apis.ablation.conditions import CONDITIONS, Spoiler
+from gemini_det3d.apis.ablation.gates import FrameGates, GateRecorder, GateTable, cell_centers
+from gemini_det3d.apis.ablation.probe import Probe, TokenRecorder, probe_markdown, probe_verdicts
+from gemini_det3d.apis.ablation.report import AblationRow, chart, markdown, verdicts
 from gemini_det3d.apis.config import ConfigError
 from gemini_det3d.formats import FormatError
 from gemini_det3d.fusion import GeminiFusion, StreamBlend, SumFusion

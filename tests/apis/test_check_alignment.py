@@ -11,7 +11,7 @@ import pytest
 import torch
 from programs import run_python
 
-from gemini_det3d.apis.alignment import agreement_of, judge
+from gemini_det3d.apis.alignment.agreement import agreement_of, judge
 from gemini_det3d.apis.alignment.check import _with_findings
 from gemini_det3d.apis.alignment.samples import LabelBoxes, _note_originals
 from gemini_det3d.apis.findings import Finding

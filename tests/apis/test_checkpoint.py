@@ -10,8 +10,8 @@ import numpy as np
 import pytest
 import torch
 
-from gemini_det3d.apis.checkpoint import load_checkpoint_safely, load_parameters
 from gemini_det3d.formats.errors import FormatError
+from gemini_det3d.models.checkpoints import load_parameters, read_checkpoint
 
 CLASSES = ["Pedestrian", "Cyclist", "Car"]
 
@@ -44,7 +44,7 @@ def test_checkpoint_that_calls_a_function_never_runs_it(tmp_path, place):
     path = tmp_path / "evil.pth"
     torch.save(checkpoint, path)
     with pytest.raises(FormatError) as error:
-        load_checkpoint_safely(path)
+        read_checkpoint(path)
     assert str(error.value).startswith(f"{path}: names ") and "system" in str(error.value)
     assert "\n" not in str(error.value)
     assert not mark.exists()
@@ -59,7 +59,7 @@ def test_plain_pickle_in_place_of_a_checkpoint_never_runs(tmp_path):
     mark, path = tmp_path / "was_run", tmp_path / "evil.pth"
     path.write_bytes(pickle.dumps(_Evil(os.system, f"touch {mark}")))
     with pytest.raises(FormatError, match="evil.pth: "):
-        load_checkpoint_safely(path)
+        read_checkpoint(path)
     assert not mark.exists()
 
 
@@ -76,7 +76,7 @@ def test_checkpoint_of_openmmlab_is_loaded_without_its_log_histories(tmp_path):
     torch.save({"state_dict": _state(), "meta": meta, "message_hub": hub, **training}, path)
     with pytest.raises(pickle.UnpicklingError):
         torch.load(path, weights_only=True)  # why this is needed
-    loaded = load_checkpoint_safely(path)
+    loaded = read_checkpoint(path)
     assert list(loaded["state_dict"]) == ["weight", "bias"]
     assert torch.equal(loaded["state_dict"]["weight"], _state()["weight"])
     assert loaded["meta"] == {"epoch": 7, "dataset_meta": {"classes": CLASSES}, "cfg": "x=1"}
@@ -90,33 +90,33 @@ def test_function_of_openmmlab_is_swallowed_and_not_called(tmp_path):
     mark, path = tmp_path / "was_made", tmp_path / "c.pth"
     evil = _Evil(utils.mkdir_or_exist, str(mark))
     torch.save({"state_dict": _state(), "meta": {"x": evil, "epoch": 3}}, path)
-    assert load_checkpoint_safely(path)["meta"] == {"epoch": 3}
+    assert read_checkpoint(path)["meta"] == {"epoch": 3}
     assert not mark.exists()
     torch.load(path, weights_only=False)  # the attack is real
     assert mark.exists()
     torch.save({"state_dict": {"weight": evil}}, path)
     with pytest.raises(FormatError, match="holds no state_dict"):
-        load_checkpoint_safely(path)
+        read_checkpoint(path)
 
 
 def test_loading_leaves_no_name_admitted_behind(tmp_path):
     path = tmp_path / "c.pth"
     torch.save({"state_dict": _state(), "meta": {"best": np.float64(0.5)}}, path)
     before = set(torch.serialization.get_safe_globals())
-    load_checkpoint_safely(path)
+    read_checkpoint(path)
     assert set(torch.serialization.get_safe_globals()) == before
 
 
 def test_module_versions_survive_loading(tmp_path):
     model = torch.nn.Sequential(torch.nn.BatchNorm1d(3))
     torch.save({"state_dict": model.state_dict()}, tmp_path / "c.pth")
-    state = load_checkpoint_safely(tmp_path / "c.pth")["state_dict"]
+    state = read_checkpoint(tmp_path / "c.pth")["state_dict"]
     assert state._metadata["0"]["version"] == 2
 
 
 def test_bare_state_dict_is_a_checkpoint(tmp_path):
     torch.save(_state(), tmp_path / "c.pth")
-    loaded = load_checkpoint_safely(tmp_path / "c.pth")
+    loaded = read_checkpoint(tmp_path / "c.pth")
     assert list(loaded["state_dict"]) == ["weight", "bias"] and loaded["meta"] == {}
 
 
@@ -139,7 +139,7 @@ def test_file_that_is_no_checkpoint_is_one_line(tmp_path, content, fault):
     elif content is not None:
         torch.save(content, path)
     with pytest.raises(FormatError) as error:
-        load_checkpoint_safely(path)
+        read_checkpoint(path)
     assert str(error.value).startswith(f"{path}: {fault}")
     assert "\n" not in str(error.value)
 
@@ -151,7 +151,7 @@ def test_checkpoint_that_is_cut_off_is_one_line(tmp_path):
         data = path.read_bytes()
         (tmp_path / "cut.pth").write_bytes(data[: int(share * len(data))])
         with pytest.raises(FormatError, match="cut.pth: is not a readable checkpoint"):
-            load_checkpoint_safely(tmp_path / "cut.pth")
+            read_checkpoint(tmp_path / "cut.pth")
 
 
 def test_parameters_of_another_model_are_refused():
@@ -168,7 +168,7 @@ def test_parameters_of_a_wrapped_model_are_taken_and_strange_ones_named(tmp_path
     state = {f"module.{name}": value for name, value in _state().items()}
     state["module.extra"] = torch.zeros(1)
     torch.save(state, tmp_path / "c.pth")
-    found = load_checkpoint_safely(tmp_path / "c.pth")
+    found = read_checkpoint(tmp_path / "c.pth")
     with pytest.raises(FormatError, match=r"c.pth: 1 parameters \(extra\) in it have no place"):
         load_parameters(model, found, "c.pth")
     assert load_parameters(model, found, "c.pth", ["extra"]).unexpected == ("extra",)

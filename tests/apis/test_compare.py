@@ -12,11 +12,13 @@ import pytest
 from PIL import Image
 from programs import run_python
 
-from gemini_det3d.apis.comparison import Swap, Threshold, build_rows, headline, make_variants
 from gemini_det3d.apis.comparison import compare as module
 from gemini_det3d.apis.comparison.chart import short_names
 from gemini_det3d.apis.comparison.compare import compare
+from gemini_det3d.apis.comparison.paired import Threshold
+from gemini_det3d.apis.comparison.rows import build_rows, headline
 from gemini_det3d.apis.comparison.table import markdown
+from gemini_det3d.apis.comparison.variants import Swap, make_variants
 from gemini_det3d.apis.config import ConfigError
 from gemini_det3d.apis.runs import Scripts
 

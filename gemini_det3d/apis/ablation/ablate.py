@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import statistics
 from collections.abc import Sequence
@@ -16,24 +15,25 @@ import torch
 from torch import Tensor, nn
 from tqdm import tqdm
 
-from gemini_det3d.apis.ablation import (
-    CONDITIONS,
-    AblationRow,
-    GateRecorder,
-    GateTable,
+from gemini_det3d.apis.ablation.conditions import CONDITIONS, Spoiler
+from gemini_det3d.apis.ablation.gates import FrameGates, GateRecorder, GateTable
+from gemini_det3d.apis.ablation.probe import (
     Probe,
     ProbeRow,
-    Spoiler,
     TokenRecorder,
-    chart,
     detections_of,
-    markdown,
+    probe_cells,
     probe_markdown,
     probe_verdicts,
+)
+from gemini_det3d.apis.ablation.report import (
+    AblationRow,
+    chart,
+    condition_cells,
+    gate_cells,
+    markdown,
     verdicts,
 )
-from gemini_det3d.apis.ablation.probe import probe_cells
-from gemini_det3d.apis.ablation.report import condition_cells, gate_cells
 from gemini_det3d.apis.comparison.rows import headline
 from gemini_det3d.apis.config import ConfigError, read_config
 from gemini_det3d.apis.frame_calibration import pixel_offset_of
@@ -42,7 +42,7 @@ from gemini_det3d.apis.reports import facts_section, write_report
 from gemini_det3d.apis.trained_model import build_for_test, build_test_set
 from gemini_det3d.formats.files import make_folder
 from gemini_det3d.formats.inputs import keep_folders
-from gemini_det3d.formats.text import write_text
+from gemini_det3d.formats.text import write_json, write_text
 from gemini_det3d.visualization.report import Pictures, Section, Table
 from gemini_det3d.visualization.report.html import pictures_in
 
@@ -83,7 +83,7 @@ def ablate(
         out: Folder for `report.html`, `ablation.md`, `ablation.json` and pictures.
         frames: Frames, evenly spread; None: all.
         pictures: Frames whose gates are drawn.
-        metric: See :func:`gemini_det3d.apis.comparison.headline`.
+        metric: See :func:`gemini_det3d.apis.comparison.rows.headline`.
         device: Where to run; None: CUDA where there is one.
         with_probe: Fit linear probes to what camera, LiDAR and fusion hold at labelled objects.
 
@@ -114,8 +114,7 @@ def ablate(
         if gates is not None:
             table.add(gates, boxes, names)
             if place < pictures:
-                image, matrix = _picture(data, bench.pixel_offset)
-                chart(out / "pictures" / f"gates_{index:06d}.png", image, matrix, gates, boxes)
+                bench.draw(out / "pictures" / f"gates_{index:06d}.png", data, gates, boxes)
         for condition in CONDITIONS[1:]:
             bench.test(condition.name, spoil(condition.name, data, other, index))
         other = data
@@ -165,6 +164,12 @@ class _Bench:
         """Boxes ``(G, 7)`` and names of a packed frame; none where the set has no labels."""
         return truth_of(data, self.dataset.metainfo["classes"]) or (np.zeros((0, 7)), [])
 
+    def draw(self, path: Path, data: dict, gates: FrameGates, boxes: np.ndarray) -> None:
+        """Gates of a packed frame; over the image where there is one camera."""
+        images, matrices = views_of(data, self.pixel_offset)
+        image, matrix = (images[0], matrices[0]) if len(images) == 1 else (None, None)
+        chart(path, image, matrix, gates, boxes)
+
     def rows(self, number: int, metric: str | None) -> list[AblationRow]:
         """Evaluate every condition."""
         rows = []
@@ -182,14 +187,6 @@ class _Bench:
         self._seen = features.detach().float()
 
 
-def _picture(
-    data: dict, pixel_offset: tuple[float, float]
-) -> tuple[np.ndarray | None, np.ndarray | None]:
-    """Image (RGB) and projection of a packed frame with one camera."""
-    images, matrices = views_of(data, pixel_offset)
-    return (images[0], matrices[0]) if len(images) == 1 else (None, None)
-
-
 def _write(out: Path, result: Ablation, number: int) -> None:
     lines = [markdown(result.rows, result.gates), "", *verdicts(result.rows)]
     if result.probe:
@@ -202,7 +199,7 @@ def _write(out: Path, result: Ablation, number: int) -> None:
         "verdicts": verdicts(result.rows),
         "probe": [asdict(row) for row in result.probe],
     }
-    write_text(out / "ablation.json", json.dumps(facts, indent=1) + "\n")
+    write_json(out / "ablation.json", facts)
     note = f"{number} frames; AP in percent."
     sections: list[Section] = [Table("Conditions", *condition_cells(result.rows), note=note)]
     if result.gates:

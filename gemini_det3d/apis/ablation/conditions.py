@@ -27,6 +27,7 @@ class Condition:
     meaning: str
 
 
+_KEPT = 0.25  # of the points, where the LiDAR is thinned
 CONDITIONS = (
     Condition("real", "", "both sensors as they are"),
     Condition("image black", "camera", "every pixel 0"),
@@ -40,13 +41,10 @@ CONDITIONS = (
 class Spoiler:
     """Makes the conditions of a frame; the frame itself is left as it is.
 
-    Args:
-        seed: Decides which points are kept; the same for the same frame.
-        share: Points kept when the LiDAR is thinned.
+    Points that are drawn are the same for the same frame.
     """
 
-    def __init__(self, seed: int = 0, share: float = 0.25) -> None:
-        self.seed, self.share = seed, share
+    def __init__(self) -> None:
         self._ways: dict[str, Callable[[dict, dict, int], None]] = {
             "real": lambda data, other, index: None,
             "image black": self._black,
@@ -85,8 +83,8 @@ class Spoiler:
 
     def _thinned(self, data: dict, other: dict, index: int) -> None:
         points = data["inputs"]["points"]
-        generator = torch.Generator().manual_seed(self.seed + index)
-        kept = torch.rand(len(points), generator=generator) < self.share
+        generator = torch.Generator().manual_seed(index)
+        kept = torch.rand(len(points), generator=generator) < _KEPT
         data["inputs"]["points"] = points[kept]
 
     def _without_image(self, data: dict, other: dict, index: int) -> None:

@@ -15,6 +15,7 @@ import torch
 from torch import Tensor, nn
 
 from gemini_det3d.fusion import GeminiFusion
+from gemini_det3d.geometry.boxes import as_box_sees
 
 DISTANCES_M = (0.0, 10.0, 20.0, 30.0, 50.0, float("inf"))
 BACKGROUND = "background"
@@ -202,8 +203,5 @@ def cell_centers(grid: tuple[int, int], limits: Sequence[float]) -> np.ndarray:
 
 def in_footprint(positions: np.ndarray, box: np.ndarray) -> np.ndarray:
     """Which positions ``(N, 3)`` stand on the ground of a box ``(7,)``."""
-    offset = positions[:, :2] - box[:2]
-    cos, sin = np.cos(box[6]), np.sin(box[6])
-    along = np.abs(offset[:, 0] * cos + offset[:, 1] * sin)
-    across = np.abs(offset[:, 1] * cos - offset[:, 0] * sin)
-    return (along <= box[3] / 2) & (across <= box[4] / 2)
+    places = np.abs(as_box_sees(positions, box)[:, :2])
+    return (places <= box[3:5] / 2).all(axis=1)

@@ -11,7 +11,7 @@ import numpy as np
 from gemini_det3d.apis.ablation.gates import FrameGates
 from gemini_det3d.formats.files import write_whole
 from gemini_det3d.formats.tables import cell, markdown_table
-from gemini_det3d.geometry.boxes import project_points
+from gemini_det3d.geometry.boxes import box_corners, project_points
 
 # A fall of AP below this many points is called none: a few frames make no finer difference.
 _MATTERS = 2.0
@@ -124,17 +124,8 @@ def chart(
         panels[0].set(xlim=(0, image.shape[1]), ylim=(image.shape[0], 0), xticks=[], yticks=[])
     above = panels[-1]
     marks = above.scatter(-gates.positions[:, 1], gates.positions[:, 0], s=6, **style)
-    for box in boxes:
-        corners = _outline(box)
+    for corners in box_corners(boxes)[:, [0, 1, 2, 3, 0]]:
         above.plot(-corners[:, 1], corners[:, 0], color="#c0392b", linewidth=1)
     above.set(xlabel="to the right (m)", ylabel="to the front (m)", aspect="equal")
     figure.colorbar(marks, ax=list(panels), shrink=0.6, label="how much the LiDAR reads the camera")
     write_whole(path, lambda file: figure.savefig(file, format="png"))
-
-
-def _outline(box: np.ndarray) -> np.ndarray:
-    """``(5, 2)`` closed outline of a box from above."""
-    x, y, _, length, width, _, yaw = box
-    corners = np.array([[1, 1], [1, -1], [-1, -1], [-1, 1], [1, 1]]) * [length / 2, width / 2]
-    turn = np.array([[np.cos(yaw), -np.sin(yaw)], [np.sin(yaw), np.cos(yaw)]])
-    return corners @ turn.T + [x, y]

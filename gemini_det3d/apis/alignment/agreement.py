@@ -13,7 +13,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from gemini_det3d.geometry.boxes import project_box_outlines, project_points
+from gemini_det3d.geometry.boxes import as_box_sees, project_box_outlines, project_points
 
 # An object is judged when so many points lie in or near its box.
 _MIN_POINTS = 10
@@ -89,7 +89,7 @@ def agreement_of(
     outlines = project_box_outlines(boxes, matrix, image_size)
     found = []
     for box, outline in zip(boxes, outlines):
-        near, inside = _near_and_inside(points[:, :3], box)
+        near, inside = _near_and_inside(points, box)
         if near.sum() < _MIN_POINTS:
             continue
         share = float(inside.sum() / near.sum())
@@ -122,14 +122,11 @@ def judge(found: Sequence[Agreement]) -> Verdict:
 
 def _near_and_inside(points: np.ndarray, box: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Masks of the points near a box, above the ground, and of those of them inside it."""
-    x, y, z, length, width, height, yaw = box
-    offset = points - [x, y, z]
-    along = np.abs(offset[:, 0] * np.cos(yaw) + offset[:, 1] * np.sin(yaw)) - length / 2
-    across = np.abs(offset[:, 1] * np.cos(yaw) - offset[:, 0] * np.sin(yaw)) - width / 2
-    out = np.maximum(along, across)
-    raised = offset[:, 2] > min(_GROUND_M, height / 2)
-    near = raised & (out < _NEAR_M) & (offset[:, 2] < height + _NEAR_M)
-    return near, near & (out <= 0) & (offset[:, 2] <= height)
+    places, height = as_box_sees(points, box), box[5]
+    out = (np.abs(places[:, :2]) - box[3:5] / 2).max(axis=1)
+    above = places[:, 2]
+    near = (above > min(_GROUND_M, height / 2)) & (out < _NEAR_M) & (above < height + _NEAR_M)
+    return near, near & (out <= 0) & (above <= height)
 
 
 def _against_label(

@@ -9,14 +9,8 @@ from typing import Any
 import numpy as np
 from tqdm import tqdm
 
-from gemini_det3d.apis.alignment import (
-    Agreement,
-    AugmentedSample,
-    Verdict,
-    agreement_of,
-    augmented_samples,
-    judge,
-)
+from gemini_det3d.apis.alignment.agreement import Agreement, Verdict, agreement_of, judge
+from gemini_det3d.apis.alignment.samples import AugmentedSample, augmented_samples
 from gemini_det3d.apis.findings import Finding, capped
 from gemini_det3d.formats.inputs import keep_folders
 

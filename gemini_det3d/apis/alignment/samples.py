@@ -13,6 +13,7 @@ import numpy as np
 from gemini_det3d.apis.config import ConfigError
 from gemini_det3d.apis.frame_calibration import calibration_faults, pixel_offset_of
 from gemini_det3d.apis.packed_frames import evenly_spread
+from gemini_det3d.apis.trained_model import enter_scope
 from gemini_det3d.engine.exact.batches import build_dataset
 from gemini_det3d.engine.leaf_datasets import leaf_configs
 from gemini_det3d.formats.calibration_check import Fault
@@ -106,9 +107,7 @@ def augmented_samples(config: Any, number: int, seed: int = 0) -> Iterator[Augme
 
 def _datasets(config: Any, offset: tuple[float, float]) -> list[tuple[Any, Sequence[str]]]:
     """The training sets, out of their wrappers."""
-    from mmengine.registry import init_default_scope
-
-    init_default_scope(config.get("default_scope", "mmdet3d"))
+    enter_scope(config)
     leaves = leaf_configs((config.get("train_dataloader") or {}).get("dataset"))
     if not leaves or not all(leaf.get("pipeline") for leaf in leaves):
         raise ConfigError(f"{config.filename}: has no train_dataloader.dataset.pipeline")

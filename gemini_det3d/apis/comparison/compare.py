@@ -12,21 +12,17 @@ from typing import Any
 from tqdm import tqdm
 
 from gemini_det3d.apis.cluster import run_on_cluster
-from gemini_det3d.apis.comparison import (
-    Row,
-    Swap,
-    Threshold,
-    Variant,
-    build_rows,
-    make_variants,
-)
 from gemini_det3d.apis.comparison.page import write_page
+from gemini_det3d.apis.comparison.paired import Threshold
+from gemini_det3d.apis.comparison.rows import Row, build_rows
 from gemini_det3d.apis.comparison.table import write_tables
+from gemini_det3d.apis.comparison.variants import Swap, Variant, make_variants
 from gemini_det3d.apis.config import ConfigError, find_config, read_config
 from gemini_det3d.apis.devices import visible_gpus
 from gemini_det3d.apis.machine import facts, num_cores
 from gemini_det3d.apis.process import Programs
 from gemini_det3d.apis.runs import Run, Scripts, fingerprint, run_all
+from gemini_det3d.formats.text import read_json
 
 _PLUGIN, _START = "gemini_det3d.plugin", "default_hooks.start.type"
 
@@ -70,7 +66,7 @@ def compare(
         jobs: Runs at a time, each on a share of the cores and on one GPU; None: one a GPU, or 1.
         options: Dotted key -> value, set in every variant; ``{seed}`` and ``{variant}`` in a value
             stand for the run's own, as in the path of a checkpoint to start from.
-        metric: See :func:`gemini_det3d.apis.comparison.headline`.
+        metric: See :func:`gemini_det3d.apis.comparison.rows.headline`.
         learned: From where on a run counts as learned, as ``"94,loss_cls<0.6"`` or parsed.
         against: The variant that all are tested against, seed by seed; None: the first.
         paired: Runs of one seed start from the same weights wherever variants share them
@@ -177,7 +173,7 @@ def measure_all(variants: Sequence[Variant], out: Path, threads: int) -> dict[st
                 log = path.with_suffix(".log")
                 first = replace(variant, options=options_of(variant, 0))
                 programs.follow([*command, *first.arguments()], log, name="measuring")
-            figures[variant.name] = json.loads(path.read_text(encoding="utf-8"))
+            figures[variant.name] = read_json(path)
         except ConfigError as error:
             figures[variant.name] = str(error)
     return figures

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import argparse
 import copy
-import json
 import statistics
 import time
 from collections.abc import Callable, Sequence
@@ -15,8 +14,8 @@ from pathlib import Path
 from typing import Any
 
 from gemini_det3d.apis.config import read_config
-from gemini_det3d.apis.trained_model import choose_device
-from gemini_det3d.formats.text import write_text
+from gemini_det3d.apis.trained_model import build_model, choose_device
+from gemini_det3d.formats.text import write_json
 
 _WARM_UP, _ROUNDS = 3, 15
 
@@ -33,7 +32,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     config = read_config(args.config)
     config.merge_from_dict(args.cfg_options)
     figures = measure(config)
-    write_text(args.out, json.dumps(figures, indent=1) + "\n")
+    write_json(args.out, figures)
     return 0
 
 
@@ -47,14 +46,12 @@ def measure(config: Any) -> dict[str, float | None]:
         say).
     """
     import torch
-    from mmdet3d.registry import DATASETS, MODELS
+    from mmdet3d.registry import DATASETS
     from mmengine.dataset import pseudo_collate
-    from mmengine.registry import init_default_scope
 
-    init_default_scope(config.get("default_scope", "mmdet3d"))
     torch.manual_seed(0)
     device = choose_device()
-    model = MODELS.build(config.model).to(device)
+    model = build_model(config).to(device)
     model.init_weights()
     train, test = (config[name].dataset for name in ("train_dataloader", "test_dataloader"))
     train_set, test_set = DATASETS.build(train), DATASETS.build(test)

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import csv
 import io
-import json
-import math
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
@@ -14,7 +12,7 @@ from gemini_det3d.apis.comparison.chart import draw_chart
 from gemini_det3d.apis.comparison.paired import Threshold
 from gemini_det3d.apis.comparison.rows import Row
 from gemini_det3d.formats.tables import cell, markdown_table
-from gemini_det3d.formats.text import write_text
+from gemini_det3d.formats.text import without_nan, write_json, write_text
 
 # Properties of a row that its record holds beside its fields.
 _DERIVED = ("scores", "mean", "spread", "median", "learned_share", "learned_epoch")
@@ -92,7 +90,7 @@ def write_tables(
     write_text(folder / "table.md", markdown(rows, threshold) + "\n")
     records = [{**asdict(row), **{name: getattr(row, name) for name in _DERIVED}} for row in rows]
     content = {**facts, "learned": str(threshold) if threshold else None, "rows": records}
-    write_text(folder / "table.json", json.dumps(_without_nan(content), indent=1) + "\n")
+    write_json(folder / "table.json", without_nan(content))
     parts = list(dict.fromkeys(part for row in rows for part in row.per_part))
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
@@ -100,20 +98,7 @@ def write_tables(
     for row, record in zip(rows, records):
         pair = record["paired"] or {}
         values = [*(record[name] for name in _COLUMNS), *(pair.get(name) for name in _PAIRED)]
-        values = ["" if _is_missing(value) else value for value in values]
+        values = ["" if value is None else value for value in without_nan(values)]
         writer.writerow([*values, len(row.scores), *(row.per_part.get(p, "") for p in parts)])
     write_text(folder / "table.csv", text.getvalue())
     draw_chart(folder / "chart.png", rows)
-
-
-def _is_missing(value: object) -> bool:
-    return value is None or (isinstance(value, float) and math.isnan(value))
-
-
-def _without_nan(value):
-    """JSON has no NaN."""
-    if isinstance(value, Mapping):
-        return {key: _without_nan(item) for key, item in value.items()}
-    if isinstance(value, (list, tuple)):
-        return [_without_nan(item) for item in value]
-    return None if isinstance(value, float) and not math.isfinite(value) else value

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from gemini_det3d.apis.config import read_config
+from gemini_det3d.apis.trained_model import build_model
 
 DETECTOR_CONFIG = "mvxnet_gemini-point_r50_8xb2-80e_kitti-3d-3class"
 NUM_STAGES = 4
@@ -57,14 +58,9 @@ def config_shapes(config: str) -> dict[str, torch.Size]:
     Raises:
         ConfigError: There is no such config.
     """
-    from mmdet3d.registry import MODELS
-    from mmengine.registry import init_default_scope
-
     import gemini_det3d.models  # noqa: F401
 
-    loaded = read_config(config)
-    init_default_scope("mmdet3d")
-    return _shapes(MODELS.build(loaded.model))
+    return _shapes(build_model(read_config(config)))
 
 
 def new_parameters(layout: str) -> list[tuple[str, str]]:

@@ -12,9 +12,9 @@ import numpy as np
 from gemini_det3d.apis.config import ConfigError
 from gemini_det3d.apis.file_evaluation import (
     FileEvaluation,
-    evaluate_folder,
+    ResultFiles,
+    read_result_files,
     text_files,
-    without_nan,
 )
 from gemini_det3d.evaluation.functional import (
     KITTI_CLASSES,
@@ -24,6 +24,7 @@ from gemini_det3d.evaluation.functional.kitti_ap import RECALL_RULES
 from gemini_det3d.evaluation.functional.kitti_rules import OverlapSpec
 from gemini_det3d.formats.kitti import Objects, read_objects
 from gemini_det3d.formats.kitti_infos import read_infos
+from gemini_det3d.formats.text import without_nan
 
 
 @dataclass(frozen=True)
@@ -69,23 +70,22 @@ def evaluate_files(
     Raises:
         FormatError: A file cannot be used, or results and labels do not belong together.
     """
-    doubts: list[str] = []
+    read = read_kitti_files(results, annotations, split=split, frames=frames, progress=progress)
+    options = dict(min_overlaps=min_overlaps, recall=recall)
+    result = evaluate_kitti(read.truth, read.found, classes, **options)
+    doubts = (*_doubts("labels", read.truth), *_doubts("detections", read.found))
+    return KittiEvaluation(result, read.missing, read.left_out, doubts)
 
-    def evaluate(truth: list[Objects], found: list[Objects]) -> Any:
-        doubts.extend([*_doubts("labels", truth), *_doubts("detections", found)])
-        return evaluate_kitti(truth, found, classes, min_overlaps=min_overlaps, recall=recall)
 
-    return evaluate_folder(
-        lambda *args, **kwargs: KittiEvaluation(*args, **kwargs, doubts=tuple(doubts)),
-        evaluate,
+def read_kitti_files(results: str | Path, annotations: str | Path, **chosen: Any) -> ResultFiles:
+    """Truth and detections; arguments as of `evaluate_files`."""
+    return read_result_files(
         results,
         annotations,
         open_annotations(annotations),
         lambda path: read_objects(path, with_score=True),
         Objects.empty(with_score=True),
-        split=split,
-        frames=frames,
-        progress=progress,
+        **chosen,
     )
 
 

@@ -5,16 +5,13 @@ from __future__ import annotations
 import hashlib
 import json
 import sys
-from collections.abc import Iterator, Mapping, Sequence
-from concurrent.futures import ProcessPoolExecutor
-from contextlib import nullcontext
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from tqdm import tqdm
-
 from gemini_det3d.apis.config import ConfigError
-from gemini_det3d.apis.kitti.check import KITTI_CLASSES, FrameChecker, FrameReport
+from gemini_det3d.apis.findings import check_all
+from gemini_det3d.apis.kitti.check import KITTI_CLASSES, FrameChecker
 from gemini_det3d.apis.kitti.convert import convert, is_complete
 from gemini_det3d.apis.kitti.report import TreeReport, load_known
 from gemini_det3d.apis.kitti.splits import Splits, read_splits
@@ -111,7 +108,7 @@ def check_tree(root: Path, options: Options, known_report: Path | None = None) -
         else:
             todo.append(task)
     try:
-        for frame in _check_frames(checker, todo, options.workers):
+        for frame in check_all(checker, todo, options.workers):
             report.frames[frame.part, frame.frame] = frame
             if known_report is not None and len(report.frames) % _SAVED_EVERY == 0:
                 report.save(known_report)  # a process that is killed has no last words
@@ -120,22 +117,6 @@ def check_tree(root: Path, options: Options, known_report: Path | None = None) -
         if known_report is not None:
             report.save(known_report)
     return report
-
-
-def _check_frames(
-    checker: FrameChecker, tasks: Sequence[tuple[str, str]], workers: int
-) -> Iterator[FrameReport]:
-    workers = max(1, min(workers, len(tasks) // 8))
-    pool = ProcessPoolExecutor(workers) if workers > 1 else nullcontext()
-    bar = tqdm(total=len(tasks), desc="checking", unit="frame", disable=not tasks)
-    with pool, bar:
-        if isinstance(pool, ProcessPoolExecutor):
-            reports = pool.map(checker, tasks, chunksize=8)
-        else:
-            reports = map(checker, tasks)
-        for report in reports:
-            yield report
-            bar.update()
 
 
 def _convert_if_changed(

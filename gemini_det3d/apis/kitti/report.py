@@ -6,7 +6,6 @@ it, so that mending one file of 7,481 does not mean reading them all again.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -17,7 +16,7 @@ from gemini_det3d.apis.findings import Finding, capped, take_over
 from gemini_det3d.apis.kitti.check import FrameReport
 from gemini_det3d.apis.kitti.check_objects import DIFFICULTIES
 from gemini_det3d.apis.kitti.splits import SPLITS, Splits
-from gemini_det3d.formats.text import write_text
+from gemini_det3d.formats.text import write_json
 
 # Raised whenever a check changes, so that no finding of an older one is taken over.
 _REPORT_VERSION = 2
@@ -147,7 +146,7 @@ class TreeReport:
 
     def save(self, path: Path) -> None:
         """Write the JSON, whole or not at all."""
-        write_text(path, json.dumps(self.to_json(), indent=1) + "\n")
+        write_json(path, self.to_json())
 
 
 def load_known(

@@ -6,13 +6,12 @@ import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from gemini_det3d.apis.file_evaluation import evaluate_folder
-from gemini_det3d.apis.kitti.evaluate import open_annotations
+from gemini_det3d.apis.kitti.evaluate import read_kitti_files
 from gemini_det3d.apis.sunrgbd.evaluate import RoomEvaluation
 from gemini_det3d.evaluation.functional import KITTI_CLASSES, evaluate_kitti
 from gemini_det3d.evaluation.functional.kitti_distance import evaluate_by_distance
 from gemini_det3d.evaluation.functional.kitti_figures import AveragePrecision, KittiFigures
-from gemini_det3d.formats.kitti import Objects, read_objects
+from gemini_det3d.formats.kitti import Objects
 from gemini_det3d.visualization.report import Chart, Charts, Section, Series, Table, Text
 
 _LEVELS = ("easy", "moderate", "hard")
@@ -36,10 +35,10 @@ def kitti_sections(
         FormatError: A file cannot be used, or results and labels do not belong together.
     """
     classes = tuple(classes or KITTI_CLASSES)
-    truth, found = _read_pairs(results, labels, split)
-    result = evaluate_kitti(truth, found, classes)
+    read = read_kitti_files(results, labels, split=split)
+    result = evaluate_kitti(read.truth, read.found, classes)
     sections: list[Section] = [ap_table(result), precision_charts(result)]
-    sections.append(distance_charts(truth, found, classes))
+    sections.append(distance_charts(read.truth, read.found, classes))
     notes = result.explain()
     if notes:
         sections.append(Text("Why figures are zero or missing", notes))
@@ -114,19 +113,3 @@ def room_precision(evaluations: Mapping[str, RoomEvaluation]) -> Charts:
         Chart(title, lines, "recall", "precision", y_range=(0, 1.02))
         for title, lines in charts.items()
     ], note="The best precision from each recall on.")  # fmt: skip
-
-
-def _read_pairs(
-    results: Path, labels: Path, split: Path | None
-) -> tuple[list[Objects], list[Objects]]:
-    """Truth and detections of each frame."""
-    return evaluate_folder(
-        lambda pairs, **left_out: pairs,
-        lambda truth, found: (truth, found),
-        results,
-        labels,
-        open_annotations(labels),
-        lambda path: read_objects(path, with_score=True),
-        Objects.empty(with_score=True),
-        split=split,
-    )

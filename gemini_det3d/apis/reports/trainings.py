@@ -21,6 +21,7 @@ _SEED = re.compile(r"seed[_-]?\d+")
 _ENVIRONMENT = re.compile(r"^ {4}([\w .,]+): (.+)$", re.MULTILINE)
 _ROOMS = re.compile(r"mAP_[\d.]+$")
 _LOG_BYTES = 100_000  # of its beginning: mmengine describes the machine there
+_MOST_SHOWN = 6
 _NO_METRICS = ("data_time", "time", "step")
 
 
@@ -146,9 +147,9 @@ def metrics_of(line: Line) -> dict[str, float]:
     return {key: value for key, value in line.items() if key not in _NO_METRICS}
 
 
-def main_metrics(metrics: Mapping[str, float], most: int = 6) -> dict[str, float]:
+def main_metrics(metrics: Mapping[str, float]) -> dict[str, float]:
     """Those that are shown first: what makes the score, else the first few."""
-    return scored_metrics(metrics) or dict(list(metrics.items())[:most])
+    return scored_metrics(metrics) or dict(list(metrics.items())[:_MOST_SHOWN])
 
 
 def scored_metrics(metrics: Mapping[str, float]) -> dict[str, float]:

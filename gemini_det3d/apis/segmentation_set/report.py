@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
@@ -12,9 +11,9 @@ import numpy as np
 
 from gemini_det3d.apis.findings import Finding, capped, take_over
 from gemini_det3d.apis.segmentation_set.check import SegFrameReport
-from gemini_det3d.formats.files import write_whole
 from gemini_det3d.formats.segmentation import IGNORED, label_fault
 from gemini_det3d.formats.tables import text_table
+from gemini_det3d.formats.text import write_json
 
 # Raised whenever a check changes, so that no finding of an older one is taken over.
 _REPORT_VERSION = 2
@@ -81,7 +80,7 @@ class SetReport:
             "findings": [asdict(finding) for finding in findings],
             "frames": [self.frames[name].to_json() for name in sorted(self.frames)],
         }
-        write_whole(path, json.dumps(content, indent=1) + "\n")
+        write_json(path, content)
 
     def _of_labels(self) -> list[Finding]:
         """What only the numbers of many label maps together show."""

@@ -9,7 +9,7 @@ from typing import Any
 
 from gemini_det3d.apis.file_evaluation import (
     FileEvaluation,
-    evaluate_folder,
+    read_result_files,
     text_files,
 )
 from gemini_det3d.evaluation.functional.indoor import (
@@ -62,9 +62,7 @@ def evaluate_room_files(
     Raises:
         FormatError: A file cannot be used, or results and labels do not belong together.
     """
-    return evaluate_folder(
-        RoomEvaluation,
-        lambda truth, found: evaluate_indoor(truth, found, classes, thresholds),
+    read = read_result_files(
         results,
         annotations,
         open_room_annotations(annotations),
@@ -73,6 +71,8 @@ def evaluate_room_files(
         split=split,
         progress=progress,
     )
+    result = evaluate_indoor(read.truth, read.found, classes, thresholds)
+    return RoomEvaluation(result, read.missing, read.left_out)
 
 
 def open_room_annotations(path: str | Path) -> tuple[list[str], Callable[[str], RoomObjects]]:

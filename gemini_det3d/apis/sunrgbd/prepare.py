@@ -2,25 +2,19 @@
 
 from __future__ import annotations
 
-import json
 import os
 import sys
 from collections import Counter
-from collections.abc import Iterator, Sequence
-from concurrent.futures import ProcessPoolExecutor
-from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 
-from tqdm import tqdm
-
 from gemini_det3d.apis.config import ConfigError
-from gemini_det3d.apis.findings import Finding, capped, take_over
+from gemini_det3d.apis.findings import Finding, capped, check_all, take_over
 from gemini_det3d.apis.sunrgbd.check import RoomChecker, RoomReport
 from gemini_det3d.apis.sunrgbd.sources import EXTRACTED, SPLITS, open_source
 from gemini_det3d.formats.errors import FormatError
 from gemini_det3d.formats.sunrgbd import SUNRGBD_CLASSES, write_infos
-from gemini_det3d.formats.text import write_text
+from gemini_det3d.formats.text import write_json, write_text
 
 # Raised whenever a check changes, so that no finding of an older one is taken over.
 _REPORT_VERSION = 1
@@ -107,25 +101,12 @@ def _check_all(checker: RoomChecker, workers: int, path: Path | None) -> dict[st
         else:
             todo.append(stem)
     try:
-        for report in _map(checker, todo, workers):
+        for report in check_all(checker, todo, workers):
             reports[report.stem] = report
     finally:
         if path is not None:
             _save(path, reports)
     return {stem: reports[stem] for stem in stems}
-
-
-def _map(checker: RoomChecker, stems: Sequence[str], workers: int) -> Iterator[RoomReport]:
-    workers = max(1, min(workers, len(stems) // 8))
-    pool = ProcessPoolExecutor(workers) if workers > 1 else nullcontext()
-    with pool, tqdm(total=len(stems), desc="checking", unit="frame", disable=not stems) as bar:
-        if isinstance(pool, ProcessPoolExecutor):
-            reports = pool.map(checker, stems, chunksize=8)
-        else:
-            reports = map(checker, stems)
-        for report in reports:
-            yield report
-            bar.update()
 
 
 def _text(root: Path, frames: dict[str, list[str]], reports: dict[str, RoomReport]) -> str:
@@ -156,7 +137,7 @@ def _relative(root: Path, finding: Finding) -> Finding:
 def _save(path: Path, reports: dict[str, RoomReport]) -> None:
     frames = [reports[stem].to_json() for stem in sorted(reports)]
     content = {"report_version": _REPORT_VERSION, "frames": frames}
-    write_text(path, json.dumps(content, indent=1) + "\n")
+    write_json(path, content)
 
 
 def _load_known(path: Path | None) -> dict[str, RoomReport]:

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from gemini_det3d.apis.ablation import GateRecorder
+from gemini_det3d.apis.ablation.gates import GateRecorder
 from gemini_det3d.apis.packed_frames import truth_of, views_of
 from gemini_det3d.apis.trained_model import TrainedModel, build_for_test, build_test_set
 from gemini_det3d.apis.view.source import Results, result_names
@@ -44,9 +44,6 @@ class DetectorFrames:
     def __init__(
         self, config: Any, checkpoints: Sequence[Path] = (), device: str | None = None
     ) -> None:
-        from mmengine.registry import init_default_scope
-
-        init_default_scope(config.get("default_scope", "mmdet3d"))
         self._dataset = build_test_set(config)
         self._classes = self._dataset.metainfo["classes"]
         infos = [self._dataset.get_data_info(i) for i in range(len(self._dataset))]

@@ -9,6 +9,7 @@ from typing import Any, Protocol
 import numpy as np
 
 from gemini_det3d.apis.segmentor import Segmentor
+from gemini_det3d.apis.trained_model import enter_scope
 from gemini_det3d.apis.translator import Translator
 from gemini_det3d.apis.view.source import result_names
 from gemini_det3d.engine.exact.batches import build_dataset
@@ -199,10 +200,8 @@ def picture_source(
         checkpoints: Trained parameters, each a prediction.
         device: Where to run; None: CUDA where there is one.
     """
-    from mmengine.registry import init_default_scope
-
     leaves = leaf_configs(config.test_dataloader.dataset)
-    init_default_scope(config.get("default_scope", "mmdet3d"))
+    enter_scope(config)
 
     def trained(kind: Callable[..., Any]) -> dict[str, Any]:
         names = result_names(checkpoints)
