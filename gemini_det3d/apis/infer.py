@@ -7,7 +7,6 @@ from pathlib import Path
 
 import numpy as np
 
-from gemini_det3d.apis.detector import Detector, infer
 from gemini_det3d.formats import clouds
 from gemini_det3d.formats.errors import FormatError
 from gemini_det3d.formats.kitti import (
@@ -19,7 +18,6 @@ from gemini_det3d.formats.stems import IMAGE_SUFFIXES, files_by_stem, find_file,
 from gemini_det3d.formats.text import write_json
 from gemini_det3d.visualization import LabeledBoxes, draw_detection_panel, save_png
 
-__all__ = ["Detector", "Frame", "find_frames", "infer", "write_results"]
 _SUFFIXES = {
     "image": IMAGE_SUFFIXES,
     "points": clouds.SUFFIXES,

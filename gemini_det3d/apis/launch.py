@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import runpy
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from gemini_det3d import stack
 from gemini_det3d.apis.config import ConfigError, mmdet3d_mim
@@ -70,15 +70,10 @@ def with_skip_option(argv: Sequence[str]) -> list[str]:
     Raises:
         ConfigError: N is missing or no whole number.
     """
-    argv = list(argv)
-    if "--skip-bad" not in argv:
-        return argv
-    place = argv.index("--skip-bad")
-    number = argv[place + 1] if place + 1 < len(argv) else ""
-    if not number.isdigit():
-        raise ConfigError(f"--skip-bad needs a whole number, got {number!r}")
-    changes = ["on_bad_sample=skip", f"max_bad_samples={number}"]
-    return _with_changes(argv[:place] + argv[place + 2 :], changes)
+    rest, numbers = _taken(argv, "--skip-bad", str.isdigit, "needs a whole number")
+    if not numbers:
+        return rest
+    return _with_changes(rest, ["on_bad_sample=skip", f"max_bad_samples={numbers[-1]}"])
 
 
 def with_allowed_missing(argv: Sequence[str]) -> list[str]:
@@ -87,18 +82,25 @@ def with_allowed_missing(argv: Sequence[str]) -> list[str]:
     Raises:
         ConfigError: A name is missing.
     """
-    argv, names = list(argv), []
-    while "--allow-missing" in argv:
-        place = argv.index("--allow-missing")
-        name = argv[place + 1] if place + 1 < len(argv) else ""
-        if not name or name.startswith("-"):
-            raise ConfigError("--allow-missing needs a name, or the start of names")
-        names.append(name)
-        del argv[place : place + 2]
-    if not names:
-        return argv
+    option, need = "--allow-missing", "needs a name, or the start of names"
+    rest, names = _taken(argv, option, lambda word: word[:1] not in ("", "-"), need)
     key = "default_hooks.checked_loading.allow_missing"
-    return _with_changes(argv, [f"{key}=[{','.join(names)}]"])
+    return _with_changes(rest, [f"{key}=[{','.join(names)}]"]) if names else rest
+
+
+def _taken(
+    argv: Sequence[str], option: str, is_value: Callable[[str], bool], need: str
+) -> tuple[list[str], list[str]]:
+    """The arguments without an option, and the values that it was given."""
+    rest, values = list(argv), []
+    while option in rest:
+        place = rest.index(option)
+        value = "".join(rest[place + 1 : place + 2])
+        if not is_value(value):
+            raise ConfigError(f"{option} {need}, got {value!r}")
+        values.append(value)
+        del rest[place : place + 2]
+    return rest, values
 
 
 def _with_changes(rest: list[str], changes: list[str]) -> list[str]:

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from gemini_det3d.apis.config import ConfigError
 from gemini_det3d.apis.scalars import Line, join_scalars, read_scalars
+from gemini_det3d.formats.text import read_text
 
 
 def last_checkpoint(train_dir: Path) -> Path:
@@ -23,17 +24,32 @@ def last_checkpoint(train_dir: Path) -> Path:
 
 
 def read_metrics(test_dir: Path) -> dict[str, float]:
-    """What mmengine's logger wrote about the latest test: ``<time>/<time>.json``.
+    """What mmengine's logger wrote about the latest test.
 
     Raises:
         ConfigError: There was none.
     """
-    files = sorted(p for p in test_dir.glob("*/*.json") if p.stem == p.parent.name)
-    if not files:
+    metrics = last_metrics(sorted(path for path in test_dir.glob("*") if path.is_dir()))
+    if not metrics:
         raise ConfigError(f"{test_dir}: the test wrote no metrics")
-    text = files[-1].read_text(encoding="utf-8")
-    values = json.loads(text.strip().splitlines()[-1] if "\n{" in text else text)
-    return {k: float(v) for k, v in values.items() if isinstance(v, (int, float))}
+    return metrics
+
+
+def last_metrics(runs: Sequence[Path]) -> dict[str, float]:
+    """Numbers of the last test among runs, each a folder ``<time>`` that may hold ``<time>.json``.
+
+    Nothing where no run has such a file; one that is being written counts as none.
+    """
+    for run in reversed(runs):
+        path = run / f"{run.name}.json"
+        try:
+            text = read_text(path).strip() if path.is_file() else "null"
+            content = json.loads(text.splitlines()[-1] if "\n{" in text else text)
+        except (ValueError, RecursionError):
+            continue
+        if isinstance(content, dict):
+            return {k: float(v) for k, v in content.items() if type(v) in (int, float)}
+    return {}
 
 
 def read_losses(train_dir: Path) -> dict[str, list[float | None]]:

@@ -94,29 +94,13 @@ def ball_query(
 
 
 def gather_points(features: Tensor, indices: Tensor) -> Tensor:
-    """Features of chosen points, with gradients.
-
-    Args:
-        features: ``(B, C, N)``.
-        indices: ``(B, M)``.
-
-    Returns:
-        ``(B, C, M)``.
-    """
+    """Features of chosen points, with gradients: ``(B, C, N)``, ``(B, M)`` -> ``(B, C, M)``."""
     where = indices.long()[:, None].expand(-1, features.shape[1], -1)
     return features.gather(2, where)
 
 
 def group_points(features: Tensor, indices: Tensor) -> Tensor:
-    """Features of the members of each ball, with gradients.
-
-    Args:
-        features: ``(B, C, N)``.
-        indices: ``(B, M, K)``.
-
-    Returns:
-        ``(B, C, M, K)``.
-    """
+    """The same of each ball's members: ``(B, C, N)``, ``(B, M, K)`` -> ``(B, C, M, K)``."""
     flat = gather_points(features, indices.flatten(1))
     return flat.reshape(*flat.shape[:2], *indices.shape[1:])
 

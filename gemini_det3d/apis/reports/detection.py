@@ -72,8 +72,11 @@ def precision_charts(result: KittiFigures) -> Charts:
 
 
 def _curve(score: AveragePrecision) -> Series:
-    recall = [k / (len(score.curve) - 1) for k in range(len(score.curve))]
-    return Series(f"{score.difficulty} (AP {score.ap40:.1f})", recall, score.curve)
+    return _over_recall(f"{score.difficulty} (AP {score.ap40:.1f})", score.curve)
+
+
+def _over_recall(name: str, curve: Sequence[float]) -> Series:
+    return Series(name, [k / (len(curve) - 1) for k in range(len(curve))], curve)
 
 
 def distance_charts(
@@ -106,8 +109,7 @@ def room_precision(evaluations: Mapping[str, RoomEvaluation]) -> Charts:
     for detector, evaluation in evaluations.items():
         for score in evaluation.result.scores:
             if score.num_truth:
-                recall = [k / (len(score.curve) - 1) for k in range(len(score.curve))]
-                line = Series(f"{detector} (AP {100 * score.ap:.1f})", recall, score.curve)
+                line = _over_recall(f"{detector} (AP {100 * score.ap:.1f})", score.curve)
                 charts.setdefault(f"{score.name}, IoU {score.threshold:.2f}", []).append(line)
     return Charts("Precision over recall", [
         Chart(title, lines, "recall", "precision", y_range=(0, 1.02))

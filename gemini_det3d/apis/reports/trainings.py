@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -14,8 +13,9 @@ from gemini_det3d.apis.comparison.rows import headline
 from gemini_det3d.apis.config import ConfigError
 from gemini_det3d.apis.reports.config_text import read_dumped_config
 from gemini_det3d.apis.scalars import Line, Scalars, join_scalars, read_scalars
+from gemini_det3d.apis.work_dir import last_metrics
 from gemini_det3d.formats.errors import FormatError
-from gemini_det3d.formats.text import read_bytes, read_text
+from gemini_det3d.formats.text import read_bytes
 
 _SEED = re.compile(r"seed[_-]?\d+")
 _ENVIRONMENT = re.compile(r"^ {4}([\w .,]+): (.+)$", re.MULTILINE)
@@ -114,24 +114,11 @@ def _read(root: Path, folder: Path, stamps: Sequence[Path], tests: Sequence[Path
         name="" if name == "." else name,
         folder=folder,
         scalars=scalars,
-        test=_last_test([*stamps, *tests]),
+        test=metrics_of(last_metrics([*stamps, *tests])),
         config=config,
         environment=_environment(told),
         notes=notes,
     )
-
-
-def _last_test(stamps: Sequence[Path]) -> dict[str, float]:
-    for stamp in reversed(stamps):
-        path = stamp / f"{stamp.name}.json"
-        try:
-            content = json.loads(read_text(path)) if path.is_file() else None
-        except (ValueError, RecursionError):  # being written, or no JSON
-            continue
-        if isinstance(content, dict):
-            numbers = {k: float(v) for k, v in content.items() if type(v) in (int, float)}
-            return metrics_of(numbers)
-    return {}
 
 
 def _environment(stamp: Path) -> dict[str, str]:
