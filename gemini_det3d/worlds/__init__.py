@@ -9,56 +9,40 @@ many frames in KITTI's raw layout.
 from __future__ import annotations
 
 from gemini_det3d.worlds.annotation import Rules, annotate
-from gemini_det3d.worlds.camera import Camera, Surfaces, render_image, render_surfaces
-from gemini_det3d.worlds.frames import Frame, make_frame, write_frame
+from gemini_det3d.worlds.camera import Camera, render_image, render_surfaces
+from gemini_det3d.worlds.frames import make_frame
 from gemini_det3d.worlds.generate import make_kitti_scenes
 from gemini_det3d.worlds.generate_rooms import make_rooms
-from gemini_det3d.worlds.lidar import Scanner, Sweep, scan
-from gemini_det3d.worlds.presets import PRESETS, KittiWorld, get_preset
-from gemini_det3d.worlds.raycast import Hits, cast_rays
-from gemini_det3d.worlds.resumable import Made
+from gemini_det3d.worlds.lidar import Scanner, scan
+from gemini_det3d.worlds.presets import PRESETS, KittiWorld
+from gemini_det3d.worlds.raycast import cast_rays
 from gemini_det3d.worlds.rig import make_calibration, make_camera
-from gemini_det3d.worlds.room_frames import (
-    ROOM_PRESETS,
-    RoomFrame,
-    RoomWorld,
-    make_room_frame,
-    write_room_frame,
-)
+from gemini_det3d.worlds.room_frames import RoomWorld, make_room_frame
 from gemini_det3d.worlds.rooms import RoomStyle, sample_room
 from gemini_det3d.worlds.scene import Light, Scene
-from gemini_det3d.worlds.solids import Body, Part, Placement, Solids
+from gemini_det3d.worlds.solids import Body, Part, Placement
 from gemini_det3d.worlds.street import Street, sample_street
 from gemini_det3d.worlds.taskonomy_set import ViewSet, make_taskonomy_views
-from gemini_det3d.worlds.views import Viewpoint, render_view, sample_camera
+from gemini_det3d.worlds.views import Viewpoint, sample_camera
 
 __all__ = [
     "PRESETS",
-    "ROOM_PRESETS",
     "Body",
     "Camera",
-    "Frame",
-    "Hits",
     "KittiWorld",
     "Light",
-    "Made",
     "Part",
     "Placement",
-    "RoomFrame",
     "RoomStyle",
     "RoomWorld",
     "Rules",
     "Scanner",
     "Scene",
-    "Solids",
     "Street",
-    "Surfaces",
-    "Sweep",
     "ViewSet",
     "Viewpoint",
     "annotate",
     "cast_rays",
-    "get_preset",
     "make_calibration",
     "make_camera",
     "make_frame",
@@ -68,11 +52,8 @@ __all__ = [
     "make_taskonomy_views",
     "render_image",
     "render_surfaces",
-    "render_view",
     "sample_camera",
     "sample_room",
     "sample_street",
     "scan",
-    "write_frame",
-    "write_room_frame",
 ]

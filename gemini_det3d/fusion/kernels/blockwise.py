@@ -119,22 +119,12 @@ def blockwise_backward(
     bias: Tensor | None = None,
     towards_bias: Tensor | None = None,
 ) -> tuple[Tensor, Tensor, FusionParameters | None]:
-    """Gradients of `blockwise_forward`.
+    """Gradients of first and second, each (..., C), and of the parameters or None.
 
-    Args:
-        first: (..., C), as in the forward.
-        second: (..., C), as in the forward.
-        valid: As in the forward.
-        parameters: As in the forward.
-        setting: As in the forward.
-        tape: What the forward returned; where it is empty the forward is repeated.
-        upstream: Gradients of the two fused streams, each (..., C).
-        with_parameters: Whether the gradients of the parameters are wanted.
-        bias: As in the forward.
-        towards_bias: Zeros of the bias's shape, to be filled with its gradient; None: not wanted.
-
-    Returns:
-        Gradients of first and second, each (..., C), and of the parameters or None.
+    What the forward takes is as there. `tape` is what it left; where it is empty the forward is
+    repeated. `upstream` are the gradients of the fused streams, each (..., C). Those of the
+    parameters are found `with_parameters`; that of the bias fills `towards_bias`, zeros of its
+    shape, if given.
     """
     constants = _constants(first, parameters, setting)
     results = _new(first), _new(first)

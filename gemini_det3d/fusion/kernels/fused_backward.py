@@ -36,23 +36,12 @@ def backward(
     bias: Tensor | None = None,
     towards_bias: Tensor | None = None,
 ) -> tuple[Tensor, Tensor, FusionParameters | None]:
-    """Gradients of `fused_launches.forward`.
+    """Gradients of first and second, each (..., C), and of the parameters or None.
 
-    Args:
-        first: (..., C), as in the forward.
-        second: (..., C), as in the forward.
-        valid: As in the forward.
-        parameters: As in the forward.
-        num_heads: h.
-        dtype: E.
-        tape: What the forward left; where it is empty the discriminator is computed again.
-        upstream: Gradients of the fused streams, each (..., C).
-        with_parameters: Whether the gradients of the parameters are wanted.
-        bias: As in the forward.
-        towards_bias: Of the bias's shape, zeros, to be filled with its gradient; None: not wanted.
-
-    Returns:
-        Gradients of first and second, and of the parameters or None.
+    What the forward takes is as there. `tape` is what it left; where it is empty the discriminator
+    is computed again. `upstream` are the gradients of the fused streams, each (..., C). Those of
+    the parameters are found `with_parameters`; that of the bias fills `towards_bias`, zeros of its
+    shape, if given.
     """
     towards = [torch.empty(first.shape, dtype=first.dtype, device=first.device) for _ in "ab"]
     gradients = None
