@@ -97,14 +97,14 @@ def test_interrupted_run_goes_on_and_keeps_what_is_finished(small_world, tmp_pat
     whole = tmp_path / "whole"
     make_kitti_scenes(whole, 3, 0, seed=1, preset=small_world)
     halted = tmp_path / "halted"
-    write = generate.write_frame
+    make = generate.make_frame
 
-    def write_until_the_second(files, frame):
-        if files["image"].stem == "000001":
+    def make_until_the_second(world, seed, split, index):
+        if index == 1:
             raise KeyboardInterrupt
-        write(files, frame)
+        return make(world, seed, split, index)
 
-    monkeypatch.setattr(generate, "write_frame", write_until_the_second)
+    monkeypatch.setattr(generate, "make_frame", make_until_the_second)
     with pytest.raises(KeyboardInterrupt):
         make_kitti_scenes(halted, 3, 0, seed=1, preset=small_world)
     monkeypatch.undo()

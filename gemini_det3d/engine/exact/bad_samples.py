@@ -26,7 +26,7 @@ from mmengine.runner import Runner
 from gemini_det3d.engine.exact.seeding import SAMPLE, SampleKey, seed_process
 from gemini_det3d.engine.training_errors import TrainingError
 from gemini_det3d.formats import FormatError
-from gemini_det3d.formats.files import write_whole
+from gemini_det3d.formats.text import write_json
 from gemini_det3d.registration import register
 
 CHOICES = ("stop", "skip")
@@ -149,8 +149,8 @@ class BadSampleHook(Hook):
     def _report(self, runner: Runner) -> None:
         if is_main_process():
             entries = [dict(file=f, fault=why, times=n) for (f, why), n in self._bad.items()]
-            text = json.dumps({"bad_samples": len(entries), "samples": entries}, indent=1)
-            write_whole(Path(runner.work_dir) / _REPORT, text + "\n")
+            report = {"bad_samples": len(entries), "samples": entries}
+            write_json(Path(runner.work_dir) / _REPORT, report)
 
 
 def bad_sample_policy(option: Callable[[str, Any], Any]) -> int | None:
