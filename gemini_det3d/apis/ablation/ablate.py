@@ -15,7 +15,7 @@ import torch
 from torch import Tensor, nn
 from tqdm import tqdm
 
-from gemini_det3d.apis.ablation.conditions import CONDITIONS, Spoiler
+from gemini_det3d.apis.ablation.conditions import CONDITIONS, spoil
 from gemini_det3d.apis.ablation.gates import FrameGates, GateRecorder, GateTable
 from gemini_det3d.apis.ablation.probe import (
     Probe,
@@ -100,7 +100,7 @@ def ablate(
         raise ConfigError(f"--frames {len(indices)}: needs two frames or more, to shuffle images")
     keep_folders(out, data_files(bench.dataset))
     make_folder(out)
-    spoil, table, probe = Spoiler(), GateTable(), Probe(bench.dataset.metainfo["classes"])
+    table, probe = GateTable(), Probe(bench.dataset.metainfo["classes"])
     listener = TokenRecorder(bench.model) if with_probe else nullcontext()
     other = bench.dataset[indices[-1]]  # every frame gets the image of the one before
     for place, index in enumerate(tqdm(indices, desc="ablating", unit="frame")):
@@ -115,8 +115,8 @@ def ablate(
             table.add(gates, boxes, names)
             if place < pictures:
                 bench.draw(out / "pictures" / f"gates_{index:06d}.png", data, gates, boxes)
-        for condition in CONDITIONS[1:]:
-            bench.test(condition.name, spoil(condition.name, data, other, index))
+        for condition in list(CONDITIONS)[1:]:
+            bench.test(condition, spoil(condition, data, other, index))
         other = data
     result = Ablation(bench.rows(len(indices), metric), table.rows(), probe.rows())
     _write(out, result, len(indices))
@@ -136,8 +136,8 @@ class _Bench:
         for condition in CONDITIONS:
             evaluator = Evaluator(config.test_evaluator)
             evaluator.dataset_meta = self.dataset.metainfo
-            self._evaluators[condition.name] = evaluator
-        self._changes: dict[str, list[float]] = {c.name: [] for c in CONDITIONS}
+            self._evaluators[condition] = evaluator
+        self._changes: dict[str, list[float]] = {c: [] for c in CONDITIONS}
         self._real: Tensor | None = None
         self._seen: Tensor | None = None
         head = getattr(self.model, "pts_bbox_head", None) or getattr(self.model, "bbox_head", None)

@@ -4,97 +4,33 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
 
-
-@dataclass(frozen=True)
-class Condition:
-    """One row of the ablation.
-
-    Attributes:
-        name: In tables and keys.
-        sensor: 'camera' or 'lidar', which of them is spoilt; '' for none.
-        meaning: For the reader.
-    """
-
-    name: str
-    sensor: str
-    meaning: str
-
-
 _KEPT = 0.25  # of the points, where the LiDAR is thinned
-CONDITIONS = (
-    Condition("real", "", "both sensors as they are"),
-    Condition("image black", "camera", "every pixel 0"),
-    Condition("image shuffled", "camera", "the image of another frame"),
-    Condition("image absent", "camera", "the camera is masked as missing, its image black"),
-    Condition("LiDAR thinned", "lidar", "a quarter of the points, drawn at random"),
-    Condition("LiDAR absent", "lidar", "the LiDAR is masked as missing and has one point"),
-)
 
 
-class Spoiler:
-    """Makes the conditions of a frame; the frame itself is left as it is.
+def spoil(condition: str, data: dict, other: dict, index: int) -> dict:
+    """Spoil one frame, which is left as it is.
 
-    Points that are drawn are the same for the same frame.
+    Args:
+        condition: One of ``CONDITIONS``.
+        data: What the pipeline packed: ``inputs`` with ``points`` and ``img``, data sample.
+        other: Another frame, packed.
+        index: Number of the frame; it decides what is drawn.
+
+    Returns:
+        A frame whose changed parts are new.
     """
-
-    def __init__(self) -> None:
-        self._ways: dict[str, Callable[[dict, dict, int], None]] = {
-            "real": lambda data, other, index: None,
-            "image black": self._black,
-            "image shuffled": self._shuffled,
-            "image absent": self._without_image,
-            "LiDAR thinned": self._thinned,
-            "LiDAR absent": self._without_points,
-        }
-
-    def __call__(self, name: str, data: dict, other: dict, index: int) -> dict:
-        """Spoil one frame.
-
-        Args:
-            name: Of the condition.
-            data: What the pipeline packed: ``inputs`` with ``points`` and ``img``, data sample.
-            other: Another frame, packed.
-            index: Number of the frame.
-
-        Returns:
-            A frame whose changed parts are new.
-        """
-        spoilt = {
-            "inputs": dict(data["inputs"]),
-            "data_samples": copy.deepcopy(data["data_samples"]),
-        }
-        self._ways[name](spoilt, other, index)
-        return spoilt
-
-    def _black(self, data: dict, other: dict, index: int) -> None:
-        if "img" in data["inputs"]:
-            data["inputs"]["img"] = torch.zeros_like(data["inputs"]["img"])
-
-    def _shuffled(self, data: dict, other: dict, index: int) -> None:
-        if "img" in data["inputs"]:
-            data["inputs"]["img"] = fit_image(other["inputs"]["img"], data["inputs"]["img"])
-
-    def _thinned(self, data: dict, other: dict, index: int) -> None:
-        points = data["inputs"]["points"]
-        generator = torch.Generator().manual_seed(index)
-        kept = torch.rand(len(points), generator=generator) < _KEPT
-        data["inputs"]["points"] = points[kept]
-
-    def _without_image(self, data: dict, other: dict, index: int) -> None:
-        self._black(data, other, index)  # for a model that does not read the mask
-        _mask(data, camera=False)
-
-    def _without_points(self, data: dict, other: dict, index: int) -> None:
-        # likewise; a model that draws a number of points needs one
-        data["inputs"]["points"] = data["inputs"]["points"][:1]
-        _mask(data, lidar=False)
+    spoilt = {
+        "inputs": dict(data["inputs"]),
+        "data_samples": copy.deepcopy(data["data_samples"]),
+    }
+    CONDITIONS[condition](spoilt, other, index)
+    return spoilt
 
 
 def fit_image(image: Tensor, wanted: Tensor) -> Tensor:
@@ -107,6 +43,33 @@ def fit_image(image: Tensor, wanted: Tensor) -> Tensor:
     return fitted
 
 
+def _black(data: dict, other: dict, index: int) -> None:
+    if "img" in data["inputs"]:
+        data["inputs"]["img"] = torch.zeros_like(data["inputs"]["img"])
+
+
+def _shuffled(data: dict, other: dict, index: int) -> None:
+    if "img" in data["inputs"]:
+        data["inputs"]["img"] = fit_image(other["inputs"]["img"], data["inputs"]["img"])
+
+
+def _thinned(data: dict, other: dict, index: int) -> None:
+    points = data["inputs"]["points"]
+    generator = torch.Generator().manual_seed(index)
+    data["inputs"]["points"] = points[torch.rand(len(points), generator=generator) < _KEPT]
+
+
+def _without_image(data: dict, other: dict, index: int) -> None:
+    _black(data, other, index)  # for a model that does not read the mask
+    _mask(data, camera=False)
+
+
+def _without_points(data: dict, other: dict, index: int) -> None:
+    # likewise; a model that draws a number of points needs one
+    data["inputs"]["points"] = data["inputs"]["points"][:1]
+    _mask(data, lidar=False)
+
+
 def _mask(data: dict, camera: bool = True, lidar: bool = True) -> None:
     image: Any = data["inputs"].get("img")
     cameras = len(image) if image is not None and image.dim() == 4 else 1
@@ -116,3 +79,14 @@ def _mask(data: dict, camera: bool = True, lidar: bool = True) -> None:
         for name, now in dict(camera=[camera] * cameras, lidar=lidar).items()
     }
     data["data_samples"].set_metainfo(dict(sensor_mask=mask))
+
+
+CONDITIONS: dict[str, Callable[[dict, dict, int], None]] = {
+    "real": lambda data, other, index: None,
+    "image black": _black,
+    "image shuffled": _shuffled,
+    "image absent": _without_image,
+    "LiDAR thinned": _thinned,
+    "LiDAR absent": _without_points,
+}
+"""Rows of the ablation: name -> what changes a packed frame."""
