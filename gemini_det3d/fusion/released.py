@@ -30,6 +30,7 @@ _SAME = {
     "key_noise": "k_noise.weight",
     "value_noise": "v_noise.weight",
 }
+_OURS = ("query_weight", "key_weight", "value_weight", "in_bias", "out_weight", "out_bias", *_SAME)
 _PACKED = ("in_proj_weight", "in_proj_bias", "out_proj.weight", "out_proj.bias")
 
 RELEASED_NAMES = tuple(f"{a}.{name}" for a in _ATTENTIONS for name in _PACKED) + tuple(
@@ -84,8 +85,15 @@ def to_released(ours: Mapping[str, Tensor], prefix: str = "") -> dict[str, Tenso
         The 14 released names, prefixed, to tensors.
 
     Raises:
-        ValueError: The operator has parameters that the released one lacks; the message names one.
+        ValueError: The operator has parameters that the released one lacks, lacks one itself, or
+            fuses another number of streams than two; the message names the parameter.
     """
+    lacking = next((name for name in _OURS if name not in ours), None)
+    if lacking is not None:
+        raise ValueError(f"{prefix}{lacking} is missing; the released operator has it")
+    if len(ours["query_weight"]) != len(_ATTENTIONS):
+        count = len(ours["query_weight"])
+        raise ValueError(f"{prefix}query_weight is of {count} streams, the released operator of 2")
     strange = next((name for name in ours if name.startswith("reliability_")), None)
     if strange is not None:
         raise ValueError(f"{prefix}{strange} has no counterpart in the released operator")

@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import json
 
+import pytest
 import torch
 from reference import random_released
 
 from gemini_det3d.fusion import (
     GeminiFusion,
+    GeminiWaysFusion,
     convert_released_state_dict,
     find_released_blocks,
     to_released,
 )
+from gemini_det3d.fusion.released import RELEASED_NAMES
 
 
 def test_blocks_are_converted_and_other_names_stay():
@@ -45,3 +48,13 @@ def test_every_released_checkpoint_has_the_blocks_of_its_paper_row(shared_dir):
         converted = convert_released_state_dict(checkpoint)
         assert sum(tensor.numel() for tensor in converted.values()) == before
         assert not find_released_blocks(converted)
+
+
+def test_operators_that_are_not_the_released_one_have_no_released_names():
+    """Of three streams two would be written, and the file would load."""
+    with pytest.raises(ValueError, match="a.query_weight is of 3 streams"):
+        to_released(GeminiWaysFusion(8, 3, 2).state_dict(), "a.")
+    with pytest.raises(ValueError, match="key_noise is missing"):
+        GeminiFusion(8, 2, with_noise=False).to_released()
+    two = to_released(GeminiWaysFusion(8, 2, 2).state_dict())
+    assert set(two) == set(RELEASED_NAMES)
