@@ -64,6 +64,9 @@ def test_detector_counts_pixels_as_its_data_set_does(path):
     reader = model if model.type == "GeminiBEVDetector" else fusion
     expected = (0, 0) if path.stem.startswith(RELEASED) else PIXEL_OFFSET[dataset.type]
     assert tuple(reader.get("pixel_offset", (0, 0))) == expected
+    if reader is fusion:  # zeros beside the image, as released, dim what points at its edge read
+        is_released = path.stem.startswith(RELEASED)
+        assert reader.get("padding_mode", "zeros") == ("zeros" if is_released else "border")
 
 
 @pytest.mark.parametrize(

@@ -21,7 +21,12 @@ model = dict(
     ),
     img_neck=dict(in_channels=[64, 128, 256, 512], out_channels=64, norm_cfg=trained_norm),
     pts_voxel_encoder=dict(
-        norm_cfg=point_norm, fusion_layer=dict(img_channels=64, pixel_offset=_base_.pixel_offset)
+        norm_cfg=point_norm,
+        fusion_layer=dict(
+            img_channels=64,
+            padding_mode="border",  # zeros beside the image would dim its edge
+            pixel_offset=_base_.pixel_offset,
+        ),
     ),
     pts_middle_encoder=dict(norm_cfg=point_norm),
     pts_backbone=dict(layer_nums=[2, 2], out_channels=[64, 128], norm_cfg=bev_norm),

@@ -61,6 +61,7 @@ model = dict(
             out_channels=32,
             img_levels=[0, 1],
             align_corners=False,
+            padding_mode="border",  # zeros beside the image would dim its edge
             pixel_offset=_base_.pixel_offset,
             operator=dict(type="GeminiFusion", num_heads=4),
         ),

@@ -7,6 +7,7 @@ import torch
 from mmdet3d.registry import MODELS
 
 from gemini_det3d.models.checkpoints import convert_released_detector
+from gemini_det3d.models.necks.image_sampler import ImageSampler
 
 CHANNELS = dict(img_channels=5, pts_channels=7, mid_channels=8, out_channels=8, img_levels=[0, 1])
 SEEN, BEHIND, ASIDE = [5.0, 2.0, -1.0], [-5.0, -2.0, 1.0], [5.0, 90.0, 0.0]
@@ -181,6 +182,18 @@ def test_samplers_differ_where_any_value_does(change):
     defaults = dict(meta_defaults=dict(flip=False))
     assert build(**defaults).sampler == build(**defaults).sampler
     assert build(**{**defaults, **change}).sampler != build(**defaults).sampler
+
+
+def test_points_at_the_edge_of_the_image_read_it_undimmed_with_a_border(meta):
+    """A map of ones says one everywhere; zeros beside it, as released, are mixed in."""
+    meta.update(img_shape=(60, 80), batch_input_shape=(60, 80))
+    maps = [torch.ones(1, 3, 15, 20), torch.ones(1, 2, 3, 4)]
+    points = torch.tensor([[10.0, 39.9, 0.0], [10.0, -39.9, 29.9], [10.0, 0.0, -29.9]])
+    for padding in ("border", "zeros"):
+        sampler = ImageSampler((0, 1), padding_mode=padding, align_corners=False)
+        (samples,) = sampler([maps], [points], [meta])
+        assert samples.valid.all()
+        assert (samples.features > 0.99).all() == (padding == "border")
 
 
 def test_frames_of_a_batch_read_what_each_would_alone(meta):
