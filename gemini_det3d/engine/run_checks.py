@@ -65,16 +65,22 @@ class RunChecksHook(Hook):
         """
         name = runner._load_from or "the checkpoint"
         check_modalities(checkpoint, getattr(bare_model(runner.model), "modalities", None), name)
-        if runner._resume or not isinstance(runner._train_loop, BaseLoop):  # no new training
+        is_start = not runner._resume and isinstance(runner._train_loop, BaseLoop)
+        try:
             check_trained_classes(checkpoint, self._classes, name)
-            other = model_differences(
-                checkpoint.get("meta") or {}, runner.cfg.get("model") or {}, name
-            )
-            if other:
-                runner.logger.warning(f"{name}: {other}")
-        if not runner._resume or "optimizer" not in checkpoint:
-            return
-        before, now = list(_rates(checkpoint["optimizer"])), list(_rates(runner.optim_wrapper))
+        except FormatError as error:
+            if not is_start:
+                raise
+            runner.logger.warning(f"{error}; a head in it starts with labels of other classes")
+        meta, model = checkpoint.get("meta") or {}, runner.cfg.get("model") or {}
+        other = None if is_start else model_differences(meta, model, name)
+        if other:
+            runner.logger.warning(f"{name}: {other}")
+        if runner._resume and "optimizer" in checkpoint:
+            self._check_rate(runner, checkpoint["optimizer"], name)
+
+    def _check_rate(self, runner: Runner, optimizer: Any, name: Any) -> None:
+        before, now = list(_rates(optimizer)), list(_rates(runner.optim_wrapper))
         pairs = [(b, n) for b, n in zip(before, now) if abs(b - n) > _RATE_TOLERANCE * abs(b)]
         if not pairs:
             return

@@ -173,3 +173,59 @@ def test_parameters_of_a_wrapped_model_are_taken_and_strange_ones_named(tmp_path
         load_parameters(model, found, "c.pth")
     assert load_parameters(model, found, "c.pth", ["extra"]).unexpected == ("extra",)
     assert torch.equal(model.weight, _state()["weight"])
+
+
+def loaded(path):
+    model = torch.nn.Linear(3, 2)
+    load_parameters(model, load_checkpoint_safely(path), path)
+    return model.state_dict()
+
+
+@pytest.mark.parametrize(
+    "change",
+    [torch.Tensor.to_sparse, torch.Tensor.double, torch.Tensor.bfloat16, torch.nn.Parameter,
+     lambda t: t.to(torch.float8_e4m3fn)],
+)  # fmt: skip
+def test_parameters_in_another_form_are_loaded_with_their_values(tmp_path, change):
+    torch.save({name: change(tensor) for name, tensor in _state().items()}, tmp_path / "a.pth")
+    for name, tensor in loaded(tmp_path / "a.pth").items():
+        assert torch.equal(tensor, _state()[name])  # small whole numbers, exact in all of them
+
+
+@pytest.mark.parametrize(
+    "change, fault",
+    [
+        (lambda t: (t * 20).to(torch.int8), "2 parameters .* of another kind .torch.int8 in the"),
+        (lambda t: t > 1, "of another kind .torch.bool in the file, torch.float32 in the config"),
+        (lambda t: t + 0j, "of another kind .torch.complex64"),
+        (lambda t: torch.quantize_per_tensor(t, 0.1, 0, torch.qint8), "weight is quantised"),
+        (lambda t: t.to("meta"), "weight has no values"),
+    ],
+)
+def test_numbers_that_are_no_parameters_are_refused(tmp_path, change, fault):
+    torch.save({name: change(tensor) for name, tensor in _state().items()}, tmp_path / "a.pth")
+    with pytest.raises(FormatError, match=f"a.pth: .*{fault}"):
+        loaded(tmp_path / "a.pth")
+
+
+def test_layout_of_a_file_is_told_by_its_content_and_not_by_its_name(tmp_path):
+    safetensors = pytest.importorskip("safetensors.torch")
+    (tmp_path / "a.pth").write_bytes(safetensors.save(dict(_state())))
+    torch.save(_state(), tmp_path / "b.safetensors")
+    for name in ("a.pth", "b.safetensors"):
+        assert torch.equal(loaded(tmp_path / name)["weight"], _state()["weight"])
+
+
+@pytest.mark.parametrize(
+    "content, kind",
+    [
+        (b"\x1f\x8b\x08" + bytes(90), "a gzip archive"),
+        (b"<!DOCTYPE html><html>", "a page of the web"),
+        (b"version https://git-lfs.github.com/spec/v1\noid sha256:0\n", "a pointer of Git LFS"),
+        (b'{"weight_map": {}}', "JSON, which only lists"),
+    ],
+)
+def test_file_of_another_kind_is_named(tmp_path, content, kind):
+    (tmp_path / "a.pth").write_bytes(content)
+    with pytest.raises(FormatError, match=f"a.pth: is no checkpoint, but {kind}"):
+        load_checkpoint_safely(tmp_path / "a.pth")

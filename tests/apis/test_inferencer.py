@@ -8,8 +8,9 @@ import numpy as np
 import pytest
 import torch
 from kitti_camera import CALIBRATION, SIZE
-from mmdet3d.registry import TRANSFORMS
+from mmdet3d.registry import MODELS, TRANSFORMS
 from mmengine.config import Config
+from mmengine.registry import init_default_scope
 from PIL import Image
 
 import gemini_det3d.plugin  # noqa: F401
@@ -19,6 +20,7 @@ from gemini_det3d.datasets.transforms import LoadImageFromFileChecked, LoadPoint
 from gemini_det3d.formats import FormatError
 from gemini_det3d.formats.kitti import write_points
 
+SEGMENTOR = "segformer_gemini-pixel_mit-toy_1xb4-toy_scenes-rgb-depth-25class"
 TOY = "mvxnet_gemini-point_r18_1xb2-toy_scenes-3class"
 
 
@@ -54,6 +56,37 @@ def test_inferencer_of_mmdet3d_finds_what_the_detector_finds(frame):
     (found,) = inferencer(names)["predictions"]
     assert len(expected) > 0
     np.testing.assert_allclose(sorted(found["scores_3d"]), sorted(expected.scores), atol=2e-3)
+
+
+def checkpoint_of(name, path):
+    init_default_scope("mmdet3d")
+    model = MODELS.build(Config.fromfile(find_config(name)).model)
+    meta = {"dataset_meta": {"classes": ("a", "b", "c")}}
+    torch.save({"state_dict": model.state_dict(), "meta": meta}, path)
+    return str(find_config(name)), str(path)
+
+
+def test_inferencer_of_points_alone_says_which_one_to_take(frame):
+    from mmdet3d.apis import LidarDet3DInferencer
+
+    inferencer = LidarDet3DInferencer(*checkpoint_of(TOY, frame / "a.pth"), device="cpu")
+    with pytest.raises(FormatError, match="this config reads an image beside the points; of mmdet"):
+        inferencer({"points": str(frame / "000001.bin")})
+
+
+@pytest.mark.parametrize(
+    "kind, missing",
+    [
+        ("MonoDet3DInferencer", "LoadImageFromFileMono3D"),
+        ("LidarSeg3DInferencer", "LoadPointsFromFile"),
+    ],
+)
+def test_inferencer_of_another_task_names_the_loader_that_it_looks_for(frame, kind, missing):
+    import mmdet3d.apis
+
+    name = TOY if kind.startswith("Mono") else SEGMENTOR
+    with pytest.raises(ValueError, match=f"{missing} is not found"):
+        getattr(mmdet3d.apis, kind)(*checkpoint_of(name, frame / "a.pth"), device="cpu")
 
 
 @pytest.mark.parametrize("name", [TOY, "mvxnet_gemini-point_r50_8xb2-80e_kitti-3d-3class",

@@ -118,6 +118,16 @@ COMMANDS = {
         ("tree/training/velodyne_reduced/000001.bin", "tree/training/image_2/000001.png",
          "tree/kitti_infos_train.pkl", "detector.pth", "trained.py"),
     ),
+    "train --resume": Command(
+        "train resumable.py --work-dir resumed --resume",
+        ("resumed/iter_1.pth", "resumed/iter_1.pth.json", "resumed/last_checkpoint",
+         "resumable.py"),
+    ),
+    "prepare kitti and convert": Command(
+        "prepare kitti raw --workers 1 --force",
+        tuple(f"raw/{name}" for name in (*_FRAME, "training/label_2/000001.txt",
+              "ImageSets/train.txt", "kitti_infos_train.pkl")),
+    ),
     "test": Command(
         "test detector.py detector.pth --work-dir {out}",
         ("tree/training/velodyne_reduced/000002.bin", "tree/training/image_2/000002.png",
@@ -154,6 +164,22 @@ def make_inputs(folder: Path) -> None:
     (folder / "baseline.json").write_text(
         json.dumps({"test": {"frames": [0]}, "scores": {"clean": {"0": 50.0}, "fog": {"1": 20.0}}})
     )
+
+
+def make_slow_inputs(folder: Path) -> None:
+    """Write those of the commands that only the slow tests spoil: a tree, a run to go on with."""
+    from gemini_det3d.apis.kitti.prepare import Options, prepare_kitti
+
+    if (folder / "raw").exists():
+        return
+    assert prepare_kitti(Options(make_tree(folder / "raw"))) == 0
+    (folder / "resumable.py").write_text(
+        "_base_ = ['detector.py']\n"
+        "train_cfg = dict(_delete_=True, type='IterBasedTrainLoop', max_iters=1, val_interval=9)\n"
+        "param_scheduler = []\n"
+        "default_hooks = dict(checkpoint=dict(by_epoch=False, interval=1))\n"
+    )
+    assert main(["train", str(folder / "resumable.py"), "--work-dir", str(folder / "resumed")]) == 0
 
 
 def _make_labels(root: Path) -> None:

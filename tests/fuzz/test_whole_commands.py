@@ -8,7 +8,13 @@ import pytest
 
 pytest.importorskip("mmdet3d", exc_type=ImportError)
 
-from tests.fuzz.commands import COMMANDS, faults_of, make_inputs, restructured_infos
+from tests.fuzz.commands import (
+    COMMANDS,
+    faults_of,
+    make_inputs,
+    make_slow_inputs,
+    restructured_infos,
+)
 from tests.fuzz.mutations import mutated
 
 OTHERS = [b"\x89PNG\r\n\0", b"PK\x03\x04", b"1 2 3\n"]
@@ -16,7 +22,7 @@ FILES = [(name, file) for name, command in COMMANDS.items() for file in command.
 # They build a model or a page in each run, or a runner: then there are few runs in the quick suite.
 SLOW = ("infer", "draw", "translate", "check-alignment", "eval-robustness",
         *(name for name in COMMANDS if name.startswith("view")))  # fmt: skip
-SLOWEST = ("train", "test")
+SLOWEST = ("train", "test", "train --resume", "prepare kitti and convert")
 QUICK = [(name, file) for name, file in FILES
          if name not in SLOWEST or file == "trained.py"]  # fmt: skip
 
@@ -51,5 +57,6 @@ def test_damaged_file_ends_a_command_with_a_code_and_one_line(
 def test_many_damaged_files_end_a_command_with_a_code_and_one_line(
     inputs: Path, name: str, file: str
 ) -> None:
+    make_slow_inputs(inputs)
     damaged = contents(inputs / file, 12 if name in (*SLOW, *SLOWEST) else 60, seed=1)
     assert faults_of(name, inputs, file, damaged, inputs / "out") == []

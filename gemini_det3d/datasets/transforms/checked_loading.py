@@ -141,8 +141,14 @@ class LoadImageFromFileChecked(LoadImageFromFile):
             ``ori_shape`` ``(H, W)``; None for a bad image under ``ignore_empty``.
 
         Raises:
-            FormatError: The image is missing, cut off or no image.
+            FormatError: The image is missing, cut off or no image; or the sample names none.
         """
+        if "img_path" not in results:
+            fault = (
+                "is in no sample: this config reads an image beside the points; of mmdet3d's "
+                "inferencers take MultiModalityDet3DInferencer, or gemini_det3d.Detector"
+            )
+            raise FormatError("img_path", fault)
         try:
             image = self._load_image(results["img_path"])
         except FormatError:

@@ -33,6 +33,8 @@ class LoadReport:
         missing: Names of the model that the file lacks.
         unexpected: Names of the file that the model has no place for.
         other_shape: Names that both have, with the shape in the file and in the model.
+        other_kind: Names that hold whole, complex or truth values in place of floats, or the other
+            way round, with the types.
         not_finite: Names of those loaded that hold NaN or infinite values.
     """
 
@@ -40,6 +42,7 @@ class LoadReport:
     missing: tuple[str, ...] = ()
     unexpected: tuple[str, ...] = ()
     other_shape: Mapping[str, tuple[tuple[int, ...], tuple[int, ...]]] = ()  # type: ignore
+    other_kind: Mapping[str, tuple[str, str]] = ()  # type: ignore
     not_finite: tuple[str, ...] = ()
 
     def text(self) -> str:
@@ -71,6 +74,10 @@ class LoadReport:
             faults.append(f"{_some(other)} have other shapes than in the config ({ours})")
         if more and not may_have_more:
             faults.append(f"{_some(more)} in it have no place in the config's model")
+        if self.other_kind:
+            ours = "{} in the file, {} in the config's model".format(*list(
+                dict(self.other_kind).values())[0])  # fmt: skip
+            faults.append(f"{_some(self.other_kind)} hold numbers of another kind ({ours})")
         if self.not_finite:
             faults.append(f"{_some(self.not_finite)} hold NaN or infinite values")
         return faults
@@ -128,7 +135,7 @@ def check_report(
     kind = _kind_of([*state, *report.unexpected])
     if kind:
         faults.append(f"it is a {kind}; gemini-det3d convert-checkpoint makes it ours")
-    elif not report.not_finite:
+    elif not report.not_finite and not report.other_kind:
         faults.append(f"{remedy} lets them differ")
     raise FormatError(path, "; ".join(faults))
 
@@ -184,6 +191,12 @@ def _report(
             n: (tuple(t.shape), tuple(own[n].shape))
             for n, t in state.items()
             if n in own and n not in fitting
+        },
+        other_kind={
+            n: (str(t.dtype), str(own[n].dtype))
+            for n, t in fitting.items()
+            if (t.is_floating_point(), t.is_complex())
+            != (own[n].is_floating_point(), own[n].is_complex())
         },
         not_finite=tuple(
             n for n, t in fitting.items() if t.is_floating_point() and not torch.isfinite(t).all()

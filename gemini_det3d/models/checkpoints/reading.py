@@ -45,6 +45,18 @@ _DROPPED_PREFIXES = ("mmengine.", "mmcv.", "mmdet.", "mmdet3d.", "gemini_det3d."
 _DROPPED_NAMES = ("builtins.getattr",)
 
 
+_SAFETENSORS, _TORCH = ".safetensors", "torch"
+_OTHERS = {
+    b"\x1f\x8b": "a gzip archive; unpack it first",
+    b"version https://git-lfs": "a pointer of Git LFS, not the file itself",
+    b"<": "a page of the web",
+    b"{": "JSON, which only lists the files of a checkpoint",
+    b"\x93NUMPY": "an array of NumPy",
+    b"\x89HDF": "an HDF5 file (Keras, TensorFlow)",
+    b"\x89PNG": "a PNG image",
+}
+
+
 def read_checkpoint(path: str | os.PathLike) -> dict:
     """Read a checkpoint of any training program without running what it says.
 
@@ -86,8 +98,11 @@ def read_content(
         FormatError: As :func:`read_checkpoint`.
     """
     refuse_devices(path)
-    if Path(path).suffix.lower() == ".safetensors":
+    kind = _kind_of_file(path)
+    if kind == _SAFETENSORS or kind == "" and Path(path).suffix.lower() == _SAFETENSORS:
         return _read_safetensors(path, map_location)
+    if kind not in ("", _TORCH):
+        raise FormatError(path, f"is no checkpoint, but {kind}")
     if not hasattr(torch.serialization, "safe_globals"):
         raise FormatError(
             path, f"torch {torch.__version__} cannot read it safely; 2.5 or later can"
@@ -97,8 +112,8 @@ def read_content(
     try:
         while True:
             try:
-                with _admitting_only([*admitted, *stand_ins.values()]):
-                    return torch.load(path, map_location=map_location, weights_only=True)
+                with _admitting_only([*admitted, *stand_ins.values()]), open(path, "rb") as file:
+                    return torch.load(file, map_location=map_location, weights_only=True)
             except UnpicklingError as error:
                 name = _unwanted_name(str(error))
                 if name is None or name in stand_ins:
@@ -113,6 +128,20 @@ def read_content(
     except Exception as error:  # a broken file leads the reader to any of them
         reason = str(error).splitlines()[0] if str(error) else type(error).__name__
         raise FormatError(path, f"is not a readable checkpoint ({reason})") from error
+
+
+def _kind_of_file(path: str | os.PathLike) -> str:
+    """What the first bytes say: a layout of checkpoints, another kind of file, or nothing."""
+    try:
+        with open(path, "rb") as file:
+            start = file.read(64)
+    except OSError:  # whoever reads it says why
+        return ""
+    if start[8:9] == b"{" and start[:2] != b"PK":  # behind the length of the header
+        return _SAFETENSORS
+    if start.startswith((b"PK", b"\x80")):
+        return _TORCH
+    return next((kind for mark, kind in _OTHERS.items() if start.startswith(mark)), "")
 
 
 def _refuse_bombs(path: str | os.PathLike) -> None:

@@ -7,6 +7,7 @@ from collections import OrderedDict
 from collections.abc import Mapping
 from typing import Any
 
+import torch
 from torch import Tensor
 
 from gemini_det3d.formats.errors import FormatError
@@ -28,6 +29,8 @@ _DICTS = (
 )
 """Where the parameters may lie; the first that is there counts, trained ones before averages."""
 
+# Of eight bits; torch reckons with none of them.
+_SMALL_FLOATS = frozenset(d for d in vars(torch).values() if str(d).startswith("torch.float8"))
 # Numbers that averaged models keep beside the model.
 _COUNTERS = frozenset({"steps", "n_averaged"})
 
@@ -60,7 +63,24 @@ def find_parameters(loaded: Any, path: str | os.PathLike) -> Mapping[str, Tensor
     if strange:
         kind = type(state[strange[0]]).__name__
         raise FormatError(path, f"{name}: {strange[0]!r} is a {kind}, not a tensor")
-    return state
+    return _dense(state, path)
+
+
+def _dense(state: Mapping[str, Tensor], path: str | os.PathLike) -> Mapping[str, Tensor]:
+    """The same where every tensor has its values, one after the other, in a type that counts."""
+    for name, tensor in state.items():
+        if tensor.is_meta or tensor.is_quantized:
+            fault = "has no values (device meta)" if tensor.is_meta else "is quantised"
+            raise FormatError(path, f"{name} {fault}; save the model's own parameters")
+    strange = [n for n, t in state.items() if t.is_sparse or t.dtype in _SMALL_FLOATS]
+    if not strange:
+        return state
+    dense = OrderedDict(state)
+    dense.update({n: dense[n].to_dense() if dense[n].is_sparse else dense[n].float()
+                  for n in strange})  # fmt: skip
+    if hasattr(state, "_metadata"):
+        dense._metadata = state._metadata  # type: ignore[attr-defined]
+    return dense
 
 
 def without_wrappers(state: Mapping[str, Tensor]) -> OrderedDict[str, Tensor]:
