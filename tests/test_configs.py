@@ -33,6 +33,10 @@ def test_config_loads_and_its_model_builds(path):
     with torch.device(device):
         model = MODELS.build(config.model)
     assert sum(p.numel() for p in model.parameters()) > 0
+    is_detector = config.model.type.endswith(("Net", "Detector"))
+    assert (
+        not is_detector or config.visualizer.type == "Det3DLocalVisualizer"
+    )  # inferencers need it
     data = [config[f"{name}_dataloader"].dataset for name in ("train", "val", "test")]
     names = {classes_of_config(each) for each in data}
     assert len(names) == 1

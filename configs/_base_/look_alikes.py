@@ -122,3 +122,7 @@ default_hooks = dict(
     logger=dict(interval=10),
     checkpoint=dict(interval=1, max_keep_ckpts=1),
 )
+# mmdet3d's inferencers need one.
+visualizer = dict(
+    type="Det3DLocalVisualizer", vis_backends=[dict(type="LocalVisBackend")], name="visualizer"
+)

@@ -70,3 +70,7 @@ default_hooks = dict(
     first_batch=dict(type="FirstBatchHook"),
     checkpoint=dict(interval=1, max_keep_ckpts=2),
 )
+# mmdet3d's inferencers need one.
+visualizer = dict(
+    type="Det3DLocalVisualizer", vis_backends=[dict(type="LocalVisBackend")], name="visualizer"
+)

@@ -177,7 +177,7 @@ def test_parameters_of_a_wrapped_model_are_taken_and_strange_ones_named(tmp_path
 
 def loaded(path):
     model = torch.nn.Linear(3, 2)
-    load_parameters(model, load_checkpoint_safely(path), path)
+    load_parameters(model, read_checkpoint(path), path)
     return model.state_dict()
 
 
@@ -228,4 +228,4 @@ def test_layout_of_a_file_is_told_by_its_content_and_not_by_its_name(tmp_path):
 def test_file_of_another_kind_is_named(tmp_path, content, kind):
     (tmp_path / "a.pth").write_bytes(content)
     with pytest.raises(FormatError, match=f"a.pth: is no checkpoint, but {kind}"):
-        load_checkpoint_safely(tmp_path / "a.pth")
+        read_checkpoint(tmp_path / "a.pth")
