@@ -47,4 +47,5 @@ def _version(name: str) -> str | None:
     try:
         return metadata.version(name)
     except metadata.PackageNotFoundError:
-        return None
+        lite = None if name != "mmcv" else _version("mmcv-lite")
+        return lite and f"{lite} (mmcv-lite)"

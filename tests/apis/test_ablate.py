@@ -136,6 +136,16 @@ def test_gates_are_averaged_by_class_and_by_distance():
     assert rows["50 m and more"]["camera_reads"] == pytest.approx(0.8)
 
 
+def test_groups_of_gates_stand_in_order_whichever_came_first():
+    positions = np.array([[5.0, 0, 0], [25, 0, 0], [60, 0, 0]])
+    gates = FrameGates(positions, np.full(3, 0.5), np.full(3, 0.5))
+    table = GateTable()
+    for name, x in (("Tram", 25), ("Car", 5)):
+        table.add(gates, np.array([[x, 0, -1, 4, 2, 2, 0.0]]), [name])
+    near, middle, far = "0 to 10 m", "20 to 30 m", "50 m and more"
+    assert [row["of"] for row in table.rows()] == ["Car", "Tram", "background", near, middle, far]
+
+
 def rows_of(**scores):
     names = {"real": 60.0, "image shuffled": 60.0, "LiDAR absent": 0.0, **scores}
     return [AblationRow(n, s, {"Car": s, "Tram": s}, 0.1) for n, s in names.items()]

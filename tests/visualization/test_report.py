@@ -4,14 +4,12 @@ from __future__ import annotations
 
 import json
 import math
-import re
-import shutil
-import subprocess
 from html.parser import HTMLParser
 from pathlib import Path
 
 import numpy as np
 import pytest
+from browser import ERROR, dump, needs_browser, title_after
 from PIL import Image
 
 from gemini_det3d.formats.errors import FormatError
@@ -35,10 +33,6 @@ from gemini_det3d.visualization.report import (
 
 ROOT = Path(__file__).resolve().parents[2]
 ATTACK = "</script><img src=x onerror=alert(1)>\"'&\u2028<!--{{ 7*7 }}"
-CHROMIUM = next(
-    filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None
-)
-needs_browser = pytest.mark.skipif(CHROMIUM is None, reason="no Chromium on this machine")
 
 
 class Page(HTMLParser):
@@ -167,21 +161,6 @@ def test_lines_stand_out_three_to_one_on_both_grounds(ground, colors):
         assert (high + 0.05) / (low + 0.05) >= 3, color
 
 
-def in_browser(folder: Path, page: str, script: str) -> str:
-    """The page after a script of the test, as the browser leaves it; console errors fail."""
-    path = folder / "report.html"
-    path.write_text(page.replace("</body>", f"<script>{script}</script></body>"), encoding="utf-8")
-    done = subprocess.run(
-        [CHROMIUM, "--headless", "--no-sandbox", "--disable-background-networking",
-         f"--user-data-dir={folder / 'profile'}", "--enable-logging=stderr",
-         "--virtual-time-budget=20000", "--dump-dom", path.as_uri()],
-        capture_output=True, text=True, timeout=120,
-    )  # fmt: skip
-    errors = re.findall(r"CONSOLE.*(?:Uncaught|Error|Refused|violates).*", done.stderr, re.I)
-    assert not errors and 'data-ready="yes"' in done.stdout, errors
-    return done.stdout
-
-
 @needs_browser
 def test_browser_draws_lines_sorts_tables_and_shows_an_attack_as_text(tmp_path):
     rows = [["a", 2.0], ["b", 10.0], ["c", None], ["d", Spread(1.0, 0.1)]]
@@ -194,7 +173,30 @@ def test_browser_draws_lines_sorts_tables_and_shows_an_attack_as_text(tmp_path):
       press(); const up = order(); press();
       document.body.dataset.orders = up + "," + order();
     """
-    dom = in_browser(tmp_path, page, script)
+    (tmp_path / "report.html").write_text(page, encoding="utf-8")
+    dom, log = dump(tmp_path / "report.html", script)
+    assert 'data-ready="yes"' in dom and not ERROR.search(log), ERROR.findall(log)
     assert 'data-orders="dabc,badc"' in dom  # what is missing stays last
     assert 'aria-sort="descending"' in dom
     assert dom.count('class="js-line"') == 2 and "<img" not in dom.split("<main>")[1]
+
+
+@needs_browser
+def test_long_names_keep_their_column_and_many_lines_their_axis(tmp_path):
+    head = ["variant", *(f"a figure with a long name {n}" for n in range(11))]
+    table = Table("t", head, [["a_name_without_a_blank_" * 4, *range(11)]])
+    lines = [Series(f"degraded_loss_number_{n}", [0, 1, 2], [n, 4, 2]) for n in range(13)]
+    charts = Charts("k", [Chart("c", lines, "iteration", "loss")])
+    (tmp_path / "r.html").write_text(render_report(Report("r", [table, charts])), encoding="utf-8")
+    said = title_after(tmp_path / "r.html", """
+      const timer = setInterval(() => {
+        if (document.documentElement.dataset.ready !== 'yes') return;
+        clearInterval(timer);
+        const box = (selector) => document.querySelector(selector).getBoundingClientRect();
+        const plot = box('.nsewdrag'), legend = box('.legend'), chart = box('.chart');
+        document.title = [box('tbody td').width, legend.top - box('.xtitle').bottom,
+          chart.bottom - legend.bottom, plot.height].map(Math.round).join();
+      }, 50);
+    """)  # fmt: skip
+    name, gap, below, plot = map(int, said.split(","))
+    assert name > 150 and gap >= 0 and below >= -2 and plot > 150

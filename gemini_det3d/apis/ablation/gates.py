@@ -173,7 +173,10 @@ class GateTable:
             self._count("distance", label, gates, (distance >= low) & (distance < high))
 
     def rows(self) -> list[dict]:
-        """``by``, ``of``, ``tokens``, ``camera_reads``, ``lidar_reads`` of every group."""
+        """``by``, ``of``, ``tokens``, ``camera_reads``, ``lidar_reads`` of every group.
+
+        Classes by their names, then the background, then distances, the nearest first.
+        """
         return [
             {
                 "by": by,
@@ -182,7 +185,7 @@ class GateTable:
                 "camera_reads": camera / count,
                 "lidar_reads": lidar / count,
             }
-            for (by, name), (count, camera, lidar) in self._sums.items()
+            for (by, name), (count, camera, lidar) in sorted(self._sums.items(), key=_place)
         ]
 
     def _count(self, by: str, name: str, gates: FrameGates, chosen: np.ndarray) -> None:
@@ -190,6 +193,13 @@ class GateTable:
             sums = (chosen.sum(), gates.camera_reads[chosen].sum(), gates.lidar_reads[chosen].sum())
             before = self._sums.setdefault((by, name), np.zeros(3))
             before += sums
+
+
+def _place(group: tuple[tuple[str, str], np.ndarray]) -> tuple:
+    """Where a group stands in the table."""
+    by, name = group[0]
+    near = float(name.split()[0]) if by == "distance" else 0.0
+    return by, near, name == BACKGROUND, name
 
 
 def cell_centers(grid: tuple[int, int], limits: Sequence[float]) -> np.ndarray:

@@ -49,7 +49,8 @@
       font: { color, family: "system-ui, sans-serif", size: 12 },
       margin: { l: 50, r: 10, t: 28, b: 40 },
       modebar: { bgcolor: "rgba(0,0,0,0)", color: grid, activecolor: color },
-      showlegend: chart.series.length > 1, legend: { orientation: "h", y: -0.25 },
+      showlegend: chart.series.length > 1,
+      legend: { orientation: "h", yref: "container", y: 0, yanchor: "bottom" },
       hovermode: "x unified", hoverlabel: { font: { color: "#1b2129" }, bgcolor: "#ffffff" },
       xaxis: { ...axis, title: { text: plain(chart.x_title) } },
       yaxis: {
@@ -59,11 +60,19 @@
     };
   }
 
+  // Lines that the legend takes, about.
+  function legendRows(chart, place) {
+    const longest = Math.max(...chart.series.map((series) => String(series.name).length), 0);
+    const columns = Math.max(1, Math.floor(place.clientWidth / (50 + 7 * longest)));
+    return chart.series.length > 1 ? Math.ceil(chart.series.length / columns) : 0;
+  }
+
   function draw(isLight, width) {
     const colors = isLight ? data.colors.light : data.colors.dark;
     const config = { displaylogo: false, responsive: true };
     return Promise.all(plots.map((place) => {
       const chart = data.charts[Number(place.dataset.chart)];
+      place.style.height = `${20 + 1.4 * legendRows(chart, place)}rem`;
       return Plotly.react(place, traces(chart, colors), layout(chart, isLight, width), config);
     }));
   }
