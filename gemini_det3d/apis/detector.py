@@ -8,11 +8,10 @@ into the image: mmdet3d's KITTI recipes read clouds reduced that way.
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import torch
 
 from gemini_det3d.apis.array_inputs import (
     build_pipeline,
@@ -21,11 +20,11 @@ from gemini_det3d.apis.array_inputs import (
     columns_of,
     is_path,
 )
-from gemini_det3d.apis.config import ConfigError, read_config
+from gemini_det3d.apis.config import ConfigError
 from gemini_det3d.apis.frame_calibration import values_of
 from gemini_det3d.apis.input_checks import check_frame, check_kept, tell
-from gemini_det3d.apis.trained_model import build_for_test, find_test_dataset
-from gemini_det3d.engine.same_classes import check_head, classes_of_head, trained_classes
+from gemini_det3d.apis.predictor import Predictor
+from gemini_det3d.engine.same_classes import trained_classes
 from gemini_det3d.formats.calibration_check import check_cloud
 from gemini_det3d.formats.calibration_json import calibration_from, read_any_calibration
 from gemini_det3d.formats.kitti import Calibration, read_image_size, read_points
@@ -41,48 +40,29 @@ Points = str | os.PathLike | np.ndarray
 Matrices = str | os.PathLike | Calibration | Mapping[str, Any]
 
 
-class Detector:
+class Detector(Predictor):
     """A model with its input pipeline.
 
-    Args:
-        config: A path, the bare name of one of this plug-in's configs, or an mmengine Config.
-        checkpoint: Its trained parameters; None keeps the random ones.
-        device: Where to run, as torch names it; None: CUDA where there is one.
-        allow_missing: Parameters that may be on one side only; see :func:`load_parameters`.
+    Takes the arguments of :class:`Predictor` and has its attributes.
 
     Attributes:
-        model: The model, in evaluation mode.
         classes: Class names in the order of its labels.
         num_columns: Columns of a cloud that its config reads (``load_dim``).
-        ignored_parameters: Names in the checkpoint that the model does not have.
 
     Raises:
-        ConfigError: The config cannot be read or is no config of a camera-LiDAR detector, or the
-            device is not there.
-        FormatError: The checkpoint cannot be read or does not belong to the config.
+        ConfigError: As :class:`Predictor`, or the config names no classes.
+        FormatError: As :class:`Predictor`, or the head tells another number of classes apart.
     """
 
-    def __init__(
-        self,
-        config: str | os.PathLike | Config,
-        checkpoint: str | os.PathLike | None = None,
-        device: str | None = None,
-        allow_missing: Sequence[str] = (),
-    ) -> None:
-        cfg = read_config(config)
-        self._dataset = find_test_dataset(cfg)
-        trained = build_for_test(cfg, checkpoint, device, allow_missing, own_names=True)
-        self.model, self.ignored_parameters, self.device = trained[0], trained[1], trained.device
-        self.classes = _class_names(trained.meta, cfg, self._dataset)
-        head = classes_of_head(self.model)
-        if head is not None:
-            check_head(head, self.classes, checkpoint or cfg.filename)
+    def _prepare(self, meta: dict[str, Any], source: str | os.PathLike) -> None:
+        self.classes = _class_names(meta, self._config, self._dataset)
+        self._check_head(self.classes, source)
         self.model.dataset_meta = {"classes": self.classes}
-        self.model.cfg = cfg
+        self.model.cfg = self._config
         self._pipeline = build_pipeline(self._dataset["pipeline"])
         self.num_columns = columns_of(self._pipeline)
         self._is_kitti = self._dataset.get("type") == "KittiDataset"
-        self._range = next(values_of(cfg.model, "point_cloud_range"), None)
+        self._range = next(values_of(self._config.model, "point_cloud_range"), None)
 
     def __call__(
         self,
@@ -172,11 +152,7 @@ class Detector:
         }
 
     def _detect(self, frames: list[dict]) -> list[LabeledBoxes]:
-        from mmengine.dataset import pseudo_collate
-
-        with torch.no_grad():
-            found = self.model.test_step(pseudo_collate(frames))
-        return [self._boxes(sample.pred_instances_3d) for sample in found]
+        return [self._boxes(sample.pred_instances_3d) for sample in self._predict(frames)]
 
     def _boxes(self, found: Any) -> LabeledBoxes:
         scores = found.scores_3d.double().cpu().numpy()

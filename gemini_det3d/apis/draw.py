@@ -8,13 +8,12 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import torch
 from tqdm import tqdm
 
 from gemini_det3d.apis.config import ConfigError
 from gemini_det3d.apis.frame_calibration import calibration_faults, pixel_offset_of
 from gemini_det3d.apis.packed_frames import data_files, evenly_spread, truth_of, views_of
-from gemini_det3d.apis.trained_model import build_for_test, build_test_set
+from gemini_det3d.apis.trained_model import build_for_test, build_test_set, predict
 from gemini_det3d.formats.errors import FormatError
 from gemini_det3d.formats.inputs import keep_folders
 from gemini_det3d.visualization import (
@@ -53,8 +52,6 @@ def draw(
             set's files lie in ``out``, or a frame's calibration cannot be one.
         ConfigError: The frames have no image, or boxes in another frame than the LiDAR's.
     """
-    from mmengine.dataset import pseudo_collate
-
     model = build_for_test(config, checkpoint, device).model
     dataset = build_test_set(config)
     keep_folders(out, data_files(dataset))
@@ -63,8 +60,7 @@ def draw(
     for number in tqdm(numbers, desc="drawing", unit="frame"):
         data = dataset[number]
         _check_calibration(dataset.get_data_info(number), data)
-        with torch.no_grad():
-            (found,) = model.test_step(pseudo_collate([data]))
+        (found,) = predict(model, [data])
         picture = panel(data, found.pred_instances_3d, dataset.metainfo["classes"], score, offset)
         save_png(out / f"{number:06d}.png", picture)
     return len(numbers)

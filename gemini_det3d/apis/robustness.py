@@ -10,13 +10,17 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import torch
 from tqdm import tqdm
 
 from gemini_det3d.apis.comparison.rows import headline
 from gemini_det3d.apis.config import ConfigError, read_config
 from gemini_det3d.apis.packed_frames import evenly_spread
-from gemini_det3d.apis.trained_model import build_for_test, build_test_set, find_test_datasets
+from gemini_det3d.apis.trained_model import (
+    build_for_test,
+    build_test_set,
+    find_test_datasets,
+    predict,
+)
 from gemini_det3d.corruptions import CORRUPTIONS, SEVERITIES, RobustnessScores, robustness_scores
 from gemini_det3d.engine.leaf_datasets import leaf_datasets
 from gemini_det3d.formats.errors import FormatError
@@ -170,10 +174,8 @@ class _Test:
         steps = (step for leaf in leaf_datasets(self.dataset) for step in leaf.pipeline.transforms)
         return [step for step in steps if isinstance(step, Corrupt)]
 
-    @torch.no_grad()
     def score(self, name: str, severity: int) -> float:
         """Of one condition, percent."""
-        from mmengine.dataset import pseudo_collate
         from mmengine.evaluator import Evaluator
 
         for step in self._steps():
@@ -182,7 +184,7 @@ class _Test:
         evaluator.dataset_meta = self.dataset.metainfo
         for index in tqdm(self.indices, desc=f"{name} {severity or ''}", leave=False, unit="frame"):
             data = self.dataset[index]
-            outputs = self.model.test_step(pseudo_collate([data]))
+            outputs = predict(self.model, [data])
             evaluator.process(data_samples=outputs, data_batch=data)
         return statistics.fmean(
             headline(evaluator.evaluate(len(self.indices)), self.metric).values()

@@ -4,77 +4,47 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
-import torch
 
 from gemini_det3d.apis.array_inputs import check_image, is_path, tell_other_names
-from gemini_det3d.apis.config import ConfigError, read_config
-from gemini_det3d.apis.trained_model import build_for_test, find_test_dataset
-from gemini_det3d.engine.same_classes import (
-    check_head,
-    classes_of_config,
-    classes_of_head,
-    trained_classes,
-)
+from gemini_det3d.apis.config import ConfigError
+from gemini_det3d.apis.predictor import Predictor
+from gemini_det3d.engine.same_classes import classes_of_config, trained_classes
 from gemini_det3d.formats.errors import FormatError
 from gemini_det3d.formats.kitti import read_image_size
 from gemini_det3d.models.segmentors.fusion_segmentor import ENSEMBLE
-
-if TYPE_CHECKING:
-    from mmengine.config import Config
 
 Image = str | os.PathLike | np.ndarray | None
 Frame = Mapping[str, Image] | Sequence[Image]
 
 
-class Segmentor:
+class Segmentor(Predictor):
     """A model of two or more modalities with its input pipeline.
 
-    Args:
-        config: A path, the bare name of one of this plug-in's configs, or an mmengine Config.
-        checkpoint: Its trained parameters; None keeps the random ones.
-        device: Where to run, as torch names it; None: CUDA where there is one.
-        allow_missing: Parameters that may be on one side only; see :func:`load_parameters`.
+    Takes the arguments of :class:`Predictor` and has its attributes.
 
     Attributes:
-        model: The model, in evaluation mode.
         modalities: Names of the images that it takes, in order.
         classes: Class names in the order of its labels.
-        ignored_parameters: Names in the checkpoint that the model does not have.
-
-    Raises:
-        ConfigError: The config cannot be read or is no config of a segmentor, or the device is not
-            there.
-        FormatError: The checkpoint cannot be read or does not belong to the config.
     """
 
-    def __init__(
-        self,
-        config: str | os.PathLike | Config,
-        checkpoint: str | os.PathLike | None = None,
-        device: str | None = None,
-        allow_missing: Sequence[str] = (),
-    ) -> None:
+    def _check_task(self) -> None:
+        if "modalities" not in self._config.model:
+            name = self._config.filename
+            raise ConfigError(f"{name}: model has no modalities; it is no segmentor")
+
+    def _prepare(self, meta: dict[str, Any], source: str | os.PathLike) -> None:
         from mmengine.dataset import Compose
 
-        cfg = read_config(config)
-        dataset = find_test_dataset(cfg)
-        if "modalities" not in cfg.model:
-            raise ConfigError(f"{cfg.filename}: model has no modalities; it is no segmentor")
-        self.model, self.ignored_parameters, meta, _ = build_for_test(
-            cfg, checkpoint, device, allow_missing, own_names=True
-        )
         # labels of the size of the images, where a protocol keeps the size that its pipeline made
         self.model.test_cfg = {**self.model.test_cfg, "rescale": True}
-        self.modalities = tuple(cfg.model.modalities)
+        self.modalities = tuple(self._config.model.modalities)
         self._stream = ENSEMBLE if len(self.modalities) > 1 else self.modalities[0]
-        self.classes = trained_classes(meta) or list(classes_of_config(dataset))
-        head = classes_of_head(self.model)
-        if head is not None:
-            check_head(head, self.classes, checkpoint or cfg.filename)
-        steps = [step for step in dataset["pipeline"] if step["type"] != "LoadSegLabels"]
+        self.classes = trained_classes(meta) or list(classes_of_config(self._dataset))
+        self._check_head(self.classes, source)
+        steps = [step for step in self._dataset["pipeline"] if step["type"] != "LoadSegLabels"]
         self._pipeline = Compose(steps)
 
     def __call__(self, images: Frame | list[Frame]) -> np.ndarray | list[np.ndarray]:
@@ -94,13 +64,9 @@ class Segmentor:
             FormatError: A file or an array cannot be used, or the answer is not finite.
             ConfigError: Modalities are missing or unknown, or no sensor delivered.
         """
-        from mmengine.dataset import pseudo_collate
-
         is_batch = _is_batch(images)
         frames: Any = images if is_batch else [images]
-        packed = [self._pipeline(self._sample(frame)) for frame in frames]
-        with torch.no_grad():
-            found = self.model.test_step(pseudo_collate(packed))
+        found = self._predict([self._pipeline(self._sample(frame)) for frame in frames])
         maps = [sample.pred_sem_seg.get(self._stream)[0].cpu().numpy() for sample in found]
         for number, classes in enumerate(maps):
             if (classes < 0).any():

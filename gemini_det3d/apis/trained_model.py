@@ -104,6 +104,14 @@ def enter_scope(config: Config) -> None:
     init_default_scope(config.get("default_scope", "mmdet3d"))
 
 
+def predict(model: Any, samples: Sequence[dict]) -> list[Any]:
+    """A model's answers to packed samples, as one batch and without gradients."""
+    from mmengine.dataset import pseudo_collate
+
+    with torch.no_grad():
+        return model.test_step(pseudo_collate(list(samples)))
+
+
 def choose_device(name: str | None = None) -> torch.device:
     """The device of that name; None: CUDA where there is a device of it, else the CPU.
 

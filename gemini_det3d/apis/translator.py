@@ -4,63 +4,41 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import torch
 
 from gemini_det3d.apis.array_inputs import check_image, is_path, tell_other_names
-from gemini_det3d.apis.config import ConfigError, read_config
-from gemini_det3d.apis.trained_model import build_for_test, find_test_dataset
+from gemini_det3d.apis.config import ConfigError
+from gemini_det3d.apis.predictor import Predictor
 from gemini_det3d.evaluation.functional import to_bytes
 from gemini_det3d.formats import FormatError
-
-if TYPE_CHECKING:
-    from mmengine.config import Config
 
 Image = str | os.PathLike | np.ndarray
 View = Sequence[Image] | Mapping[str, Image]
 
 
-class Translator:
+class Translator(Predictor):
     """A generator with its input pipeline.
 
-    Args:
-        config: A path, the bare name of one of this plug-in's configs, or an mmengine Config.
-        checkpoint: Its trained parameters; None keeps the random ones.
-        device: Where to run, as torch names it; None: CUDA where there is one.
-        allow_missing: Parameters that may be on one side only; see :func:`load_parameters`.
+    Takes the arguments of :class:`Predictor` and has its attributes.
 
     Attributes:
-        model: The model, in evaluation mode.
         sources: Domains that it translates from, in order.
         target: Domain that it translates to.
-        ignored_parameters: Names in the checkpoint that the model does not have.
-
-    Raises:
-        ConfigError: The config cannot be read or is no config of a translator, or the device is not
-            there.
-        FormatError: The checkpoint cannot be read or does not belong to the config.
     """
 
-    def __init__(
-        self,
-        config: str | os.PathLike | Config,
-        checkpoint: str | os.PathLike | None = None,
-        device: str | None = None,
-        allow_missing: Sequence[str] = (),
-    ) -> None:
+    def _check_task(self) -> None:
+        if not self._dataset.get("sources") or not self._dataset.get("target"):
+            name = self._config.filename
+            raise ConfigError(f"{name}: test_dataloader.dataset has no sources and target")
+
+    def _prepare(self, meta: dict[str, Any], source: str | os.PathLike) -> None:
         from mmengine.dataset import Compose
 
-        cfg = read_config(config)
-        dataset = find_test_dataset(cfg)
-        if not dataset.get("sources") or not dataset.get("target"):
-            raise ConfigError(f"{cfg.filename}: test_dataloader.dataset has no sources and target")
-        self.sources, self.target = tuple(dataset["sources"]), dataset["target"]
-        self.model, self.ignored_parameters, *_ = build_for_test(
-            cfg, checkpoint, device, allow_missing
-        )
-        self._pipeline = Compose(dataset["pipeline"])
+        self.sources, self.target = tuple(self._dataset["sources"]), self._dataset["target"]
+        self._pipeline = Compose(self._dataset["pipeline"])
 
     def __call__(self, images: View | list[View]) -> np.ndarray | list[np.ndarray]:
         """Translate one view, or a batch of views.
@@ -79,14 +57,10 @@ class Translator:
             FormatError: A file or an array cannot be used, or the answer is not finite.
             ConfigError: Another number of images than sources, or other names.
         """
-        from mmengine.dataset import pseudo_collate
-
         is_list = isinstance(images, (list, tuple)) and bool(images)
         is_batch = is_list and isinstance(images[0], (Mapping, list, tuple))
         views: Any = images if is_batch else [images]
-        packed = [self._pipeline(self._sample(view)) for view in views]
-        with torch.no_grad():
-            found = self.model.test_step(pseudo_collate(packed))
+        found = self._predict([self._pipeline(self._sample(view)) for view in views])
         pictures = [_picture(view, sample.translated) for view, sample in zip(views, found)]
         return pictures if is_batch else pictures[0]
 

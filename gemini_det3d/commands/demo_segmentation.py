@@ -180,9 +180,9 @@ def test_one(name: str, run: Run, seed: int, jobs: int) -> dict[str, dict]:
 
 def draw(runs: Mapping[str, Run], work_dir: Path) -> None:
     """A picture of a few test scenes: inputs, truth, predictions."""
-    from mmengine.dataset import pseudo_collate
     from mmengine.registry import DATASETS
 
+    from gemini_det3d.apis.trained_model import predict
     from gemini_det3d.visualization import (
         class_palette,
         color_labels,
@@ -205,7 +205,7 @@ def draw(runs: Mapping[str, Run], work_dir: Path) -> None:
         config, model = _load(run)
         dataset = DATASETS.build(config.test_dataloader.dataset)
         for row, number in zip(rows, numbers):
-            found = model.test_step(pseudo_collate([dataset[number]]))[0].pred_sem_seg
+            found = predict(model, [dataset[number]])[0].pred_sem_seg
             row[f"predicted: {name}"] = color_labels(found.ensemble[0].numpy(), palette)
     save_png(work_dir / "pictures.png", draw_label_panel(rows))
 

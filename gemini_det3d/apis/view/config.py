@@ -12,7 +12,7 @@ import torch
 
 from gemini_det3d.apis.ablation.gates import GateRecorder
 from gemini_det3d.apis.packed_frames import truth_of, views_of
-from gemini_det3d.apis.trained_model import TrainedModel, build_for_test, build_test_set
+from gemini_det3d.apis.trained_model import TrainedModel, build_for_test, build_test_set, predict
 from gemini_det3d.apis.view.source import Results, result_names
 from gemini_det3d.formats.errors import FormatError
 from gemini_det3d.visualization import LabeledBoxes
@@ -97,10 +97,7 @@ class DetectorFrames:
         )
 
     def _detect(self, model: torch.nn.Module, data: dict) -> LabeledBoxes:
-        from mmengine.dataset import pseudo_collate
-
-        with torch.no_grad():
-            (sample,) = model.test_step(pseudo_collate([data]))
+        (sample,) = predict(model, [data])
         found = sample.pred_instances_3d
         scores = found.scores_3d.double().cpu().numpy()
         order = np.argsort(-scores, kind="stable")
