@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from importlib import import_module, metadata
 
+from gemini_det3d.formats.errors import first_line
+
 CPU_INDEX = "--index-url https://download.pytorch.org/whl/cpu"
 
 
@@ -20,7 +22,7 @@ def numpy_problem() -> str | None:
     except RuntimeError as error:
         return (
             f"torch {torch.__version__} does not see numpy {numpy.__version__} "
-            f"({_first_line(error)}): pip install 'numpy<2' (torch before 2.3 knows numpy 1 only)"
+            f"({first_line(error)}): pip install 'numpy<2' (torch before 2.3 knows numpy 1 only)"
         )
     return None
 
@@ -43,7 +45,7 @@ def torchvision_problem() -> str | None:
             else " && pip install torchvision (only the FID of translation needs it)"
         )
         return f"torchvision {version} is not for torch {torch.__version__} " \
-               f"({_first_line(error)}): {remedy}"  # fmt: skip
+               f"({first_line(error)}): {remedy}"  # fmt: skip
     return None
 
 
@@ -53,7 +55,3 @@ def require() -> None:
         problem = problem_of()
         if problem:
             raise ImportError(problem)
-
-
-def _first_line(error: Exception) -> str:
-    return (str(error).splitlines() or [type(error).__name__])[0][:120]

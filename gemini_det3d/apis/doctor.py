@@ -11,6 +11,7 @@ from importlib import metadata
 from gemini_det3d import stack
 from gemini_det3d.apis import doctor_checks as checks
 from gemini_det3d.apis.doctor_speed import speed_lines
+from gemini_det3d.formats.errors import first_line
 
 VERSIONS = {  # tested together; see tools/constraints.txt and docs/guide/install.md
     "torch": "2.13.0",
@@ -232,5 +233,4 @@ def _numbers(version: str) -> tuple[int, ...]:
 
 
 def _one_line(error: Exception) -> str:
-    text = (str(error).splitlines() or [""])[0][:120]
-    return f"{type(error).__name__}: {text}"
+    return f"{type(error).__name__}: {first_line(error)}"

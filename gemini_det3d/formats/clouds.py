@@ -14,7 +14,7 @@ import string
 
 import numpy as np
 
-from gemini_det3d.formats.errors import FormatError
+from gemini_det3d.formats.errors import FormatError, first_line
 from gemini_det3d.formats.pcd import parse_pcd
 
 SUFFIXES = (".bin", ".npy", ".pcd", ".las", ".laz")
@@ -102,6 +102,20 @@ def first_columns(points: np.ndarray, count: int, path: str | os.PathLike) -> np
                                 "(x, y, z and the intensity first)")  # fmt: skip
     with np.errstate(over="ignore"):
         return np.array(points[:, :count], dtype=np.float32)
+
+
+def finite_points(points: np.ndarray, path: str | os.PathLike) -> np.ndarray:
+    """The same points ``(N, F)``, if every value is finite.
+
+    Raises:
+        FormatError: Some are not; it says how many and which is the first.
+    """
+    bad = ~np.isfinite(points).all(axis=1)
+    if bad.any():
+        first = int(np.flatnonzero(bad)[0])
+        fault = f"{int(bad.sum())} of {len(points)} points are NaN or infinite (first: {first})"
+        raise FormatError(path, fault)
+    return points
 
 
 def seeming_columns(values: np.ndarray) -> dict[int, float]:
@@ -209,7 +223,7 @@ def _parse_npy(data: bytes, path: str | os.PathLike) -> np.ndarray:
     except FormatError:
         raise
     except Exception as error:  # a broken header leads numpy to any of them
-        raise FormatError(path, f"is no readable .npy file ({_first_line(error)})") from None
+        raise FormatError(path, f"is no readable .npy file ({first_line(error)})") from None
 
 
 def _parse_las(data: bytes, path: str | os.PathLike) -> np.ndarray:
@@ -221,8 +235,4 @@ def _parse_las(data: bytes, path: str | os.PathLike) -> np.ndarray:
         las = laspy.read(io.BytesIO(data))
         return np.column_stack([las.x, las.y, las.z, las.intensity])
     except Exception as error:  # the library raises errors of its own for each fault
-        raise FormatError(path, f"is no readable .las file ({_first_line(error)})") from error
-
-
-def _first_line(error: Exception) -> str:
-    return (str(error).strip().splitlines() or [type(error).__name__])[0]
+        raise FormatError(path, f"is no readable .las file ({first_line(error)})") from error

@@ -32,6 +32,12 @@ class FormatError(ValueError):
         return type(self), (self.path, self.fault)
 
 
+def first_line(error: BaseException, most: int = 120) -> str:
+    """The first line of an error's own words, at most so long; its kind where it has none."""
+    lines = str(error).strip().splitlines() or [type(error).__name__]
+    return lines[0][:most]
+
+
 # What Python raises where a container holds something else than expected.
 OTHER_FORM = (TypeError, ValueError, KeyError, IndexError, AttributeError, OverflowError)
 """Errors of nested containers of another form than expected."""

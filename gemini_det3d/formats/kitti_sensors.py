@@ -6,8 +6,7 @@ import os
 
 import numpy as np
 
-from gemini_det3d.formats.clouds import parse_cloud
-from gemini_det3d.formats.errors import FormatError
+from gemini_det3d.formats.clouds import finite_points, parse_cloud
 from gemini_det3d.formats.files import write_whole
 from gemini_det3d.formats.text import read_bytes
 
@@ -26,13 +25,7 @@ def read_points(path: str | os.PathLike, num_features: int = 4) -> np.ndarray:
         FormatError: It cannot be read, is another kind of file, seems to have other columns, or
             a value is NaN or infinite.
     """
-    points = parse_cloud(read_bytes(path), path, num_features)
-    bad = ~np.isfinite(points).all(axis=1)
-    if bad.any():
-        first = int(np.flatnonzero(bad)[0])
-        fault = f"{int(bad.sum())} of {len(points)} points are NaN or infinite (first: {first})"
-        raise FormatError(path, fault)
-    return points
+    return finite_points(parse_cloud(read_bytes(path), path, num_features), path)
 
 
 def write_points(path: str | os.PathLike, points: np.ndarray) -> None:

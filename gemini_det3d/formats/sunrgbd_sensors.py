@@ -12,7 +12,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from gemini_det3d.formats.errors import FormatError
+from gemini_det3d.formats.clouds import finite_points
+from gemini_det3d.formats.errors import FormatError, first_line
 from gemini_det3d.formats.files import write_whole
 from gemini_det3d.formats.text import parse_numbers, read_bytes, read_lines, write_text
 
@@ -135,12 +136,7 @@ def checked_points(points: np.ndarray, path: str | os.PathLike) -> np.ndarray:
     """
     if not len(points):
         raise FormatError(path, "holds no points")
-    bad = ~np.isfinite(points).all(axis=1)
-    if bad.any():
-        first = int(np.flatnonzero(bad)[0])
-        fault = f"{int(bad.sum())} of {len(points)} points are NaN or infinite (first: {first})"
-        raise FormatError(path, fault)
-    return points
+    return finite_points(points, path)
 
 
 def write_depth_points(path: str | os.PathLike, points: np.ndarray) -> None:
@@ -174,5 +170,5 @@ def load_mat(path: str | os.PathLike) -> dict:
         fault = "is a MATLAB 7.3 file (HDF5); save it again in MATLAB with -v7"
         raise FormatError(path, fault) from None
     except Exception as error:  # scipy raises whatever broken bytes lead it to
-        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
-        raise FormatError(path, f"is not a readable MATLAB file ({reason})") from error
+        fault = f"is not a readable MATLAB file ({first_line(error)})"
+        raise FormatError(path, fault) from error

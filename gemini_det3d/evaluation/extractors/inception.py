@@ -15,7 +15,7 @@ import torch
 from mmdet3d.registry import MODELS
 
 from gemini_det3d.evaluation.extractors.base import FeatureExtractor
-from gemini_det3d.formats import FormatError
+from gemini_det3d.formats.errors import FormatError, first_line
 from gemini_det3d.registration import register
 
 _LAYER = "2048"
@@ -75,5 +75,4 @@ def _check_weights(path: str | os.PathLike) -> None:
     try:
         torch.load(path, map_location="cpu", weights_only=True)
     except Exception as error:  # torch raises many kinds for a damaged or foreign file
-        reason = str(error).strip().splitlines() or [type(error).__name__]
-        raise FormatError(path, f"cannot be read as tensors ({reason[0]})") from None
+        raise FormatError(path, f"cannot be read as tensors ({first_line(error)})") from None

@@ -21,7 +21,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from gemini_det3d.formats.errors import FormatError
+from gemini_det3d.formats.errors import FormatError, first_line
 from gemini_det3d.formats.files import refuse_devices
 from gemini_det3d.models.checkpoints.wrappers import find_parameters, without_wrappers
 
@@ -126,8 +126,8 @@ def read_content(
     except UnpicklingError as error:
         raise FormatError(path, _refusal(str(error))) from error
     except Exception as error:  # a broken file leads the reader to any of them
-        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
-        raise FormatError(path, f"is not a readable checkpoint ({reason})") from error
+        fault = f"is not a readable checkpoint ({first_line(error)})"
+        raise FormatError(path, fault) from error
 
 
 def _kind_of_file(path: str | os.PathLike) -> str:

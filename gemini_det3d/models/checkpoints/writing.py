@@ -10,7 +10,7 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from gemini_det3d.formats.errors import FormatError
+from gemini_det3d.formats.errors import FormatError, first_line
 from gemini_det3d.formats.files import write_whole
 
 SUFFIXES = (".pth", ".safetensors")
@@ -43,7 +43,7 @@ def write_state(
     try:
         write_whole(path, lambda file: torch.save({"state_dict": own, "meta": dict(meta)}, file))
     except RuntimeError as error:  # torch's own words for a write that failed
-        raise FormatError(path, f"cannot be written ({str(error).splitlines()[0]})") from error
+        raise FormatError(path, f"cannot be written ({first_line(error)})") from error
 
 
 def _safetensors(path: str | os.PathLike):

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from importlib import metadata
 
 from gemini_det3d import mmcv_finder
+from gemini_det3d.formats.errors import first_line
 
 # All of these put their files into the one folder mmcv/.
 DISTRIBUTIONS = ("mmcv", "mmcv-lite", "mmcv-full")
@@ -43,7 +44,7 @@ def check() -> MmcvHealth:
     try:
         importlib.import_module("mmcv")
     except Exception as error:  # noqa: BLE001 (whatever mmcv needs may raise anything)
-        return MmcvHealth(installed, None, f"mmcv does not load: {_first_line(error)}")
+        return MmcvHealth(installed, None, f"mmcv does not load: {_reason(error)}")
     try:
         ext = importlib.import_module(mmcv_finder.ANSWERS_FOR)
     except Exception as error:  # noqa: BLE001 (a broken build may raise anything)
@@ -98,15 +99,15 @@ def _installed() -> dict[str, str]:
 
 def _ops_problem(error: Exception) -> str:
     if isinstance(error, ModuleNotFoundError):
-        return f"mmcv's ops do not load ({_first_line(error)}): {REMEDY}"
-    return f"mmcv's compiled module is for another torch ({_first_line(error)}): {REMEDY}"
+        return f"mmcv's ops do not load ({_reason(error)}): {REMEDY}"
+    return f"mmcv's compiled module is for another torch ({_reason(error)}): {REMEDY}"
 
 
-def _first_line(error: Exception) -> str:
+def _reason(error: Exception) -> str:
     if isinstance(error, ModuleNotFoundError) and error.name and "mmcv" not in error.name:
         package = {"cv2": "opencv-python-headless"}.get(error.name, error.name)
         return f"{error}: pip install {package}"
-    return (str(error).splitlines() or [type(error).__name__])[0][:120]
+    return first_line(error)
 
 
 def _numbers(version: str) -> tuple[int, ...]:
