@@ -11,6 +11,7 @@ import subprocess
 import tempfile
 from pathlib import Path
 from typing import Any, NamedTuple
+from unittest.mock import Mock, patch
 
 import torch
 from torch import Tensor
@@ -109,20 +110,13 @@ def launches(
         seen.append(Launch(function, programs, arguments, constants))
 
     told = {"multiplies_exactly": not tf32, "_has_wgmma": architecture == 90}
-    plain = triton_parts.launch, {name: getattr(fused_problem, name) for name in told}
-    triton_parts.launch = record
-    for name, value in told.items():
-        setattr(fused_problem, name, lambda _, value=value: value)
-    try:
-        call = (*streams, valid, parameters, num_heads, dtype)
-        tape = fused_launches.tape_like(streams[0], dtype, training)
+    answers = {name: Mock(return_value=value) for name, value in told.items()}
+    call = (*streams, valid, parameters, num_heads, dtype)
+    tape = fused_launches.tape_like(streams[0], dtype, training)
+    with patch.object(triton_parts, "launch", record), patch.multiple(fused_problem, **answers):
         fused_launches.forward(*call, tape, bias)
         if training:
             fused_backward.backward(*call, tape, (streams[0], streams[1]), True, bias, bias)
-    finally:
-        triton_parts.launch = plain[0]
-        for name, function in plain[1].items():
-            setattr(fused_problem, name, function)
     return seen
 
 

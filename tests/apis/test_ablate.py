@@ -137,13 +137,12 @@ def test_gates_are_averaged_by_class_and_by_distance():
 
 
 def test_groups_of_gates_stand_in_order_whichever_came_first():
-    positions = np.array([[5.0, 0, 0], [25, 0, 0], [60, 0, 0]])
-    gates = FrameGates(positions, np.full(3, 0.5), np.full(3, 0.5))
+    gates = FrameGates(np.array([[5.0, 0, 0], [25, 0, 0], [60, 0, 0]]), np.ones(3), np.ones(3))
     table = GateTable()
     for name, x in (("Tram", 25), ("Car", 5)):
         table.add(gates, np.array([[x, 0, -1, 4, 2, 2, 0.0]]), [name])
-    near, middle, far = "0 to 10 m", "20 to 30 m", "50 m and more"
-    assert [row["of"] for row in table.rows()] == ["Car", "Tram", "background", near, middle, far]
+    places = ["0 to 10 m", "20 to 30 m", "50 m and more"]
+    assert [row["of"] for row in table.rows()] == ["Car", "Tram", "background", *places]
 
 
 def rows_of(**scores):

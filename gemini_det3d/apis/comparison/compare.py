@@ -59,7 +59,7 @@ def compare(
     """Train and test every variant with every seed; same data, schedule and scripts for all.
 
     Args:
-        configs: Paths or names.
+        configs: Paths or names; rows are in their order.
         swaps: Keys and the values they take in turn, as ``"key=A,B"`` or parsed.
         out: Folder of tables and runs; what is finished there is kept.
         seeds: Seeds 0 to ``seeds - 1`` for each variant.
@@ -76,44 +76,51 @@ def compare(
         executor: Where runs go: 'local', or a cluster (`run_on_cluster`).
         cluster: Settings of the cluster's jobs.
 
-    Returns:
-        Rows, in the order of configs and values.
-
     Raises:
         ConfigError: A config, key or metric is not there, or ``out`` holds other runs.
     """
     out = Path(out).resolve()
     swaps = [Swap.parse(swap) if isinstance(swap, str) else swap for swap in swaps]
     threshold = Threshold.parse(learned) if isinstance(learned, str) else learned
-    plan = make_plan(
-        [os.fspath(name) for name in configs], swaps, out, seeds, options or {}, paired
-    )
-    results: dict[str, list] = {variant.name: [] for variant in plan.variants}
-    if against not in (None, *results):
-        raise ConfigError(f"--against {against}: the variants are {', '.join(results)}")
+    plan = make_plan(list(map(os.fspath, configs)), swaps, out, seeds, options or {}, paired)
+    _check_against(against, plan)
     jobs = jobs or max(1, len(visible_gpus()))
     threads = threads or max(1, num_cores() // jobs)
     if executor == "local":
         found = run_all(plan.runs, jobs, scripts, threads)
     else:
         found = run_on_cluster(plan.runs, executor, out / "jobs", cluster, scripts)
-    for a_run in plan.runs:
-        results[a_run.folder.parent.name].append(found[a_run.folder])
     figures = measure_all(plan.variants, out, threads)
-    rows = build_rows(results, figures, metric, threshold, against)
-    compared = {**_settings(plan, swaps, seeds), "jobs": jobs, "threads": threads, **facts()}
-    write_tables(out, rows, compared, threshold)
+    rows = build_rows(_by_variant(plan, found), figures, metric, threshold, against)
+    write_tables(out, rows, _settings(plan, swaps, seeds, jobs, threads), threshold)
     write_page(out, rows, threshold, seeds)
     return rows
 
 
-def _settings(plan: Plan, swaps: Sequence[Swap], seeds: int) -> dict:
-    """What was compared, for the table of facts."""
+def _check_against(against: str | None, plan: Plan) -> None:
+    names = [variant.name for variant in plan.variants]
+    if against not in (None, *names):
+        raise ConfigError(f"--against {against}: the variants are {', '.join(names)}")
+
+
+def _by_variant(plan: Plan, found: Mapping[Path, Any]) -> dict[str, list]:
+    """Results of each variant's seeds, in their order."""
+    results: dict[str, list] = {variant.name: [] for variant in plan.variants}
+    for each in plan.runs:
+        results[each.folder.parent.name].append(found[each.folder])
+    return results
+
+
+def _settings(plan: Plan, swaps: Sequence[Swap], seeds: int, jobs: int, threads: int) -> dict:
+    """What was compared and where, for the table of facts."""
     return {
         "configs": sorted({variant.config.stem for variant in plan.variants}),
         "swaps": [asdict(swap) for swap in swaps],
         "seeds": list(range(seeds)),
         "starts_by_name": any(_START in run.options for run in plan.runs),
+        "jobs": jobs,
+        "threads": threads,
+        **facts(),
     }
 
 
