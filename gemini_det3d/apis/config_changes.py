@@ -32,10 +32,6 @@ _ENV_KEYS = ("cudnn_benchmark", "mp_cfg", "dist_cfg", "resource_limit")
 def effective_changes(config: Mapping[str, Any], change: str) -> list[str]:
     """A ``KEY=VALUE`` as changes that have an effect.
 
-    Args:
-        config: Entries of a config.
-        change: As ``--cfg-options`` takes it.
-
     Returns:
         The same; for ``data_root`` a change of every entry that names a file or folder below it;
         with ``num_workers=0`` none are kept, either.

@@ -105,12 +105,7 @@ def evaluate(data: Path, work_dir: Path) -> dict[str, Any]:
 
 
 def table(figures: Mapping[str, Mapping[str, float]], markdown: bool = False) -> str:
-    """AP by class, detector beside detector, and the means.
-
-    Args:
-        figures: Percent by detector and key.
-        markdown: Write a Markdown table.
-    """
+    """AP by class, detector beside detector, and the means."""
     head, rows = cells(figures)
     return markdown_table(head, rows) if markdown else text_table(head, rows)
 

@@ -187,12 +187,7 @@ def train_all(rows: Sequence[Trained], jobs: int) -> dict[str, dict]:
 
 
 def table(rows: Sequence[Trained], metrics: Mapping[str, Mapping[str, float]]) -> str:
-    """Markdown: a row per training, its ensemble's errors on unseen views.
-
-    Args:
-        rows: Trainings.
-        metrics: By folder name.
-    """
+    """Markdown: a row per training, its ensemble's errors on unseen views."""
     head, found, note = cells(rows, metrics)
     return f"{markdown_table(head, found, left=3)}\n\n{note}"
 
@@ -222,13 +217,7 @@ def draw_all(rows: Sequence[Trained], data: Path, work_dir: Path) -> None:
 
 
 def draw_grid(trained: Sequence[Trained], data: Path, path: Path) -> None:
-    """Inputs, truth and the output of every training, for a few unseen views.
-
-    Args:
-        trained: Finished trainings of one task.
-        data: Folder of the views.
-        path: PNG to write.
-    """
+    """Inputs, truth and the output of every training, for a few unseen views."""
     from gemini_det3d.apis.translator import Translator
     from gemini_det3d.formats.taskonomy import domain_path, read_domain, read_list
     from gemini_det3d.visualization import draw_image_grid, save_png

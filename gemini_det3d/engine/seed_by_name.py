@@ -56,9 +56,6 @@ def named_start(build: Callable[[], nn.Module], seed: int) -> nn.Module:
     Args:
         build: Builds and initialises a model on the CPU, the same one each time.
         seed: With a name it decides the numbers.
-
-    Returns:
-        What the second call of `build` gave.
     """
     with _Draws() as draws:
         model = build()

@@ -95,10 +95,6 @@ def write_calibration(path: str | os.PathLike, calibration: Calibration) -> None
     The other three cameras and the inertial sensor are not part of ``Calibration``: ``P0``,
     ``P1`` and ``P3`` repeat ``P2``, and ``Tr_imu_to_velo`` is the identity. Values keep all
     float64 digits, so reading gives back the same numbers.
-
-    Args:
-        path: File to write; its folder is made when there is none.
-        calibration: What to write.
     """
     rows = {f"P{camera}": calibration.p2 for camera in range(4)}
     rows["R0_rect"] = calibration.r0_rect

@@ -114,12 +114,7 @@ def read_labels(path: str | os.PathLike) -> RoomObjects:
 
 
 def write_labels(path: str | os.PathLike, objects: RoomObjects) -> None:
-    """Write a label file.
-
-    Args:
-        path: File to write; its folder is made when there is none.
-        objects: Truth with ``bbox``.
-    """
+    """Write a label file."""
     if objects.bbox is None:
         raise ValueError("labels hold 2D boxes, and these objects have none")
     boxes, bbox = objects.boxes, objects.bbox

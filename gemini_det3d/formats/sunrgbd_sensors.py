@@ -87,12 +87,7 @@ def checked_calibration(
 
 
 def write_calibration(path: str | os.PathLike, calibration: RoomCalibration) -> None:
-    """Write a calibration with all digits of float64.
-
-    Args:
-        path: File to write; its folder is made when there is none.
-        calibration: What to write.
-    """
+    """Write a calibration with all digits of float64."""
     lines = (
         " ".join(f"{value:.16e}" for value in matrix.T.reshape(-1))
         for matrix in (calibration.tilt, calibration.intrinsics)

@@ -49,10 +49,6 @@ def make_look_alike(rng: np.random.Generator, name: str, with_close_paints: bool
 def disguise(body: Body, rng: np.random.Generator) -> Body:
     """A decoy: to a LiDAR the very same body, to a camera hedge, cardboard, stone or bronze.
 
-    Args:
-        body: What it is shaped like.
-        rng: Draws the paint.
-
     Returns:
         A body named ``Decoy`` with the semantic class ``clutter``.
     """

@@ -118,9 +118,6 @@ class Road:
     def height_under(self, rectangle: Rectangle) -> float | None:
         """Height of the surface that a footprint stands on.
 
-        Args:
-            rectangle: The footprint.
-
         Returns:
             0 on the carriageway, ``kerb`` on a pavement, None across an edge or beyond.
         """

@@ -184,12 +184,7 @@ def depth_points(
 
 
 def room_files(folder: Path, number: int) -> dict[str, Path]:
-    """Where a frame's files lie under ``sunrgbd_trainval``.
-
-    Args:
-        folder: Root of the data set.
-        number: Number of the frame, from 1.
-    """
+    """Where a frame's files lie under ``sunrgbd_trainval``."""
     root, stem = folder / "sunrgbd_trainval", f"{number:06d}"
     return {
         "image": root / "image" / f"{stem}.jpg",

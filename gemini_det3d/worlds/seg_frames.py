@@ -109,9 +109,8 @@ def make_seg_frame(world: SegWorld, seed: int, split: str, index: int) -> SegSam
 
 def label_map(scene: Scene, surfaces: Surfaces) -> np.ndarray:
     """``(H, W)`` uint8 index into `CLASSES`; riders are one with what they ride."""
-    names = [_CLASS_OF_LABEL.get(name, "") for name in scene.label_names]
-    table = np.array([CLASSES.index(n) if n else IGNORED for n in names] + [IGNORED])
-    labels = table[np.where(surfaces.solid >= 0, scene.solids.label[surfaces.solid], -1)]
+    table = np.array([*map(CLASSES.index, _CLASS_OF_LABEL.values()), IGNORED])
+    labels = table[scene.label_of(surfaces.solid, list(_CLASS_OF_LABEL), missing=-1)]
     labels[surfaces.solid < 0] = CLASSES.index("Sky")
     is_rider = np.array([name == "Cyclist" for name in scene.names] + [False])
     is_person = labels == CLASSES.index("Pedestrian")

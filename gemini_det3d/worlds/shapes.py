@@ -36,14 +36,7 @@ def block(
 
 
 def ball(center: Vector, size: Vector, material: Material, label: str) -> Part:
-    """An ellipsoid.
-
-    Args:
-        center: Its centre.
-        size: Extents along x, y, z.
-        material: Its surface.
-        label: Its semantic class.
-    """
+    """An ellipsoid."""
     return Part(ELLIPSOID, center, size, material, label)
 
 

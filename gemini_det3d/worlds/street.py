@@ -79,12 +79,7 @@ class Street:
 
 
 def sample_street(rng: np.random.Generator, street: Street | None = None) -> Scene:
-    """Draw a street scene; the world's origin is the ground under the LiDAR, x the front.
-
-    Args:
-        rng: Decides everything.
-        street: What to draw from; None: the defaults.
-    """
+    """Draw a street scene; the world's origin is the ground under the LiDAR, x the front."""
     street = Street() if street is None else street
     # Disguises have a source of their own: how many there are moves nothing else.
     disguise_rng = np.random.default_rng(rng.integers(2**63))

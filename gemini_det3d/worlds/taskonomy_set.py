@@ -79,11 +79,6 @@ class ViewSet:
 def make_taskonomy_views(out: str | Path, views: ViewSet, workers: int = 1) -> Made:
     """Write views in Taskonomy's layout, with ``train.txt`` and ``val.txt``, by `write_set`.
 
-    Args:
-        out: Root of the data set; made when there is none.
-        views: What to write.
-        workers: Processes.
-
     Raises:
         ValueError: ``workers`` is below 1.
         FormatError: ``out`` holds views made with other parameters; the message names them.

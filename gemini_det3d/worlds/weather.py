@@ -40,11 +40,6 @@ WEATHERS = {
 def under_weather(scene: Scene, weather: Weather, rng: np.random.Generator) -> Scene:
     """The same scene in another light.
 
-    Args:
-        scene: As drawn, in daylight.
-        weather: What comes.
-        rng: Draws the haze.
-
     Returns:
         A scene that differs in its light only.
     """

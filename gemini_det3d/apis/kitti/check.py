@@ -69,14 +69,7 @@ class FrameChecker:
         self.class_map = dict(class_map)
 
     def __call__(self, task: tuple[str, str]) -> FrameReport:
-        """Check one frame.
-
-        Args:
-            task: Part (``'training'``, ``'testing'``) and frame.
-
-        Returns:
-            Its report.
-        """
+        """Check one frame, given by its part and its name."""
         report = FrameReport(*task)
         calibration = self._attempt(report, "calib", self._calibration)
         image = self._attempt(report, "image_2", _image_shape)

@@ -26,12 +26,7 @@ def write_report(
 
 
 def facts_section(more: Mapping[str, object] | None = None, title: str = "To repeat it") -> Table:
-    """Command, machine and versions of this process.
-
-    Args:
-        more: What else to say, the seed above all.
-        title: Of the section.
-    """
+    """Command, machine and versions of this process."""
     known = facts()
     rows: list[tuple[str, object]] = [("command", known["command"])]
     rows += [(name, str(value)) for name, value in (more or {}).items() if value is not None]

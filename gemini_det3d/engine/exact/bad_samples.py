@@ -156,9 +156,6 @@ class BadSampleHook(Hook):
 def bad_sample_policy(option: Callable[[str, Any], Any]) -> int | None:
     """How many bad samples a run bears.
 
-    Args:
-        option: Gives a config's value, or the default.
-
     Returns:
         The number; None: the first one stops it.
 

@@ -98,12 +98,7 @@ class ExactBatchSampler(Sampler):
         self.epoch = epoch
 
     def set_seed(self, seed: int, order_seed: int | None) -> None:
-        """Go on with the seeds of another run.
-
-        Args:
-            seed: Of the samples' draws.
-            order_seed: Of the sampler, if it has one.
-        """
+        """Go on with the seeds of another run."""
         self.seed = seed
         if order_seed is not None and hasattr(self.order, "seed"):
             self.order.seed = order_seed

@@ -11,10 +11,6 @@ import numpy as np
 def mean_absolute_error(image: np.ndarray, truth: np.ndarray) -> float:
     """Mean of ``|image - truth|`` over pixels and channels.
 
-    Args:
-        image: Any shape.
-        truth: Same shape.
-
     Returns:
         0 to 2 for images in -1 to 1.
 
@@ -28,10 +24,6 @@ def mean_squared_error(image: np.ndarray, truth: np.ndarray) -> float:
     """Mean of ``(image - truth)^2`` over pixels and channels.
 
     Published tables of the protocol print the root of its mean over images as "MSE".
-
-    Args:
-        image: Any shape.
-        truth: Same shape.
 
     Returns:
         0 to 4 for images in -1 to 1.

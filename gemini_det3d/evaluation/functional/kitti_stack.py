@@ -113,13 +113,7 @@ class ClassPairs:
 
 
 def pair_class(class_name: str, truth: Stack, detections: Stack) -> ClassPairs:
-    """Collect what one class needs.
-
-    Args:
-        class_name: Class evaluated.
-        truth: All ground truth, DontCare regions included.
-        detections: All detections of the same frames.
-    """
+    """Collect what one class needs."""
     from gemini_det3d.evaluation.functional._kitti_kernels import (
         grouped_image_iou,
         largest_covered_share,

@@ -82,9 +82,6 @@ def fuse(
             nobody to read.
         valid: ``(B,)`` bool, whether both streams of an image exist, or ``(S, B)``, whether each
             of more does; None: all do.
-
-    Returns:
-        As many streams.
     """
     if operator is None or len(streams) == 1:
         return list(streams)

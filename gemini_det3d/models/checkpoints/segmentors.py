@@ -86,9 +86,6 @@ def to_released_segmentor(state: Mapping[str, Tensor], layout: str) -> dict[str,
         state: A whole model of ours.
         layout: Name of one of the released layouts.
 
-    Returns:
-        Their names to tensors.
-
     Raises:
         ValueError: There is no such layout, or a name of ours has no counterpart in it.
     """

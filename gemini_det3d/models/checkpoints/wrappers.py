@@ -90,9 +90,6 @@ def without_wrappers(state: Mapping[str, Tensor]) -> OrderedDict[str, Tensor]:
     ``_orig_mod.`` anywhere (``torch.compile``), and the averages that mmcv's hook kept among the
     parameters, ``ema_`` and underscores for dots.
 
-    Args:
-        state: Names to tensors.
-
     Returns:
         A new dict, which keeps the versions of the modules (``_metadata``) if there are any.
     """

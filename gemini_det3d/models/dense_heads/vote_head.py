@@ -47,9 +47,6 @@ class GeminiVoteHead(VoteHead):
         Args:
             feat_dict: Of the backbone, or with ``seed_points`` ``(B, S, 3)``, ``seed_features``
                 ``(B, C, S)`` and ``seed_indices`` ``(B, S)``.
-
-        Returns:
-            What ``VoteHead.forward`` returns.
         """
         seeds, features, seed_indices = self._extract_input(feat_dict)
         votes, vote_features, offsets = self.vote_module(seeds, features)
@@ -155,9 +152,6 @@ class GeminiVoteHead(VoteHead):
             bbox: ``(P, 7)``, z at the centre.
             points: ``(N, 3)``.
             input_meta: Metadata of the frame.
-
-        Returns:
-            Boxes, scores and labels.
         """
         boxes = torch.cat([bbox[:, :2], bbox[:, 2:3] - 0.5 * bbox[:, 5:6], bbox[:, 3:]], dim=1)
         holds = points_in_boxes(points, boxes).sum(0) > _MOST_POINTS_OF_NOTHING
