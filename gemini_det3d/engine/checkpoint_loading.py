@@ -51,10 +51,6 @@ class CheckedLoadingHook(Hook):
     def after_load_checkpoint(self, runner: Runner, checkpoint: dict) -> None:
         """Put the parameters under `state_dict`, fitted to the model.
 
-        Args:
-            runner: Its model takes them next.
-            checkpoint: What was read; changed in place.
-
         Raises:
             FormatError: Model and file do not belong together.
         """
@@ -80,10 +76,6 @@ class CheckedLoadingHook(Hook):
 
 def read_for_runner(path: str, map_location: Any = None) -> Any:
     """A local file for mmengine's loops: nothing in it is run, whatever the version of torch.
-
-    Args:
-        path: A .pth or .safetensors file.
-        map_location: As ``torch.load`` takes it.
 
     Raises:
         FormatError: It cannot be read, or could run code.

@@ -19,10 +19,6 @@ def keep_files(written: Iterable[str | os.PathLike], inputs: Iterable[str | os.P
 
     Links, other spellings of a path and file systems without upper case are seen through.
 
-    Args:
-        written: Files that would be written.
-        inputs: Files that are read.
-
     Raises:
         FormatError: One is both.
     """

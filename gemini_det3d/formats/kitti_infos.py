@@ -119,10 +119,6 @@ class KittiInfos:
     def image_size(self, frame: int | str, camera: str = "CAM2") -> tuple[int, int]:
         """Width and height of a frame's image in pixels.
 
-        Args:
-            frame: Its ``sample_idx``.
-            camera: Key under ``images``.
-
         Raises:
             FormatError: The frame or its size is missing.
         """

@@ -74,9 +74,6 @@ class Objects:
 
         Args:
             with_score: Whether ``score`` is an empty array rather than None.
-
-        Returns:
-            Objects of length 0.
         """
         return cls._from_columns([], np.empty((0, _RESULT_COLUMNS - 1)), with_score)
 

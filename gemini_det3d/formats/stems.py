@@ -47,9 +47,6 @@ def files_by_stem(
         with_subfolders: Whether folders inside count; they become part of the name (``kv1/0``), so
             that equal names in two of them are two frames.
 
-    Returns:
-        Name -> file.
-
     Raises:
         FormatError: There is no such folder, or two files are of one frame (``0.png``, ``0.JPG``).
     """

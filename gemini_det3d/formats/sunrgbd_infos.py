@@ -53,12 +53,7 @@ def frame_info(
 
 
 def write_infos(path: str | os.PathLike, frames: Sequence[dict]) -> None:
-    """Write an info file, whole or not at all.
-
-    Args:
-        path: File to write.
-        frames: Of :func:`frame_info`.
-    """
+    """Write an info file of what `frame_info` gives, whole or not at all."""
     metainfo = {
         "categories": {name: index for index, name in enumerate(SUNRGBD_CLASSES)},
         "dataset": "sunrgbd",

@@ -44,9 +44,6 @@ def domain_path(root: str | os.PathLike, stem: str, domain: str) -> Path:
         root: Root of the data set.
         stem: Of the view, ``point_7_view_2``, with its sub-folder where it has one.
         domain: Folder name.
-
-    Returns:
-        Its path, whether there is such a file or not.
     """
     return Path(root) / domain / f"{stem}_domain_{domain}.png"
 
@@ -55,11 +52,6 @@ def find_domain(root: str | os.PathLike, stem: str, domain: str) -> Path:
     """The file of a view in a domain: of any image suffix, with or without the domain's name in it.
 
     A tree without sub-folders may be listed with folders that do not exist in it.
-
-    Args:
-        root: Root of the data set.
-        stem: As in :func:`domain_path`.
-        domain: Folder name.
 
     Returns:
         The file; :func:`domain_path` where there is none.

@@ -46,9 +46,6 @@ def from_released(released: Mapping[str, Tensor], prefix: str = "") -> dict[str,
         released: Released names to tensors; other names are ignored.
         prefix: What stands before the names of this block, for example `block1.0.attn.`.
 
-    Returns:
-        The names of `FusionParameters` to tensors.
-
     Raises:
         ValueError: A name is missing or its shape does not fit; the message names it.
     """

@@ -154,11 +154,6 @@ def load_known(
 ) -> tuple[dict[tuple[str, str], tuple[str, FrameReport]], dict]:
     """What an earlier run found.
 
-    Args:
-        path: Its JSON, or None.
-        root: The tree now.
-        class_map: The class map now.
-
     Returns:
         (part, frame) -> (fingerprint, report), and what it converted. Empty where the file is
         none of ours, or was made of another tree, by another version or with another class map.
