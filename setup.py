@@ -52,6 +52,10 @@ HYPOTHESIS = [
     'hypothesis==6.170.15; python_version >= "3.11"',
     'hypothesis==6.168.5; python_version < "3.11"',
 ]
+IMPORT_LINTER = [
+    'import-linter==2.16; python_version >= "3.11"',
+    'import-linter==2.15; python_version < "3.11"',
+]
 
 FAST = ["isal>=1.6", "pyspng>=0.1.2"]  # decoders of PNG files, see formats/plain_png.py
 
@@ -115,7 +119,7 @@ setup(
         "test": ["pytest==9.2.0", "pytest-xdist==3.8.0", *HYPOTHESIS, *ONNX, *FAST],
         "coverage": ["coverage==7.17.5"],
         "mutate": ["cosmic-ray==8.7.0"],
-        "lint": ["ruff==0.17.6", "pyright==1.1.414", "import-linter==2.16"],
+        "lint": ["ruff==0.17.6", "pyright==1.1.414", *IMPORT_LINTER],
         "docs": ["mkdocs-material==9.8.2", "mkdocstrings-python==2.0.11", "ruff==0.17.6"],
     },
     entry_points={"console_scripts": ["gemini-det3d=gemini_det3d.cli:main"]},

@@ -13,6 +13,7 @@ from gemini_det3d.ops.mmcv_ext import health
 
 stack.require()
 health.require()  # before mmdet3d imports mmcv's ops
+stack.require_loading()
 
 import gemini_det3d.datasets.detection
 import gemini_det3d.datasets.segmentation

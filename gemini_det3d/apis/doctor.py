@@ -130,10 +130,7 @@ def _torch_cuda() -> tuple[int, ...]:
 
 
 def _problem_rows() -> Iterator[Row]:
-    for name, problem_of in (
-        ("torch and numpy", stack.numpy_problem),
-        ("torchvision", stack.torchvision_problem),
-    ):
+    for name, problem_of in stack.PROBLEMS.items():
         try:
             problem = problem_of()
         except Exception as error:  # noqa: BLE001
@@ -146,6 +143,9 @@ def _problem_rows() -> Iterator[Row]:
 def _check_row(name: str, check: Callable[[], str], fix: str) -> Row:
     try:
         return Row(name, True, check())
+    except ImportError as error:  # ours name the fix themselves
+        what, own_fix = _what_and_fix(str(error).partition("\n")[0])
+        return Row(name, False, what, own_fix or fix)
     except Exception as error:  # noqa: BLE001
         return Row(name, False, _one_line(error), fix)
 

@@ -38,12 +38,13 @@ def run_script(name: str, argv: Sequence[str]) -> int:
     except (ConfigError, ImportError) as error:
         print(f"gemini-det3d {name}: {error}", file=sys.stderr)
         return 2
-    from gemini_det3d.engine.training_errors import TrainingError
+    from gemini_det3d.engine.training_errors import TrainingError, naming_ops_without_a_gpu
 
     before = sys.argv
     sys.argv = [str(script), *argv]
     try:
-        runpy.run_path(str(script), run_name="__main__")
+        with naming_ops_without_a_gpu():
+            runpy.run_path(str(script), run_name="__main__")
     except (FormatError, ConfigError, TrainingError) as error:
         print(f"gemini-det3d {name}: {error}", file=sys.stderr)
         return 2

@@ -128,7 +128,7 @@ def test_torch_that_does_not_see_numpy_is_one_line_with_the_fix(monkeypatch):
     assert "Numpy is not available" in problem and "pip install 'numpy<2'" in problem
     with pytest.raises(ImportError, match="does not see numpy"):
         stack.require()
-    (row,) = doctor._problem_rows()
+    row = next(doctor._problem_rows())
     assert row.name == "torch and numpy" and row.fix.startswith("pip install 'numpy<2'")
 
 
