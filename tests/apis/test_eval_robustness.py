@@ -106,7 +106,7 @@ def test_a_baseline_of_other_severities_is_refused():
 def test_a_file_that_is_no_baseline_is_one_line(tmp_path, text):
     path = tmp_path / "robustness.json"
     path.write_text(text)
-    with pytest.raises(FormatError, match=r"robustness\.json: is not"):
+    with pytest.raises(FormatError, match=r"robustness\.json: is no"):
         read_robustness(path)
 
 
