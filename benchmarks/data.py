@@ -16,8 +16,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from gemini_det3d.apis.config import ConfigError
-from gemini_det3d.apis.detector import read_config
+from gemini_det3d.apis.config import ConfigError, read_config
 
 from .launches import build_model, raw_training_set
 

@@ -17,8 +17,7 @@ from typing import Any
 import torch
 from torch import nn
 
-from gemini_det3d.apis.config import ConfigError, mmdet3d_mim
-from gemini_det3d.apis.detector import read_config
+from gemini_det3d.apis.config import ConfigError, mmdet3d_mim, read_config
 from gemini_det3d.formats.tables import markdown_table
 
 from .fusion.measure import peak_bytes

@@ -14,8 +14,7 @@ from typing import Any
 import torch
 
 from benchmarks.census import Census, count_launches
-from gemini_det3d.apis.config import ConfigError
-from gemini_det3d.apis.detector import read_config
+from gemini_det3d.apis.config import ConfigError, read_config
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
