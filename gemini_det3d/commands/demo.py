@@ -40,9 +40,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     """Run all steps and print the table."""
     demo = DemoPass(args)
+    training = declare_run(args, demo.work_dir)  # first: a wrong option is told before any work
     demo.step("scenes", make_scenes, args)
     demo.step("conversion", convert, args.data)
-    demo.step("training and test", run_or_fail, [declare_run(args, demo.work_dir)])
+    demo.step("training and test", run_or_fail, [training])
     evaluation = evaluate(args.data, demo.work_dir)
     demo.step("pictures", draw, args.data, demo.work_dir)
     markdown = evaluation.report(markdown=True)

@@ -48,8 +48,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     """Run all steps and print the table."""
     demo = DemoPass(args)
+    runs = declare_runs(args, demo.work_dir)  # first: a wrong option is told before any work
     demo.step("rooms", make_data, args)
-    demo.step("training and test", run_or_fail, declare_runs(args, demo.work_dir))
+    demo.step("training and test", run_or_fail, runs)
     evaluations = evaluate(args.data, demo.work_dir)
     demo.step("pictures", draw, args.data, demo.work_dir)
     figures = {name: e.result.as_dict() for name, e in evaluations.items()}

@@ -67,8 +67,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     """Run all steps and print the tables."""
     demo = DemoPass(args)
+    runs = declare_runs(args, demo.work_dir)  # first: a wrong option is told before any work
     demo.step("scenes", make_scenes, args)
-    runs = declare_runs(args, demo.work_dir)
     demo.step("training", train_all, runs)
     scores = demo.step("tests", test, runs, args.seed)
     demo.step("pictures", draw, runs, demo.work_dir)

@@ -112,9 +112,9 @@ def run(args: argparse.Namespace) -> int:
             name = option.replace("_", "-")
             raise ConfigError(f"--{name} {getattr(args, option)}: must be 1 or more")
     demo = DemoPass(args)
-    demo.step("views", make_views, args)
     starts = {task: declare_start(args, demo.work_dir, task) for task in args.tasks}
     rows = [row for task, run in starts.items() for row in declare_rows(args, task, run)]
+    demo.step("views", make_views, args)
     demo.step("start", run_or_fail, [*starts.values()], args.jobs)
     metrics = demo.step("training and test", train_all, rows, args.jobs)
     demo.step("pictures", draw_all, rows, args.data, demo.work_dir)

@@ -44,12 +44,12 @@ def test_summary_can_be_read_back(args, tmp_path, capsys):
 
 
 @pytest.mark.parametrize("epochs", ["0", "1"])
-@pytest.mark.parametrize("name", ["demo-indoor", "demo-segmentation"])
-def test_too_few_epochs_are_one_line_that_names_the_option(
+@pytest.mark.parametrize("name", ["demo", "demo-indoor", "demo-segmentation"])
+def test_too_few_epochs_are_one_line_that_names_the_option_before_any_work(
     name, epochs, tmp_path, monkeypatch, capsys
 ):
-    for made in ("demo_indoor.make_data", "demo_segmentation.make_scenes"):
-        monkeypatch.setattr(f"gemini_det3d.commands.{made}", lambda args: None)
+    for made in ("demo.make_scenes", "demo_indoor.make_data", "demo_segmentation.make_scenes"):
+        monkeypatch.setattr(f"gemini_det3d.commands.{made}", lambda args: pytest.fail("made data"))
     folders = ["--data", str(tmp_path / "data"), "--work-dir", str(tmp_path / "work")]
     assert main([name, *folders, "--epochs", epochs]) == 2
     assert f"--epochs {epochs}: must be 2 or more, 1 of them to rise" in capsys.readouterr().err
