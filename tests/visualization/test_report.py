@@ -127,6 +127,17 @@ def test_every_chart_has_its_figures_as_a_table():
     assert "points first last lowest highest" in text and "loss 3 3 0.5 0.5 9" in text
 
 
+def test_line_of_one_name_looks_alike_in_all_charts_of_a_section():
+    charts = [
+        Chart(title, [Series(name, [0], [1.0]) for name in names], "x", "y")
+        for title, names in (("p", "abc"), ("q", "cb"))
+    ]
+    page = Page(render_report(Report("r", [Charts("k", charts)])))
+    first, second = (chart["series"] for chart in json.loads(page.data)["charts"])
+    assert [line["place"] for line in first] == [0, 1, 2]
+    assert [(line["name"], line["place"]) for line in second] == [("c", 2), ("b", 1)]
+
+
 def test_line_of_few_points_shows_each():
     modes = []
     for number in (1, 100):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import base64
 import io
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -35,12 +35,10 @@ def render_report(report: Report) -> str:
     Raises:
         FormatError: A picture cannot be read.
     """
-    charts = [
-        chart for section in report.sections if isinstance(section, Charts)
-        for chart in section.charts
-    ]  # fmt: skip
+    sections = [section for section in report.sections if isinstance(section, Charts)]
+    charts = [chart for section in sections for chart in section.charts]
     data = {
-        "charts": [_chart(chart) for chart in charts],
+        "charts": [drawn for section in sections for drawn in _charts(section)],
         "colors": {"dark": SERIES_ON_DARK, "light": SERIES_ON_LIGHT},
     }
     numbers = {id(chart): number for number, chart in enumerate(charts)}
@@ -69,7 +67,14 @@ def _plotly() -> str:
     return get_plotlyjs()
 
 
-def _chart(chart: Chart) -> dict[str, Any]:
+def _charts(section: Charts) -> list[dict[str, Any]]:
+    """Its charts; a line of one name looks the same in all of them."""
+    names = dict.fromkeys(series.name for chart in section.charts for series in chart.series)
+    places = {name: place for place, name in enumerate(names)}
+    return [_chart(chart, places) for chart in section.charts]
+
+
+def _chart(chart: Chart, places: Mapping[str, int]) -> dict[str, Any]:
     fewest = min((len(series.x) for series in chart.series), default=0)
     with_marks = chart.with_marks or fewest <= _FEW_POINTS
     return {
@@ -77,7 +82,7 @@ def _chart(chart: Chart) -> dict[str, Any]:
         "y_title": chart.y_title,
         "y_range": chart.y_range,
         "mode": "+".join(["lines"] * chart.with_lines + ["markers"] * with_marks),
-        "series": [_series(series) for series in chart.series],
+        "series": [{**_series(series), "place": places[series.name]} for series in chart.series],
     }
 
 

@@ -26,11 +26,12 @@
 
   function traces(chart, colors) {
     return chart.series.flatMap((series, i) => {
-      const color = colors[i % colors.length], round = Math.floor(i / colors.length);
+      const { place } = series, round = Math.floor(place / colors.length);
+      const color = colors[place % colors.length];
       const line = {
         x: series.x, y: series.y, name: plain(series.name), mode: chart.mode, type: "scatter",
-        line: { color, width: 2, dash: dashes[(i + round) % dashes.length] },
-        marker: { color, size: 7, symbol: symbols[(i + round) % symbols.length] },
+        line: { color, width: 2, dash: dashes[(place + round) % dashes.length] },
+        marker: { color, size: 7, symbol: symbols[(place + round) % symbols.length] },
         legendgroup: String(i),
       };
       if (!series.deviation) return [line];
