@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import sys
 from collections.abc import Iterator
@@ -9,6 +10,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from programs import all_warm, share_warm_python
 
 os.environ.setdefault("MPLBACKEND", "Agg")
 if "PYTEST_XDIST_WORKER" in os.environ:  # processes side by side share the cores, and so do theirs
@@ -18,18 +20,53 @@ if "PYTEST_XDIST_WORKER" in os.environ:  # processes side by side share the core
 
 # First, so that no process is left alone with one of them at the end.
 _LONGEST = (
+    "test_triton.py",
     "test_end_to_end.py",
+    "test_whole_commands.py",
     "test_compile.py",
-    "test_plugin.py",
-    "test_demo_translation.py",
-    "test_round_trip.py",
+    "test_resume.py",
+    "test_view.py",
     "test_groups.py",
+    "test_round_trip.py",
+    "test_pretended_gpu.py",
 )
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """One warm Python for all processes of a run, which loads its libraries while they collect."""
+    if config.getoption("numprocesses", None) and "PYTEST_XDIST_WORKER" not in os.environ:
+        share_warm_python()
+
+
+def pytest_collection_finish() -> None:
+    """What is loaded by now stays: the garbage collector need not look through it again."""
+    gc.collect()
+    gc.freeze()
+
+
+def pytest_unconfigure() -> None:
+    """Libraries find their objects deleted at the end, and do not complain of leaks."""
+    gc.unfreeze()
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """The longest files first."""
-    items.sort(key=lambda item: item.path.name not in _LONGEST)
+    last = len(_LONGEST)
+    order = {name: place for place, name in enumerate(_LONGEST)}
+    items.sort(key=lambda item: order.get(item.path.name, last))
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _configs_are_written_as_they_come() -> Iterator[None]:
+    """Without yapf, which takes most of a second for each config that a runner keeps.
+
+    Programs in processes of their own write them as users have them.
+    """
+    module = sys.modules.get("mmengine.config.config")
+    with pytest.MonkeyPatch.context() as patch:
+        if module:
+            patch.setattr(module, "FormatCode", lambda text, **options: (text, True))
+        yield
 
 
 @pytest.fixture(autouse=True)
@@ -48,6 +85,13 @@ def _registry_scope() -> Iterator[None]:
     yield
     registry.DefaultScope._instance_dict.clear()
     registry.DefaultScope._instance_dict.update(before)
+
+
+@pytest.fixture(scope="module")
+def warm_programs() -> Iterator[None]:
+    """The module's programs start without waiting for PyTorch and OpenMMLab; see `programs`."""
+    with all_warm():
+        yield
 
 
 @pytest.fixture(scope="session")

@@ -29,7 +29,7 @@ TOY = "mvxnet_gemini-point_r18_1xb2-toy_scenes-3class"
 
 
 @pytest.fixture(scope="module")
-def trees(tmp_path_factory) -> tuple[Path, Path]:
+def trees(tmp_path_factory, warm_programs) -> tuple[Path, Path]:
     """Two converted trees that number their frames alike; one has DontCare regions."""
     folder = tmp_path_factory.mktemp("trees")
     first, second = make_tree(folder / "first"), folder / "second"

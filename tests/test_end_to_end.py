@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 
 import pytest
-from programs import run_python, run_warm
+from programs import run_python, run_warm, warm_python
 
 from docs import code_blocks
 from gemini_det3d.apis.config import find_config, mmdet3d_mim
@@ -18,10 +18,8 @@ def scenes(tmp_path_factory):
     """Four training and two test scenes, converted."""
     folder = tmp_path_factory.mktemp("scenes")
     command = ["-m", "gemini_det3d.cli"]
-    run_python(
-        *command, "make-scenes", folder, "--train", 4, "--val", 2, "--workers", 1, cwd=folder
-    )
-    run_python(*command, "prepare", "kitti", folder, "--workers", 1, cwd=folder)
+    run_warm(*command, "make-scenes", folder, "--train", 4, "--val", 2, "--workers", 1, cwd=folder)
+    run_warm(*command, "prepare", "kitti", folder, "--workers", 1, cwd=folder)
     return folder
 
 
@@ -86,10 +84,10 @@ def test_test_by_mmdet3d_own_script_writes_kitti_text(scenes, config, trained):
 def test_two_processes_train_without_cuda_and_without_unused_parameters(scenes, config):
     # Two iterations each: a parameter left unused in the first stops the second.
     script = mmdet3d_mim() / "tools" / "train.py"
-    log = run_python(
+    log = run_warm(
         "-m", "torch.distributed.run", "--nproc_per_node=2", "--master_port=29517", script, config,
         "--work-dir", scenes / "two", "--launcher", "pytorch",
-        "--cfg-options", "train_dataloader.batch_size=1", cwd=scenes,
+        "--cfg-options", "train_dataloader.batch_size=1", cwd=scenes, PYTHON_EXEC=warm_python(),
     )  # fmt: skip
     assert "Epoch(train) [1][2/2]" in " ".join(log.split())
     assert (scenes / "two" / "epoch_1.pth").is_file()

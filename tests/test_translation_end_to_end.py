@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from PIL import Image
-from programs import run_python
+from programs import run_warm
 
 from gemini_det3d.apis.config import find_config, mmdet3d_mim
 from gemini_det3d.formats.taskonomy import domain_path, read_list
@@ -47,7 +47,7 @@ def config(views):
 def trained(views, config):
     """Working directory of a finished training by mmdet3d's unmodified script."""
     script = mmdet3d_mim() / "tools" / "train.py"
-    log = run_python(script, config, "--work-dir", views / "work", cwd=views)
+    log = run_warm(script, config, "--work-dir", views / "work", cwd=views)
     (views / "work" / "train.log").write_text(log)
     return views / "work"
 
@@ -72,7 +72,7 @@ def test_translator_training_leaves_pictures(trained):
 @pytest.mark.slow
 def test_translator_resumes_both_optimizers_where_it_stopped(views, config, trained):
     script = mmdet3d_mim() / "tools" / "train.py"
-    log = run_python(
+    log = run_warm(
         script, config, "--work-dir", trained, "--resume",
         "--cfg-options", "train_cfg.max_epochs=2", cwd=views,
     )  # fmt: skip
@@ -83,7 +83,7 @@ def test_translator_resumes_both_optimizers_where_it_stopped(views, config, trai
 @pytest.mark.slow
 def test_translator_is_tested_by_mmdet3d_own_script(views, config, trained):
     script = mmdet3d_mim() / "tools" / "test.py"
-    log = run_python(
+    log = run_warm(
         script, config, last_checkpoint(trained), "--work-dir", views / "test",
         "--cfg-options", "test_evaluator.stretch_images=True", cwd=views,
     )  # fmt: skip
@@ -94,7 +94,7 @@ def test_translator_is_tested_by_mmdet3d_own_script(views, config, trained):
 def test_translator_trains_in_two_processes_without_cuda(views, config):
     # Two iterations each: a parameter left unused in the first stops the second.
     script = mmdet3d_mim() / "tools" / "train.py"
-    log = run_python(
+    log = run_warm(
         "-m", "torch.distributed.run", "--nproc_per_node=2", "--master_port=29518", script, config,
         "--work-dir", views / "two", "--launcher", "pytorch",
         "--cfg-options", "train_dataloader.batch_size=2", cwd=views,
@@ -108,6 +108,6 @@ def test_checkpoint_of_two_processes_translates(views, config):
     stem = read_list(views / "val.txt")[0]
     inputs = [domain_path(views, stem, domain) for domain in ("rgb", "edge_occlusion")]
     checkpoint = last_checkpoint(views / "two")
-    run_python("-m", "gemini_det3d.cli", "translate", config, checkpoint, *inputs,
+    run_warm("-m", "gemini_det3d.cli", "translate", config, checkpoint, *inputs,
                "--out", views / "out", cwd=views)  # fmt: skip
     assert np.asarray(Image.open(views / "out" / f"{stem}.png")).shape == (64, 64, 3)

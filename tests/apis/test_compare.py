@@ -10,7 +10,7 @@ import textwrap
 import numpy as np
 import pytest
 from PIL import Image
-from programs import run_python
+from programs import run_warm
 
 from gemini_det3d.apis.comparison import compare as module
 from gemini_det3d.apis.comparison.chart import short_names
@@ -209,7 +209,7 @@ def test_peak_memory_sees_what_a_step_takes_and_gives_back(tmp_path):
         "step = lambda: torch.ones(64 * 2**18).sum().item();"
         "print('held', peak_memory_mb(step, torch.device('cpu')))"
     )
-    held = run_python("-c", program, cwd=tmp_path).split("held ")[1].strip()  # a heap of its own
+    held = run_warm("-c", program, cwd=tmp_path).split("held ")[1].strip()  # a heap of its own
     assert held == "None" or 50 < float(held) < 120  # 64 MB of float32
 
 

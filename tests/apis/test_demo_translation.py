@@ -20,12 +20,6 @@ from gemini_det3d.commands import demo_translation
 TASK = "rgb-edge2depth"
 
 
-@pytest.fixture(autouse=True)
-def _plain_layout(monkeypatch):
-    """Config files as mmengine writes them, without yapf: that takes most of a second each."""
-    monkeypatch.setattr("mmengine.config.config.FormatCode", lambda text, **options: (text, True))
-
-
 @pytest.fixture
 def args(tmp_path):
     parser = argparse.ArgumentParser()

@@ -10,7 +10,7 @@ import zipfile
 import numpy as np
 import pytest
 from PIL import Image
-from programs import run_python
+from programs import run_warm
 from scipy.io import savemat
 
 from gemini_det3d.apis.config import mmdet3d_mim
@@ -63,7 +63,7 @@ def test_prepare_gives_the_infos_of_mmdet3d_own_converter(root):
     )
     prepare_sunrgbd(RoomOptions(root))
     ours = pickle.loads((root / "sunrgbd_infos_train.pkl").read_bytes())
-    run_python("-c", script, cwd=root)
+    run_warm("-c", script, cwd=root)
     theirs = pickle.loads((root / "sunrgbd_infos_train.pkl").read_bytes())
     assert ours["metainfo"]["categories"] == theirs["metainfo"]["categories"]
     assert len(ours["data_list"]) == len(theirs["data_list"])

@@ -138,17 +138,21 @@ def test_browser_tells_what_one_set_alone_finds_where_there_are_no_labels(kitti)
 
 
 @needs_browser
-@pytest.mark.parametrize("kind", ["height", "intensity", "camera", "label"])
-def test_browser_colours_the_points_in_every_way(kitti, kind):
+def test_browser_colours_the_points_in_every_way(kitti):
     view(kitti)
+    kinds = ["height", "intensity", "camera", "label"]
     said = title_after(kitti / "out" / "view.html", f"""
-      set('color', '{kind}'); const colors = View.shownCloud.geometry.attributes.color.array;
-      document.title = document.getElementById('color').value + ' ' +
-        new Set(Array.from({{length: colors.length / 3}}, (_, i) =>
-          colors.slice(3 * i, 3 * i + 3).join())).size;
+      document.title = {kinds}.map((kind) => {{
+        set('color', kind); const colors = View.shownCloud.geometry.attributes.color.array;
+        return document.getElementById('color').value + ':' +
+          new Set(Array.from({{length: colors.length / 3}}, (_, i) =>
+            colors.slice(3 * i, 3 * i + 3).join())).size + ':' + colors.join();
+      }}).join(' ');
     """)  # fmt: skip
-    name, count = said.split()
-    assert name == kind and int(count) > 1
+    shown = [one.split(":") for one in said.split()]
+    assert [name for name, _, _ in shown] == kinds
+    assert all(int(count) > 1 for _, count, _ in shown)
+    assert len({colors for _, _, colors in shown}) == len(kinds)
 
 
 @needs_browser

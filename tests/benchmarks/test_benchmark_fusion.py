@@ -5,10 +5,9 @@ from __future__ import annotations
 import argparse
 import json
 import platform
-import subprocess
-import sys
 
 import pytest
+from programs import run_warm
 
 from benchmarks.fusion import Case, Site, compare, memory, shape_grid
 from benchmarks.fusion import command as benchmark_fusion
@@ -149,11 +148,8 @@ print(resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before)
 
 
 @pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="needs glibc")
-def test_kept_memory_is_not_touched_for_the_first_time_again():
-    faults = {
-        way: int(subprocess.check_output([sys.executable, "-c", FAULTS, way], text=True))
-        for way in ("keep", "return")
-    }
+def test_kept_memory_is_not_touched_for_the_first_time_again(tmp_path):
+    faults = {way: int(run_warm("-c", FAULTS, way, cwd=tmp_path)) for way in ("keep", "return")}
     assert faults["keep"] < 200 < faults["return"]
 
 

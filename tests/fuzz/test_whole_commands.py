@@ -28,7 +28,7 @@ QUICK = [(name, file) for name, file in FILES
 
 
 @pytest.fixture(scope="module")
-def inputs(tmp_path_factory) -> Path:
+def inputs(tmp_path_factory, warm_programs) -> Path:
     folder = tmp_path_factory.mktemp("inputs")
     make_inputs(folder)
     return folder

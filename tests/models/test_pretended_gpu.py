@@ -10,6 +10,8 @@ import pretend_gpu
 import pytest
 from toys import DRIVING, ROOMS, SEGMENTOR, TRANSLATOR
 
+pytestmark = pytest.mark.usefixtures("warm_programs")
+
 # One assigner for all classes: mmdet3d's own way to the targets, which waits at every frame.
 CARS = tuple(name for name in DRIVING if "look-alikes" not in name)
 

@@ -15,6 +15,8 @@ import torch
 from gemini_det3d.ops import _points_torch
 from gemini_det3d.ops.mmcv_ext import device
 
+pytestmark = pytest.mark.usefixtures("warm_programs")
+
 CLAIMS = ("samples_are_those_of_the_loop", "balls_are_those_of_the_loop")
 
 

@@ -56,7 +56,7 @@ def peak_bytes(length: int) -> int:
 
 
 def test_of_an_item_that_was_written_only_strings_are_kept(monkeypatch) -> None:
-    forgets = (peak_bytes(3000) - peak_bytes(500)) / 2500
+    forgets = (peak_bytes(1500) - peak_bytes(300)) / 1200
     monkeypatch.setattr(long_pickle, "_FORGOTTEN", ())
-    keeps = (peak_bytes(3000) - peak_bytes(500)) / 2500
+    keeps = (peak_bytes(1500) - peak_bytes(300)) / 1200
     assert forgets < 1500 and forgets < keeps / 2
