@@ -21,7 +21,13 @@ from .blockwise import Setting
 from .compact import compact_fusion
 from .library import make_operators
 from .precision import product_dtype
-from .torch_versions import holds, is_compiling, is_transforming, needs_backward
+from .torch_versions import (
+    constant_to_compilers,
+    holds,
+    is_compiling,
+    is_transforming,
+    needs_backward,
+)
 
 __all__ = ["fuse_gpu", "fuse_gpu_backward", "fused_fusion", "runs_on"]
 
@@ -153,7 +159,7 @@ def _products(setting: Setting, has_tape: bool | None, with_parameters: bool) ->
 fuse_gpu, fuse_gpu_backward = make_operators("fuse_gpu", _forward, _backward, _tape, _products)
 
 
-@torch.compiler.assume_constant_result
+@constant_to_compilers
 def runs_on(index: int | None, dtype: torch.dtype) -> bool:
     """Whether the kernels run on a GPU, found out once by running them.
 

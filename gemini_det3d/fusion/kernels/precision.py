@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from .torch_versions import autocast_dtype
+from .torch_versions import autocast_dtype, constant_to_compilers
 
 __all__ = ["HALVES", "multiplies_exactly", "product_dtype"]
 
@@ -34,7 +34,7 @@ def product_dtype(stream: Tensor) -> torch.dtype:
     return dtype
 
 
-@torch.compiler.assume_constant_result  # not every compiler knows what is asked here
+@constant_to_compilers  # not every compiler knows what is asked here
 def multiplies_exactly(dtype: torch.dtype) -> bool:
     """Whether a GPU multiplies a dtype as it is: float32, unless PyTorch allows tf32."""
     if dtype != torch.float32:

@@ -26,6 +26,7 @@ __all__ = [
     "HAS_CUSTOM_OPERATORS",
     "INTERPRETS_TRITON",
     "autocast_dtype",
+    "constant_to_compilers",
     "has_triton",
     "holds",
     "is_compiling",
@@ -45,6 +46,12 @@ HAS_CUSTOM_OPERATORS = hasattr(torch.library, "custom_op")  # PyTorch 2.4 and la
 INTERPRETS_TRITON = os.environ.get("TRITON_INTERPRET") == "1"  # its kernels then run on a CPU
 _TRITON_NAMES = ("triton", "pytorch-triton", "pytorch-triton-rocm", "triton-windows")
 _LEAST_TRITON = (3, 2)  # the interpreters of 3.0 and 3.1 do not run the kernels
+
+
+def constant_to_compilers(function: Callable) -> Callable:
+    """`torch.compiler.assume_constant_result`, which loads the compiler at once: seconds."""
+    setattr(function, "_dynamo_marked_constant", True)  # noqa: B010
+    return function
 
 
 def autocast_dtype(device_type: str) -> torch.dtype | None:
@@ -84,7 +91,7 @@ def leaves_torch() -> bool:
     )
 
 
-@torch.compiler.assume_constant_result  # not every compiler knows what is asked here
+@constant_to_compilers  # not every compiler knows what is asked here
 def is_transforming() -> bool:
     """Whether a transform of `torch.func` or forward-mode differentiation is at work."""
     if not _KNOWS_DEPTH:
