@@ -24,8 +24,7 @@ import traceback
 from pathlib import Path
 
 LOADED = ("torch", "numba", "mmengine.runner", "mmcv.ops", "mmdet.models", "mmdet3d.datasets",
-          "mmdet3d.models", "mmdet3d.evaluation", "mmdet3d.visualization",
-          "torch._dynamo")  # fmt: skip
+          "mmdet3d.models", "mmdet3d.evaluation", "mmdet3d.visualization")  # fmt: skip
 # What is no script, ``-c`` or ``-m`` goes to Python itself; signals go on to the program.
 CALLED_LIKE_PYTHON = """#!/bin/sh
 exec '{python}' -IS "$0.client" "$@"
@@ -66,6 +65,7 @@ def serve(folder: Path) -> None:
     (folder / "python.new").rename(folder / "python")  # from now on it can be called
     for name in LOADED:
         importlib.import_module(name)
+    # Triton looks at a variable when it is loaded; torch._dynamo would load it.
     assert not {"gemini_det3d.plugin", "triton"} & set(sys.modules)
     sys.modules["mmengine.config.config"].FormatCode = as_it_comes
     gc.collect()
