@@ -49,7 +49,7 @@ _LEAST_TRITON = (3, 2)  # the interpreters of 3.0 and 3.1 do not run the kernels
 
 
 def constant_to_compilers(function: Callable) -> Callable:
-    """`torch.compiler.assume_constant_result`, which loads the compiler at once: seconds."""
+    """`torch.compiler.assume_constant_result`, which loads the compiler at once."""
     setattr(function, "_dynamo_marked_constant", True)  # noqa: B010
     return function
 
