@@ -22,8 +22,8 @@ def run_script(name: str, argv: Sequence[str]) -> int:
         argv: The script's arguments, the config (a path, or the bare name of one of this plug-in's)
             before or after options; see :mod:`gemini_det3d.apis.script_options`. ``--skip-bad N``
             of ours stands for the config's ``on_bad_sample='skip'`` and ``max_bad_samples=N``,
-            ``--allow-missing NAME`` for its CheckedLoadingHook's; ``--tf32`` and ``--compile`` as
-            in :mod:`gemini_det3d.apis.speed_options`.
+            ``--allow-missing NAME`` for its CheckedLoadingHook's; ``--tf32``, ``--fused`` and
+            ``--compile`` as in :mod:`gemini_det3d.apis.speed_options`.
 
     Returns:
         0, or 2 when config or mmdet3d are not there, packages do not fit together, an option has no
@@ -56,7 +56,7 @@ def run_script(name: str, argv: Sequence[str]) -> int:
 
 
 def with_speed_options(argv: Sequence[str]) -> list[str]:
-    """Replace ``--tf32`` and ``--compile`` by changes of the config.
+    """Replace ``--tf32``, ``--fused`` and ``--compile`` by changes of the config.
 
     Raises:
         ConfigError: This machine cannot do what is asked for.

@@ -1,4 +1,4 @@
-"""``train --tf32`` and ``--compile``: options of ours that stand for changes of the config.
+"""``train --tf32``, ``--fused`` and ``--compile``: options that stand for changes of the config.
 
 ``--amp`` is mmdet3d's own and goes through as it is.
 """
@@ -41,11 +41,17 @@ def speed_changes(argv: Sequence[str]) -> tuple[list[str], list[str]]:
     return [word for word in argv if word not in given], changes
 
 
+def _gpu_fault() -> str:
+    import torch
+
+    return "" if torch.cuda.is_available() else "needs a GPU, and torch sees none"
+
+
 def _tf32_fault() -> str:
     import torch
 
-    if not torch.cuda.is_available():
-        return "needs a GPU, and torch sees none"
+    if fault := _gpu_fault():
+        return fault
     found = torch.cuda.get_device_capability()
     if found < _TF32_SINCE:
         return f"needs a GPU of compute capability 8.0 or later, this one has {found[0]}.{found[1]}"
@@ -63,5 +69,6 @@ def _compile_fault() -> str:
 
 _OPTIONS: dict[str, tuple[str, Callable[[], str]]] = {
     "--tf32": ("default_hooks.tf32.type=TF32Hook", _tf32_fault),
+    "--fused": ("optim_wrapper.optimizer.fused=True", _gpu_fault),
     "--compile": ("compile=True", _compile_fault),
 }

@@ -1,4 +1,4 @@
-"""`train --tf32` and `--compile`: changes of the config, or one line where a machine cannot."""
+"""`train --tf32`, `--fused`, `--compile`: changes of the config, or one line where it cannot be."""
 
 from __future__ import annotations
 
@@ -21,6 +21,7 @@ def gpu(monkeypatch):
 
     def has(*capability: int) -> None:
         monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+        monkeypatch.setattr(torch.cuda, "device_count", lambda: 1)
         monkeypatch.setattr(torch.cuda, "get_device_capability", lambda: capability)
         monkeypatch.setattr(speed_options, "find_spec", lambda name: None)
 
@@ -35,8 +36,10 @@ def no_gpu(monkeypatch):
 def test_options_stand_for_changes_of_the_config_and_say_so(gpu, monkeypatch, capsys):
     gpu(9, 0)
     monkeypatch.setattr(speed_options, "find_spec", lambda name: object())
-    found = with_speed_options([TOY, "--tf32", "--compile", "--cfg-options", "resume=True"])
-    wanted = ["default_hooks.tf32.type=TF32Hook", "compile=True"]
+    given = ["--tf32", "--fused", "--compile"]
+    found = with_speed_options([TOY, *given, "--cfg-options", "resume=True"])
+    fused = "optim_wrapper.optimizer.fused=True"
+    wanted = ["default_hooks.tf32.type=TF32Hook", fused, "compile=True"]
     assert found == [TOY, "--cfg-options", *wanted, "resume=True"]
     assert f"stands for --cfg-options {' '.join(wanted)}" in capsys.readouterr().err
     assert set(wanted) < set(checked_arguments("train", found))
@@ -53,10 +56,11 @@ def test_tf32_is_refused_without_a_gpu_that_has_it(gpu, monkeypatch):
         with_speed_options([TOY, "--tf32"])
 
 
-def test_tf32_without_a_gpu_is_one_line(no_gpu, capsys):
-    assert main(["train", TOY, "--tf32"]) == 2
+@pytest.mark.parametrize("option", ["--tf32", "--fused"])
+def test_what_needs_a_gpu_is_one_line_without(no_gpu, capsys, option):
+    assert main(["train", TOY, option]) == 2
     assert capsys.readouterr().err.splitlines() == [
-        "gemini-det3d train: --tf32 needs a GPU, and torch sees none"
+        f"gemini-det3d train: {option} needs a GPU, and torch sees none"
     ]
 
 
