@@ -12,8 +12,8 @@ from mmdet3d.structures import Det3DDataSample, LiDARInstance3DBoxes
 from mmengine.config import Config
 from mmengine.structures import InstanceData
 
+from benchmarks.census import count_launches
 from benchmarks.launches import census_of_training, report
-from gemini_det3d.apis.census import count_launches
 from gemini_det3d.apis.config import find_config
 
 SIZE = (64, 96)

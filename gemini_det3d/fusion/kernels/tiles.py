@@ -147,7 +147,8 @@ def _older(kernel: str, padded: int, width: int, is_half: bool) -> Tile:
     """Compiled for sm_80 and sm_89, where a block has 99 KiB of shared memory."""
     columns, deep = min(padded, 128 if is_half else 64), min(padded, 32 if is_half else 16)
     if kernel == "one":
-        return Tile(64 if is_half else 16, padded, padded, 4 if is_half and padded < 64 else 8, 1)
+        rows = (64 if padded < 64 else 32) if is_half else 16  # 64 with a bias and a mask spill
+        return Tile(rows, padded, padded, 4 if is_half and padded < 64 else 8, 1)
     if kernel == "relation":
         columns = min(padded, 512)
         rows = max(16, min(32, (1 << 14) // columns))
