@@ -57,7 +57,7 @@ def naming_ops_without_a_gpu() -> Iterator[None]:
 
 def _mmcv_op_of(error: BaseException) -> str | None:
     """Module of mmcv.ops in which something asked for CUDA in vain."""
-    if not re.search(r"CUDA|torch\.cuda", str(error)):
+    if not re.search(r"CUDA|torch\.cuda|NVIDIA", str(error)):
         return None
     found, trace = None, error.__traceback__
     while trace is not None:
