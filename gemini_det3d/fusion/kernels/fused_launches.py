@@ -19,6 +19,8 @@ from .triton_parts import DTYPES, device_of
 
 __all__ = ["Packed", "forward", "launch_relation", "room_for_packed", "sources", "tape_like"]
 
+_MOST_WITH_BIAS = 32  # channels of float32 whose single kernel has room for a bias
+
 
 def tape_like(first: Tensor, dtype: torch.dtype, with_tape: bool) -> Tensor:
     """Empty tape (2, 2, N, C) in E: the discriminator before its GELU, and phi; or nothing."""
@@ -59,11 +61,19 @@ def forward(
             has_tape = tape is not None and tape.shape[2] > 0
             kind = "taped" if has_tape else "forward"
             problem = make_problem(kind, first, second, valid, bias, parameters, num_heads, dtype)
-            if is_narrow(problem.channels, problem.is_exact) and not has_tape:
+            if _is_one_kernel(problem) and not has_tape:
                 _launch_one(problem, fused)
             else:
                 _launch_read(problem, launch_relation(problem, tape if has_tape else None), fused)
     return fused
+
+
+def _is_one_kernel(problem: Problem) -> bool:
+    """Whether everything fits one kernel; with a bias 64 channels in tf32 spill."""
+    is_too_much = problem.bias is not None and problem.dtype == torch.float32
+    return is_narrow(problem.channels, problem.is_exact) and not (
+        is_too_much and problem.channels > _MOST_WITH_BIAS
+    )
 
 
 def _launch_one(problem: Problem, fused: tuple[Tensor, Tensor]) -> None:
