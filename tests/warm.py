@@ -66,7 +66,7 @@ def serve(folder: Path) -> None:
     for name in LOADED:
         importlib.import_module(name)
     # Triton looks at a variable when it is loaded; torch._dynamo would load it.
-    assert not {"gemini_det3d.plugin", "triton"} & set(sys.modules)
+    assert not {"gemini_det3d.plugin", "gemini_det3d.fusion", "triton"} & set(sys.modules)
     sys.modules["mmengine.config.config"].FormatCode = as_it_comes
     gc.collect()
     gc.freeze()  # forks share what is never looked through

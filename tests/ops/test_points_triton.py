@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 import torch
 
+from gemini_det3d.fusion.kernels import torch_versions
 from gemini_det3d.ops import _points_torch
 from gemini_det3d.ops.mmcv_ext import device
 
@@ -33,7 +34,7 @@ def test_triton_chooses_what_the_loops_choose():
 
 
 def test_gpu_without_a_compiler_takes_torch_with_one_warning(monkeypatch):
-    monkeypatch.setattr(device, "has_triton", lambda: True)
+    monkeypatch.setattr(torch_versions, "has_triton", lambda: True)
     device._tried.cache_clear()
     with warnings.catch_warnings(record=True) as seen:
         warnings.simplefilter("always")

@@ -8,7 +8,6 @@ from types import ModuleType
 import torch
 from torch import Tensor
 
-from gemini_det3d.fusion.kernels.torch_versions import has_triton, holds
 from gemini_det3d.ops import _points_torch
 
 
@@ -19,6 +18,8 @@ def takes_torch(tensor: Tensor) -> bool:
 
 def points_on_gpu(device: torch.device) -> ModuleType:
     """The module whose ``farthest_points`` and ``ball_query`` a GPU runs: Triton's, or torch's."""
+    from gemini_det3d.fusion.kernels.torch_versions import has_triton  # mmcv.ops needs no operator
+
     if not has_triton():
         return _points_torch
     if torch.cuda.is_available() and torch.cuda.is_current_stream_capturing():
@@ -31,6 +32,7 @@ def points_on_gpu(device: torch.device) -> ModuleType:
 @functools.cache
 def _tried(device: torch.device) -> ModuleType:
     """Triton's kernels where they run, found out once; one warning where they do not."""
+    from gemini_det3d.fusion.kernels.torch_versions import holds
 
     def probe() -> None:
         from gemini_det3d.ops import _points_triton
