@@ -154,8 +154,9 @@ def _older(kernel: str, padded: int, width: int, is_half: bool) -> Tile:
         rows = max(16, min(32, (1 << 14) // columns))
         return Tile(rows if is_half else max(16, rows // 2), columns, deep, 8, 2)
     if kernel in ("gate", "attention"):
-        rows = 32 if is_half or kernel == "gate" else 16
-        return Tile(rows if is_half else 16, width, deep, 8, 2)
+        if kernel == "attention" and padded == 64:  # deeper spills with a bias and a mask
+            deep = 16
+        return Tile(32 if is_half else 16, width, deep, 8, 2)
     if kernel in ("difference", "logits", "streams"):
         return Tile(64, min(columns, 64), deep, 4 if is_half else 8, 2)
     if kernel == "weights":  # rows and columns of the weight, depth in tokens

@@ -58,9 +58,10 @@ def to_released_detector(state_dict: Mapping[str, Tensor]) -> dict[str, Tensor]:
         names = [name for name in converted if name.startswith(operator)]
         block = {name.removeprefix(operator): converted.pop(name) for name in names}
         try:
-            converted.update(to_released(block, prefix))
-        except KeyError as error:
-            raise ValueError(f"{operator}{error.args[0]} is missing") from None
+            released = to_released(block)
+        except ValueError as error:
+            raise ValueError(f"{operator}{error}") from None
+        converted.update({prefix + name: tensor for name, tensor in released.items()})
         if f"{prefix}blend.alpha" in converted:
             converted[f"{prefix}alpha"] = converted.pop(f"{prefix}blend.alpha")
     strange = next((name for name in converted if ".operator." in f".{name}"), None)
