@@ -89,9 +89,13 @@ def read_kitti_files(results: str | Path, annotations: str | Path, **chosen: Any
     )
 
 
+_UNKNOWN_ANGLE = -10  # KITTI's, of DontCare regions
+
+
 def _doubts(kind: str, frames: Sequence[Objects]) -> Iterator[str]:
     """Whole turns and more: angles in degrees, which give low figures and no error."""
-    angles = np.abs(np.concatenate([np.zeros(0), *(objects.rotation_y for objects in frames)]))
+    known = (each.rotation_y[each.rotation_y != _UNKNOWN_ANGLE] for each in frames)
+    angles = np.abs(np.concatenate([np.zeros(0), *known]))
     count = int((angles > 2 * np.pi).sum())
     if count:
         yield (f"{count} of {len(angles)} {kind} have a rotation_y beyond 2 pi (up to "
