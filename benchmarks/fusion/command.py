@@ -7,6 +7,7 @@ import json
 import os
 from collections.abc import Container
 from time import perf_counter
+from typing import Any
 
 from gemini_det3d.apis.config import ConfigError
 from gemini_det3d.formats.text import write_text
@@ -82,13 +83,18 @@ def run(args: argparse.Namespace) -> int:
     place = f"{machine_line(args.device)}, seed {args.seed}, {minutes:.1f} min"
     place += ", freed memory kept" if is_kept else ""
     text = "\n".join([place, "", *goal_lines(rows, args.device), "", *table_lines(rows), ""])
+    return _tell(args, rows, text, plot_growth)
+
+
+def _tell(args: argparse.Namespace, rows: list[dict], text: str, plot: Any) -> int:
+    """Print, and write the files that were asked for."""
     print(text)
     if args.markdown:
         write_text(args.markdown, text)
     if args.json:
         write_text(args.json, json.dumps(rows, indent=2) + "\n")
     if args.plot:
-        plot_growth(rows, args.plot)
+        plot(rows, args.plot)
     return 0
 
 
@@ -116,14 +122,7 @@ def _measure_gpu(args: argparse.Namespace) -> int:
     goals = [*goal_lines(rows, args.device), "", *gpu_goal_lines(rows)]
     missing = [f"not begun after {args.seconds:g} s: {'; '.join(left)}", ""] if left else []
     text = "\n".join([place, "", *missing, *goals, "", *gpu_table_lines(rows), ""])
-    print(text)
-    if args.markdown:
-        write_text(args.markdown, text)
-    if args.json:
-        write_text(args.json, json.dumps(rows, indent=2) + "\n")
-    if args.plot:
-        plot_gpu(rows, args.plot)
-    return 0
+    return _tell(args, rows, text, plot_gpu)
 
 
 def _inspect(args: argparse.Namespace) -> int:
