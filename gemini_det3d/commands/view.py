@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import argparse
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from tqdm import tqdm
@@ -13,7 +13,9 @@ from gemini_det3d.apis.view import (
     FrameSource,
     KittiFrames,
     PictureSource,
+    Results,
     choose_frames,
+    frames_with_results,
     is_config,
     open_config,
     open_results,
@@ -62,7 +64,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add("--split", type=Path, metavar="FILE", help="show the frames listed in this file")
     add("--frames", nargs="+", metavar="ID", help="show these frames")
     add("--max-frames", type=int, default=20, metavar="N",
-        help="show the first N of them (default: %(default)s)")  # fmt: skip
+        help="show the first N, or of those with results (default: %(default)s)")  # fmt: skip
     add("--max-points", type=int, default=30000, metavar="N",
         help="thin out larger clouds (default: %(default)s)")  # fmt: skip
     add("--max-boxes", type=int, default=MAX_BOXES, metavar="N",
@@ -85,22 +87,29 @@ def run(args: argparse.Namespace) -> int:
         import_rerun()  # before any work
     source = _open(args)
     chosen = choose_frames(source.names, args.split, args.frames)
+    is_pictures = hasattr(source, "read_pictures")
+    sets = {} if is_pictures else open_results(source, args.results, chosen)
+    if not (args.split or args.frames or getattr(source, "sets", ())):
+        chosen = frames_with_results(chosen, sets)
     frames = chosen[: args.max_frames]
     _keep_inputs(args, source, frames)
     notes = []
     if len(chosen) > len(frames):
         notes.append(f"the first {len(frames)} of {len(chosen)} frames (--max-frames)")
-    make = _pictures if hasattr(source, "read_pictures") else _clouds
-    page = make(args, source, frames, notes).encode("utf-8")
+    if is_pictures:
+        page = _pictures(args, source, frames, notes)
+    else:
+        page = _clouds(args, source, frames, sets, notes)
+    page = page.encode("utf-8")
     write_whole(args.out, page)
     print(f"{args.out}: {len(frames)} frames, {len(page) / 1e6:.1f} MB", *notes, sep="; ")
     return 0
 
 
 def _clouds(
-    args: argparse.Namespace, source: FrameSource, frames: Sequence[str], notes: Sequence[str]
-) -> str:
-    sets = open_results(source, args.results, frames)
+    args: argparse.Namespace, source: FrameSource, frames: Sequence[str],
+    sets: Mapping[str, Results], notes: Sequence[str],
+) -> str:  # fmt: skip
     names = [*source.sets, *sets]
     made = _bar(read_frames(source, frames, sets), len(frames))
     if args.rrd:

@@ -5,13 +5,22 @@ from __future__ import annotations
 from gemini_det3d.apis.view.kitti import KittiFrames
 from gemini_det3d.apis.view.opening import is_config, open_config, open_source
 from gemini_det3d.apis.view.pictures import PictureSource
-from gemini_det3d.apis.view.source import FrameSource, choose_frames, open_results, read_frames
+from gemini_det3d.apis.view.source import (
+    FrameSource,
+    Results,
+    choose_frames,
+    frames_with_results,
+    open_results,
+    read_frames,
+)
 
 __all__ = [
     "FrameSource",
     "KittiFrames",
     "PictureSource",
+    "Results",
     "choose_frames",
+    "frames_with_results",
     "is_config",
     "open_config",
     "open_results",

@@ -85,7 +85,7 @@ def open_results(
     Args:
         source: Of the frames.
         paths: What `--results` was given.
-        frames: The frames shown.
+        frames: Those that may be shown.
 
     Raises:
         FormatError: A set holds no result of any of the frames, or is given twice.
@@ -94,9 +94,14 @@ def open_results(
     for name, path in zip(result_names(paths), paths):
         found = source.results(path)
         if not any(frame in found for frame in frames):
-            raise FormatError(path, f"has no result of the {len(frames)} frames to show")
+            raise FormatError(path, f"has no result of any of the {len(frames)} frames")
         sets[name] = found
     return sets
+
+
+def frames_with_results(frames: Sequence[str], sets: Mapping[str, Results]) -> list[str]:
+    """Of the frames those that a result set has; without a set all of them."""
+    return [name for name in frames if not sets or any(name in found for found in sets.values())]
 
 
 def result_names(paths: Sequence[Path]) -> list[str]:
