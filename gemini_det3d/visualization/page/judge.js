@@ -52,7 +52,8 @@ var View = {};
     const judged = [...found.keys()];
     wanted.forEach((t) => {
       const missing = judged.filter((set) => !found.get(set).has(t)).map((set) => names[set]);
-      if (missing.length) verdicts.set(truth[t], "missed by " + missing.join(", "));
+      const by = judged.length > 1 ? ` by ${missing.join(", ")}` : "";
+      if (missing.length) verdicts.set(truth[t], `missed${by}`);
     });
     const pairs = there.flatMap((a) => there.filter((b) => b !== a).map((b) => [a, b]));
     const apart = pairs.map(([a, b]) => [a, unlike(frame, a, b, state)]);
