@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from mmengine.config import Config
 from mmengine.dist import get_rank, get_world_size, master_only
 from mmengine.registry import RUNNERS
 from mmengine.runner import Runner
@@ -22,6 +23,7 @@ from torch.utils.data import DataLoader
 from gemini_det3d.engine.exact.bad_samples import bad_sample_policy, notes_path
 from gemini_det3d.engine.exact.batches import ExactBatchSampler, with_exact_batches
 from gemini_det3d.engine.exact.checkpoint_files import BACKEND, newest_whole_checkpoint
+from gemini_det3d.engine.exact.config_text import OnceFormattedConfig
 from gemini_det3d.engine.exact.reading import (
     read_training_checkpoint,
     require_parameters,
@@ -52,6 +54,11 @@ class ExactRunner(Runner):
 
     _bad_samples: int | None = None  # how many are borne
     _place: dict[str, Any] | None = None  # what the checkpoint says beyond mmengine's part
+
+    def __init__(self, *args: Any, cfg: Any = None, **kwargs: Any) -> None:
+        if isinstance(cfg, Config):
+            cfg = OnceFormattedConfig.of(cfg)
+        super().__init__(*args, cfg=cfg, **kwargs)
 
     def set_randomness(self, *args: Any, **kwargs: Any) -> None:
         """As mmengine's; the seed that all processes share is kept beside."""

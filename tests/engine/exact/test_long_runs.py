@@ -6,9 +6,10 @@ import os
 from pathlib import Path
 
 import pytest
+from mmengine.config import config as mmengine_config
 from mmengine.hooks import Hook
 from mmengine.registry import HOOKS
-from toy import toy_config, train
+from toy import newest, toy_config, train
 
 
 @HOOKS.register_module()
@@ -49,6 +50,20 @@ def seen_in(folder, iterations):
 def test_five_hundred_steps_with_workers_leave_no_handle_open(tmp_path):
     _, early, late = seen_in(tmp_path, 500)
     assert late <= early
+
+
+def test_text_of_the_config_is_laid_out_once_for_all_its_writers(tmp_path, monkeypatch):
+    laid_out = []
+    monkeypatch.setattr(
+        mmengine_config,
+        "FormatCode",
+        lambda text, **options: (laid_out.append(text), (text, True))[1],
+    )
+    runner = train(toy_config(tmp_path))  # writes it to its folder, its log and four checkpoints
+    assert len(laid_out) == 1
+    assert newest(tmp_path)["meta"]["cfg"] == runner.cfg.pretty_text == laid_out[0]
+    runner.cfg.model.type = "TwoParts"
+    assert "TwoParts" in runner.cfg.pretty_text and len(laid_out) == 2
 
 
 @pytest.mark.slow
