@@ -19,6 +19,7 @@ from gemini_det3d.fusion import StreamBlend, blend_many, blend_streams
 from gemini_det3d.geometry import send
 from gemini_det3d.models.auxiliary import auxiliary_losses, reliability_losses
 from gemini_det3d.models.decode_heads.mlp_head import enlarge
+from gemini_det3d.models.layers import keep_in_graph
 from gemini_det3d.models.segmentors.inference import multi_scale, slide
 from gemini_det3d.models.sensor_metas import sensor_mask
 from gemini_det3d.registration import register
@@ -224,10 +225,13 @@ class FusionSegmentor(BaseModel):
         """
         if exists is None or bool(exists.all()):
             return self.decode_head(maps)
-        found = self.decode_head([x[exists] for x in maps]) if bool(exists.any()) else None
         shape = (len(exists), self.decode_head.num_classes, *maps[0].shape[-2:])
-        logits = maps[0].new_zeros(shape, dtype=maps[0].dtype if found is None else found.dtype)
-        return logits if found is None else logits.masked_scatter(exists.view(-1, 1, 1, 1), found)
+        if not bool(exists.any()):  # nothing of no row: distributed training waits for all norms
+            nothing = sum(x[:0].sum() for x in maps) + keep_in_graph(self.decode_head)
+            return maps[0].new_zeros(shape) + nothing
+        found = self.decode_head([x[exists] for x in maps])
+        logits = maps[0].new_zeros(shape, dtype=found.dtype)
+        return logits.masked_scatter(exists.view(-1, 1, 1, 1), found)
 
     def _blend(self, streams: Sequence[Tensor], there: Sequence[Tensor] | None) -> Tensor:
         if self.ensemble is None:

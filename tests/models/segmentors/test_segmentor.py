@@ -79,6 +79,23 @@ def test_losses_name_streams_and_ensemble_and_reach_every_parameter(count):
     assert [n for n, p in model.named_parameters() if p.grad is None] == []
 
 
+@pytest.mark.parametrize("kind", ["GeminiMiT", "GeminiSwin"])
+@pytest.mark.parametrize("dead", [("rgb",), ("depth", "event")])
+def test_a_batch_without_a_stream_leaves_no_parameter_to_wait_for(kind, dead):
+    """One image a process and a dead camera: DistributedDataParallel wants every gradient."""
+    names = ("rgb", "depth", "event")
+    model = make(names).train()
+    if kind == "GeminiSwin":
+        sizes = dict(embed_dim=8, depths=(1, 1), num_heads=(1, 2), window_size=3)
+        model.backbone = MODELS.build(dict(type=kind, num_modalities=3, **sizes))
+    mask = [{name: name not in dead for name in names}]
+    data = prepared(model, True, modalities=names, sizes=((37, 61),), masks=mask)
+    losses = model(**data, mode="loss")
+    sum(losses.values()).backward()
+    assert [n for n, p in model.named_parameters() if p.grad is None] == []
+    assert losses["loss_rgb" if "rgb" in dead else "loss_extra"] == 0
+
+
 def test_ensemble_loss_trains_its_weights_only():
     model = make().train()
     model(**prepared(model, True), mode="loss")["loss_ensemble"].backward()
