@@ -214,7 +214,10 @@ def _execute(
     environment: Mapping[str, str],
     progress: _Progress,
 ) -> dict:
-    """What `result.json` holds: metrics, losses by epoch, minutes, peak memory of the training."""
+    """What `result.json` holds: metrics, losses by epoch, minutes, peak memory of the training.
+
+    Of a training that went on where another process was cut off nobody knows the minutes: None.
+    """
     write_text(run.folder / "fingerprint", run.fingerprint + "\n")
     train_dir, test_dir = run.folder / "train", run.folder / "test"
     options = ["--cfg-options", *(f"{k}={v}" for k, v in {**run.options, **_NEVER}.items())]
@@ -228,7 +231,7 @@ def _execute(
     def tested(iteration: str, total: str) -> None:
         progress.move(run, 1 - share * (1 - int(iteration) / int(total)), "test")
 
-    started = time.perf_counter()
+    is_resumed, started = (train_dir / "last_checkpoint").is_file(), time.perf_counter()
     command = [scripts.train, run.config, "--work-dir", train_dir, "--resume", "auto", *options]
     peak_mb = programs.follow(command, run.folder / "train.log", TRAINING, trained, **environment)
     train_minutes = (time.perf_counter() - started) / 60
@@ -243,7 +246,7 @@ def _execute(
         "fingerprint": run.fingerprint,
         "metrics": metrics,
         "losses": read_losses(train_dir),
-        "train_minutes": round(train_minutes, 3),
+        "train_minutes": None if is_resumed else round(train_minutes, 3),
         "test_minutes": round((time.perf_counter() - started) / 60 - train_minutes, 3),
         "train_peak_mb": peak_mb,
         "checkpoint": str(checkpoint),

@@ -193,9 +193,42 @@ def test_headline_is_the_strictest_overlap_of_each_class():
     }
     assert headline(metrics) == {"Car": 5.0, "Tram": 7.0}
     assert headline(metrics, "bev") == {"KITTI/Car/bev_AP40_moderate_0.70": 1.0}
-    assert headline({"NuScenes metric/pred/mAP": 0.3}) == {"NuScenes metric/pred/mAP": 0.3}
     with pytest.raises(ConfigError, match="--metric"):
         headline({"time": 1.0})
+
+
+def test_headline_of_a_segmentor_is_its_ensemble_not_the_mean_of_its_streams():
+    metrics = {"seg/rgb/mIoU": 10.0, "seg/mIoU": 60.0, "seg/depth/mIoU": 20.0, "seg/pAcc": 1.0}
+    assert headline(metrics) == {"seg/mIoU": 60.0}
+
+
+def test_headline_is_in_percent_where_mmdet3d_counts_to_one():
+    start = "NuScenes metric/pred_instances_3d_NuScenes"
+    metrics = {f"{start}/mAP": 0.25, f"{start}/NDS": 0.5, f"{start}/mATE": 0.75, "mAP_0.25": 0.5}
+    assert headline(metrics) == {f"{start}/mAP": 25.0, f"{start}/NDS": 50.0}
+    assert headline(metrics, "mATE") == {f"{start}/mATE": 0.75}
+    assert headline(metrics, "mAP_0.25") == {"mAP_0.25": 50.0}
+    assert headline({"Indoor/mAP_0.25": 0.5}, "mAP") == {"Indoor/mAP_0.25": 0.5}  # ours: percent
+
+
+def test_a_run_whose_score_is_nan_leaves_the_others_their_table():
+    runs = [{"metrics": {"seg/mIoU": v}, "train_minutes": 1.0} for v in (math.nan, 40.0, 50.0)]
+    broken, whole = build_rows({"a": runs[:2], "b": runs[1:]}, {})
+    assert broken.by_seed == {1: 40.0} and broken.per_part == {"seg/mIoU": 40.0}
+    assert "seed 0: --metric: nothing to measure seg/mIoU by: NaN" in broken.faults[0]
+    assert whole.scores == (40.0, 50.0) and not whole.faults
+
+
+def test_minutes_are_of_the_trainings_that_were_not_interrupted():
+    runs = [{"metrics": {"mAP": 1.0}, "train_minutes": m} for m in (None, 30.0)]
+    mean, unknown = build_rows({"a": runs, "b": runs[:1]}, {})
+    assert mean.train_minutes == 30.0 and unknown.train_minutes is None
+
+
+def test_a_part_that_one_run_lacks_is_the_mean_of_the_others():
+    runs = [{"metrics": {"a/mAP": 1.0, "b/mAP": b}, "train_minutes": 1.0} for b in (math.nan, 3.0)]
+    (row,) = build_rows({"v": runs}, {})
+    assert row.per_part == {"a/mAP": 1.0, "b/mAP": 3.0}
 
 
 def test_unmeasured_variant_is_said_to_be():

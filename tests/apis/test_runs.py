@@ -62,6 +62,15 @@ def test_finished_run_holds_its_metrics_and_is_not_run_again(scripts, tmp_path):
     assert [line.split()[1] for line in calls(tmp_path)] == ["train", "test"]
 
 
+def test_minutes_of_a_training_that_went_on_are_not_those_of_its_last_part(scripts, tmp_path):
+    whole, cut = a_run(tmp_path, "whole"), a_run(tmp_path, "cut")
+    (cut.folder / "train").mkdir()
+    (cut.folder / "train" / "last_checkpoint").write_text("epoch_1.pth")
+    (cut.folder / "fingerprint").write_text(cut.fingerprint)
+    minutes = [found["train_minutes"] for found in run_or_fail([whole, cut])]
+    assert minutes[0] >= 0 and minutes[1] is None
+
+
 def test_run_without_test_is_trained_only(scripts, tmp_path):
     (found,) = run_or_fail([a_run(tmp_path, "start", with_test=False)])
     assert found["metrics"] == {}

@@ -13,6 +13,14 @@ from gemini_det3d.apis.config import ConfigError
 
 _KITTI = re.compile(r"KITTI/([^/]+)/3d_AP40_moderate_([\d.]+)$")
 _MEANS = re.compile(r"(^|[/_ ])(mAP|mIoU|NDS)$")
+# mmdet3d's metrics of nuScenes, Lyft and rooms count from 0 to 1, all others in percent.
+_SHARES = re.compile(
+    r"(NuScenes|Lyft) metric/.*(mAP|NDS|_AP(_dist_[\d.]+)?)$|^([^/]+_)?(mAP|mAR|AP|rec|AR)_[\d.]+$"
+)
+
+
+class Unmeasured(ConfigError):
+    """A test whose score is NaN."""
 
 
 @dataclass(frozen=True)
@@ -27,7 +35,7 @@ class Row:
         multiply_adds: Of one frame, billions; sparse convolutions are not counted.
         latency_ms: Of one frame, median.
         peak_mb: Peak memory of one training step beyond the built model.
-        train_minutes: Mean over seeds.
+        train_minutes: Mean over the seeds whose training was not interrupted.
         faults: Why runs failed or a figure is missing, one line each.
         learned: Seed -> the epoch in which it learned, 0 where the loss does not say, None where
             it did not learn; empty without a threshold.
@@ -87,14 +95,17 @@ def headline(metrics: Mapping[str, float], pattern: str | None = None) -> dict[s
     Args:
         metrics: All that a test gave.
         pattern: Regular expression that keys must hold. None: KITTI's moderate 3D AP at 40
-            points, each class at its strictest overlap; else mAP, mIoU or NDS.
+            points, each class at its strictest overlap; else mAP, mIoU (of the ensemble, not of
+            its streams) or NDS.
 
     Returns:
-        Value by class, or by key; without those that the test set has no truth for (NaN).
+        Percent by class, or by key; without those that the test set has no truth for (NaN).
 
     Raises:
         ConfigError: Nothing fits; the message names some keys.
+        Unmeasured: All that fits is NaN.
     """
+    metrics = {k: 100 * v if _SHARES.search(k) else v for k, v in metrics.items()}
     if pattern is not None:
         found = {key: value for key, value in metrics.items() if re.search(pattern, key)}
     else:
@@ -105,13 +116,23 @@ def headline(metrics: Mapping[str, float], pattern: str | None = None) -> dict[s
                 entry = float(match[2]), value
                 strictest[match[1]] = max(strictest.get(match[1], entry), entry)
         found = {name: value for name, (_, value) in strictest.items()}
-        found = found or {key: value for key, value in metrics.items() if _MEANS.search(key)}
+        found = found or _means(metrics)
     if not found:
         raise ConfigError(f"--metric: nothing fits; a test gave {', '.join(list(metrics)[:8])}")
     known = {name: value for name, value in found.items() if not math.isnan(value)}
     if not known:
-        raise ConfigError(f"--metric: the test set has nothing to measure {', '.join(found)} by")
+        raise Unmeasured(f"--metric: nothing to measure {', '.join(found)} by: NaN, as where the "
+                         "test set has no truth or the answers are not finite")  # fmt: skip
     return known
+
+
+def _means(metrics: Mapping[str, float]) -> dict[str, float]:
+    """What sums up a test: ``seg/mIoU``, beside which ``seg/rgb/mIoU`` is of a part."""
+    found = {key: match[2] for key in metrics if (match := _MEANS.search(key))}
+    depths: dict[str, int] = {}
+    for key, kind in found.items():
+        depths[kind] = min(depths.get(kind, key.count("/")), key.count("/"))
+    return {key: metrics[key] for key, kind in found.items() if key.count("/") == depths[kind]}
 
 
 def build_rows(
@@ -157,22 +178,29 @@ def _build_row(
     threshold: Threshold | None,
 ) -> Row:
     done = {number: seed for number, seed in enumerate(seeds) if not isinstance(seed, str)}
-    parts = {number: headline(seed["metrics"], pattern) for number, seed in done.items()}
-    scores = {number: statistics.fmean(part.values()) for number, part in parts.items()}
     faults = [seed for seed in seeds if isinstance(seed, str)]
+    parts: dict[int, dict[str, float]] = {}
+    for number, seed in done.items():
+        try:
+            parts[number] = headline(seed["metrics"], pattern)
+        except Unmeasured as error:  # of one run that diverged; the others have their scores
+            faults.append(f"seed {number}: {error}")
+    scores = {number: statistics.fmean(part.values()) for number, part in parts.items()}
     if isinstance(figures, str):
         faults, figures = [*faults, f"not measured: {figures}"], {}
-    minutes = [seed["train_minutes"] for seed in done.values()]
+    minutes = [m for seed in done.values() if (m := seed["train_minutes"]) is not None]
     learned: dict[int, int | None] = {}
     if threshold is not None:
         for number, score in scores.items():
             epoch = threshold.epoch(done[number].get("losses", {})) or 0
             learned[number] = epoch if score >= threshold.score else None
-    names = next(iter(parts.values()), {})
+    by_part: dict[str, list[float]] = {}
+    for name_of_part, value in (pair for part in parts.values() for pair in part.items()):
+        by_part.setdefault(name_of_part, []).append(value)
     return Row(
         name=name,
         by_seed=scores,
-        per_part={k: statistics.fmean(part[k] for part in parts.values()) for k in names},
+        per_part={part: statistics.fmean(values) for part, values in by_part.items()},
         parameters=figures.get("parameters"),
         multiply_adds=figures.get("multiply_adds"),
         latency_ms=figures.get("latency_ms"),
