@@ -150,22 +150,25 @@ class _Test:
 
     def applicable(self, names: Sequence[str] | None) -> list[str]:
         """The corruptions to test: those asked for, or all that change what the model reads."""
-        from gemini_det3d.datasets.transforms.corrupt import targets_of
+        from gemini_det3d.datasets.transforms.corrupt import why_not
 
-        seen: set[str] = set()
+        faults: dict[str, str | None] = {}
+
+        def look(results: dict) -> dict:
+            faults.update({name: why_not(name, results) for name in CORRUPTIONS})
+            return listen(results)
+
         step = self._steps()[0]  # of the data set that the first frame is of
         listen = step.transform
-        step.transform = lambda results: seen.update(targets_of(results)) or listen(results)
+        step.transform = look
         self.dataset[self.indices[0]]
         del step.transform
-        fitting = [name for name, each in CORRUPTIONS.items() if each.target in seen]
         for name in names or ():
             if name not in CORRUPTIONS:
                 raise ConfigError(f"--corruptions {name}: is none of {', '.join(CORRUPTIONS)}")
-            if name not in fitting:
-                fault = f"changes the {CORRUPTIONS[name].target}, which the test set does not load"
-                raise ConfigError(f"--corruptions {name}: {fault}")
-        return list(names or fitting)
+            if faults[name] is not None:
+                raise ConfigError(f"--corruptions {name}: {faults[name]}")
+        return list(names or (name for name in CORRUPTIONS if faults[name] is None))
 
     def _steps(self) -> list[Any]:
         """The corrupting step of each data set's pipeline."""

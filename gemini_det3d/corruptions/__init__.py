@@ -63,7 +63,8 @@ def corrupt_image(
         view: Which camera or modality.
 
     Returns:
-        ``(H, W, 3)`` uint8, new.
+        ``(H, W, 3)``, new: uint8 of uint8, else float32, whose values are not rounded (depths of 16
+        bits lie close together).
 
     Raises:
         ValueError: There is no such corruption of pictures, or no such severity.
@@ -71,7 +72,9 @@ def corrupt_image(
     corruption = _find(name, ("camera", "modalities"))
     whole = np.ascontiguousarray(image, dtype=np.float32)
     changed = corruption(whole, severity, generator_of(name, seed, frame, view))
-    return np.clip(np.rint(changed), 0, 255).astype(np.uint8)
+    if image.dtype == np.uint8:
+        return np.clip(np.rint(changed), 0, 255).astype(np.uint8)
+    return np.clip(changed, 0, 255).astype(np.float32)
 
 
 def corrupt_points(

@@ -73,10 +73,18 @@ def test_corruptions_change_scores_and_another_test_starts_anew(trained, tmp_pat
 
 def test_what_cannot_be_changed_is_one_line(trained, tmp_path):
     config, checkpoint = trained
-    with pytest.raises(ConfigError, match="lidar_fog: changes the lidar, which the test set does"):
+    with pytest.raises(ConfigError, match="lidar_fog: changes the sample's lidar, which it lacks"):
         evaluate_robustness(config.copy(), checkpoint, tmp_path, ["lidar_fog"])
+    with pytest.raises(ConfigError, match="lidar_gone: takes the lidar, and .* are rgb, depth"):
+        evaluate_robustness(config.copy(), checkpoint, tmp_path, ["lidar_gone"])
     with pytest.raises(ConfigError, match="mist: is none of fog, rain"):
         evaluate_robustness(config.copy(), checkpoint, tmp_path, ["mist"])
+
+
+def test_what_changes_nothing_is_not_among_all(trained):
+    config, checkpoint = trained
+    names = robustness._Test(config.copy(), checkpoint, None, None, 0, None).applicable(None)
+    assert {"camera_gone", "views_gone"} <= set(names) and "lidar_gone" not in names
 
 
 def test_the_table_has_every_score_and_the_means():

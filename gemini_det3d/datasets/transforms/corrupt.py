@@ -67,11 +67,10 @@ class Corrupt(BaseTransform):
             ValueError: The sample does not have what is to be corrupted.
         """
         if self.corruption is not None:
+            fault = why_not(self.corruption, results)
+            if fault is not None:
+                raise ValueError(f"Corrupt: {self.corruption} {fault}")
             target = CORRUPTIONS[self.corruption].target
-            if target not in targets_of(results):
-                raise ValueError(
-                    f"Corrupt: {self.corruption} changes the sample's {target}, which it lacks"
-                )
             getattr(self, f"_change_{target}")(results, frame_of(results))
         return results
 
@@ -91,13 +90,22 @@ class Corrupt(BaseTransform):
 
     def _change_lidar(self, results: dict, frame: str) -> None:
         points = results["points"]
+        cloud, height = points.tensor.numpy(), _height_column(points)
+        bare = cloud if height is None else np.delete(cloud, height, axis=1)
+        turn = _to_front(results)
         changed = corrupt_points(
-            points.tensor.numpy(), self.corruption, self.severity, self.seed, frame
+            _turned(bare, turn.T), self.corruption, self.severity, self.seed, frame
         )
+        changed = _turned(changed, turn)
+        if height is not None:  # above the same floor as before
+            floor = (cloud[:1, 2] - cloud[:1, height]).sum()
+            changed = np.insert(changed, height, changed[:, 2] - floor, axis=1)
         results["points"] = points.new_point(torch.from_numpy(changed))
 
     def _change_calibration(self, results: dict, frame: str) -> None:
-        movement = self._draw(None, frame)
+        movement, turn = self._draw(None, frame), _to_front(results)
+        movement[:3, :3] = turn @ movement[:3, :3] @ turn.T
+        movement[:3, 3] = turn @ movement[:3, 3]
         for key in _PROJECTIONS:
             if key in results:
                 matrices = np.asarray(results[key], dtype=np.float64)
@@ -125,8 +133,7 @@ class Corrupt(BaseTransform):
 
     def _picture(self, results: dict, name: str, frame: str) -> np.ndarray:
         image, view = results["images"][name], list(results["images"]).index(name)
-        changed = corrupt_image(image, self.corruption, self.severity, self.seed, frame, view)
-        return changed.astype(image.dtype)
+        return corrupt_image(image, self.corruption, self.severity, self.seed, frame, view)
 
     def _bgr(self, image: np.ndarray, frame: str, view: int) -> np.ndarray:
         changed = corrupt_image(
@@ -151,6 +158,45 @@ def _empty(results: dict, exists: dict[str, Any]) -> None:
         results["img"] = np.zeros_like(results["img"])
     if not exists.get("lidar", True) and "points" in results:
         results["points"] = results["points"][:1]
+
+
+def _height_column(points: Any) -> int | None:
+    """Where rooms' clouds hold the height above the floor, which is no measurement of its own."""
+    return (points.attribute_dims or {}).get("height")
+
+
+def _to_front(results: dict) -> np.ndarray:
+    """``(3, 3)`` quarter turn from x to the axis that the first camera looks along.
+
+    Corruptions count x as the way ahead, as KITTI does; of nuScenes and of rooms that is y.
+    """
+    matrices = next((results[key] for key in _PROJECTIONS if key in results), np.eye(3))
+    right, ahead = np.reshape(matrices, (-1, *np.shape(matrices)[-2:]))[0][2, :2]
+    turns = round(np.arctan2(ahead, right) / (np.pi / 2))
+    quarter = np.array([[0.0, -1, 0], [1, 0, 0], [0, 0, 1]])
+    return np.linalg.matrix_power(quarter, turns % 4)
+
+
+def _turned(points: np.ndarray, turn: np.ndarray) -> np.ndarray:
+    """Points ``(N, 3 or more)`` turned as a whole."""
+    return np.concatenate([points[:, :3] @ turn.T.astype(points.dtype), points[:, 3:]], axis=1)
+
+
+def why_not(corruption: str, results: dict) -> str | None:
+    """Why a corruption has nothing to change in a loaded sample; None: it has."""
+    target, targets = CORRUPTIONS[corruption].target, targets_of(results)
+    if target not in targets:
+        return f"changes the sample's {target}, which it lacks"
+    is_segmentation = "modalities" in targets
+    if corruption == "lidar_gone" and is_segmentation and "lidar" not in results["images"]:
+        return "takes the lidar, and the sample's images are " + ", ".join(results["images"])
+    if corruption == "views_gone" and not is_segmentation and num_cameras(results) < 2:
+        return "takes some of several cameras, and the sample has one"
+    if corruption == "faded_intensity":
+        cloud = results["points"]
+        if cloud.tensor.shape[1] - (_height_column(cloud) is not None) < 4:
+            return "changes intensities, and the sample's points have none"
+    return None
 
 
 def targets_of(results: dict) -> set[str]:

@@ -5,11 +5,11 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
-from mmdet3d.structures import LiDARPoints
+from mmdet3d.structures import DepthPoints, LiDARPoints
 
 from gemini_det3d.corruptions import CORRUPTIONS, corrupt_image
 from gemini_det3d.datasets.transforms import Corrupt
-from gemini_det3d.datasets.transforms.corrupt import targets_of
+from gemini_det3d.datasets.transforms.corrupt import targets_of, why_not
 
 OF_DETECTORS = [name for name, c in CORRUPTIONS.items() if c.target != "modalities"]
 
@@ -40,12 +40,15 @@ def unchanged(before, after, key):
 def test_a_corruption_changes_its_target_and_nothing_else(name, views):
     torch.manual_seed(0)
     before = detection_sample(views)
+    if name == "views_gone" and not views:
+        with pytest.raises(ValueError, match="takes some of several cameras, and the sample has"):
+            Corrupt(name, severity=5).transform(before)
+        return
     after = Corrupt(name, severity=5).transform(dict(before))
     key = {"camera": "img", "lidar": "points", "calibration": "lidar2img"}.get(
         CORRUPTIONS[name].target
     )
-    of_views = "img" if views else None  # the last view stays
-    key = dict(lidar_gone="points", camera_gone="img", views_gone=of_views).get(name, key)
+    key = dict(lidar_gone="points", camera_gone="img", views_gone="img").get(name, key)
     for each in ("img", "points", "lidar2img"):
         assert unchanged(before, after, each) == (each != key)
 
@@ -85,6 +88,51 @@ def test_a_moved_camera_moves_points_before_they_are_projected():
     point = np.array([10.0, 1, 2, 1])
     late = point - [4.0, 0, 0, 0]  # 0.4 s at 10 m/s
     np.testing.assert_allclose(after @ point, sample["lidar2img"] @ late)
+
+
+def test_ahead_is_where_the_first_camera_looks():
+    """x in KITTI; y in nuScenes and in rooms."""
+    sample = detection_sample()
+    sample["lidar2img"] = np.array([[50.0, 30, 0, 1], [0, 18, -50, 2], [0, 1, 0, 3], [0, 0, 0, 1]])
+    after = Corrupt("camera_late", 5).transform(dict(sample))["lidar2img"]
+    point = np.array([1.0, 10, 2, 1])
+    np.testing.assert_allclose(after @ point, sample["lidar2img"] @ (point - [0, 4.0, 0, 0]))
+    narrow = Corrupt("narrow_view", 5).transform(dict(sample, points=ring()))["points"]
+    assert abs(narrow.tensor[:, :2].mean(0) - torch.tensor([0.0, 8.58])).max() < 0.1
+
+
+def ring():
+    """Points all around, 10 m away."""
+    angle = torch.arange(-180, 180) * torch.pi / 180 + 1e-3
+    return LiDARPoints(torch.stack([10 * angle.cos(), 10 * angle.sin(), 0 * angle, angle.abs()], 1),
+                       points_dim=4)  # fmt: skip
+
+
+def test_the_height_of_a_rooms_points_is_no_intensity_and_follows_them():
+    xyz = torch.rand(200, 3, generator=torch.Generator().manual_seed(0)) * 3
+    points = DepthPoints(torch.cat([xyz, xyz[:, 2:] + 1.5], 1), points_dim=4,
+                         attribute_dims=dict(height=3))  # fmt: skip
+    sample = dict(detection_sample(), points=points, depth2img=np.eye(3))
+    assert why_not("faded_intensity", sample).startswith("changes intensities")
+    moved = Corrupt("gaussian_jitter", 5).transform(dict(sample))["points"].tensor
+    assert not torch.equal(moved[:, :3], xyz)
+    torch.testing.assert_close(moved[:, 3], moved[:, 2] + 1.5)
+    dimmed = Corrupt("lost_echoes", 5).transform(dict(sample))["points"].tensor
+    assert dimmed[:, 3].min() < points.tensor[:, 3].quantile(0.2)  # not those near the floor
+
+
+def test_depths_of_many_bits_are_not_rounded():
+    depth = np.linspace(3.0, 5.0, 72, dtype=np.float32).reshape(9, 8, 1).repeat(3, 2)
+    sample = dict(images={"rgb": depth.astype(np.uint8), "depth": depth}, sample_name="a")
+    seen = Corrupt("salt_and_pepper", 1).transform(sample)["images"]["depth"]
+    kept = (seen > 0) & (seen < 255)
+    assert kept.mean() > 0.9 and np.array_equal(seen[kept], depth[kept])
+
+
+def test_a_lidar_that_aligned_images_do_not_have_cannot_be_gone():
+    images = {name: np.zeros((9, 8, 3), np.uint8) for name in ("rgb", "depth")}
+    with pytest.raises(ValueError, match="takes the lidar, and the sample's images are rgb, depth"):
+        Corrupt("lidar_gone", 5).transform(dict(images=images, sample_name="a"))
 
 
 def test_aligned_images_lose_views_and_values():
