@@ -1,8 +1,9 @@
 """Sensors that fail: missing, missing at random, noisy; in training and in tests.
 
-The test protocol has three parts, as in the robustness benchmark of multi-modal segmentation
+The test protocol has three parts, named as in the robustness benchmark of multi-modal segmentation
 (arXiv 2503.18445): entire modalities missing (EMM), randomly missing (RMM), noisy (NM, three
-levels). What the levels mean is defined here, by `NOISE_LEVELS`. Samples as in `seg_loading`.
+levels). What each means is defined here and in `failure_cases`, so figures are not to be compared
+with that benchmark's. Samples as in `seg_loading`.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ import numpy as np
 from mmcv.transforms import BaseTransform
 from mmdet3d.registry import TRANSFORMS
 
-from gemini_det3d.datasets.transforms.sensors import mask_sensors
+from gemini_det3d.datasets.transforms.sensors import STRENGTH_KEY, mask_sensors
 from gemini_det3d.registration import register
 
 NOISE_LEVELS = {"low": (0.08, 0.01), "mid": (0.16, 0.05), "high": (0.32, 0.15)}
@@ -48,7 +49,8 @@ class SegModalityDropout(BaseTransform):
     """In training, take sensors away and disturb others; at least one stays whole.
 
     A sensor that is taken away is zero and False in ``sensor_mask``, so the model neither reads
-    nor blames it. A disturbed one is not announced: the model must notice.
+    nor blames it. A disturbed one is not announced, so the model must notice; its loss is told, by
+    ``corruption_strength``, from which a ``GeminiFusion(reliability=True)`` learns to.
 
     Args:
         prob: Chance of each modality to be taken away; a number, or one for each by name.
@@ -69,7 +71,7 @@ class SegModalityDropout(BaseTransform):
                 raise ValueError(f"SegModalityDropout: {name}={given} must be shares")
 
     def transform(self, results: dict) -> dict:
-        """Change ``images`` and ``sensor_mask``."""
+        """Change ``images``, ``sensor_mask`` and ``corruption_strength``."""
         names = list(results["images"])
         kept = names[np.random.randint(len(names))]
         rng = np.random.default_rng(np.random.randint(2**31))
@@ -80,9 +82,12 @@ class SegModalityDropout(BaseTransform):
             if drawn_loss < _chance(self.prob, name):
                 remove(results, name)
             elif drawn_noise < _chance(self.noise_prob, name):
-                sigma, impulses = np.random.rand() * np.array(NOISE_LEVELS["high"])
+                strength = np.random.rand()
+                sigma, impulses = strength * np.array(NOISE_LEVELS["high"])
                 image = results["images"][name]
                 results["images"][name] = add_noise(image, sigma, impulses, rng)
+                known = results.get(STRENGTH_KEY) or {}
+                results[STRENGTH_KEY] = {**known, name: strength}
         return results
 
 

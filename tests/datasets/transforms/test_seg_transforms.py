@@ -102,6 +102,11 @@ def test_dropout_disturbs_without_telling():
         not np.array_equal(found["images"][m], sample()["images"][m]) for m in found["images"]
     ]
     assert sorted(changed) == [False, True]
+    (disturbed,) = (m for m, is_changed in zip(found["images"], changed) if is_changed)
+    assert list(found["corruption_strength"]) == [disturbed]  # for the loss of the reliability
+    assert 0 < found["corruption_strength"][disturbed] < 1
+    packed = step("PackSegInputs").transform(found)["data_samples"]
+    assert packed.corruption_strength == found["corruption_strength"]
 
 
 def test_failure_depends_on_the_name_alone():
