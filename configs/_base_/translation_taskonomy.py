@@ -81,6 +81,7 @@ optim_wrapper = dict(
     optimizer=dict(type="Adam", lr=2e-4, betas=(0.5, 0.999)),
     modules=dict(generator=dict(), discriminator=dict()),
 )
+auto_scale_lr = dict(enable=False, base_batch_size=1)  # --auto-scale-lr for larger batches
 train_cfg = dict(type="EpochBasedTrainLoop", max_epochs=300, val_interval=5)
 val_cfg = dict(type="ValLoop")
 test_cfg = dict(type="TestLoop")

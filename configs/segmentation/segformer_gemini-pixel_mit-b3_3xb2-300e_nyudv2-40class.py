@@ -11,4 +11,4 @@ model = dict(
         init_cfg=dict(type="Pretrained", checkpoint="checkpoints/mit_b3_imagenet.pth"),
     )
 )
-auto_scale_lr = dict(base_batch_size=6)
+auto_scale_lr = dict(enable=False, base_batch_size=6)

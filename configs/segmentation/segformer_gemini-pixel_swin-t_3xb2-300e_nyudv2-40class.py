@@ -15,4 +15,4 @@ model = dict(
         init_cfg=dict(type="Pretrained", checkpoint="checkpoints/swin_tiny_window7_imagenet.pth"),
     )
 )
-auto_scale_lr = dict(base_batch_size=6)
+auto_scale_lr = dict(enable=False, base_batch_size=6)

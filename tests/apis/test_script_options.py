@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from gemini_det3d.apis.config import ConfigError, find_config, read_changed_config
+from gemini_det3d.apis.config import ConfigError, config_root, find_config, read_changed_config
 from gemini_det3d.apis.script_options import checked_arguments, split_arguments
 from gemini_det3d.cli import main
 
@@ -128,6 +128,17 @@ def test_what_machine_or_config_cannot_do_is_named(monkeypatch, name, options, m
 def test_auto_scale_lr_without_a_base_batch_is_named():
     with pytest.raises(ConfigError, match="has no auto_scale_lr"):
         checked("--auto-scale-lr", config=SEG)
+
+
+def test_every_recipe_that_states_its_batch_can_be_scaled():
+    stated = [
+        path
+        for path in config_root().glob("*/*.py")
+        if "base_batch_size" in (read_changed_config(str(path), []).get("auto_scale_lr") or {})
+    ]
+    assert len(stated) > 30
+    for path in stated:
+        assert "--auto-scale-lr" in checked("--auto-scale-lr", config=str(path))
 
 
 def test_another_plug_ins_imports_do_not_replace_ours_in_silence(tmp_path):
