@@ -1,8 +1,10 @@
 """How a segmentor bears sensors that fail: missing, randomly missing, noisy.
 
-After the protocol of the multi-modal robustness benchmark (arXiv 2503.18445): EMM, the mean over
-every subset of modalities that may be missing; RMM, missing at random in each sample; NM, noise on
-every modality at three levels. What the levels are, `NOISE_LEVELS` says; they are ours.
+In three parts, named as in the multi-modal robustness benchmark (arXiv 2503.18445): EMM, the mean
+over every subset of modalities that may be missing; RMM, whole modalities missing at random in each
+sample; NM, noise on every modality at three levels, those of `NOISE_LEVELS`. Figures do not compare
+with the benchmark's: its EMM counts the complete set as one of the subsets, its RMM drops values of
+pixels, a missing modality is zero and not announced, and its levels are others.
 """
 
 from __future__ import annotations

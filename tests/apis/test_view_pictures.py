@@ -50,6 +50,13 @@ def test_prediction_is_judged_against_the_labelled_pixels(seg):
     assert (wrong[:, 9:] == wrong[0, 9]).all() and (wrong[:, :9] != wrong[0, 9]).any(axis=2).all()
 
 
+def test_frames_of_one_name_in_two_splits_are_both_there(seg):
+    lines = (seg / "val.txt").read_text().replace("rgb/", "train/rgb/").replace("label", "truth")
+    (seg / "train.txt").write_text(lines)
+    splits = [NYUDv2SegDataset(str(seg), split) for split in ("train", "val")]
+    assert SegmentationFrames(splits).names == ["0", "1", "val/0", "val/1"]
+
+
 def test_taskonomy_folder_shows_every_domain(tmp_path):
     for domain in ("rgb", "normal"):
         path = domain_path(tmp_path, "point_1_view_0", domain)

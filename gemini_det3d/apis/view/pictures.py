@@ -65,7 +65,11 @@ class SegmentationFrames:
         for dataset in datasets:
             for index in range(len(dataset)):
                 info = dataset.get_data_info(index)
-                self._frames[info["sample_name"]] = info
+                name = info["sample_name"]
+                known = self._frames.get(name, info)["label_path"]
+                if known != info["label_path"]:  # another frame, of another split
+                    name = f"{dataset.split}/{name}"
+                self._frames[name] = info
         self.names = list(self._frames)
         self._classes = list(datasets[0].metainfo["classes"])
         self._palette = class_palette(self._classes)
