@@ -7,6 +7,7 @@ from mmengine.registry import HOOKS
 from mmengine.runner import Runner
 from torch.nn.modules.batchnorm import _BatchNorm
 
+from gemini_det3d.engine.training_errors import refuse_iterations
 from gemini_det3d.registration import register
 
 
@@ -29,6 +30,15 @@ class FreezeNormHook(Hook):
         if begin < 0:
             raise ValueError(f"FreezeNormHook: begin={begin} must be 0 or more")
         self.begin = begin
+
+    def before_train(self, runner: Runner) -> None:
+        """Refuse a training that does not count epochs: it would never begin.
+
+        Raises:
+            FormatError: It counts iterations.
+        """
+        if self.begin > 0:
+            refuse_iterations(runner, f"FreezeNormHook: begin={self.begin}")
 
     def before_train_iter(
         self, runner: Runner, batch_idx: int, data_batch: object | None = None

@@ -16,6 +16,7 @@ from mmengine.optim.scheduler.lr_scheduler import LRSchedulerMixin
 from mmengine.optim.scheduler.param_scheduler import INF, _ParamScheduler
 from mmengine.runner import Runner
 
+from gemini_det3d.engine.training_errors import refuse_iterations
 from gemini_det3d.registration import register
 
 
@@ -121,6 +122,14 @@ class OptimizerRestartHook(Hook):
 
     def __init__(self, epochs: Sequence[int]) -> None:
         self.epochs = tuple(epochs)
+
+    def before_train(self, runner: Runner) -> None:
+        """Refuse a training that does not count epochs: it would never start anew.
+
+        Raises:
+            FormatError: It counts iterations.
+        """
+        refuse_iterations(runner, f"OptimizerRestartHook: epochs={self.epochs}")
 
     def before_train_iter(
         self, runner: Runner, batch_idx: int, data_batch: object | None = None

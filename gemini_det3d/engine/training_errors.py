@@ -5,12 +5,31 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Any
 
 import torch
+
+from gemini_det3d.formats import FormatError
 
 
 class TrainingError(RuntimeError):
     """A training that cannot go on, and what to do about it, in one line."""
+
+
+def refuse_iterations(runner: Any, setting: str) -> None:
+    """Refuse what counts epochs in a training that counts iterations, all of which are in epoch 0.
+
+    Args:
+        runner: mmengine's, about to train.
+        setting: What counts epochs, for the error.
+
+    Raises:
+        FormatError: The training counts iterations.
+    """
+    from mmengine.runner import IterBasedTrainLoop
+
+    if isinstance(runner.train_loop, IterBasedTrainLoop):
+        raise FormatError("train_cfg", f"counts iterations, and {setting} counts epochs")
 
 
 @contextmanager

@@ -10,6 +10,7 @@ from mmengine.runner import Runner
 from torch import nn
 
 from gemini_det3d.engine.freeze_norm import FreezeNormHook
+from gemini_det3d.formats import FormatError
 
 
 class Normalised(BaseModel):
@@ -28,7 +29,7 @@ class Normalised(BaseModel):
         return {"loss": (out - 2).square().mean()}
 
 
-def _train(tmp_path, begin):
+def _train(tmp_path, begin, **train_cfg):
     torch.manual_seed(0)
     model = Normalised()
     Runner(
@@ -39,7 +40,7 @@ def _train(tmp_path, begin):
             sampler=dict(type="DefaultSampler", shuffle=False),
             batch_size=7,
         ),
-        train_cfg=dict(by_epoch=True, max_epochs=3),
+        train_cfg=train_cfg or dict(by_epoch=True, max_epochs=3),
         optim_wrapper=dict(optimizer=dict(type="SGD", lr=0.1)),
         custom_hooks=[dict(type="FreezeNormHook", begin=begin)],
         default_scope="mmdet3d",
@@ -64,3 +65,10 @@ def test_freeze_norm_keeps_statistics_from_its_epoch_on_and_trains_weights(tmp_p
 def test_freeze_norm_refuses_a_negative_epoch():
     with pytest.raises(ValueError, match="begin=-1"):
         FreezeNormHook(begin=-1)
+
+
+def test_a_training_that_counts_iterations_would_never_freeze_and_is_refused(tmp_path):
+    with pytest.raises(FormatError, match=r"train_cfg: counts iterations, .* begin=1 counts epoc"):
+        _train(tmp_path, begin=1, by_epoch=False, max_iters=2)
+    first, *rest = _train(tmp_path, begin=0, by_epoch=False, max_iters=2).means
+    assert torch.equal(first, torch.zeros(3)) and torch.equal(rest[0], first)

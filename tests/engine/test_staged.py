@@ -3,9 +3,11 @@ from __future__ import annotations
 import pytest
 import torch
 from mmdet3d.registry import PARAM_SCHEDULERS
+from mmengine.runner import IterBasedTrainLoop
 
 import gemini_det3d.plugin  # noqa: F401
 from gemini_det3d.engine.staged import OptimizerRestartHook, staged_factor
+from gemini_det3d.formats import FormatError
 
 SHAPE = ((20, 20, 20), (1.0, 0.5, 0.25), 5, 1e-6, 15, 1.0)
 
@@ -56,6 +58,14 @@ def test_restart_forgets_the_momenta():
     assert len(optimizer.state) == 1
     OptimizerRestartHook([2]).before_train_iter(Runner, 0)
     assert len(optimizer.state) == 0
+
+
+def test_restarts_at_epochs_are_refused_where_iterations_are_counted():
+    class Runner:
+        train_loop = object.__new__(IterBasedTrainLoop)
+
+    with pytest.raises(FormatError, match=r"counts iterations, .* epochs=\(100, 200\) counts"):
+        OptimizerRestartHook([100, 200]).before_train(Runner)
 
 
 def test_lengths_and_factors_must_be_equally_many():

@@ -70,6 +70,7 @@ class ModalityPreprocessor(BaseDataPreprocessor):
 
         Raises:
             KeyError: A modality is not among the inputs.
+            ValueError: Images of a sample differ in size.
         """
         data = self.cast_data(data)
         samples = data.get("data_samples")
@@ -77,6 +78,12 @@ class ModalityPreprocessor(BaseDataPreprocessor):
         if absent:
             raise KeyError(f"inputs lack {absent}; there are {sorted(data['inputs'])}")
         shapes = [x.shape[-2:] for x in data["inputs"][self.modalities[0]]]
+        for name in self.modalities:
+            others = [x.shape[-2:] for x in data["inputs"][name]]
+            if others != shapes:  # padding would cut the larger ones in silence
+                first, other = (list(map(tuple, each)) for each in (shapes, others))
+                raise ValueError(f"inputs of {self.modalities[0]!r} are {first} and of {name!r} "
+                                 f"{other} pixels; a sample's images are of one size")  # fmt: skip
         height, width = (
             -(-max(shape[axis] for shape in shapes) // self.size_divisor) * self.size_divisor
             for axis in (0, 1)

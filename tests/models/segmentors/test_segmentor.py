@@ -122,6 +122,13 @@ def test_an_answer_that_is_not_finite_is_no_class(cfg, lost):
         assert (sample.pred_sem_seg.ensemble == -1).all()
 
 
+def test_images_of_a_sample_that_differ_in_size_are_refused():
+    data = batch()
+    data["inputs"]["depth"][1] = torch.zeros(3, 99, 99).byte()  # padding would cut it
+    with pytest.raises(ValueError, match=r"'rgb' are .*\(41, 53\).* of 'depth' .*\(99, 99\)"):
+        make().data_preprocessor(data, True)
+
+
 def test_a_stride_beyond_the_window_leaves_no_holes():
     with pytest.raises(ValueError, match=r"stride \(4, 3\) is larger than the window \(3, 5\)"):
         slide(lambda x: x, {"rgb": torch.zeros(1, 1, 7, 11)}, (3, 5), (4, 3))
