@@ -69,5 +69,4 @@ def _write(args: argparse.Namespace) -> tuple[Path, bool]:
     keep_files([out / "report.html"], files)
     title = args.work_dir.resolve().name
     path = write_report(out, title, [*sections, *provenance(trainings)], lead(trainings))
-    limits = [training.length for training in trainings]
-    return path, all(limit is not None and done >= limit for done, limit in limits)
+    return path, all(training.is_over for training in trainings)

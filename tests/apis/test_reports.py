@@ -123,6 +123,31 @@ def test_lead_says_how_far_a_running_training_is(tmp_path):
     assert lead(find_trainings(make_run(tmp_path / "b", LINES))) == ["The training is over."]
 
 
+def test_a_training_in_its_last_epoch_is_not_over(tmp_path):
+    (last,) = find_trainings(make_run(tmp_path / "a", LINES[:4]))
+    assert last.length == (1, 2) and not last.is_over and "not over" in lead([last])[0]
+
+
+@pytest.mark.parametrize("stale", [False, True])
+def test_without_evaluations_the_last_checkpoint_ends_a_training(tmp_path, stale):
+    lines = LINES[:2] if stale else [*LINES[:2], *LINES[3:5]]  # stale: trained anew beside it
+    folder = make_run(tmp_path / "a", lines)
+    (folder / "last_checkpoint").write_text("/elsewhere/epoch_2.pth")
+    (found,) = find_trainings(folder)
+    assert found.is_over is not stale and found.length == ((0, 2) if stale else (2, 2))
+
+
+@pytest.mark.parametrize("evaluated", [False, True])
+def test_a_training_that_is_evaluated_at_its_end_is_over_after_that(tmp_path, evaluated):
+    config = "train_cfg = dict(max_iters=5)\nval_dataloader = dict(batch_size=1)\n"
+    lines = [{k: v for k, v in train_line(s, 1.0).items() if k != "epoch"} for s in (2, 4)]
+    lines += [{"mAP": 30.0, "step": 5}] * evaluated
+    folder = make_run(tmp_path / "a", lines, config=config)
+    (folder / "last_checkpoint").write_text("iter_5.pth\n")
+    (found,) = find_trainings(folder)
+    assert found.length == (5, 5) and found.is_over is evaluated
+
+
 def test_test_of_a_run_is_the_latest_one_beside_its_training(tmp_path):
     make_run(tmp_path / "train", LINES)
     for stamp, score in (("20260101_000000", 1.0), ("20260102_000000", 2.0)):
@@ -223,7 +248,7 @@ def test_watching_ends_with_the_training(tmp_path, capsys, monkeypatch):
 
     def goes_on(seconds):
         with log.open("a") as file:
-            file.writelines(json.dumps(line) + "\n" for line in LINES[3:5])
+            file.writelines(json.dumps(line) + "\n" for line in LINES[3:])
 
     monkeypatch.setattr("gemini_det3d.commands.report.time.sleep", goes_on)
     assert main(["report", str(tmp_path), "--watch", "5"]) == 0

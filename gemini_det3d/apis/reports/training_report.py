@@ -38,7 +38,7 @@ def training_sections(trainings: Sequence[Training], base: str | None = None) ->
 
 def lead(trainings: Sequence[Training]) -> list[str]:
     """How far they are, and since when nothing was logged."""
-    open_ones = [t for t in trainings if t.length[1] is None or t.length[0] < t.length[1]]
+    open_ones = [t for t in trainings if not t.is_over]
     if not open_ones:
         return ["The training is over." if len(trainings) == 1 else "All trainings are over."]
     logs = [p for t in open_ones for p in t.folder.glob("*/vis_data/scalars.json")]

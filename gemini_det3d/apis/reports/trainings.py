@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -54,12 +55,49 @@ class Training:
 
     @cached_property
     def length(self) -> tuple[int, int | None]:
-        """Epochs (or iterations) that are done, and how many there shall be."""
+        """Epochs (or iterations) that are done, and how many there shall be.
+
+        The epoch of the last line logged is under way, unless it was saved or evaluated.
+        """
         settings = self.config.get("train_cfg") or {}
+        by_epoch = self.scalars.by_epoch
+        limit = settings.get("max_epochs" if by_epoch else "max_iters")
+        done = max(self._logged - by_epoch, self._saved, self._evaluated)
+        return done, limit if isinstance(limit, int) else None
+
+    @cached_property
+    def is_over(self) -> bool:
+        """Whether all epochs are done, and evaluated where the config wants that."""
+        done, limit = self.length
+        if limit is None or done < limit:
+            return False
+        begin = (self.config.get("train_cfg") or {}).get("val_begin", 1)
+        is_tested = self.config.get("val_dataloader") is not None and begin <= limit
+        return not is_tested or self._evaluated >= limit
+
+    @property
+    def _logged(self) -> int:
         key = "epoch" if self.scalars.by_epoch else "step"
-        limit = settings.get("max_epochs" if self.scalars.by_epoch else "max_iters")
-        last = self.scalars.train[-1].get(key, 0) if self.scalars.train else 0
-        return int(last), limit if isinstance(limit, int) else None
+        return int(self.scalars.train[-1].get(key, 0)) if self.scalars.train else 0
+
+    @property
+    def _evaluated(self) -> int:
+        return int(self.scalars.val[-1].get("step", 0)) if self.scalars.val else 0
+
+    @property
+    def _saved(self) -> int:
+        """Of the newest checkpoint; 0 where its number is beyond what this training logged."""
+        try:
+            text = (self.folder / "last_checkpoint").read_text(encoding="utf-8")
+        except (OSError, UnicodeDecodeError):
+            return 0
+        kind, beyond = "epoch", 0
+        if not self.scalars.by_epoch:  # not every iteration is logged
+            steps = [line.get("step", 0.0) for line in self.scalars.train[-2:]]
+            kind, beyond = "iter", steps[-1] - steps[0] if steps[1:] else math.inf
+        found = re.search(rf"{kind}_(\d+)\.pth\s*$", text)
+        number = int(found[1]) if found else 0
+        return number if number <= self._logged + beyond else 0
 
     @cached_property
     def samples_per_step(self) -> int | None:
