@@ -58,7 +58,7 @@ class Segmentor(Predictor):
 
         Returns:
             ``(H, W)`` uint8, the number of each pixel's class by the ensemble of the streams; a
-            list in a batch.
+            list in a batch, in which a frame's answer is the one that it has alone.
 
         Raises:
             FormatError: A file or an array cannot be used, or the answer is not finite.
@@ -66,7 +66,7 @@ class Segmentor(Predictor):
         """
         is_batch = _is_batch(images)
         frames: Any = images if is_batch else [images]
-        found = self._predict([self._pipeline(self._sample(frame)) for frame in frames])
+        found = self._by_size([self._pipeline(self._sample(frame)) for frame in frames])
         maps = [sample.pred_sem_seg.get(self._stream)[0].cpu().numpy() for sample in found]
         for number, classes in enumerate(maps):
             if (classes < 0).any():
@@ -74,6 +74,15 @@ class Segmentor(Predictor):
                 raise FormatError(f"frame {number}", f"the answer of {count} is NaN or infinite")
         maps = [classes.astype(np.uint8) for classes in maps]
         return maps if is_batch else maps[0]
+
+    def _by_size(self, samples: list[dict]) -> list[Any]:
+        """Answers, a batch for each size: attention would see what pads the smaller ones."""
+        sizes = [sample["inputs"][self.modalities[0]].shape for sample in samples]
+        found: dict[int, Any] = {}
+        for size in dict.fromkeys(sizes):
+            chosen = [number for number, each in enumerate(sizes) if each == size]
+            found.update(zip(chosen, self._predict([samples[number] for number in chosen])))
+        return [found[number] for number in range(len(samples))]
 
     def _sample(self, images: Frame) -> dict:
         """What the data set makes of a frame."""
