@@ -77,7 +77,9 @@ class Segmentor(Predictor):
 
     def _by_size(self, samples: list[dict]) -> list[Any]:
         """Answers, a batch for each size: attention would see what pads the smaller ones."""
-        sizes = [sample["inputs"][self.modalities[0]].shape for sample in samples]
+        divisor = self.model.data_preprocessor.size_divisor
+        shapes = [sample["inputs"][self.modalities[0]].shape[-2:] for sample in samples]
+        sizes = [tuple(-(-side // divisor) for side in shape) for shape in shapes]
         found: dict[int, Any] = {}
         for size in dict.fromkeys(sizes):
             chosen = [number for number, each in enumerate(sizes) if each == size]
