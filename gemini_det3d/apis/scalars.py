@@ -74,7 +74,8 @@ def join_scalars(logs: Iterable[Scalars]) -> Scalars:
 
     Args:
         logs: In the order of their time. A later one overrules an earlier one from its first
-            iteration on.
+            iteration on, and from its first evaluation on: a resumed training begins with the one
+            that its checkpoint was written before.
     """
     train: list[Line] = []
     val: list[Line] = []
@@ -86,6 +87,8 @@ def join_scalars(logs: Iterable[Scalars]) -> Scalars:
             key = "epoch" if "epoch" in first else "step"
             train = [line for line in train if _of(line, "step") < _of(first, "step")]
             val = [line for line in val if _of(line, "step") < _of(first, key)]
+        if log.val:
+            val = [line for line in val if _of(line, "step") < _of(log.val[0], "step")]
         train, val = train + log.train, val + log.val
     return Scalars(train, val, broken)
 

@@ -115,6 +115,17 @@ def test_curves_of_seeds_are_their_mean_in_a_band_of_their_deviation(tmp_path):
     assert line.y == [3, 2] and line.deviation == [math.sqrt(2), None]
 
 
+def test_evaluation_that_a_resumed_training_repeats_counts_once(tmp_path):
+    make_run(tmp_path / "seed0", LINES)
+    again = [LINES[5], train_line(5, 0.5), {"mAP": 40.0, "time": 1.0, "step": 3}]
+    make_run(tmp_path / "seed0", again, stamp="20260102_000000")
+    make_run(tmp_path / "seed1", [*LINES[:5], {"mAP": 60.0, "time": 1.0, "step": 2}])
+    trainings = find_trainings(tmp_path)
+    assert [line["step"] for line in trainings[0].scalars.val] == [1, 2, 3]
+    (line,) = charts_of(group_by_seed(trainings))["scores by epoch"].series
+    assert line.y[1] == 45.0
+
+
 def test_lead_says_how_far_a_running_training_is(tmp_path):
     (running,) = find_trainings(make_run(tmp_path / "a", LINES[:3]))
     os.utime(running.folder / "20260101_000000/vis_data/scalars.json", (0, 0))
