@@ -21,6 +21,7 @@ from gemini_det3d.datasets.transforms.sensors import mask_sensors, num_cameras
 from gemini_det3d.registration import register
 
 _PROJECTIONS = ("lidar2img", "lidar2cam", "depth2img")
+_BACK = "cam2lidar"  # BEVFusion's, (V, 4, 4)
 _FRAME_KEYS = ("sample_name", "lidar_path", "pts_filename", "img_path", "sample_idx")
 
 
@@ -112,6 +113,8 @@ class Corrupt(BaseTransform):
                 wide = np.broadcast_to(np.eye(4), (*matrices.shape[:-2], 4, 4)).copy()
                 wide[..., : matrices.shape[-2], : matrices.shape[-1]] = matrices
                 results[key] = (wide @ movement)[..., : matrices.shape[-2], :]
+        if _BACK in results:
+            results[_BACK] = np.linalg.inv(movement) @ np.asarray(results[_BACK], np.float64)
 
     def _change_presence(self, results: dict, frame: str) -> None:
         is_segmentation = "img" not in results

@@ -90,6 +90,18 @@ def test_a_moved_camera_moves_points_before_they_are_projected():
     np.testing.assert_allclose(after @ point, sample["lidar2img"] @ late)
 
 
+def test_the_way_back_from_the_camera_moves_along():
+    """BEVFusion lifts pixels by ``cam2lidar``, and places points by ``lidar2img``."""
+    sample = detection_sample(2)
+    sample["lidar2cam"] = np.stack([np.eye(4)] * 2) + np.eye(4, k=3)
+    sample["cam2lidar"] = np.linalg.inv(sample["lidar2cam"])
+    for name in ("camera_turned", "camera_moved", "camera_late"):
+        after = Corrupt(name, 5).transform(dict(sample))
+        assert not np.allclose(after["cam2lidar"], sample["cam2lidar"])
+        np.testing.assert_allclose(after["cam2lidar"] @ after["lidar2cam"],
+                                   np.stack([np.eye(4)] * 2), atol=1e-12)  # fmt: skip
+
+
 def test_ahead_is_where_the_first_camera_looks():
     """x in KITTI; y in nuScenes and in rooms."""
     sample = detection_sample()
