@@ -8,11 +8,32 @@ from typing import Any
 import numpy as np
 from torch import Tensor
 
+from gemini_det3d.apis.config import ConfigError
+
+_WHOLE = "NuScenesMetric"
+
 
 def evenly_spread(total: int, most: int | None = None) -> list[int]:
     """Numbers of frames out of ``total``: at most so many, the first and the last among them."""
     number = total if most is None else min(most, total)
     return np.linspace(0, total - 1, number).round().astype(int).tolist()
+
+
+def check_part(evaluator: Any, number: int, total: int) -> None:
+    """Refuse to evaluate a part of a set by what evaluates whole sets, before any work is done.
+
+    Args:
+        evaluator: A config's ``test_evaluator``, one or several.
+        number: Frames to evaluate.
+        total: Frames of the set.
+
+    Raises:
+        ConfigError: The devkit of nuScenes wants the answers to all samples of a split.
+    """
+    several = evaluator if isinstance(evaluator, (list, tuple)) else [evaluator]
+    kinds = [str(each["type"]).rpartition(".")[2] for each in several]
+    if number < total and _WHOLE in kinds:
+        raise ConfigError(f"--frames {number}: {_WHOLE} evaluates all {total} frames or none")
 
 
 def views_of(

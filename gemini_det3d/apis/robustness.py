@@ -14,7 +14,7 @@ from tqdm import tqdm
 
 from gemini_det3d.apis.comparison.rows import headline
 from gemini_det3d.apis.config import ConfigError, read_config
-from gemini_det3d.apis.packed_frames import evenly_spread
+from gemini_det3d.apis.packed_frames import check_part, evenly_spread
 from gemini_det3d.apis.trained_model import (
     build_for_test,
     build_test_set,
@@ -138,6 +138,7 @@ class _Test:
             _insert_corruption(leaf.pipeline, seed)
         self.dataset = build_test_set(config)
         self.indices = evenly_spread(len(self.dataset), frames)
+        check_part(config.test_evaluator, len(self.indices), len(self.dataset))
         self.evaluator, self.metric = config.test_evaluator, metric
         data = checkpoint.read_bytes()
         self.mark = {

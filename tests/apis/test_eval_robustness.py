@@ -14,6 +14,7 @@ from mmengine.registry import init_default_scope
 import gemini_det3d.plugin  # noqa: F401
 from gemini_det3d.apis import robustness
 from gemini_det3d.apis.config import ConfigError, find_config
+from gemini_det3d.apis.packed_frames import check_part
 from gemini_det3d.apis.robustness import Robustness, evaluate_robustness, read_robustness
 from gemini_det3d.apis.seg_config import with_data_root, with_modalities
 from gemini_det3d.cli import main
@@ -79,6 +80,13 @@ def test_what_cannot_be_changed_is_one_line(trained, tmp_path):
         evaluate_robustness(config.copy(), checkpoint, tmp_path, ["lidar_gone"])
     with pytest.raises(ConfigError, match="mist: is none of fog, rain"):
         evaluate_robustness(config.copy(), checkpoint, tmp_path, ["mist"])
+
+
+def test_a_part_of_nuscenes_is_refused_before_anything_is_tested():
+    evaluator = dict(type="NuScenesMetric", metric="bbox")
+    check_part(evaluator, 7, 7)
+    with pytest.raises(ConfigError, match="--frames 5: NuScenesMetric evaluates all 7 frames"):
+        check_part([dict(type="Other"), evaluator], 5, 7)
 
 
 def test_what_changes_nothing_is_not_among_all(trained):

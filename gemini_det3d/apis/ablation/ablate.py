@@ -37,7 +37,13 @@ from gemini_det3d.apis.ablation.report import (
 from gemini_det3d.apis.comparison.rows import headline
 from gemini_det3d.apis.config import ConfigError, read_config
 from gemini_det3d.apis.frame_calibration import pixel_offset_of
-from gemini_det3d.apis.packed_frames import data_files, evenly_spread, truth_of, views_of
+from gemini_det3d.apis.packed_frames import (
+    check_part,
+    data_files,
+    evenly_spread,
+    truth_of,
+    views_of,
+)
 from gemini_det3d.apis.reports import facts_section, write_report
 from gemini_det3d.apis.trained_model import build_for_test, build_test_set
 from gemini_det3d.formats.files import make_folder
@@ -94,8 +100,10 @@ def ablate(
             tokens whose places are known, and a probe was asked for.
     """
     out = Path(out)
-    bench = _Bench(read_config(config), Path(checkpoint), device)
+    config = read_config(config)
+    bench = _Bench(config, Path(checkpoint), device)
     indices = evenly_spread(len(bench.dataset), frames)
+    check_part(config.test_evaluator, len(indices), len(bench.dataset))
     if len(indices) < 2:
         raise ConfigError(f"--frames {len(indices)}: needs two frames or more, to shuffle images")
     keep_folders(out, data_files(bench.dataset))
