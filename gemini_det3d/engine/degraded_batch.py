@@ -171,7 +171,8 @@ def degrade_sensors(
 def _copies(samples: Sequence[Any], metas: Sequence[tuple[dict, dict]]) -> list[Any]:
     """Samples of their own, since heads change them.
 
-    What was masked before stays masked; where nothing would be left with that, nothing is changed.
+    What was masked before stays masked, and what was corrupted stays so; where nothing would be
+    left with that, nothing is changed.
     """
     copies = copy.deepcopy(list(samples))
     for sample, (exists, strength) in zip(copies, metas):
@@ -182,5 +183,8 @@ def _copies(samples: Sequence[Any], metas: Sequence[tuple[dict, dict]]) -> list[
         }
         if not any(map(np.any, mask.values())):  # what was drawn to be gone is as it was
             mask, strength = {}, dict.fromkeys(strength, 0.0)
-        sample.set_metainfo({"sensor_mask": {**before, **mask}, STRENGTH_KEY: strength})
+        known = sample.metainfo.get(STRENGTH_KEY) or {}
+        worse = {n: max(s, float(np.mean(known.get(n, 0.0)))) for n, s in strength.items()}
+        masks = {**before, **mask}
+        sample.set_metainfo({"sensor_mask": masks, STRENGTH_KEY: {**known, **worse}})
     return copies

@@ -18,6 +18,7 @@ import gemini_det3d.plugin  # noqa: F401
 from gemini_det3d.apis.config import find_config
 from gemini_det3d.engine.degraded_batch import (
     STRENGTH_KEY,
+    degrade_modalities,
     degrade_sensors,
     disturb_images,
     disturb_points,
@@ -224,3 +225,13 @@ def test_teacher_may_lack_what_is_named(tmp_path):
         losses_of(model, data, teacher=path)
     found = losses_of(model, data, teacher=path, teacher_allow_missing=["ensemble"])
     assert found["loss_teacher"].isfinite()
+
+
+def test_what_the_pipeline_corrupted_before_counts_on():
+    """`SegModalityDropout` behind the hook: an image that it disturbed is not called clean."""
+    inputs = {name: torch.zeros(1, 3, 8, 8) for name in ("rgb", "depth")}
+    sample = BaseDataElement(metainfo={STRENGTH_KEY: {"rgb": 0.75}})
+    for chance, wanted in ((0.0, 0.75), ({"rgb": 1.0}, 1.0)):
+        _, (copied,) = degrade_modalities(inputs, [sample], chance, {"rgb": 1.0})
+        assert copied.metainfo[STRENGTH_KEY] == {"rgb": wanted, "depth": 0.0}
+    assert sample.metainfo[STRENGTH_KEY] == {"rgb": 0.75}
