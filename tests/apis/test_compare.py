@@ -208,6 +208,8 @@ def test_headline_is_in_percent_where_mmdet3d_counts_to_one():
     assert headline(metrics) == {f"{start}/mAP": 25.0, f"{start}/NDS": 50.0}
     assert headline(metrics, "mATE") == {f"{start}/mATE": 0.75}
     assert headline(metrics, "mAP_0.25") == {"mAP_0.25": 50.0}
+    waymo = {"Waymo metric/pred_instances_3d/Overall/L1 mAP": 0.25}
+    assert headline(waymo) == dict.fromkeys(waymo, 25.0)
     assert headline({"Indoor/mAP_0.25": 0.5}, "mAP") == {"Indoor/mAP_0.25": 0.5}  # ours: percent
 
 

@@ -13,9 +13,10 @@ from gemini_det3d.apis.config import ConfigError
 
 _KITTI = re.compile(r"KITTI/([^/]+)/3d_AP40_moderate_([\d.]+)$")
 _MEANS = re.compile(r"(^|[/_ ])(mAP|mIoU|NDS)$")
-# mmdet3d's metrics of nuScenes, Lyft and rooms count from 0 to 1, all others in percent.
+# mmdet3d's metrics of nuScenes, Lyft, Waymo and rooms count from 0 to 1, all others in percent.
 _SHARES = re.compile(
-    r"(NuScenes|Lyft) metric/.*(mAP|NDS|_AP(_dist_[\d.]+)?)$|^([^/]+_)?(mAP|mAR|AP|rec|AR)_[\d.]+$"
+    r"(NuScenes|Lyft|Waymo) metric/.*(mAPH?|NDS|_AP(_dist_[\d.]+)?)$"
+    r"|^([^/]+_)?(mAP|mAR|AP|rec|AR)_[\d.]+$"
 )
 
 
