@@ -9,6 +9,7 @@ from __future__ import annotations
 import argparse
 import copy
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 import torch
@@ -80,6 +81,15 @@ def raw_training_set(config: Any, data_root: str | None) -> Any:
         raise ConfigError(f"{config.filename}: {error}; give --data-root") from error
 
 
+def read_as_on_a_gpu(model: torch.nn.Module) -> None:
+    """Let the model's necks read whole maps: the other way is for a CPU alone."""
+    from gemini_det3d.models import PointFusionNeck
+
+    for module in model.modules():
+        if isinstance(module, PointFusionNeck):
+            module.sampler = replace(module.sampler, reads="maps")
+
+
 def census_of_training(model: torch.nn.Module, config: Any, batch: dict) -> Census:
     """Count one step, the second: forward, backward, clipping and the optimiser's.
 
@@ -87,6 +97,7 @@ def census_of_training(model: torch.nn.Module, config: Any, batch: dict) -> Cens
     """
     from mmengine.optim import build_optim_wrapper
 
+    read_as_on_a_gpu(model)
     wrapper = dict(config.optim_wrapper)
     wrapper["optimizer"] = {**wrapper["optimizer"], "foreach": True}
     if wrapper.get("clip_grad"):
@@ -101,6 +112,7 @@ def census_of_training(model: torch.nn.Module, config: Any, batch: dict) -> Cens
 
 def census_of_prediction(model: torch.nn.Module, batch: dict) -> Census:
     """Count one prediction."""
+    read_as_on_a_gpu(model)
     model.eval()
     with torch.no_grad(), count_launches() as census:
         model.test_step(batch)

@@ -37,7 +37,7 @@ if TYPE_CHECKING:
     )
     from .pooling import CellOrder, order_by_cell, pool_to_cells
     from .projection import MIN_DEPTH_M, in_image, in_view, point_to_pixel_matrix, project
-    from .sampling import sample_maps
+    from .sampling import bilinear_corners, sample_maps
     from .sending import send
 
 __all__ = [
@@ -45,6 +45,7 @@ __all__ = [
     "BevGrid",
     "CellOrder",
     "DepthBins",
+    "bilinear_corners",
     "cells_in_view",
     "feature_pixels",
     "image_matrix",

@@ -50,6 +50,51 @@ def sample_maps(
     return torch.cat([frame[:count] for frame, count in zip(rows, counts)])
 
 
+def bilinear_corners(
+    pixels: Tensor,
+    image_size: tuple[int, int],
+    map_size: tuple[int, int],
+    padding_mode: str = "zeros",
+    align_corners: bool = False,
+    dtype: torch.dtype = torch.float32,
+) -> tuple[Tensor, Tensor, Tensor]:
+    """Which four cells of a map each point reads, and the share of each.
+
+    Args:
+        pixels: ``(N, 2)``, pixels in the padded image.
+        image_size: ``(H, W)`` of the padded image.
+        map_size: ``(h, w)`` of the map.
+        padding_mode: 'zeros' or 'border', as in :func:`sample_maps`.
+        align_corners: As in :func:`sample_maps`.
+        dtype: Of places and shares, as in :func:`sample_maps` that of the maps.
+
+    Returns:
+        Columns x and rows y ``(N, 4)`` int64, all within the map, and shares ``(N, 4)``: zero for a
+        cell beside the map.
+    """
+    height, width = map_size
+    size = pixels.new_tensor([width, height], dtype=dtype)
+    grid = normalised(pixels, image_size).to(dtype)
+    place = (grid + 1) / 2 * (size - 1) if align_corners else ((grid + 1) * size - 1) / 2
+    if padding_mode == "border":
+        place = torch.minimum(place.clamp(min=0), size - 1)
+    place = torch.minimum(place.nan_to_num(-2.0).clamp(min=-2.0), size + 1)  # far away is beside
+    low = place.floor()
+    high_share = place - low
+    corners = torch.stack([low, low + 1], dim=-1)  # (N, 2, 2): axis, end
+    shares = torch.stack([1 - high_share, high_share], dim=-1)
+    is_inside = (corners >= 0) & (corners < size[:, None])
+    shares = shares * is_inside
+    last = (size - 1)[:, None]
+    x, y = torch.minimum(corners.clamp(min=0), last).long().unbind(1)
+    share = shares[:, 1, :, None] * shares[:, 0, None]  # (N, 2, 2): y, x
+    return (
+        x[:, None].expand_as(share).flatten(1),
+        y[:, :, None].expand_as(share).flatten(1),
+        (share.flatten(1)),
+    )
+
+
 def normalised(pixels: Tensor, image_size: tuple[int, int]) -> Tensor:
     """Pixels ``(N, 2)`` as grid_sample wants them: -1 at the left/top edge, +1 at the other."""
     height, width = image_size

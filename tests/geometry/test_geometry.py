@@ -9,6 +9,7 @@ import pytest
 import torch
 
 from gemini_det3d.geometry import (
+    bilinear_corners,
     image_matrix,
     in_view,
     point_to_pixel_matrix,
@@ -170,3 +171,22 @@ def test_sample_maps_gradient_is_right():
     maps = torch.rand(1, 2, 3, 5, dtype=torch.float64, requires_grad=True)
     pixels = torch.tensor([[1.3, 0.9], [3.1, 2.2]], dtype=torch.float64)
     assert torch.autograd.gradcheck(lambda m: sample_maps([m], [pixels], (3, 5)), maps)
+
+
+@pytest.mark.parametrize("align", [False, True])
+@pytest.mark.parametrize("padding", ["zeros", "border"])
+def test_four_cells_and_their_shares_are_what_sample_maps_reads(padding, align):
+    maps = torch.randn(1, 3, 5, 7, generator=torch.Generator().manual_seed(0)).double()
+    far = [[-1e30, 3.0], [2.0, 1e30], [-0.2, -0.3], [14.1, 10.2], [14.0, 10.0], [0.0, 0.0]]
+    inside = torch.rand(31, 2, generator=torch.Generator().manual_seed(1)) * torch.tensor([14, 10])
+    pixels = torch.cat([inside, torch.tensor(far)]).double()
+    x, y, share = bilinear_corners(pixels, (10, 14), (5, 7), padding, align, torch.float64)
+    read = (maps[0, :, y, x] * share).sum(dim=2).T
+    torch.testing.assert_close(read, sample_maps([maps], [pixels], (10, 14), "bilinear", padding,
+                                                 align))  # fmt: skip
+
+
+def test_a_point_that_is_nowhere_reads_no_cell():
+    nowhere = torch.full((1, 2), torch.nan)
+    x, y, share = bilinear_corners(nowhere, (10, 14), (5, 7))
+    assert not share.any() and x.amax() < 7 and y.amax() < 5

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 import torch
 from mmdet3d.registry import MODELS
@@ -77,15 +79,22 @@ def test_voxel_encoder_reads_the_image(meta):
     assert not torch.equal(seen, other)
 
 
-def test_voxel_encoder_samples_the_image_once_for_all_layers(meta, monkeypatch):
-    from gemini_det3d.models.necks import image_sampler
+@pytest.mark.parametrize(
+    ("reads", "module", "function"),
+    [("auto", "point_fusion", "read_tiles"), ("maps", "image_sampler", "sample_maps")],
+)
+def test_voxel_encoder_samples_the_image_once_for_all_layers(
+    meta, monkeypatch, reads, module, function
+):
+    from gemini_det3d.models import necks
 
-    calls = []
-    original = image_sampler.sample_maps
-    monkeypatch.setattr(
-        image_sampler, "sample_maps", lambda *a, **k: calls.append(1) or original(*a, **k)
-    )
-    build(fusion_layer=NECK, feat_channels=[8, 8, 8])(*frame(meta))
+    calls, module = [], getattr(necks, module)
+    original = getattr(module, function)
+    monkeypatch.setattr(module, function, lambda *a, **k: calls.append(1) or original(*a, **k))
+    encoder = build(fusion_layer=NECK, feat_channels=[8, 8, 8])
+    for neck in encoder.fusion_layer:
+        neck.sampler = replace(neck.sampler, reads=reads)
+    encoder(*frame(meta))
     assert len(calls) == 1
 
 

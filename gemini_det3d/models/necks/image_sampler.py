@@ -18,20 +18,48 @@ from gemini_det3d.models.sensor_metas import sensor_mask
 
 
 @dataclass(frozen=True)
+class PointPixels:
+    """Where each point falls in its frame's image.
+
+    Attributes:
+        pixels: ``(N, 2)`` in the padded image.
+        padded_size: ``(height, width)`` of it.
+        valid: ``(N,)`` bool, whether the camera sees the point; None: every one.
+        seen: ``(S,)`` rows where ``valid`` holds; None: every row.
+        counts: Points of each frame; they add up to N.
+    """
+
+    pixels: Tensor
+    padded_size: tuple[int, int]
+    valid: Tensor | None
+    seen: Tensor | None
+    counts: tuple[int, ...]
+
+    @property
+    def of_frame(self) -> Tensor:
+        """The frame of each point: ``(N,)`` int64."""
+        counts = torch.tensor(self.counts)
+        return send(torch.repeat_interleave(counts), self.pixels.device)
+
+
+@dataclass(frozen=True)
 class PointSamples:
     """What the image says at each point.
 
     Attributes:
         features: ``(N, C)``, zeros where the point is outside the padded image.
-        valid: ``(N,)`` bool, whether the camera sees the point; None: take every row as seen.
+        valid: ``(N,)`` bool, whether the camera sees the point; None: every one.
         seen: ``(S,)`` rows where ``valid`` holds; None: every row.
         counts: Points of each frame; they add up to N.
+        is_projected: ``features`` are ``(S, out_channels)``, of the seen points alone, and went
+            through the neck's linear layer.
     """
 
     features: Tensor
     valid: Tensor | None
     seen: Tensor | None
     counts: tuple[int, ...]
+    is_projected: bool = False
 
 
 @dataclass(frozen=True)
@@ -49,9 +77,11 @@ class ImageSampler:
         meta_defaults: Values for metadata entries that the pipeline is known not to write.
         pixel_offset: Added to the pixels that the calibration gives; see
             :mod:`gemini_det3d.geometry`.
+        reads: 'auto': on a CPU a neck may make its maps only where points touch them. 'maps':
+            whole maps, as on a GPU.
 
     Raises:
-        ValueError: ``coord_type`` or ``outside_image`` is none of the above.
+        ValueError: ``coord_type``, ``outside_image`` or ``reads`` is none of the above.
     """
 
     img_levels: tuple[int, ...]
@@ -62,6 +92,7 @@ class ImageSampler:
     outside_image: str = "invalid"
     meta_defaults: Mapping[str, Any] = field(default_factory=dict)
     pixel_offset: tuple[float, float] = (0.0, 0.0)
+    reads: str = "auto"
 
     def __post_init__(self) -> None:
         """Refuse words that mean nothing."""
@@ -69,6 +100,8 @@ class ImageSampler:
             raise ValueError(
                 f"outside_image must be 'invalid' or 'zeros', got {self.outside_image!r}"
             )
+        if self.reads not in ("auto", "maps"):
+            raise ValueError(f"reads must be 'auto' or 'maps', got {self.reads!r}")
         if self.coord_type not in PROJECTION_KEY:
             raise ValueError(
                 f"coord_type must be one of {sorted(PROJECTION_KEY)}, got {self.coord_type!r}"
@@ -94,21 +127,18 @@ class ImageSampler:
             points: B tensors ``(N_b, 3 or more)``, augmented points, metres.
             metas: Metadata of the B frames.
         """
-        pixels, valid, padded = self._locate(points, metas)
-        counts = tuple(map(len, points))
+        there = self.locate(points, metas)
+        pixels, counts = there.pixels.split(there.counts), there.counts
         maps = [torch.cat(level, dim=1) if len(level) > 1 else level[0] for level in zip(*laterals)]
-        sampled = sample_maps(
-            maps, pixels.split(counts), padded, self.mode, self.padding_mode, self.align_corners
-        )
-        seen = None if valid is None else valid.nonzero()[:, 0]
-        if seen is not None and len(seen) == sum(counts):
-            seen = None
+        how = self.mode, self.padding_mode, self.align_corners
+        sampled = sample_maps(maps, pixels, there.padded_size, *how)
         return [
-            PointSamples(columns, valid, seen, counts) for columns in _columns_of(sampled, laterals)
+            PointSamples(columns, there.valid, there.seen, counts)
+            for columns in _columns_of(sampled, laterals)
         ]
 
-    def _locate(self, points: Sequence[Tensor], metas: Sequence[Mapping[str, Any]]) -> tuple:
-        """Pixels ``(N, 2)``, which points are seen ``(N,)``, and the padded image's size.
+    def locate(self, points: Sequence[Tensor], metas: Sequence[Mapping[str, Any]]) -> PointPixels:
+        """Where points fall, and which of them the camera sees; arguments as of a call.
 
         What the frames' metadata say goes to the device in one piece.
         """
@@ -127,11 +157,15 @@ class ImageSampler:
         matrix, height, width, there, _ = frames[of_point].split([12, 1, 1, 1, 1], dim=1)
         pixels, depth = project(xyz[:, None], matrix.view(-1, 3, 4))
         pixels, depth = pixels[:, 0], depth[:, 0]
-        padded = geometries[0].padded_size
-        if self.outside_image == "zeros":
-            return pixels, None if exists.all() else there[:, 0] > 0, padded
-        valid = in_view(pixels, depth, height[:, 0], width[:, 0])
-        return pixels, valid if exists.all() else valid & (there[:, 0] > 0), padded
+        valid = None if exists.all() else there[:, 0] > 0
+        if self.outside_image == "invalid":
+            in_sight = in_view(pixels, depth, height[:, 0], width[:, 0])
+            valid = in_sight if valid is None else in_sight & valid
+        seen = None if valid is None else valid.nonzero()[:, 0]
+        if seen is not None and len(seen) == len(xyz):
+            valid = seen = None
+        counts = tuple(map(len, points))
+        return PointPixels(pixels, geometries[0].padded_size, valid, seen, counts)
 
 
 def _columns_of(sampled: Tensor, laterals: Sequence[Sequence[Tensor]]) -> list[Tensor]:

@@ -20,6 +20,7 @@ from torch import Tensor
 from gemini_det3d.fusion import StreamBlend
 from gemini_det3d.models.layers import SmallBatchNorm1d, keep_in_graph
 from gemini_det3d.models.necks.image_sampler import ImageSampler, PointSamples
+from gemini_det3d.models.necks.touched_tiles import can_read_tiles, read_tiles
 from gemini_det3d.models.operators import build_operator
 from gemini_det3d.registration import register
 
@@ -113,7 +114,7 @@ class PointFusionNeck(PointFusion):
         """
         samples = None
         if img_feats is not None:
-            (samples,) = self.sampler([self.lateral(img_feats)], pts, img_metas)
+            (samples,) = read_image([self], img_feats, pts, img_metas)
         return self.fuse(samples, pts_feats)
 
     def fuse(self, samples: PointSamples | None, pts_feats: Tensor) -> Tensor:
@@ -161,14 +162,43 @@ class PointFusionNeck(PointFusion):
         """Image stream ``(N, C)``; rows that the camera does not see are zeros, unread."""
         if samples is None:
             return torch.zeros_like(lidar) + keep_in_graph(self.img_transform, self.lateral_convs)
+        linear, norm = self.img_transform
+        rows = samples.features
+        if not samples.is_projected:
+            rows = linear(rows if samples.seen is None else rows[samples.seen])
+        rows = self._dropout(norm(rows))  # statistics come from real pixels only
         if samples.seen is None:
-            return self._dropout(self.img_transform(samples.features))
-        # so that statistics come from real pixels only
-        rows = self._dropout(self.img_transform(samples.features[samples.seen]))
+            return rows
         return rows.new_zeros(lidar.shape).index_copy(0, samples.seen, rows)
 
     def _dropout(self, tokens: Tensor) -> Tensor:
         return F.dropout(tokens, self.dropout_ratio, self.training)
+
+
+def read_image(
+    necks: Sequence[PointFusionNeck],
+    img_feats: Sequence[Tensor],
+    points: Sequence[Tensor],
+    metas: Sequence[Mapping[str, Any]],
+) -> list[PointSamples]:
+    """What each of several necks with one sampler reads from the image, looked up once for all.
+
+    Args:
+        necks: At least one.
+        img_feats: Pyramid of ``(B, C, h, w)`` maps.
+        points: B tensors ``(N_b, 3 or more)``, augmented points, metres.
+        metas: Metadata of the B frames.
+    """
+    sampler = necks[-1].sampler
+    levels = sampler.levels(img_feats)
+    if not can_read_tiles(necks, levels):
+        return sampler([neck.lateral(img_feats) for neck in necks], points, metas)
+    there = sampler.locate(points, metas)
+    pixels, of_frame = there.pixels, there.of_frame
+    if there.seen is not None:
+        pixels, of_frame = pixels[there.seen], of_frame[there.seen]
+    tokens = read_tiles(necks, levels, pixels, of_frame, there.padded_size)
+    return [PointSamples(rows, there.valid, there.seen, there.counts, True) for rows in tokens]
 
 
 def _check_arguments(

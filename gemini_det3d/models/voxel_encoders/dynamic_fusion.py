@@ -19,7 +19,7 @@ from torch import Tensor, nn
 
 from gemini_det3d.geometry import send
 from gemini_det3d.models.necks.image_sampler import PointSamples
-from gemini_det3d.models.necks.point_fusion import PointFusionNeck
+from gemini_det3d.models.necks.point_fusion import PointFusionNeck, read_image
 from gemini_det3d.models.sensor_metas import sensor_mask
 from gemini_det3d.ops import VoxelIndex, find_voxels, scatter_max, scatter_mean
 from gemini_det3d.registration import register
@@ -132,8 +132,7 @@ class GeminiDynamicVFE(DynamicVFE):
         """What each layer's neck reads from the image, looked up once for all of them."""
         if self.fusion_layer is None or self.fuse_at == "last" or img_feats is None:
             return [None] * self.num_vfe
-        laterals = [neck.lateral(img_feats) for neck in self.fusion_layer]
-        return self.fusion_layer[-1].sampler(laterals, points, metas)
+        return read_image(self.fusion_layer, img_feats, points, metas)
 
     def _fuse_last(
         self,
