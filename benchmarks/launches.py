@@ -8,9 +8,11 @@ from __future__ import annotations
 
 import argparse
 import copy
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import replace
 from typing import Any
+from unittest import mock
 
 import torch
 
@@ -81,13 +83,21 @@ def raw_training_set(config: Any, data_root: str | None) -> Any:
         raise ConfigError(f"{config.filename}: {error}; give --data-root") from error
 
 
-def read_as_on_a_gpu(model: torch.nn.Module) -> None:
-    """Let the model's necks read whole maps: the other way is for a CPU alone."""
+@contextmanager
+def as_on_a_gpu(model: torch.nn.Module) -> Iterator[None]:
+    """No ways that are for a CPU alone: necks read whole maps, voxels' maxima are torch's."""
     from gemini_det3d.models import PointFusionNeck
 
-    for module in model.modules():
-        if isinstance(module, PointFusionNeck):
-            module.sampler = replace(module.sampler, reads="maps")
+    necks = [module for module in model.modules() if isinstance(module, PointFusionNeck)]
+    samplers = [neck.sampler for neck in necks]
+    for neck in necks:
+        neck.sampler = replace(neck.sampler, reads="maps")
+    try:
+        with mock.patch("gemini_det3d.ops.scatter.has_kernel", lambda features: False):
+            yield
+    finally:
+        for neck, sampler in zip(necks, samplers):
+            neck.sampler = sampler
 
 
 def census_of_training(model: torch.nn.Module, config: Any, batch: dict) -> Census:
@@ -97,24 +107,23 @@ def census_of_training(model: torch.nn.Module, config: Any, batch: dict) -> Cens
     """
     from mmengine.optim import build_optim_wrapper
 
-    read_as_on_a_gpu(model)
     wrapper = dict(config.optim_wrapper)
     wrapper["optimizer"] = {**wrapper["optimizer"], "foreach": True}
     if wrapper.get("clip_grad"):
         wrapper["clip_grad"] = {**wrapper["clip_grad"], "foreach": True}
     optimizer = build_optim_wrapper(model, wrapper)
     model.train()
-    model.train_step(copy.deepcopy(batch), optimizer)  # the optimiser makes its state
-    with count_launches() as census:
-        model.train_step(batch, optimizer)
+    with as_on_a_gpu(model):
+        model.train_step(copy.deepcopy(batch), optimizer)  # the optimiser makes its state
+        with count_launches() as census:
+            model.train_step(batch, optimizer)
     return census
 
 
 def census_of_prediction(model: torch.nn.Module, batch: dict) -> Census:
     """Count one prediction."""
-    read_as_on_a_gpu(model)
     model.eval()
-    with torch.no_grad(), count_launches() as census:
+    with torch.no_grad(), as_on_a_gpu(model), count_launches() as census:
         model.test_step(batch)
     return census
 

@@ -1,4 +1,4 @@
-"""Numba kernel of voxelisation on a CPU: one pass over the points and nothing in between."""
+"""Numba kernels of voxels on a CPU: one pass over the points and nothing in between."""
 
 from __future__ import annotations
 
@@ -27,3 +27,22 @@ def cells(points, low, size, count, out):
                     out[i, each] = -1
                 break
             out[i, axes - 1 - axis] = np.int32(cell)
+
+
+@jit
+def largest(features, of_point, out, first):
+    """Largest value of each channel among a voxel's points, and the first point that has it.
+
+    Args:
+        features: ``(N, C)``; a NaN is larger than every number.
+        of_point: ``(N,)`` voxel of each point.
+        out: ``(M, C)``, written.
+        first: ``(M, C)`` int32, written; -1 before the call.
+    """
+    for i in range(len(features)):
+        voxel = of_point[i]
+        for c in range(features.shape[1]):
+            value, most = features[i, c], out[voxel, c]
+            if first[voxel, c] < 0 or value > most or (np.isnan(value) and not np.isnan(most)):
+                out[voxel, c] = value
+                first[voxel, c] = i

@@ -164,11 +164,15 @@ class DynamicScatter(nn.Module):
 class _ScatterMax(torch.autograd.Function):
     @staticmethod
     def forward(ctx, features: Tensor, of_point: Tensor, num_voxels: int) -> Tensor:
-        where = of_point[:, None].expand_as(features)
-        largest = features.new_zeros(num_voxels, features.shape[1])
-        largest = largest.scatter_reduce(0, where, features, "amax", include_self=False)
+        if has_kernel(features):
+            largest, first = _largest_on_cpu(features, of_point, num_voxels)
+        else:
+            where = of_point[:, None].expand_as(features)
+            largest = features.new_zeros(num_voxels, features.shape[1])
+            largest = largest.scatter_reduce(0, where, features, "amax", include_self=False)
+            first = first_at(features, largest, of_point) if features.requires_grad else None
         if features.requires_grad:
-            ctx.save_for_backward(first_at(features, largest, of_point))
+            ctx.save_for_backward(first)
             ctx.num_points = features.shape[0]
         return largest
 
@@ -176,7 +180,24 @@ class _ScatterMax(torch.autograd.Function):
     def backward(ctx, grad: Tensor) -> tuple[Tensor, None, None]:
         (first,) = ctx.saved_tensors
         grad_features = grad.new_zeros(ctx.num_points, grad.shape[1])
-        return grad_features.scatter(0, first, grad), None, None
+        return grad_features.scatter_(0, first.long(), grad), None, None
+
+
+def has_kernel(features: Tensor) -> bool:
+    """Whether the maximum is found by a numba kernel: on a CPU, in full precision."""
+    is_full = features.dtype in (torch.float32, torch.float64)
+    return features.device.type == "cpu" and is_full and not torch.compiler.is_compiling()
+
+
+def _largest_on_cpu(features: Tensor, of_point: Tensor, num_voxels: int) -> tuple[Tensor, Tensor]:
+    """Maxima ``(M, C)`` and the first row that attains each, int32."""
+    from gemini_det3d.ops._voxels_numba import largest
+
+    out = features.new_zeros(num_voxels, features.shape[1])
+    first = torch.full_like(out, -1, dtype=torch.int32)
+    values = features.detach().contiguous()
+    largest(values.numpy(), of_point.numpy(), out.numpy(), first.numpy())
+    return out, first
 
 
 def first_at(features: Tensor, largest: Tensor, of_point: Tensor) -> Tensor:

@@ -15,6 +15,12 @@ from gemini_det3d.ops import (
 )
 
 
+@pytest.fixture
+def by_torch(monkeypatch):
+    """As on a GPU: no numba kernel."""
+    monkeypatch.setattr("gemini_det3d.ops.scatter.has_kernel", lambda features: False)
+
+
 def cloud(num_points: int, num_channels: int = 5, cells: int = 3, seed: int = 0):
     generator = torch.Generator().manual_seed(seed)
     features = torch.randn(num_points, num_channels, generator=generator, dtype=torch.float64)
@@ -76,6 +82,27 @@ def test_scatter_max_gives_the_gradient_of_a_tie_to_the_first_point():
     index = VoxelIndex.from_coors(torch.zeros(3, 4, dtype=torch.int32))
     scatter_max(features, index).sum().backward()
     assert features.grad.tolist() == [[0, 1], [1, 0], [0, 0]]
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+def test_kernel_of_the_maximum_equals_torch_operations(dtype, request):
+    """Ties and NaN included, and which point gets the gradient."""
+    features, coors = cloud(97, cells=2)
+    features = (features * 2).round().to(dtype)  # many equals
+    features[3, 1] = features[17, 1] = features[18, 4] = torch.nan
+    index = VoxelIndex.from_coors(coors)
+
+    def maxima_and_gradient():
+        leaf = features.clone().requires_grad_()
+        maxima = scatter_max(leaf, index)
+        weights = torch.arange(maxima.numel(), dtype=dtype).view(maxima.shape)
+        (maxima * weights).nansum().backward()
+        return maxima.detach(), leaf.grad
+
+    kernel = maxima_and_gradient()
+    request.getfixturevalue("by_torch")
+    for found, expected in zip(kernel, maxima_and_gradient()):
+        torch.testing.assert_close(found, expected, rtol=0, atol=0, equal_nan=True)
 
 
 def test_scatter_max_of_nan_stays_in_its_voxel():
