@@ -46,3 +46,17 @@ def largest(features, of_point, out, first):
             if first[voxel, c] < 0 or value > most or (np.isnan(value) and not np.isnan(most)):
                 out[voxel, c] = value
                 first[voxel, c] = i
+
+
+@jit
+def give_to_first(grad, first, out):
+    """The way back of :func:`largest`: each voxel's gradient to the point that was largest.
+
+    Args:
+        grad: ``(M, C)``.
+        first: ``(M, C)`` int32.
+        out: ``(N, C)``, zeros before the call, written.
+    """
+    for voxel in range(len(grad)):
+        for c in range(grad.shape[1]):
+            out[first[voxel, c], c] = grad[voxel, c]

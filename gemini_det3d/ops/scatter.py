@@ -180,7 +180,12 @@ class _ScatterMax(torch.autograd.Function):
     def backward(ctx, grad: Tensor) -> tuple[Tensor, None, None]:
         (first,) = ctx.saved_tensors
         grad_features = grad.new_zeros(ctx.num_points, grad.shape[1])
-        return grad_features.scatter_(0, first.long(), grad), None, None
+        if first.dtype == torch.int64:
+            return grad_features.scatter_(0, first, grad), None, None
+        from gemini_det3d.ops._voxels_numba import give_to_first
+
+        give_to_first(grad.contiguous().numpy(), first.numpy(), grad_features.numpy())
+        return grad_features, None, None
 
 
 def has_kernel(features: Tensor) -> bool:

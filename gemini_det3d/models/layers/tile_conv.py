@@ -48,13 +48,12 @@ def conv3x3_at(maps: Tensor, weight: Tensor, tiles: Tensor) -> Tensor:
 
 
 class _AtTiles(torch.autograd.Function):
-    """Block by block; transformed patches are not kept, the backward makes them anew."""
+    """Block by block; the maps are kept alone, the backward transforms their patches anew."""
 
     @staticmethod
     def forward(ctx: Any, maps: Tensor, filters: Tensor, patches: Tensor) -> Tensor:
         pixels, result = _as_rows(maps), _squared(_RESULT, maps)
-        ctx.save_for_backward(pixels, filters, patches)
-        ctx.shape = maps.shape
+        ctx.save_for_backward(maps, filters, patches)
         found = maps.new_empty(4, patches.shape[1], filters.shape[2])
         for block in _blocks(patches):
             products = _transformed(pixels, patches[:, block]) @ filters
@@ -64,7 +63,8 @@ class _AtTiles(torch.autograd.Function):
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, Tensor, None]:
-        pixels, filters, patches = ctx.saved_tensors
+        maps, filters, patches = ctx.saved_tensors
+        pixels = _as_rows(maps)
         result, undo = (_squared(m, grad).T.contiguous() for m in (_RESULT, _PATCH))
         grad_pixels = torch.zeros_like(pixels) if ctx.needs_input_grad[0] else None
         grad_filters = torch.zeros_like(filters)
@@ -77,7 +77,7 @@ class _AtTiles(torch.autograd.Function):
                 grad_pixels.index_add_(0, chosen.flatten(), rows)
         if grad_pixels is None:
             return None, grad_filters, None
-        batch, channels, height, width = ctx.shape
+        batch, channels, height, width = maps.shape
         by_pixel = grad_pixels[:-1].view(batch, height, width, channels)
         return by_pixel.permute(0, 3, 1, 2), grad_filters, None
 
