@@ -14,6 +14,7 @@ NAMES = (*DETECTORS, SEGMENTOR)
 LACKS = {name: ["camera", "points"] for name in DRIVING if "gemini" in name}
 LACKS |= {name: ["points"] for name in DRIVING if "gemini" not in name}
 LACKS |= {name: ["camera"] for name in DETECTORS if name.startswith("votenet_gemini")}
+LACKS[SEGMENTOR] = ["rgb"]
 CASES = [(name, lack) for name in NAMES for lack in ["", *LACKS.get(name, [])]]
 STEPS = 2  # a second step fails where a parameter of the first was not reached
 

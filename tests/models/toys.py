@@ -46,10 +46,13 @@ def toy_batch(name: str, numbers: tuple[int, ...] = (0, 1), lacks: str = "") -> 
     Args:
         name: Of a toy config.
         numbers: Of the frames; each always looks the same.
-        lacks: "camera" or "points" of a detector: frames without.
+        lacks: "camera" or "points" of a detector, a modality of a segmentor: frames without.
     """
     if name == SEGMENTOR:
-        return _views_with_labels(numbers, tuple(toy_config(name).model.modalities))
+        batch = _views_with_labels(numbers, tuple(toy_config(name).model.modalities))
+        for sample in batch["data_samples"] if lacks else ():
+            sample.set_metainfo(dict(sensor_mask={lacks: False}))
+        return batch
     if name == TRANSLATOR:
         return _views_with_target(numbers)
     if name in ROOMS:
