@@ -39,8 +39,6 @@ def run(args: argparse.Namespace) -> int:
         ConfigError: There is no such config.
         FormatError: The checkpoint does not fit the model.
     """
-    from mmdet3d.registry import DATASETS
-
     from gemini_det3d.apis.config import read_config
     from gemini_det3d.apis.seg_config import with_data_root
     from gemini_det3d.apis.sensor_failures import (
@@ -50,7 +48,8 @@ def run(args: argparse.Namespace) -> int:
         failure_table,
         summarise_failures,
     )
-    from gemini_det3d.apis.trained_model import build_for_test, find_test_dataset
+    from gemini_det3d.apis.trained_model import build_for_test
+    from gemini_det3d.engine.same_classes import classes_of_config
 
     config = read_config(args.config)
     if args.data_root:
@@ -72,7 +71,7 @@ def run(args: argparse.Namespace) -> int:
         table = Table("Failing sensors", head, rows, left=2, note=note)
         title = f"{name}, sensors failing"
         repeat = facts_section({"checkpoint": args.checkpoint, "seed": args.seed})
-        classes = DATASETS.get(find_test_dataset(config)["type"]).METAINFO["classes"]
+        classes = classes_of_config(config.test_dataloader.dataset)
         page = write_report(args.out, title, [table, _streams(found, classes), repeat])
         print(f"report: {page}")
     return 0

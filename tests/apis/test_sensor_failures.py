@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import argparse
 
+import numpy as np
 import pytest
 from mmdet3d.registry import MODELS
 from mmengine.config import Config
@@ -16,7 +17,9 @@ from gemini_det3d.apis.sensor_failures import (
     failure_table,
     summarise_failures,
 )
+from gemini_det3d.cli import main
 from gemini_det3d.commands.demo_segmentation import CONFIG, VARIANTS, declare_runs
+from gemini_det3d.evaluation.functional.segmentation import seg_scores
 from gemini_det3d.worlds.generate_seg import make_seg_scenes
 from gemini_det3d.worlds.presets import KittiWorld
 from gemini_det3d.worlds.seg_frames import SegWorld
@@ -56,6 +59,20 @@ def test_model_is_tested_under_every_case(config, tmp_path):
         (found["without rgb"]["ensemble"].mean_iou + without_depth["ensemble"].mean_iou) / 2
     )
     assert {"NM low", "NM mid", "NM high"} <= set(summary)
+
+
+def test_report_names_the_classes_of_the_config(config, tmp_path, monkeypatch):
+    config.test_dataloader.dataset.metainfo = dict(classes=("street", "rest"))
+    config.dump(tmp_path / "own.py")
+    scores = {"ensemble": seg_scores(np.eye(2))}
+    found = {case.name: scores for case in failure_cases(config.model.modalities)}
+    apis = "gemini_det3d.apis"
+    built = argparse.Namespace(model=None)
+    monkeypatch.setattr(f"{apis}.trained_model.build_for_test", lambda *args: built)
+    monkeypatch.setattr(f"{apis}.sensor_failures.evaluate_failures", lambda *args: found)
+    own, out = str(tmp_path / "own.py"), str(tmp_path / "out")
+    assert main(["eval-sensors", own, "any.pth", "--out", out]) == 0
+    assert "street" in (tmp_path / "out" / "report.html").read_text(encoding="utf-8")
 
 
 def test_variants_change_model_and_data_alike(config):
