@@ -219,6 +219,8 @@ def test_a_run_whose_score_is_nan_leaves_the_others_their_table():
     assert broken.by_seed == {1: 40.0} and broken.per_part == {"seg/mIoU": 40.0}
     assert "seed 0: --metric: nothing to measure seg/mIoU by: NaN" in broken.faults[0]
     assert whole.scores == (40.0, 50.0) and not whole.faults
+    (row,) = build_rows({"a": runs[:2]}, {}, threshold=Threshold(30.0))
+    assert dict(row.learned) == {0: None, 1: 0} and row.learned_share == 0.5
 
 
 def test_minutes_are_of_the_trainings_that_were_not_interrupted():

@@ -192,6 +192,7 @@ def _build_row(
     minutes = [m for seed in done.values() if (m := seed["train_minutes"]) is not None]
     learned: dict[int, int | None] = {}
     if threshold is not None:
+        learned = dict.fromkeys(done)  # one whose score is NaN did not
         for number, score in scores.items():
             epoch = threshold.epoch(done[number].get("losses", {})) or 0
             learned[number] = epoch if score >= threshold.score else None
