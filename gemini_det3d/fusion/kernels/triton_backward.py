@@ -17,7 +17,17 @@ from __future__ import annotations
 
 import triton.language as tl
 
-from .triton_parts import factor, gelu_parts, head_sums, kernel, own_share, product, rows_of
+from .triton_parts import (
+    either,
+    factor,
+    gelu_parts,
+    head_sums,
+    kernel,
+    own_share,
+    place_of,
+    product,
+    project_heads,
+)
 
 __all__ = ["PLACES", "attention_kernel", "difference_kernel", "logits_kernel", "streams_kernel"]
 
@@ -39,59 +49,20 @@ def attention_kernel(
     `of_bias` (GROUPS, 2, N) takes the gradient of the bias, of these heads and either direction.
     """
     kind: tl.constexpr = buffer.dtype.element_ty
-    program = tl.program_id(0)
-    i = program % 2
-    row, exists, seen = rows_of(program // (2 * GROUPS), num_tokens, valid, ROWS)
+    i, group, row, exists, seen, base = place_of(num_tokens, valid, GROUPS, C, ROWS)
     j = tl.arange(0, COLUMNS)
-    n = (program // 2 % GROUPS) * HEADS * HEAD + j
+    n = group * HEADS * HEAD + j
     inside = (j < HEADS * HEAD) & (n < C)
-    if i == 0:
-        own, other, up = first, second, up_first
-    else:
-        own, other, up = second, first, up_second
-    base = (i.to(tl.int64) * num_tokens + row) * C
-    packed += i * C * C
-    query = tl.zeros((ROWS, COLUMNS), tl.float32)
-    key = tl.zeros((ROWS, COLUMNS), tl.float32)
-    near = tl.zeros((ROWS, COLUMNS), tl.float32)
-    far = tl.zeros((ROWS, COLUMNS), tl.float32)
-    towards = tl.zeros((ROWS, COLUMNS), tl.float32)
-    for start in range(0, C, DEPTH):
-        k = start + tl.arange(0, DEPTH)
-        mask = seen[:, None]
-        w_mask = inside[None, :]
-        if C % DEPTH != 0:
-            mask = mask & (k < C)[None, :]
-            w_mask = w_mask & (k < C)[:, None]
-        at = (row * C)[:, None] + k[None, :]
-        x = tl.load(own + at, mask=mask, other=0.0)
-        z = tl.load(other + at, mask=mask, other=0.0)
-        upstream = tl.load(up + at, mask=mask, other=0.0)
-        score = tl.load(phi + base[:, None] + k[None, :], mask=mask, other=0.0).to(tl.float32)
-        wide = x.to(tl.float32)
-        difference = factor(wide - wide * score, kind, PRECISION)
-        x, z = factor(x, kind, PRECISION), factor(z, kind, PRECISION)
-        upstream = factor(upstream, kind, PRECISION)
-        w = packed + n[None, :] * C + k[:, None]
-        w_query = tl.load(w, mask=w_mask, other=0.0)
-        w_key = tl.load(w + 2 * C * C, mask=w_mask, other=0.0)
-        w_value = tl.load(w + 4 * C * C, mask=w_mask, other=0.0)
-        w_out = tl.load(packed + 6 * C * C + k[:, None] * C + n[None, :], mask=w_mask, other=0.0)
-        query = tl.dot(x, w_query, query, input_precision=PRECISION)
-        key = tl.dot(difference, w_key, key, input_precision=PRECISION)
-        near = tl.dot(x, w_value, near, input_precision=PRECISION)
-        far = tl.dot(z, w_value, far, input_precision=PRECISION)
-        towards = tl.dot(upstream, w_out, towards, input_precision=PRECISION)
-    biases += i * C + n
-    query += tl.load(biases, mask=inside, other=0.0)[None, :]
-    key += tl.load(biases + 2 * C, mask=inside, other=0.0)[None, :]
-    near += tl.load(biases + 4 * C, mask=inside, other=0.0)[None, :]
-    far += tl.load(biases + 6 * C, mask=inside, other=0.0)[None, :]
+    query, key, near, far, towards = project_heads(
+        either(i, first, second), either(i, second, first), phi, either(i, up_first, up_second),
+        row * C, 1, base, seen, packed + i * C * C, biases + i * C, n, inside, C, ROWS, COLUMNS,
+        DEPTH, kind, PRECISION, True,
+    )  # fmt: skip
     weight = own_share(query * key, scale, bias, row, seen, i, HEADS, HEAD)
     towards_logit = head_sums(towards * (near - far), HEADS, HEAD) * weight * (1.0 - weight)
     if of_bias is not None:
         total = (2 * i - 1) * tl.sum(towards_logit, axis=1) / HEAD  # each head has HEAD columns
-        at = ((program // 2 % GROUPS) * 2 + i).to(tl.int64) * num_tokens + row
+        at = (group * 2 + i).to(tl.int64) * num_tokens + row
         tl.store(of_bias + at, tl.where(seen, total, 0.0), mask=exists)
     towards_logit *= scale
     size = num_tokens.to(tl.int64) * 2 * C
@@ -112,17 +83,10 @@ def difference_kernel(
     """Places 5 and 6, and `sums` (blocks of columns, 2, N): phi times its gradient, added up."""
     kind: tl.constexpr = buffer.dtype.element_ty
     BLOCKS: tl.constexpr = (C + COLUMNS - 1) // COLUMNS
-    program = tl.program_id(0)
-    i = program % 2
-    row, exists, seen = rows_of(program // (2 * BLOCKS), num_tokens, valid, ROWS)
-    block = program // 2 % BLOCKS
+    i, block, row, exists, seen, base = place_of(num_tokens, valid, BLOCKS, C, ROWS)
     out = block * COLUMNS + tl.arange(0, COLUMNS)
-    if i == 0:
-        own = first
-    else:
-        own = second
+    own = either(i, first, second)
     size = num_tokens.to(tl.int64) * 2 * C
-    base = (i.to(tl.int64) * num_tokens + row) * C
     total = tl.zeros((ROWS, COLUMNS), tl.float32)
     total = product(total, buffer + size, base, exists, 1, packed + (2 + i) * C * C, out, kind, C,
                     DEPTH, C, 1, PRECISION).to(kind)  # fmt: skip
@@ -147,17 +111,10 @@ def logits_kernel(
     """Places 7, 8 and 9; `before` is the discriminator before its GELU, `sums` has PARTS."""
     kind: tl.constexpr = buffer.dtype.element_ty
     BLOCKS: tl.constexpr = (C + COLUMNS - 1) // COLUMNS
-    program = tl.program_id(0)
-    i = program % 2
-    row, exists, seen = rows_of(program // (2 * BLOCKS), num_tokens, valid, ROWS)
-    block = program // 2 % BLOCKS
+    i, block, row, exists, seen, base = place_of(num_tokens, valid, BLOCKS, C, ROWS)
     out = block * COLUMNS + tl.arange(0, COLUMNS)
-    if i == 0:
-        own = first
-    else:
-        own = second
+    own = either(i, first, second)
     size = num_tokens.to(tl.int64) * 2 * C
-    base = (i.to(tl.int64) * num_tokens + row) * C
     mean = tl.zeros((ROWS,), tl.float32)
     for part in range(0, PARTS):
         sum_at = (part * 2 + i).to(tl.int64) * num_tokens + row
@@ -194,16 +151,10 @@ def streams_kernel(
     """Gradients of the streams (N, C), which are the upstream's where not valid."""
     kind: tl.constexpr = buffer.dtype.element_ty
     BLOCKS: tl.constexpr = (C + COLUMNS - 1) // COLUMNS
-    program = tl.program_id(0)
-    i = program % 2
-    row, exists, seen = rows_of(program // (2 * BLOCKS), num_tokens, valid, ROWS)
-    out = (program // 2 % BLOCKS) * COLUMNS + tl.arange(0, COLUMNS)
-    if i == 0:
-        up, to = up_first, to_first
-    else:
-        up, to = up_second, to_second
+    i, block, row, exists, seen, base = place_of(num_tokens, valid, BLOCKS, C, ROWS)
+    out = block * COLUMNS + tl.arange(0, COLUMNS)
+    up, to = either(i, up_first, up_second), either(i, to_first, to_second)
     size = num_tokens.to(tl.int64) * 2 * C
-    base = (i.to(tl.int64) * num_tokens + row) * C
     cross = ((1 - i).to(tl.int64) * num_tokens + row) * C
     total = tl.zeros((ROWS, COLUMNS), tl.float32)
     total = product(total, buffer, base, exists, 1, packed + i * C * C, out, kind, C, DEPTH, C, 1,

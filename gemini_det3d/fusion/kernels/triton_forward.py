@@ -19,7 +19,16 @@ from __future__ import annotations
 import triton
 import triton.language as tl
 
-from .triton_parts import factor, gelu, kernel, own_share, product, rows_of
+from .triton_parts import (
+    either,
+    factor,
+    gelu,
+    kernel,
+    own_share,
+    place_of,
+    product,
+    project_heads,
+)
 
 __all__ = ["gate_kernel", "hidden_kernel", "out_kernel", "pack_kernel", "relation_kernel"]
 
@@ -104,13 +113,9 @@ def hidden_kernel(
               PRECISION)  # fmt: skip
     else:
         kind: tl.constexpr = hidden.dtype.element_ty
-        i = program % 2
-        row, exists, seen = rows_of(program // (2 * BLOCKS), num_tokens, valid, ROWS)
-        out = (program // 2 % BLOCKS) * COLUMNS + tl.arange(0, COLUMNS)
-        if i == 0:
-            own, other = first, second
-        else:
-            own, other = second, first
+        i, block, row, exists, seen, base = place_of(num_tokens, valid, BLOCKS, C, ROWS)
+        out = block * COLUMNS + tl.arange(0, COLUMNS)
+        own, other = either(i, first, second), either(i, second, first)
         total = tl.zeros((ROWS, COLUMNS), tl.float32)
         at = row * row_stride
         total = product(total, own, at, seen, column_stride, relation_in, out, kind, C, DEPTH, 1,
@@ -120,7 +125,7 @@ def hidden_kernel(
         total += tl.load(relation_in_b + out, mask=out < C, other=0.0).to(tl.float32)[None, :]
         if not WITH_TAPE:
             total = gelu(total)
-        at = (i.to(tl.int64) * num_tokens + row)[:, None] * C + out[None, :]
+        at = base[:, None] + out[None, :]
         tl.store(hidden + at, total.to(kind), mask=exists[:, None] & (out < C)[None, :])
 
 
@@ -146,13 +151,8 @@ def relation_kernel(
 ):  # fmt: skip
     """`related` (2, N, C): x - x * phi, with a tape phi; more columns than fit in two passes."""
     BLOCKS: tl.constexpr = (C + COLUMNS - 1) // COLUMNS
-    i = tl.program_id(0) % 2
-    row, exists, seen = rows_of(tl.program_id(0) // 2, num_tokens, valid, ROWS)
-    if i == 0:
-        own = first
-    else:
-        own = second
-    at_row = (i.to(tl.int64) * num_tokens + row) * C
+    i, _, row, exists, seen, at_row = place_of(num_tokens, valid, 1, C, ROWS)
+    own = either(i, first, second)
     out = tl.arange(0, COLUMNS)
     logits = _logits(hidden, at_row, exists, packed, biases, out, ROWS, COLUMNS, C, DEPTH,
                      PRECISION, WITH_TAPE)  # fmt: skip
@@ -187,56 +187,19 @@ def gate_kernel(
     WITH_TAPE: tl.constexpr,
 ):  # fmt: skip
     """`read` (2, N, C): other + u (own - other) for HEADS heads of HEAD channels."""
-    kind: tl.constexpr = read.dtype.element_ty
-    program = tl.program_id(0)
-    i = program % 2
-    row, exists, seen = rows_of(program // (2 * GROUPS), num_tokens, valid, ROWS)
+    i, group, row, exists, seen, base = place_of(num_tokens, valid, GROUPS, C, ROWS)
     j = tl.arange(0, COLUMNS)
-    n = (program // 2 % GROUPS) * HEADS * HEAD + j
+    n = group * HEADS * HEAD + j
     inside = (j < HEADS * HEAD) & (n < C)
-    if i == 0:
-        own, other = first, second
-    else:
-        own, other = second, first
-    base = (i.to(tl.int64) * num_tokens + row) * C
-    packed += i * C * C
-    query = tl.zeros((ROWS, COLUMNS), tl.float32)
-    key = tl.zeros((ROWS, COLUMNS), tl.float32)
-    near = tl.zeros((ROWS, COLUMNS), tl.float32)
-    far = tl.zeros((ROWS, COLUMNS), tl.float32)
-    for start in range(0, C, DEPTH):
-        k = start + tl.arange(0, DEPTH)
-        mask = seen[:, None]
-        w_mask = inside[None, :]
-        if C % DEPTH != 0:
-            mask = mask & (k < C)[None, :]
-            w_mask = w_mask & (k < C)[:, None]
-        at = (row * row_stride)[:, None] + k[None, :] * column_stride
-        x = tl.load(own + at, mask=mask, other=0.0)
-        z = factor(tl.load(other + at, mask=mask, other=0.0), kind, PRECISION)
-        difference = tl.load(related + base[:, None] + k[None, :], mask=mask, other=0.0)
-        if WITH_TAPE:  # phi
-            wide = x.to(tl.float32)
-            difference = wide - wide * difference.to(tl.float32)
-        difference = factor(difference, kind, PRECISION)
-        x = factor(x, kind, PRECISION)
-        w = packed + n[None, :] * C + k[:, None]
-        w_query = tl.load(w, mask=w_mask, other=0.0)
-        w_key = tl.load(w + 2 * C * C, mask=w_mask, other=0.0)
-        w_value = tl.load(w + 4 * C * C, mask=w_mask, other=0.0)
-        query = tl.dot(x, w_query, query, input_precision=PRECISION)
-        key = tl.dot(difference, w_key, key, input_precision=PRECISION)
-        near = tl.dot(x, w_value, near, input_precision=PRECISION)
-        far = tl.dot(z, w_value, far, input_precision=PRECISION)
-    biases += i * C + n
-    query += tl.load(biases, mask=inside, other=0.0)[None, :]
-    key += tl.load(biases + 2 * C, mask=inside, other=0.0)[None, :]
-    near += tl.load(biases + 4 * C, mask=inside, other=0.0)[None, :]
-    far += tl.load(biases + 6 * C, mask=inside, other=0.0)[None, :]
+    query, key, near, far, _ = project_heads(
+        either(i, first, second), either(i, second, first), related, None, row * row_stride,
+        column_stride, base, seen, packed + i * C * C, biases + i * C, n, inside, C, ROWS, COLUMNS,
+        DEPTH, read.dtype.element_ty, PRECISION, WITH_TAPE,
+    )  # fmt: skip
     weight = own_share(query * key, scale, bias, row, seen, i, HEADS, HEAD)
     at = base[:, None] + n[None, :]
     result = far + weight * (near - far)
-    tl.store(read + at, result.to(kind), mask=exists[:, None] & inside[None, :])
+    tl.store(read + at, result.to(read.dtype.element_ty), mask=exists[:, None] & inside[None, :])
 
 
 @kernel
@@ -247,15 +210,9 @@ def out_kernel(
 ):  # fmt: skip
     """Fused streams (N, C): x + W_o read + b_o, and x itself where not valid."""
     BLOCKS: tl.constexpr = (C + COLUMNS - 1) // COLUMNS
-    program = tl.program_id(0)
-    i = program % 2
-    row, exists, seen = rows_of(program // (2 * BLOCKS), num_tokens, valid, ROWS)
-    out = (program // 2 % BLOCKS) * COLUMNS + tl.arange(0, COLUMNS)
-    if i == 0:
-        own, fused = first, fused_first
-    else:
-        own, fused = second, fused_second
-    base = (i.to(tl.int64) * num_tokens + row) * C
+    i, block, row, exists, seen, base = place_of(num_tokens, valid, BLOCKS, C, ROWS)
+    out = block * COLUMNS + tl.arange(0, COLUMNS)
+    own, fused = either(i, first, second), either(i, fused_first, fused_second)
     total = tl.zeros((ROWS, COLUMNS), tl.float32)
     total = product(total, read, base, seen, 1, packed + (6 + i) * C * C, out,
                     read.dtype.element_ty, C, DEPTH, 1, C, PRECISION)  # fmt: skip

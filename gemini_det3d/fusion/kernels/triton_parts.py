@@ -24,6 +24,7 @@ from torch import Tensor
 __all__ = [
     "DTYPES",
     "device_of",
+    "either",
     "factor",
     "gelu",
     "gelu_parts",
@@ -31,7 +32,9 @@ __all__ = [
     "kernel",
     "launch",
     "own_share",
+    "place_of",
     "product",
+    "project_heads",
     "rows_of",
 ]
 
@@ -96,6 +99,28 @@ def rows_of(block, num_tokens, valid, ROWS: tl.constexpr):
     if valid is not None:
         seen = exists & (tl.load(valid + row, mask=exists, other=0) != 0)
     return row, exists, seen
+
+
+@triton.jit
+def place_of(
+    num_tokens, valid, BLOCKS: tl.constexpr, C: tl.constexpr, ROWS: tl.constexpr
+):  # fmt: skip
+    """Of a program: direction, block of columns, `rows_of`, and where these start in (2, N, C)."""
+    program = tl.program_id(0)
+    i = program % 2
+    row, exists, seen = rows_of(program // (2 * BLOCKS), num_tokens, valid, ROWS)
+    base = (i.to(tl.int64) * num_tokens + row) * C
+    return i, program // 2 % BLOCKS, row, exists, seen, base
+
+
+@triton.jit
+def either(i, first, second):
+    """What direction i calls its own; with the two swapped, the other."""
+    if i == 0:
+        own = first
+    else:
+        own = second
+    return own
 
 
 @triton.jit
@@ -175,3 +200,55 @@ def own_share(
         added = tl.load(bias + row, mask=seen, other=0.0)
         logit += ((2 * i - 1) * added)[:, None]
     return tl.sigmoid(logit)
+
+
+@triton.jit
+def project_heads(
+    own, other, related, up, at_row, column_stride, base, seen, packed, biases, n, inside,
+    C: tl.constexpr, ROWS: tl.constexpr, COLUMNS: tl.constexpr, DEPTH: tl.constexpr,
+    KIND: tl.constexpr, PRECISION: tl.constexpr, IS_PHI: tl.constexpr,
+):  # fmt: skip
+    """Query, key, own and other value (ROWS, COLUMNS) at the columns n; last `up` through W_o.
+
+    `related` holds x - x * phi, or phi. `up` (N, C) is the upstream gradient; None: zeros are last.
+    `packed` and `biases` are those of this direction, as `triton_forward` packs them.
+    """
+    query = tl.zeros((ROWS, COLUMNS), tl.float32)
+    key = tl.zeros((ROWS, COLUMNS), tl.float32)
+    near = tl.zeros((ROWS, COLUMNS), tl.float32)
+    far = tl.zeros((ROWS, COLUMNS), tl.float32)
+    towards = tl.zeros((ROWS, COLUMNS), tl.float32)
+    for start in range(0, C, DEPTH):
+        k = start + tl.arange(0, DEPTH)
+        mask = seen[:, None]
+        w_mask = inside[None, :]
+        if C % DEPTH != 0:
+            mask = mask & (k < C)[None, :]
+            w_mask = w_mask & (k < C)[:, None]
+        at = at_row[:, None] + k[None, :] * column_stride
+        x = tl.load(own + at, mask=mask, other=0.0)
+        z = factor(tl.load(other + at, mask=mask, other=0.0), KIND, PRECISION)
+        difference = tl.load(related + base[:, None] + k[None, :], mask=mask, other=0.0)
+        if IS_PHI:
+            wide = x.to(tl.float32)
+            difference = wide - wide * difference.to(tl.float32)
+        difference = factor(difference, KIND, PRECISION)
+        x = factor(x, KIND, PRECISION)
+        w = packed + n[None, :] * C + k[:, None]
+        w_query = tl.load(w, mask=w_mask, other=0.0)
+        w_key = tl.load(w + 2 * C * C, mask=w_mask, other=0.0)
+        w_value = tl.load(w + 4 * C * C, mask=w_mask, other=0.0)
+        query = tl.dot(x, w_query, query, input_precision=PRECISION)
+        key = tl.dot(difference, w_key, key, input_precision=PRECISION)
+        near = tl.dot(x, w_value, near, input_precision=PRECISION)
+        far = tl.dot(z, w_value, far, input_precision=PRECISION)
+        if up is not None:
+            upstream = factor(tl.load(up + at, mask=mask, other=0.0), KIND, PRECISION)
+            w_out = packed + 6 * C * C + k[:, None] * C + n[None, :]
+            w_out = tl.load(w_out, mask=w_mask, other=0.0)
+            towards = tl.dot(upstream, w_out, towards, input_precision=PRECISION)
+    query += tl.load(biases + n, mask=inside, other=0.0)[None, :]
+    key += tl.load(biases + 2 * C + n, mask=inside, other=0.0)[None, :]
+    near += tl.load(biases + 4 * C + n, mask=inside, other=0.0)[None, :]
+    far += tl.load(biases + 6 * C + n, mask=inside, other=0.0)[None, :]
+    return query, key, near, far, towards

@@ -14,7 +14,7 @@ from __future__ import annotations
 import triton
 import triton.language as tl
 
-from .triton_parts import factor, kernel
+from .triton_parts import either, factor, kernel
 
 __all__ = ["finish_kernel", "weights_kernel"]
 
@@ -50,6 +50,31 @@ def _contract(
     return total, sums
 
 
+@triton.jit
+def _sides(job, first, second, up, buffer, half, start, stop):
+    """Left and right of either contraction of a weight, and where the second's tokens stop."""
+    size, mine = 2 * half, job % 2 * half
+    left, right = buffer + mine, either(job % 2, first, second)
+    left_2, right_2 = left, either(job % 2, second, first)
+    stop_2 = start  # for one contraction only
+    if (job >= 2) & (job < 4):
+        left, right = buffer + size + mine, buffer + 6 * size + mine
+    elif (job >= 4) & (job < 6):
+        left, left_2 = buffer + 2 * size + mine, buffer + 3 * size + mine
+        stop_2 = stop
+    elif (job >= 6) & (job < 8):
+        left, right = up, buffer + 4 * size + mine
+    elif job == 8:
+        left, right = buffer + 7 * size, buffer + 9 * size
+        left_2, right_2 = buffer + 7 * size + half, buffer + 9 * size + half
+        stop_2 = stop
+    elif job >= 9:  # near: x_0 and x_1; far: x_1 and x_0
+        left, left_2 = buffer + 8 * size, buffer + 8 * size + half
+        right, right_2 = either(job - 9, first, second), either(job - 9, second, first)
+        stop_2 = stop
+    return left, right, left_2, right_2, stop_2
+
+
 @kernel
 def weights_kernel(
     first, second, valid, up_first, up_second, buffer, partial, partial_sums, num_tokens, per_split,
@@ -69,36 +94,13 @@ def weights_kernel(
     job = program // (BLOCKS * tl.cdiv(C, ROWS))
     split = job // 11
     job = job % 11
-    i = job % 2
     column = column_block * COLUMNS + tl.arange(0, COLUMNS)
-    half = num_tokens.to(tl.int64) * C
-    size = 2 * half
     start = split * per_split
     stop = tl.minimum(start + per_split, num_tokens)
-    if i == 0:
-        own, other, up = first, second, up_first
-    else:
-        own, other, up = second, first, up_second
-    left, right, left_2, right_2 = buffer + i * half, own, buffer + i * half, other
-    stop_2 = start
-    if (job >= 2) & (job < 4):
-        left, right = buffer + size + i * half, buffer + 6 * size + i * half
-    elif (job >= 4) & (job < 6):
-        left, left_2 = buffer + 2 * size + i * half, buffer + 3 * size + i * half
-        stop_2 = stop
-    elif (job >= 6) & (job < 8):
-        left, right = up, buffer + 4 * size + i * half
-    elif job == 8:
-        left, right = buffer + 7 * size, buffer + 9 * size
-        left_2, right_2 = buffer + 7 * size + half, buffer + 9 * size + half
-        stop_2 = stop
-    elif job >= 9:  # near: x_0 and x_1; far: x_1 and x_0
-        left, left_2 = buffer + 8 * size, buffer + 8 * size + half
-        if job == 9:
-            right, right_2 = first, second
-        else:
-            right, right_2 = second, first
-        stop_2 = stop
+    left, right, left_2, right_2, stop_2 = _sides(
+        job, first, second, either(job % 2, up_first, up_second), buffer,
+        num_tokens.to(tl.int64) * C, start, stop,
+    )  # fmt: skip
     total = tl.zeros((ROWS, COLUMNS), tl.float32)
     sums = tl.zeros((ROWS,), tl.float32)
     sums_2 = tl.zeros((ROWS,), tl.float32)
