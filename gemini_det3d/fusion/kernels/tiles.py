@@ -138,8 +138,8 @@ def _hopper(kernel: str, padded: int, width: int, is_half: bool) -> Tile:
         return Tile(64, min(padded, 128), deep, 8 if is_large else 4, 3)
     if kernel == "logits":
         return Tile(64, min(padded, 64), half_deep, 4, 4 if is_half else 2)
-    if kernel == "weights" and is_half:  # depth in tokens
-        return Tile(min(padded, 64), min(padded, 64), 128, 4, 3)
+    if kernel == "weights" and is_half:  # depth in tokens; 3 stages spill at 32 channels
+        return Tile(min(padded, 64), min(padded, 64), 128, 4, 3 if padded >= 64 else 2)
     return Tile(64, min(padded, 64), deep, 4, 3)
 
 
@@ -159,9 +159,9 @@ def _older(kernel: str, padded: int, width: int, is_half: bool) -> Tile:
         return Tile(32 if is_half else 16, width, deep, 8, 2)
     if kernel in ("difference", "logits", "streams"):
         return Tile(64, min(columns, 64), deep, 4 if is_half else 8, 2)
-    if kernel == "weights":  # rows and columns of the weight, depth in tokens
+    if kernel == "weights":  # rows and columns of the weight, depth in tokens; see `_exact`
         side = min(padded, 64)
-        return Tile(side, side, 32 if is_half else 16, 4 if is_half else 8, 2)
+        return Tile(side, side, 32 if is_half else 16, 4 if is_half or side < 64 else 8, 2)
     return Tile(64, columns, min(padded, 64) if is_half else deep, 4 if is_half else 8, 3)
 
 
@@ -180,6 +180,6 @@ def _exact(kernel: str, padded: int, width: int) -> Tile:
         return Tile(16, width, 8 if width > 64 else deep, 8, 2)
     if kernel in ("difference", "logits", "streams"):
         return Tile(64, columns, deep, 8, 2)
-    if kernel == "weights":
-        return Tile(columns, columns, 16, 8, 2)
+    if kernel == "weights":  # 8 warps spill at 32 channels
+        return Tile(columns, columns, 16, 4 if columns < 64 else 8, 2)
     return Tile(32, columns, deep, 8, 3)
