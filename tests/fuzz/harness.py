@@ -46,7 +46,7 @@ def faults_of(reader: Reader, files: Iterable[tuple[str, bytes]], folder: Path) 
     """
     path = folder / f"file{reader.suffix}"
     faults = []
-    before = _peak_bytes()
+    before = peak_bytes()
     for name, content in files:
         path.write_bytes(content)
         started = time.perf_counter()
@@ -56,8 +56,8 @@ def faults_of(reader: Reader, files: Iterable[tuple[str, bytes]], folder: Path) 
             fault = f"{fault}; took {seconds:.1f} s"
         if fault:
             faults.append(f"{name}: {fault}")
-    if _peak_bytes() - before > MOST_BYTES:
-        faults.append(f"took {(_peak_bytes() - before) >> 20} MiB")
+    if peak_bytes() - before > MOST_BYTES:
+        faults.append(f"took {(peak_bytes() - before) >> 20} MiB")
     return faults
 
 
@@ -74,5 +74,6 @@ def _fault_of(reader: Reader, path: Path) -> str:
     return ""
 
 
-def _peak_bytes() -> int:
+def peak_bytes() -> int:
+    """The most memory that this process has had."""
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024

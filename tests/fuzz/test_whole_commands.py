@@ -8,13 +8,8 @@ import pytest
 
 pytest.importorskip("mmdet3d", exc_type=ImportError)
 
-from tests.fuzz.commands import (
-    COMMANDS,
-    faults_of,
-    make_inputs,
-    make_slow_inputs,
-    restructured_infos,
-)
+from tests.fuzz.commands import COMMANDS, faults_of, restructured_infos
+from tests.fuzz.inputs import make_inputs, make_slow_inputs
 from tests.fuzz.mutations import mutated
 
 OTHERS = [b"\x89PNG\r\n\0", b"PK\x03\x04", b"1 2 3\n"]
