@@ -51,6 +51,7 @@ class FusionOperator(nn.Module):
 
     Args:
         dim: Channels C of both streams.
+        num_heads: Of an operator with heads; taken by all, so that they are swapped by one word.
 
     Raises:
         ValueError: `dim` is no positive integer.
@@ -65,8 +66,9 @@ class FusionOperator(nn.Module):
 
     mixes_tokens = False
 
-    def __init__(self, dim: int) -> None:
+    def __init__(self, dim: int, num_heads: int = 8) -> None:
         super().__init__()
+        del num_heads
         self.dim = check_integer(dim, 1, "dim", type(self).__name__)
         self._losses: dict[str, Tensor] = {}
         self._doubts: Doubts | None = None

@@ -17,7 +17,24 @@ from .base import FusionOperator, hide, is_in_backward, keep_own
 __all__ = ["ChannelExchangeFusion", "TokenExchangeFusion"]
 
 
-class TokenExchangeFusion(FusionOperator):
+class _ExchangeFusion(FusionOperator):
+    """Below a threshold something is exchanged; a sparsity loss says how much may be."""
+
+    def __init__(
+        self, dim: int, num_heads: int, threshold: float, loss_weight: float, least_dim: int
+    ) -> None:
+        super().__init__(dim, num_heads)
+        name = type(self).__name__
+        if dim < least_dim:
+            raise ValueError(f"{name}: dim must be {least_dim} or more, got {dim}")
+        if not 0 <= threshold <= 1:
+            raise ValueError(f"{name}: threshold must be between 0 and 1, got {threshold!r}")
+        if not loss_weight >= 0:
+            raise ValueError(f"{name}: loss_weight must be 0 or more, got {loss_weight!r}")
+        self.threshold, self.loss_weight = threshold, loss_weight
+
+
+class TokenExchangeFusion(_ExchangeFusion):
     """A token whose score is low takes the weighted twin's place, as in TokenFusion.
 
     With s_m the score of a token in stream m (Wang et al., CVPR 2022, section 3.2)
@@ -30,7 +47,7 @@ class TokenExchangeFusion(FusionOperator):
 
     Args:
         dim: Channels C of both streams, at least 4.
-        num_heads: Without meaning here; taken so that operators can be swapped by one word.
+        num_heads: Without meaning here.
         threshold: Score below which a token is exchanged.
         loss_weight: Of the L1 loss on the scores, summed over tokens; the released default.
 
@@ -39,19 +56,9 @@ class TokenExchangeFusion(FusionOperator):
     """
 
     def __init__(
-        self,
-        dim: int,
-        num_heads: int = 8,
-        threshold: float = 0.02,
-        loss_weight: float = 1e-4,
+        self, dim: int, num_heads: int = 8, threshold: float = 0.02, loss_weight: float = 1e-4
     ) -> None:
-        super().__init__(dim)
-        del num_heads
-        if dim < 4:
-            raise ValueError(f"TokenExchangeFusion: dim must be 4 or more, got {dim}")
-        _check_fraction("TokenExchangeFusion", "threshold", threshold)
-        _check_weight("TokenExchangeFusion", loss_weight)
-        self.threshold, self.loss_weight = threshold, loss_weight
+        super().__init__(dim, num_heads, threshold, loss_weight, least_dim=4)
         self.score: Any = nn.ModuleList(_score_predictor(dim) for _ in range(2))
 
     def fuse(self, first: Tensor, second: Tensor, valid: Tensor | None) -> tuple[Tensor, Tensor]:
@@ -68,7 +75,7 @@ class TokenExchangeFusion(FusionOperator):
         return keep_own(valid, fused_first, first), keep_own(valid, fused_second, second)
 
 
-class ChannelExchangeFusion(FusionOperator):
+class ChannelExchangeFusion(_ExchangeFusion):
     """A channel whose normalisation scale is low takes the other stream's place, as in CEN.
 
     With BN_m the batch normalisation of stream m and gamma its scales (Wang et al., NeurIPS 2020,
@@ -82,7 +89,7 @@ class ChannelExchangeFusion(FusionOperator):
 
     Args:
         dim: Channels C of both streams, at least 2.
-        num_heads: Without meaning here; taken so that operators can be swapped by one word.
+        num_heads: Without meaning here.
         threshold: Scale below which a channel is exchanged; 0.02 as in CEN's segmentation.
         loss_weight: Of the L1 loss on the scales; 2e-4 as in CEN's segmentation.
 
@@ -91,19 +98,9 @@ class ChannelExchangeFusion(FusionOperator):
     """
 
     def __init__(
-        self,
-        dim: int,
-        num_heads: int = 8,
-        threshold: float = 0.02,
-        loss_weight: float = 2e-4,
+        self, dim: int, num_heads: int = 8, threshold: float = 0.02, loss_weight: float = 2e-4
     ) -> None:
-        super().__init__(dim)
-        del num_heads
-        if dim < 2:
-            raise ValueError(f"ChannelExchangeFusion: dim must be 2 or more, got {dim}")
-        _check_fraction("ChannelExchangeFusion", "threshold", threshold)
-        _check_weight("ChannelExchangeFusion", loss_weight)
-        self.threshold, self.loss_weight = threshold, loss_weight
+        super().__init__(dim, num_heads, threshold, loss_weight, least_dim=2)
         self.norm: Any = nn.ModuleList(nn.BatchNorm1d(dim) for _ in range(2))
 
     def fuse(self, first: Tensor, second: Tensor, valid: Tensor | None) -> tuple[Tensor, Tensor]:
@@ -153,13 +150,3 @@ def _normalise(norm: nn.BatchNorm1d, tokens: Tensor) -> Tensor:
     statistics = norm.running_mean.clone(), norm.running_var.clone()
     affine = norm.weight, norm.bias
     return F.batch_norm(tokens, *statistics, *affine, training=not is_lonely, eps=norm.eps)
-
-
-def _check_fraction(owner: str, key: str, value: float) -> None:
-    if not 0 <= value <= 1:
-        raise ValueError(f"{owner}: {key} must be between 0 and 1, got {value!r}")
-
-
-def _check_weight(owner: str, value: float) -> None:
-    if not value >= 0:
-        raise ValueError(f"{owner}: loss_weight must be 0 or more, got {value!r}")

@@ -18,12 +18,8 @@ class SumFusion(FusionOperator):
 
     Args:
         dim: Channels C of both streams.
-        num_heads: Without meaning here; taken so that operators can be swapped by one word.
+        num_heads: Without meaning here.
     """
-
-    def __init__(self, dim: int, num_heads: int = 8) -> None:
-        super().__init__(dim)
-        del num_heads
 
     def fuse(self, first: Tensor, second: Tensor, valid: Tensor | None) -> tuple[Tensor, Tensor]:
         """Sum checked streams (..., C); see `FusionOperator.forward`."""
@@ -37,12 +33,11 @@ class ConcatFusion(FusionOperator):
 
     Args:
         dim: Channels C of both streams.
-        num_heads: Without meaning here; taken so that operators can be swapped by one word.
+        num_heads: Without meaning here.
     """
 
     def __init__(self, dim: int, num_heads: int = 8) -> None:
-        super().__init__(dim)
-        del num_heads
+        super().__init__(dim, num_heads)
         self.to_first = nn.Linear(2 * dim, dim)
         self.to_second = nn.Linear(2 * dim, dim)
 
