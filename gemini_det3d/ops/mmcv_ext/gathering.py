@@ -1,7 +1,7 @@
 """Reading features at indices and sending gradients back; torch indexing on any device.
 
 Results are written into the tensors that mmcv has made. Shapes: B frames, C channels, N points,
-M centres, K members; mmcv also hands over sizes (b, c, n, ...), which the tensors tell.
+M centres, K members; mmcv also hands over `sizes` (b, c, n, ...), which the tensors tell.
 """
 
 from __future__ import annotations
@@ -13,26 +13,14 @@ from gemini_det3d.ops.points import gather_points, group_points, three_interpola
 
 
 def gather_points_forward(
-    points_tensor: Tensor,
-    idx_tensor: Tensor,
-    out_tensor: Tensor,
-    b: int,
-    c: int,
-    n: int,
-    npoints: int,
+    points_tensor: Tensor, idx_tensor: Tensor, out_tensor: Tensor, **sizes: int
 ) -> None:
     """``(B, C, N)`` at ``(B, M)`` into ``(B, C, M)``."""
     out_tensor.copy_(gather_points(points_tensor, idx_tensor))
 
 
 def gather_points_backward(
-    grad_out_tensor: Tensor,
-    idx_tensor: Tensor,
-    grad_points_tensor: Tensor,
-    b: int,
-    c: int,
-    n: int,
-    npoints: int,
+    grad_out_tensor: Tensor, idx_tensor: Tensor, grad_points_tensor: Tensor, **sizes: int
 ) -> None:
     """``(B, C, M)`` added at ``(B, M)`` to ``(B, C, N)``."""
     where = idx_tensor.long()[:, None].expand_as(grad_out_tensor)
@@ -40,32 +28,18 @@ def gather_points_backward(
 
 
 def group_points_forward(
-    points_tensor: Tensor,
-    idx_tensor: Tensor,
-    out_tensor: Tensor,
-    b: int,
-    c: int,
-    n: int,
-    npoints: int,
-    nsample: int,
+    points_tensor: Tensor, idx_tensor: Tensor, out_tensor: Tensor, **sizes: int
 ) -> None:
     """``(B, C, N)`` at ``(B, M, K)`` into ``(B, C, M, K)``."""
     out_tensor.copy_(group_points(points_tensor, idx_tensor))
 
 
 def group_points_backward(
-    grad_out_tensor: Tensor,
-    idx_tensor: Tensor,
-    grad_points_tensor: Tensor,
-    b: int,
-    c: int,
-    n: int,
-    npoints: int,
-    nsample: int,
+    grad_out_tensor: Tensor, idx_tensor: Tensor, grad_points_tensor: Tensor, **sizes: int
 ) -> None:
     """``(B, C, M, K)`` added at ``(B, M, K)`` to ``(B, C, N)``."""
     flat = (grad_out_tensor.flatten(2), idx_tensor.flatten(1))
-    gather_points_backward(*flat, grad_points_tensor, b, c, n, npoints * nsample)
+    gather_points_backward(*flat, grad_points_tensor)
 
 
 def stack_group_points_forward(
@@ -74,10 +48,7 @@ def stack_group_points_forward(
     idx_tensor: Tensor,
     idx_batch_cnt_tensor: Tensor,
     out_tensor: Tensor,
-    b: int,
-    c: int,
-    m: int,
-    nsample: int,
+    **sizes: int,
 ) -> None:
     """``(N1 + N2 + ..., C)`` at ``(M1 + M2 + ..., K)`` into ``(M1 + M2 + ..., C, K)``.
 
@@ -94,11 +65,7 @@ def stack_group_points_backward(
     idx_batch_cnt_tensor: Tensor,
     features_batch_cnt_tensor: Tensor,
     grad_features_tensor: Tensor,
-    b: int,
-    c: int,
-    m: int,
-    n: int,
-    nsample: int,
+    **sizes: int,
 ) -> None:
     """``(M1 + M2 + ..., C, K)`` added at ``(M1 + M2 + ..., K)`` to ``(N1 + N2 + ..., C)``."""
     rows, exists = _rows(idx_tensor, idx_batch_cnt_tensor, features_batch_cnt_tensor)
@@ -111,10 +78,7 @@ def three_interpolate_forward(
     idx_tensor: Tensor,
     weight_tensor: Tensor,
     out_tensor: Tensor,
-    b: int,
-    c: int,
-    m: int,
-    n: int,
+    **sizes: int,
 ) -> None:
     """``(B, C, M)`` at ``(B, N, 3)`` weighted by ``(B, N, 3)`` into ``(B, C, N)``."""
     out_tensor.copy_(three_interpolate(points_tensor, idx_tensor, weight_tensor))
@@ -125,14 +89,11 @@ def three_interpolate_backward(
     idx_tensor: Tensor,
     weight_tensor: Tensor,
     grad_points_tensor: Tensor,
-    b: int,
-    c: int,
-    n: int,
-    m: int,
+    **sizes: int,
 ) -> None:
     """``(B, C, N)`` added by weight at ``(B, N, 3)`` to ``(B, C, M)``."""
     grad = grad_out_tensor[..., None] * weight_tensor[:, None]
-    group_points_backward(grad, idx_tensor, grad_points_tensor, b, c, m, n, 3)
+    group_points_backward(grad, idx_tensor, grad_points_tensor)
 
 
 def _rows(index: Tensor, index_counts: Tensor, feature_counts: Tensor) -> tuple[Tensor, Tensor]:

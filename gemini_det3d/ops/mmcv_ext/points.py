@@ -113,9 +113,7 @@ def three_nn_forward(
     known_tensor: Tensor,
     dist2_tensor: Tensor,
     idx_tensor: Tensor,
-    b: int,
-    n: int,
-    m: int,
+    **sizes: int,
 ) -> None:
     """The three of ``(B, M, 3)`` nearest to each of ``(B, N, 3)``: squares, indices."""
     if device.takes_torch(unknown_tensor):
