@@ -24,6 +24,7 @@ _COMMANDS = (
 )
 MOVED = {
     "gemini_det3d.datasets.synthetic": "gemini_det3d.worlds",
+    "gemini_det3d.datasets.segmentation_classes": "gemini_det3d.datasets.segmentation_sets",
     "gemini_det3d.formats.boxes": "gemini_det3d.geometry.boxes",
     "gemini_det3d.apis.ablate": "gemini_det3d.apis.ablation.ablate",
     "gemini_det3d.apis.check_alignment": "gemini_det3d.apis.alignment.check",

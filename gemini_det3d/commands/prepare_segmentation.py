@@ -9,14 +9,10 @@ from pathlib import Path
 
 from gemini_det3d.apis.config import ConfigError
 from gemini_det3d.apis.findings import check_all
-from gemini_det3d.apis.segmentation_set.check import (
-    KINDS,
-    SegFrameChecker,
-    SegFrameReport,
-    SetKind,
-)
+from gemini_det3d.apis.segmentation_set.check import SegFrameChecker, SegFrameReport
 from gemini_det3d.apis.segmentation_set.report import SetReport, load_known
 from gemini_det3d.commands import add_workers
+from gemini_det3d.datasets.segmentation_sets import SETS, SegmentationSet
 from gemini_det3d.formats.errors import FormatError
 from gemini_det3d.formats.segmentation import NoSuchSplit, SegFrame
 
@@ -30,7 +26,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the command's arguments."""
     add = parser.add_argument
     add("root", type=Path, metavar="ROOT", help="folder of the set")
-    add("--kind", choices=list(KINDS), required=True, help="its layout and classes")
+    add("--kind", choices=list(SETS), required=True, help="its layout and classes")
     add("--splits", nargs="+", help="splits to check (those that are there)")
     add("--modalities", nargs="+", help="images to check, the leading one first (all)")
     add("--first-label", type=int, help="number of the first class in the files (as published)")
@@ -48,7 +44,7 @@ def run(args: argparse.Namespace) -> int:
         FormatError: There is no such set.
         ConfigError: An option cannot be.
     """
-    kind, root = KINDS[args.kind], args.root.resolve()
+    kind, root = SETS[args.kind], args.root.resolve()
     first = kind.first_label if args.first_label is None else args.first_label
     if args.workers < 1 or first < 0:
         raise ConfigError(f"--workers {args.workers} must be 1 or more, --first-label {first} 0")
@@ -75,7 +71,7 @@ def run(args: argparse.Namespace) -> int:
 
 
 def _frames_of(
-    kind: SetKind, root: Path, splits: Sequence[str] | None
+    kind: SegmentationSet, root: Path, splits: Sequence[str] | None
 ) -> dict[str, list[SegFrame]]:
     """Frames by split; without ``splits`` of those that are there, which is one at least."""
     if not root.is_dir():

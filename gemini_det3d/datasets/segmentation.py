@@ -2,24 +2,13 @@
 
 from __future__ import annotations
 
-import os
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 from mmdet3d.registry import DATASETS
 from mmengine.dataset import BaseDataset
 
-from gemini_det3d.datasets.segmentation_classes import (
-    DELIVER_CLASSES,
-    NYUDV2_CLASSES,
-    SUNRGBD_CLASSES,
-)
-from gemini_det3d.formats.segmentation import (
-    SegFrame,
-    list_deliver,
-    list_nyudv2,
-    list_sunrgbd,
-)
+from gemini_det3d.datasets.segmentation_sets import DELIVER, NYUDV2, SUNRGBD, SegmentationSet
 from gemini_det3d.registration import register
 
 
@@ -48,10 +37,7 @@ class MultiModalSegDataset(BaseDataset):
         FormatError: The folder lacks the list or the images of the split.
     """
 
-    list_frames: Callable[[str | os.PathLike, str], list[SegFrame]]
-    first_label = 0
-    label_code: int | str | None = None
-    known_modalities: tuple[str, ...] = ("rgb", "depth")
+    published: SegmentationSet
 
     def __init__(
         self,
@@ -64,26 +50,27 @@ class MultiModalSegDataset(BaseDataset):
         pipeline: Sequence[Any] = (),
         **kwargs: Any,
     ) -> None:
-        unknown = [name for name in modalities if name not in self.known_modalities]
+        published = self.published
+        unknown = [name for name in modalities if name not in published.modalities]
         if unknown or not modalities:
             raise ValueError(
                 f"{type(self).__name__}: modalities={list(modalities)}, known are "
-                f"{list(self.known_modalities)}"
+                f"{list(published.modalities)}"
             )
         if first_label is not None and first_label < 0:
             raise ValueError(f"{type(self).__name__}: first_label={first_label} must be 0 or more")
         if label_code not in (None, 0, 1, 2, "voc"):
             raise ValueError(f"{type(self).__name__}: label_code={label_code!r} must be 0, 1, 2 "
                              "(a channel) or 'voc'")  # fmt: skip
-        self.label_code = type(self).label_code if label_code is None else label_code
+        self.label_code = published.label_code if label_code is None else label_code
         self.split, self.modalities, self.groups = split, tuple(modalities), groups
-        self.first_label = type(self).first_label if first_label is None else first_label
+        self.first_label = published.first_label if first_label is None else first_label
         metainfo = {"modalities": self.modalities, **(kwargs.pop("metainfo", None) or {})}
         super().__init__(data_root=data_root, metainfo=metainfo, pipeline=list(pipeline), **kwargs)
 
     def load_data_list(self) -> list[dict]:
         """One dict per frame."""
-        frames = type(self).list_frames(self.data_root, self.split)
+        frames = self.published.list_frames(self.data_root, self.split)
         known = sorted({frame.group for frame in frames})
         unknown = [name for name in self.groups or () if name not in known]
         if unknown:
@@ -111,25 +98,21 @@ class MultiModalSegDataset(BaseDataset):
 class NYUDv2SegDataset(MultiModalSegDataset):
     """NYUDv2, 40 classes: 795 frames in ``train.txt``, 654 in ``val.txt``."""
 
-    METAINFO = {"classes": NYUDV2_CLASSES}
-    list_frames = staticmethod(list_nyudv2)
+    published = NYUDV2
+    METAINFO = {"classes": published.classes}
 
 
 @register(DATASETS)
 class SUNRGBDSegDataset(MultiModalSegDataset):
     """SUN RGB-D, 37 classes: 5285 frames in ``train.txt``, 5050 in ``test.txt``."""
 
-    METAINFO = {"classes": SUNRGBD_CLASSES}
-    list_frames = staticmethod(list_sunrgbd)
-    first_label = 1
+    published = SUNRGBD
+    METAINFO = {"classes": published.classes}
 
 
 @register(DATASETS)
 class DELIVERSegDataset(MultiModalSegDataset):
     """DeLiVER, 25 classes: RGB, depth (as HHA), events and LiDAR, in five weathers."""
 
-    METAINFO = {"classes": DELIVER_CLASSES}
-    list_frames = staticmethod(list_deliver)
-    first_label = 1
-    label_code = 0  # as the released code reads them
-    known_modalities = ("rgb", "depth", "event", "lidar")
+    published = DELIVER
+    METAINFO = {"classes": published.classes}

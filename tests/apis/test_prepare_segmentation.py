@@ -12,7 +12,7 @@ from PIL import Image
 from gemini_det3d.apis.findings import Finding
 from gemini_det3d.apis.segmentation_set.report import capped
 from gemini_det3d.cli import main
-from gemini_det3d.datasets.segmentation_classes import NYUDV2_CLASSES
+from gemini_det3d.datasets.segmentation_sets import NYUDV2_CLASSES
 from gemini_det3d.formats.segmentation import write_image
 
 COUNT = 12

@@ -9,7 +9,7 @@ from mmengine.registry import init_default_scope
 from PIL import Image
 
 import gemini_det3d.plugin  # noqa: F401
-from gemini_det3d.datasets.segmentation_classes import (
+from gemini_det3d.datasets.segmentation_sets import (
     DELIVER_CLASSES,
     NYUDV2_CLASSES,
     SUNRGBD_CLASSES,

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from gemini_det3d.datasets.segmentation_classes import DELIVER_CLASSES, NYUDV2_CLASSES
+from gemini_det3d.datasets.segmentation_sets import DELIVER_CLASSES, NYUDV2_CLASSES
 from gemini_det3d.visualization import class_palette, color_labels, draw_label_panel
 
 

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from skimage.color import deltaE_ciede2000, rgb2lab
 
-from gemini_det3d.datasets.segmentation_classes import NYUDV2_CLASSES, SUNRGBD_CLASSES
+from gemini_det3d.datasets.segmentation_sets import NYUDV2_CLASSES, SUNRGBD_CLASSES
 from gemini_det3d.visualization import class_color, class_palette
 from gemini_det3d.visualization.palette import BACKGROUND, TRUTH_COLOR, class_colors
 

@@ -10,52 +10,15 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from gemini_det3d.apis.findings import Finding, OfFindings, fingerprint
-from gemini_det3d.datasets.segmentation_classes import (
-    DELIVER_CLASSES,
-    NYUDV2_CLASSES,
-    SUNRGBD_CLASSES,
-)
 from gemini_det3d.formats.aligned import check_same_view
 from gemini_det3d.formats.errors import FormatError
 from gemini_det3d.formats.images import decode_labels
-from gemini_det3d.formats.segmentation import (
-    SegFrame,
-    list_deliver,
-    list_nyudv2,
-    list_sunrgbd,
-    read_color,
-)
+from gemini_det3d.formats.segmentation import SegFrame, read_color
 from gemini_det3d.formats.stems import stem_of
 from gemini_det3d.formats.text import read_bytes
 
 if TYPE_CHECKING:
     from typing_extensions import Self
-
-
-@dataclass(frozen=True)
-class SetKind:
-    """What a published set is like.
-
-    Attributes:
-        list_frames: Root and split -> frames.
-        classes: Names, in the order of their numbers.
-        first_label: Number of the first class in the files.
-        label_code: What the channels of coloured label files mean; see `decode_labels`.
-        splits: Names of its splits.
-    """
-
-    list_frames: Callable[[Path, str], list[SegFrame]]
-    classes: tuple[str, ...]
-    first_label: int
-    label_code: int | str | None
-    splits: tuple[str, ...]
-
-
-KINDS = {
-    "nyudv2": SetKind(list_nyudv2, NYUDV2_CLASSES, 0, None, ("train", "val")),
-    "sunrgbd": SetKind(list_sunrgbd, SUNRGBD_CLASSES, 1, None, ("train", "test")),
-    "deliver": SetKind(list_deliver, DELIVER_CLASSES, 1, 0, ("train", "val", "test")),
-}
 
 
 @dataclass
@@ -94,7 +57,7 @@ class SegFrameChecker:
     Args:
         root: Of the set, which messages leave out.
         modalities: Names of those to check, the leading one first.
-        label_code: As of `SetKind`.
+        label_code: As of `SegmentationSet`.
         max_values: As of ``LoadModalities``.
     """
 

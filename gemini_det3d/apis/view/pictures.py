@@ -93,7 +93,7 @@ class SegmentationFrames:
             kind, splits = sets.NYUDv2SegDataset, _splits(root)
         else:
             return None
-        known = kind.known_modalities
+        known = kind.published.modalities
         made = [kind(str(root), split, known, test_mode=True) for split in splits]
         return cls(made) if made else None
 
