@@ -30,6 +30,8 @@ if TYPE_CHECKING:
     from mmengine.config import Config
 
 CLEAN = "clean"
+# Raised whenever a corruption changes or a score is taken otherwise, so that no older one is kept.
+_VERSION = 2
 
 
 @dataclass(frozen=True)
@@ -142,6 +144,7 @@ class _Test:
         self.evaluator, self.metric = config.test_evaluator, metric
         data = checkpoint.read_bytes()
         self.mark = {
+            "version": _VERSION,
             "config": hashlib.sha256(config.pretty_text.encode()).hexdigest(),
             "checkpoint": hashlib.sha256(data).hexdigest(),
             "frames": self.indices,

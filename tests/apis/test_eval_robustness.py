@@ -60,6 +60,16 @@ def test_every_condition_is_tested_once_and_a_run_goes_on(trained, tmp_path, mon
     assert read_robustness(tmp_path / "robustness.json") == found
 
 
+def test_scores_of_other_corruptions_are_not_kept(trained, tmp_path, monkeypatch):
+    config, checkpoint = trained
+    monkeypatch.setattr(robustness, "_VERSION", robustness._VERSION - 1)
+    evaluate_robustness(config.copy(), checkpoint, tmp_path, ["dark"], [5], frames=1)
+    monkeypatch.undo()
+    monkeypatch.setattr(robustness._Test, "score", lambda self, name, severity: 50.0)
+    found = evaluate_robustness(config.copy(), checkpoint, tmp_path, ["dark"], [5], frames=1)
+    assert found.clean == found.corrupted["dark"][5] == 50.0
+
+
 def test_corruptions_change_scores_and_another_test_starts_anew(trained, tmp_path):
     config, checkpoint = trained
     found = evaluate_robustness(config.copy(), checkpoint, tmp_path, ["dropped_values"], [5])
