@@ -254,6 +254,8 @@ class FusionSegmentor(BaseModel):
             return None
         known = {*inputs, *self.modalities}
         masks = [sensor_mask(metas, name, known=known)[:, 0] for name in self.modalities]
+        if all(mask.all() for mask in masks):  # data sets say so; told on the host, nothing waits
+            return None
         device = next(iter(inputs.values())).device
         return [send(mask, device) for mask in masks]
 

@@ -207,6 +207,17 @@ def test_a_missing_sensor_leaves_no_trace_in_training(dead):
         torch.testing.assert_close(first, second)
 
 
+def test_masks_that_say_all_is_there_are_not_sent_to_the_device(monkeypatch):
+    model = make().eval()
+    seen = []
+    forward = model.backbone.forward
+    monkeypatch.setattr(model.backbone, "forward", lambda x, e: seen.append(e) or forward(x, e))
+    whole = dict(rgb=True, depth=True)
+    model(**prepared(model, masks=[whole, whole]), mode="predict")
+    model(**prepared(model, masks=[whole, dict(rgb=True, depth=False)]), mode="predict")
+    assert seen[0] is None and [e.tolist() for e in seen[1]] == [[True, True], [True, False]]
+
+
 def test_sensor_mask_that_names_no_sensor_of_the_model_is_an_error():
     model = make().eval()
     with pytest.raises(KeyError, match=r"names \['dpeth'\]; the sensors are \['depth', 'rgb'\]"):
