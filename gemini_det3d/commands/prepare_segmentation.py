@@ -53,8 +53,9 @@ def run(args: argparse.Namespace) -> int:
     every = {frame.name: frame for split in frames.values() for frame in split}
     modalities = _modalities(next(iter(every.values())), args.modalities)
     max_values = _max_values(args.max_values)
-    checker = SegFrameChecker(root, modalities, code, max_values)
-    settings = {"modalities": list(modalities), "label_code": code, "max_values": max_values}
+    checker = SegFrameChecker(root, modalities, code, max_values, kind.size_rule)
+    settings = {"modalities": list(modalities), "label_code": code, "max_values": max_values,
+                "size_rule": kind.size_rule}  # fmt: skip
     report = SetReport(
         root, kind.classes, first, settings,
         {split: [frame.name for frame in found] for split, found in frames.items()},

@@ -37,6 +37,8 @@ class SegmentationSet:
         label_code: What the channels of coloured label files mean; see
             :func:`gemini_det3d.formats.images.decode_labels`.
         modalities: Names of its images, the leading one first.
+        size_rule: What its recipe does about files of a frame that differ in size; see
+            ``LoadModalities``.
     """
 
     list_frames: Callable[[str | os.PathLike, str], list[SegFrame]]
@@ -45,6 +47,7 @@ class SegmentationSet:
     first_label: int = 0
     label_code: int | str | None = None
     modalities: tuple[str, ...] = ("rgb", "depth")
+    size_rule: str = "crop"
 
 
 NYUDV2 = SegmentationSet(list_nyudv2, NYUDV2_CLASSES, ("train", "val"))
@@ -53,6 +56,7 @@ DELIVER = SegmentationSet(
     list_deliver, DELIVER_CLASSES, ("train", "val", "test"), first_label=1,
     label_code=0,  # as the released code reads them
     modalities=("rgb", "depth", "event", "lidar"),
+    size_rule="resize",
 )  # fmt: skip
 SETS = {"nyudv2": NYUDV2, "sunrgbd": SUNRGBD, "deliver": DELIVER}
 """By the names that ``gemini-det3d prepare segmentation --kind`` takes."""

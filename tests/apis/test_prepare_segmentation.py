@@ -13,7 +13,7 @@ from gemini_det3d.apis.findings import Finding
 from gemini_det3d.apis.segmentation_set.report import capped
 from gemini_det3d.cli import main
 from gemini_det3d.datasets.segmentation_sets import NYUDV2_CLASSES
-from gemini_det3d.formats.segmentation import write_image
+from gemini_det3d.formats.segmentation import deliver_path, write_image
 
 COUNT = 12
 
@@ -102,6 +102,21 @@ def test_every_kind_of_bad_file_is_named(root, capsys, kind, fault):
     assert code == 1 and fault in text, text
     if kind == "float":
         assert check(root, capsys, "--max-values", "depth=10")[0] == 0
+
+
+@pytest.mark.parametrize(("size", "code"), [((48, 64), 0), ((24, 24), 1)])
+def test_events_of_deliver_may_have_another_size_as_its_recipe_resizes_them(
+    tmp_path, capsys, size, code
+):
+    for modality in ("rgb", "depth", "event", "lidar", "labels"):
+        place = deliver_path(tmp_path, modality, "sun/train/map", "7_{}_front")
+        fill = np.arange(3).repeat(256).reshape(24, 32)
+        pixels = fill if modality == "labels" else np.stack([fill * 99] * 3, -1)
+        if modality == "event":
+            pixels = np.resize(pixels, (*size, 3))
+        write_image(place, pixels.astype(np.uint8))
+    assert main(["prepare", "segmentation", str(tmp_path), "--kind", "deliver"]) == code
+    assert ("not the same view" in capsys.readouterr().out) == bool(code)
 
 
 def test_one_fault_of_many_frames_is_three_lines_and_a_count(root, capsys):

@@ -59,6 +59,7 @@ class SegFrameChecker:
         modalities: Names of those to check, the leading one first.
         label_code: As of `SegmentationSet`.
         max_values: As of ``LoadModalities``.
+        size_rule: As of `SegmentationSet`.
     """
 
     def __init__(
@@ -67,8 +68,9 @@ class SegFrameChecker:
         modalities: tuple[str, ...],
         label_code: int | str | None,
         max_values: Mapping[str, float],
+        size_rule: str = "crop",
     ) -> None:
-        self.root, self.modalities = root, modalities
+        self.root, self.modalities, self.size_rule = root, modalities, size_rule
         self.label_code, self.max_values = label_code, dict(max_values)
 
     def __call__(self, frame: SegFrame) -> SegFrameReport:
@@ -95,7 +97,7 @@ class SegFrameChecker:
             height, width = shapes[leading]
             report.size = (width, height)
             for path, shape in shapes.items():
-                args = path, shape, leading, shapes[leading], "crop"
+                args = path, shape, leading, shapes[leading], self.size_rule
                 self._attempt(report, check_same_view, *args)
         return report
 
