@@ -11,9 +11,10 @@ from typing import Any
 
 import torch
 from mmdet3d.registry import MODELS
+from mmengine.dist import get_world_size
 from mmengine.model import BaseModel
 from mmengine.structures import BaseDataElement, PixelData
-from torch import Tensor
+from torch import Tensor, nn
 
 from gemini_det3d.fusion import StreamBlend, blend_many, blend_streams
 from gemini_det3d.geometry import send
@@ -226,7 +227,8 @@ class FusionSegmentor(BaseModel):
         if exists is None or bool(exists.all()):
             return self.decode_head(maps)
         shape = (len(exists), self.decode_head.num_classes, *maps[0].shape[-2:])
-        if not bool(exists.any()):  # nothing of no row: distributed training waits for all norms
+        if not bool(exists.any()) and not _is_synced(self.decode_head):
+            # nothing of no row: distributed training waits for all norms
             nothing = sum(x[:0].sum() for x in maps) + keep_in_graph(self.decode_head)
             return maps[0].new_zeros(shape) + nothing
         found = self.decode_head([x[exists] for x in maps])
@@ -263,6 +265,15 @@ class FusionSegmentor(BaseModel):
         if self.autocast_dtype is None:
             return nullcontext()
         return torch.autocast(image.device.type, getattr(torch, self.autocast_dtype))
+
+
+def _is_synced(head: nn.Module) -> bool:
+    """Whether a norm waits for its likes in other processes: then no process may pass it by.
+
+    PyTorch's takes a batch of no image.
+    """
+    names = (type(module).__name__ for module in head.modules())
+    return get_world_size() > 1 and any("SyncBatchNorm" in name for name in names)
 
 
 def _checked_test_cfg(given: Mapping[str, Any]) -> dict[str, Any]:

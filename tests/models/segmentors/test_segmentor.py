@@ -10,6 +10,7 @@ import gemini_det3d.plugin  # noqa: F401
 from gemini_det3d.models.checkpoints import from_released_segmentor
 from gemini_det3d.models.decode_heads import SegFormerMLPHead
 from gemini_det3d.models.losses import OhemCrossEntropy, PixelCrossEntropy, hard_pixel_mean
+from gemini_det3d.models.segmentors import fusion_segmentor
 from gemini_det3d.models.segmentors.inference import multi_scale, slide, starts
 
 CLASSES = 5
@@ -94,6 +95,28 @@ def test_a_batch_without_a_stream_leaves_no_parameter_to_wait_for(kind, dead):
     sum(losses.values()).backward()
     assert [n for n, p in model.named_parameters() if p.grad is None] == []
     assert losses["loss_rgb" if "rgb" in dead else "loss_extra"] == 0
+
+
+def test_a_norm_of_several_processes_is_passed_without_an_image_too(monkeypatch):
+    """`--sync_bn torch`: a process whose camera is dead would let the others wait for ever."""
+
+    class SyncBatchNorm(torch.nn.Identity):
+        def forward(self, x):
+            rows.append(len(x))
+            return x
+
+    rows: list[int] = []
+    model = make().train()
+    model.decode_head.fuse["bn"] = SyncBatchNorm()
+    mask = [dict(rgb=False, depth=True)]
+    for processes, wanted in ((1, [1]), (2, [0, 1])):
+        monkeypatch.setattr(fusion_segmentor, "get_world_size", lambda n=processes: n)
+        losses = model(**prepared(model, True, sizes=((37, 61),), masks=mask), mode="loss")
+        sum(losses.values()).backward()
+        assert rows == wanted and losses["loss_rgb"] == 0
+        assert all(p.grad is not None and p.grad.isfinite().all() for p in model.parameters())
+        rows.clear()
+        model.zero_grad(set_to_none=True)
 
 
 def test_ensemble_loss_trains_its_weights_only():
