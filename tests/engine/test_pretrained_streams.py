@@ -126,6 +126,6 @@ class Trap:
 
 def test_a_file_that_would_run_code_is_refused_and_runs_none(tmp_path):
     torch.save({"state_dict": {}, "meta": Trap(tmp_path / "ran")}, tmp_path / "both.pth")
-    with pytest.raises(FormatError, match=r"both\.pth: names io.open, .* could run code"):
+    with pytest.raises(FormatError, match=r"both\.pth: names _?io.open, .* could run code"):
         start(generator(1), tmp_path)
     assert not (tmp_path / "ran").exists()
