@@ -5,12 +5,14 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+from mmengine.dist import get_world_size
 from mmengine.hooks import Hook
 from mmengine.registry import HOOKS
 from mmengine.runner import Runner
 from mmengine.runner.base_loop import BaseLoop
 from torch.utils.data import DataLoader
 
+from gemini_det3d.engine.leaf_datasets import leaf_configs
 from gemini_det3d.engine.same_classes import check_data, check_trained_classes
 from gemini_det3d.engine.same_model import model_differences
 from gemini_det3d.formats import FormatError
@@ -19,6 +21,7 @@ from gemini_det3d.registration import register
 
 _ON_OTHER_RATE = ("error", "warn")
 _RATE_TOLERANCE = 1e-6
+_TAKERS = ("ModalityDropout", "RobustTrainingHook")
 
 
 @register(HOOKS)
@@ -46,7 +49,7 @@ class RunChecksHook(Hook):
         """Compare the classes of all data sets and of the head.
 
         Raises:
-            FormatError: They are others, or in another order.
+            FormatError: They are others, or in another order; or processes would wait for ever.
         """
         loops = {name: getattr(runner, f"_{name}_loop") for name in ("train", "val", "test")}
         built = {
@@ -55,6 +58,8 @@ class RunChecksHook(Hook):
             if isinstance(loop, BaseLoop)
         }
         self._classes = check_data(built, bare_model(runner.model))
+        if built.get("train_dataloader") is not None:
+            check_synced_norms(runner.cfg, get_world_size())
 
     def after_load_checkpoint(self, runner: Runner, checkpoint: dict) -> None:
         """Compare what the checkpoint states with the config.
@@ -106,6 +111,30 @@ def check_steps(loader: DataLoader, batch_size: int | None) -> None:
         count, size = len(loader.dataset), f" of {batch_size}" if batch_size else ""  # type: ignore
         fault = f"{count} frames make no batch{size} with drop_last=True: nothing to train on"
         raise FormatError("train_dataloader", fault)
+
+
+def check_synced_norms(config: Mapping[str, Any], processes: int) -> None:
+    """Refuse a detector's training whose processes would wait for each other for ever.
+
+    A branch without data is not computed, so its norms never meet those of the other processes.
+
+    Args:
+        config: Of the run.
+        processes: How many train together.
+
+    Raises:
+        FormatError: Norms are synchronised, and something takes sensors away.
+    """
+    if config.get("sync_bn") is None or processes < 2 or "decode_head" in config["model"]:
+        return
+    leaves = leaf_configs(config["train_dataloader"]["dataset"])
+    parts = [step for leaf in leaves for step in leaf.get("pipeline") or ()]
+    parts += [*(config.get("default_hooks") or {}).values(), *(config.get("custom_hooks") or ())]
+    names = [part.get("type") for part in parts if isinstance(part, Mapping)]
+    taker = next((name for name in _TAKERS if name in names), None)
+    if taker is not None:
+        fault = f"norms of {processes} processes wait for each other, and {taker} takes the "
+        raise FormatError("sync_bn", f"{fault}data of some from them: leave --sync_bn out")
 
 
 def check_modalities(checkpoint: Mapping, modalities: Any, name: Any) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from toy import toy_config, train
 
-from gemini_det3d.engine.run_checks import RunChecksHook, check_modalities
+from gemini_det3d.engine.run_checks import RunChecksHook, check_modalities, check_synced_norms
 from gemini_det3d.formats import FormatError
 
 
@@ -49,3 +49,18 @@ def test_other_modalities_than_in_training_are_named(stated, model):
 def test_another_word_is_refused_when_built():
     with pytest.raises(ValueError, match="on_other_rate='ignore'"):
         RunChecksHook("ignore")
+
+
+def test_synchronised_norms_and_sensors_that_are_taken_away_would_wait_for_ever():
+    leaf = dict(type="A", pipeline=[dict(type="Load"), dict(type="ModalityDropout", camera=0.2)])
+    config = dict(model=dict(type="Detector"), sync_bn="torch",
+                  train_dataloader=dict(dataset=dict(type="Repeat", dataset=leaf)))  # fmt: skip
+    with pytest.raises(FormatError, match="sync_bn: norms of 2 processes .* ModalityDropout takes"):
+        check_synced_norms(config, 2)
+    check_synced_norms(config, 1)
+    check_synced_norms({**config, "sync_bn": None}, 2)
+    check_synced_norms({**config, "model": dict(decode_head=dict())}, 2)  # calls its head always
+    leaf["pipeline"].pop()
+    check_synced_norms(config, 2)
+    with pytest.raises(FormatError, match="RobustTrainingHook takes"):
+        check_synced_norms({**config, "default_hooks": dict(a=dict(type="RobustTrainingHook"))}, 2)
