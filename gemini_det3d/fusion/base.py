@@ -7,22 +7,28 @@ operator mixes tokens), C channels. Token n of `first` is aligned with token n o
 from __future__ import annotations
 
 from operator import index
-from typing import NamedTuple, SupportsIndex
+from typing import Any, NamedTuple, SupportsIndex
 
 import torch
 from torch import Tensor, nn
 
 __all__ = [
+    "Counts",
     "Doubts",
     "FusionOperator",
     "broadcast_valid",
     "check_heads",
     "check_integer",
+    "check_many",
     "check_streams",
+    "check_tensors",
     "hide",
     "is_in_backward",
     "keep_own",
 ]
+
+
+Counts = tuple[int, ...] | None
 
 
 class Doubts(NamedTuple):
@@ -32,14 +38,14 @@ class Doubts(NamedTuple):
         first: Logits (...).
         second: Logits (...).
         valid: Bool (...), tokens of which both streams are real; None: all.
-        counts: As `FusionOperator.counts`.
+        counts: As of `FusionOperator.forward`.
         weight: Of the loss.
     """
 
     first: Tensor
     second: Tensor
     valid: Tensor | None
-    counts: tuple[int, ...] | None
+    counts: Counts
     weight: float
 
 
@@ -59,12 +65,11 @@ class FusionOperator(nn.Module):
     Attributes:
         mixes_tokens: Whether a token reads others than its twin. The caller of such an operator
             must keep samples apart, as token sets (see `CrossAttentionFusion`) or call by call.
-        counts: Tokens of each sample, for a caller that lays the samples' tokens behind each
-            other in one axis; () where no sample has both sensors. None: the first axis is that
-            of the samples.
+        reads_samples: Whether `fuse` takes `counts` behind the mask.
     """
 
     mixes_tokens = False
+    reads_samples = False
 
     def __init__(self, dim: int, num_heads: int = 8) -> None:
         super().__init__()
@@ -72,10 +77,9 @@ class FusionOperator(nn.Module):
         self.dim = check_integer(dim, 1, "dim", type(self).__name__)
         self._losses: dict[str, Tensor] = {}
         self._doubts: Doubts | None = None
-        self.counts: tuple[int, ...] | None = None
 
     def forward(
-        self, first: Tensor, second: Tensor, valid: Tensor | None = None
+        self, first: Tensor, second: Tensor, valid: Tensor | None = None, counts: Counts = None
     ) -> tuple[Tensor, Tensor]:
         """Let the two streams read each other.
 
@@ -85,11 +89,15 @@ class FusionOperator(nn.Module):
             valid: Bool, broadcastable to (...). Where False, the token of both streams keeps its
                 own value exactly and reads nothing of the other stream, NaN included. None means
                 that every token has its twin.
+            counts: Tokens of each sample, for a caller that lays the samples' tokens behind each
+                other in one axis; () where no sample has both sensors. None: the first axis is
+                that of the samples. An operator that judges tokens one by one takes no notice.
 
         Returns:
             The fused streams, each (..., C).
 
         Raises:
+            TypeError: An argument is no tensor; the message names it.
             ValueError: Shapes differ, the last axis is not `dim`, a stream is not floating point,
                 or `valid` is not a mask that fits the leading axes.
         """
@@ -101,6 +109,8 @@ class FusionOperator(nn.Module):
             valid = broadcast_valid(valid, first.shape[:-1])
         if self._losses or self._doubts:  # nobody took them, and they hold a graph
             self._losses, self._doubts = {}, None
+        if self.reads_samples:
+            return self.fuse(first, second, valid, counts)  # type: ignore[call-arg]
         return self.fuse(first, second, valid)
 
     def fuse(self, first: Tensor, second: Tensor, valid: Tensor | None) -> tuple[Tensor, Tensor]:
@@ -108,13 +118,14 @@ class FusionOperator(nn.Module):
         raise NotImplementedError
 
     def doubt_bias(
-        self, first: Tensor, second: Tensor, valid: Tensor | None = None
+        self, first: Tensor, second: Tensor, valid: Tensor | None = None, counts: Counts = None
     ) -> Tensor | None:
         """What doubts of the streams (..., C) add to a choice of the second over the first: (...).
 
-        None: the operator doubts nothing. For adapters that choose between the streams themselves.
+        Arguments as in `forward`. None: the operator doubts nothing. For adapters that choose
+        between the streams themselves.
         """
-        del first, second, valid
+        del first, second, valid, counts
         return None
 
     def take_doubts(self) -> Doubts | None:
@@ -122,12 +133,10 @@ class FusionOperator(nn.Module):
         doubts, self._doubts = self._doubts, None
         return doubts
 
-    def keep_doubts(
-        self, first: Tensor, second: Tensor, valid: Tensor | None, weight: float
-    ) -> None:
+    def keep_doubts(self, doubts: Doubts) -> None:
         """Hold the logits of a training forward until they are taken, as `keep_losses`."""
         if not is_in_backward():
-            self._doubts = Doubts(first, second, valid, self.counts, weight)
+            self._doubts = doubts
 
     def auxiliary_losses(self) -> dict[str, Tensor]:
         """Take the losses of the latest training forward, by name; most operators have none.
@@ -190,8 +199,34 @@ def check_heads(dim: int, num_heads: SupportsIndex, owner: str) -> int:
     return heads
 
 
+def check_tensors(owner: str, **given: Any) -> None:
+    """Raise TypeError that names the first argument that is no tensor, and what it is."""
+    for name, value in given.items():
+        if not isinstance(value, Tensor):
+            kind = "None" if value is None else type(value).__name__
+            hint = "" if value is None else "; torch.as_tensor makes one of numbers"
+            raise TypeError(f"{owner}: {name} must be a torch.Tensor, got {kind}{hint}")
+
+
+def check_many(owner: str, streams: Any, name: str = "streams", with_none: bool = False) -> None:
+    """Raise TypeError unless it is a sequence of tensors; the message names the one that is not."""
+    if not hasattr(streams, "__len__"):
+        kind = type(streams).__name__
+        raise TypeError(f"{owner}: {name} must be a sequence of torch.Tensor, got {kind}")
+    for number, stream in enumerate(streams):
+        if not isinstance(stream, Tensor) and not (with_none and stream is None):
+            check_tensors(owner, **{f"{name}[{number}]": stream})
+
+
 def check_streams(first: Tensor, second: Tensor, dim: int, owner: str) -> None:
-    """Raise ValueError unless both streams are (..., dim) floating point tensors of one shape."""
+    """Refuse what are not two (..., dim) floating point tensors of one shape.
+
+    Raises:
+        TypeError: One is no tensor.
+        ValueError: Shape or dtype do not fit.
+    """
+    if not (isinstance(first, Tensor) and isinstance(second, Tensor)):
+        check_tensors(owner, first=first, second=second)
     if first.shape != second.shape:
         raise ValueError(
             f"{owner}: both streams must have one shape, got first {tuple(first.shape)} and "
@@ -211,8 +246,11 @@ def broadcast_valid(valid: Tensor, leading: torch.Size) -> Tensor:
     """Expand the mask to the leading axes of the streams.
 
     Raises:
+        TypeError: No tensor.
         ValueError: Not bool, or not broadcastable to `leading`.
     """
+    if not isinstance(valid, Tensor):
+        raise TypeError(f"valid: must be a bool mask, a torch.Tensor, got {type(valid).__name__}")
     if valid.dtype != torch.bool:
         raise ValueError(f"valid: must be a bool mask, got {valid.dtype}")
     try:

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 
-from .base import broadcast_valid, check_streams
+from .base import broadcast_valid, check_many, check_streams, check_tensors
 
 __all__ = ["StreamBlend", "blend_many", "blend_streams"]
 
@@ -70,8 +70,10 @@ def blend_streams(
         (..., C).
 
     Raises:
+        TypeError: An argument is no tensor; the message names it.
         ValueError: Shapes differ or a mask does not fit.
     """
+    check_tensors("blend_streams", first=first, second=second, alpha=alpha)
     check_streams(first, second, first.shape[-1], "blend_streams")
     weights = _weights(alpha, bias).to(first.dtype)
     if first_exists is None and second_exists is None:
@@ -98,7 +100,12 @@ def blend_many(
 
     Returns:
         (..., C), zeros where no stream is real.
+
+    Raises:
+        TypeError: An argument is no tensor; the message names it.
     """
+    check_many("blend_many", streams)
+    check_tensors("blend_many", alpha=alpha)
     shape = (len(streams), *[1] * streams[0].dim())
     logits = alpha.view(shape)
     if exists is None:

@@ -29,7 +29,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from .base import hide, keep_own
+from .base import check_tensors, hide, keep_own
 
 __all__ = [
     "FusionParameters",
@@ -108,7 +108,11 @@ def gemini_fusion(
 
     Returns:
         Fused first and second, each (..., C).
+
+    Raises:
+        TypeError: A stream or a mask is no tensor, or `parameters` are of another type.
     """
+    _check_types(first, second, parameters, valid, bias)
     seen_first, seen_second = hide(first, valid), hide(second, valid)
     fused_first = fuse_one_way(seen_first, seen_second, parameters, 0, num_heads, bias)
     fused_second = fuse_one_way(seen_second, seen_first, parameters, 1, num_heads, bias)
@@ -205,9 +209,26 @@ def gemini_gates(
 ) -> tuple[Tensor, Tensor]:
     """How much each stream reads of the other, to look at: two (..., h) in [0, 1].
 
-    Arguments as in `gemini_fusion`; tokens that are not valid read nothing, so their gate is 0.
+    Arguments and errors as in `gemini_fusion`; tokens that are not valid read nothing, so their
+    gate is 0.
     """
+    _check_types(first, second, parameters, valid, bias)
     seen_first, seen_second = hide(first, valid), hide(second, valid)
     first_gate = attention_gate(seen_first, seen_second, parameters, 0, num_heads, bias)
     second_gate = attention_gate(seen_second, seen_first, parameters, 1, num_heads, bias)
     return hide(first_gate, valid), hide(second_gate, valid)
+
+
+def _check_types(
+    first: Tensor,
+    second: Tensor,
+    parameters: FusionParameters,
+    valid: Tensor | None,
+    bias: Tensor | None,
+) -> None:
+    masks = {"valid": valid, "bias": bias}
+    given = {name: mask for name, mask in masks.items() if mask is not None}
+    check_tensors("gemini_fusion", first=first, second=second, **given)
+    if not isinstance(parameters, FusionParameters):
+        kind = type(parameters).__name__
+        raise TypeError(f"gemini_fusion: parameters must be FusionParameters, got {kind}")

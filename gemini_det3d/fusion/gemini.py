@@ -10,11 +10,14 @@ from torch import Tensor, nn
 
 from . import released
 from .base import (
+    Counts,
+    Doubts,
     FusionOperator,
     broadcast_valid,
     check_heads,
     check_integer,
     check_streams,
+    check_tensors,
     hide,
     is_in_backward,
 )
@@ -66,6 +69,7 @@ class GeminiFusion(FusionOperator):
         ValueError: A value above is out of its range; the message names the key.
     """
 
+    reads_samples = True
     reliability_centre: Tensor
     reliability_variance: Tensor
     reliability_seen: Tensor
@@ -186,14 +190,16 @@ class GeminiFusion(FusionOperator):
         except KeyError:  # some are computed (`torch.nn.utils.parametrize`)
             return FusionParameters(*(getattr(self, name) for name in FusionParameters._fields))
 
-    def fuse(self, first: Tensor, second: Tensor, valid: Tensor | None) -> tuple[Tensor, Tensor]:
+    def fuse(
+        self, first: Tensor, second: Tensor, valid: Tensor | None, counts: Counts = None
+    ) -> tuple[Tensor, Tensor]:
         """Fuse checked streams (..., C); see `FusionOperator.forward`."""
-        parameters = self.fusion_parameters()
-        options = (self.with_recompute, self.block_tokens, self._bias(first, second, valid))
+        parameters, bias = self.fusion_parameters(), self._bias(first, second, valid, counts)
+        options = (self.with_recompute, self.block_tokens, bias)
         return run(self.backend, first, second, parameters, self.num_heads, valid, *options)
 
     def doubts(
-        self, first: Tensor, second: Tensor, valid: Tensor | None = None
+        self, first: Tensor, second: Tensor, valid: Tensor | None = None, counts: Counts = None
     ) -> tuple[Tensor, Tensor]:
         """How far tokens are corrupted, as logits: two (...) from streams (..., C).
 
@@ -204,6 +210,7 @@ class GeminiFusion(FusionOperator):
         """
         if self.reliability_weight is None:
             raise ValueError("GeminiFusion: doubts needs reliability=True")
+        check_tensors("GeminiFusion", first=first, second=second)
         if valid is not None:
             valid = broadcast_valid(valid, first.shape[:-1])
         rows = zip(
@@ -216,21 +223,25 @@ class GeminiFusion(FusionOperator):
         found = []
         for stream, weight, bias, centre, variance in rows:
             stream = hide(stream, valid)
-            mean = sample_means(stream, valid, self.counts)
+            mean = sample_means(stream, valid, counts)
             # a copy, since the next forward moves the centre, maybe before the backward of this
             found.append(doubt(stream, mean, weight, bias, (centre.clone(), variance.sqrt())))
         return found[0], found[1]
 
-    def _follow(self, first: Tensor, second: Tensor, valid: Tensor | None) -> None:
-        """Let the running statistics follow the streams of a training forward."""
+    def _follow(self, first: Tensor, second: Tensor, valid: Tensor | None, counts: Counts) -> None:
+        """Let the running statistics follow the streams of a training forward.
+
+        Each process follows its own, as a batch norm's without SyncBN; a checkpoint has those of
+        the first.
+        """
         own = (self.reliability_centre, self.reliability_variance, self.reliability_seen)
         for stream, centre, variance, seen in zip((first, second), *own):
             stream = hide(stream, valid)
-            mean = sample_means(stream, valid, self.counts)
+            mean = sample_means(stream, valid, counts)
             follow_spread(centre, variance, seen, stream, mean, valid)
 
     def doubt_bias(
-        self, first: Tensor, second: Tensor, valid: Tensor | None = None
+        self, first: Tensor, second: Tensor, valid: Tensor | None = None, counts: Counts = None
     ) -> Tensor | None:
         """What reliability adds to the first direction's logit: (...); None without.
 
@@ -238,17 +249,19 @@ class GeminiFusion(FusionOperator):
         """
         if self.reliability_worth is None:
             return None
-        return gate_bias(*self.doubts(first, second, valid), self.reliability_worth)
+        return gate_bias(*self.doubts(first, second, valid, counts), self.reliability_worth)
 
-    def _bias(self, first: Tensor, second: Tensor, valid: Tensor | None) -> Tensor | None:
+    def _bias(
+        self, first: Tensor, second: Tensor, valid: Tensor | None, counts: Counts
+    ) -> Tensor | None:
         """As `doubt_bias`; in training the doubts are kept for their loss."""
         if self.reliability_worth is None:
             return None
         if self.training and not is_in_backward():  # a repeated forward sees what the first saw
-            self._follow(first, second, valid)
-        doubts = self.doubts(first, second, valid)
+            self._follow(first, second, valid, counts)
+        doubts = self.doubts(first, second, valid, counts)
         if self.training:
-            self.keep_doubts(*doubts, valid, self.reliability_loss_weight)
+            self.keep_doubts(Doubts(*doubts, valid, counts, self.reliability_loss_weight))
         return gate_bias(*doubts, self.reliability_worth)
 
     def explain(self, first: Tensor, second: Tensor) -> Explanation:
@@ -266,7 +279,7 @@ class GeminiFusion(FusionOperator):
         return explain(self.backend, *streams, parameters, self.num_heads, *options)
 
     def gates(
-        self, first: Tensor, second: Tensor, valid: Tensor | None = None
+        self, first: Tensor, second: Tensor, valid: Tensor | None = None, counts: Counts = None
     ) -> tuple[Tensor, Tensor]:
         """How much each stream reads of the other: two (..., num_heads) in [0, 1].
 
@@ -275,7 +288,7 @@ class GeminiFusion(FusionOperator):
         check_streams(first, second, self.dim, type(self).__name__)
         if valid is not None:
             valid = broadcast_valid(valid, first.shape[:-1])
-        bias = self.doubt_bias(first, second, valid)
+        bias = self.doubt_bias(first, second, valid, counts)
         return gemini_gates(first, second, self.fusion_parameters(), self.num_heads, valid, bias)
 
     def extra_repr(self) -> str:

@@ -85,6 +85,7 @@ def to_released(ours: Mapping[str, Tensor], prefix: str = "") -> dict[str, Tenso
         ValueError: The operator has parameters that the released one lacks, lacks one itself, or
             fuses another number of streams than two; the message names the parameter.
     """
+    _check_mapping(ours)
     lacking = next((name for name in _OURS if name not in ours), None)
     if lacking is not None:
         raise ValueError(f"{prefix}{lacking} is missing; the released operator has it")
@@ -107,12 +108,14 @@ def to_released(ours: Mapping[str, Tensor], prefix: str = "") -> dict[str, Tenso
 
 def find_released_blocks(state_dict: Mapping[str, Tensor]) -> list[str]:
     """Prefixes of all released fusion blocks of a checkpoint, in its order."""
+    _check_mapping(state_dict)
     mark = RELEASED_NAMES[0]
     return [name[: -len(mark)] for name in state_dict if name.endswith(mark)]
 
 
 def find_blocks(state_dict: Mapping[str, Tensor]) -> list[str]:
     """Prefixes (`...operator.`) of all our fusion blocks in a model's state dict, in its order."""
+    _check_mapping(state_dict)
     mark = "query_weight"
     return [name[: -len(mark)] for name in state_dict if name.endswith(f"operator.{mark}")]
 
@@ -136,7 +139,16 @@ def convert_released_state_dict(
     return converted
 
 
+def _check_mapping(state: Mapping[str, Tensor]) -> None:
+    if not isinstance(state, Mapping):
+        hint = "torch.load(path, weights_only=True) reads one from a file"
+        raise TypeError(
+            f"a state dict must map names to tensors, got {type(state).__name__}; {hint}"
+        )
+
+
 def _checked_block(released: Mapping[str, Tensor], prefix: str) -> dict[str, Tensor]:
+    _check_mapping(released)
     missing = [prefix + name for name in RELEASED_NAMES if prefix + name not in released]
     if missing:
         raise ValueError(f"released parameters: {missing[0]} is missing ({len(missing)} of 14)")

@@ -29,7 +29,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from .base import Doubts
+from .base import Doubts, check_many, check_tensors
 from .kernels.torch_versions import autocast_dtype, without_autocast
 
 __all__ = [
@@ -66,6 +66,7 @@ def doubt(
     Returns:
         (...), float32 or float64.
     """
+    check_tensors("doubt", stream=stream, mean=mean, weight=weight, bias=bias)
     kind = torch.float64 if stream.dtype == torch.float64 else torch.float32
     stream, mean, weight, bias = (x.to(kind) for x in (stream, mean, weight, bias))
     centre, deviation = (x.to(kind) for x in spread)
@@ -124,7 +125,7 @@ def sample_means(stream: Tensor, valid: Tensor | None, counts: tuple[int, ...] |
     Args:
         stream: (..., C), zeros where not valid.
         valid: Bool (...); None: all.
-        counts: As `FusionOperator.counts`.
+        counts: As of `FusionOperator.forward`.
 
     Returns:
         Broadcastable to (..., C); zeros of a sample where none is valid.
@@ -157,6 +158,7 @@ def gate_bias(first: Tensor, second: Tensor, worth: Tensor) -> Tensor:
         second: Of the second.
         worth: (2,), g / 5 of both streams; below zero it counts as zero, with a gradient back up.
     """
+    check_tensors("gate_bias", first=first, second=second, worth=worth)
     worth = _GAIN * worth.to(first)
     worth = worth + (worth.clamp(min=0) - worth).detach()
     return worth[0] * F.softplus(first.detach()) - worth[1] * F.softplus(second.detach())
@@ -175,6 +177,7 @@ def reliability_loss(doubts: Doubts, strengths: Sequence[Tensor]) -> Tensor:
     Raises:
         ValueError: The tokens are not those of B samples.
     """
+    check_many("reliability_loss", strengths, "strengths")
     if doubts.counts == ():
         return doubts.weight * 0 * (doubts.first.sum() + doubts.second.sum())
     total = [

@@ -22,7 +22,15 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from .base import broadcast_valid, check_heads, check_integer, check_streams, hide, keep_own
+from .base import (
+    broadcast_valid,
+    check_heads,
+    check_integer,
+    check_many,
+    check_streams,
+    hide,
+    keep_own,
+)
 from .functional import FusionParameters
 from .start import check_start, draw, noise_std_of
 
@@ -99,8 +107,12 @@ class GeminiWaysFusion(nn.Module):
             The M fused streams.
 
         Raises:
+            TypeError: A stream or a mask is no tensor; the message names it.
             ValueError: Not M streams or masks, or they do not fit each other.
         """
+        check_many("GeminiWaysFusion", streams)
+        if exists is not None:
+            check_many("GeminiWaysFusion", exists, "exists", with_none=True)
         for given in (streams, streams if exists is None else exists):
             if len(given) != self.num_streams:
                 raise ValueError(
@@ -139,7 +151,11 @@ def ways_fusion(
 
     Returns:
         M times (..., C).
+
+    Raises:
+        TypeError: A stream is no tensor; the message names it.
     """
+    check_many("ways_fusion", streams)
     p, number = parameters, len(streams)
     seen = list(streams) if exists is None else [hide(x, e) for x, e in zip(streams, exists)]
     near, far = p.relation_in_weight.chunk(2, dim=1)

@@ -121,10 +121,9 @@ def test_doubts_read_the_mean_of_the_sample_over_what_is_valid(make):
     one = operator.doubts(*(stream[1:2] for stream in streams), valid[1:2])
     assert_close([row[1:2] for row in rows], list(one))
     flat = [stream.flatten(0, 2) for stream in streams]
-    operator.counts = (8, 8, 8)  # the same samples, one behind the other
-    assert_close(operator.doubts(*flat, valid.flatten()), tuple(r.flatten() for r in rows))
+    counts = (8, 8, 8)  # the same samples, one behind the other
+    assert_close(operator.doubts(*flat, valid.flatten(), counts), tuple(r.flatten() for r in rows))
     spoilt = [torch.where(valid[..., None], stream, torch.nan) for stream in streams]
-    operator.counts = None
     assert_close([d[valid] for d in operator.doubts(*spoilt, valid)], [r[valid] for r in rows])
 
 

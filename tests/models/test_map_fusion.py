@@ -141,3 +141,13 @@ def test_maps_that_do_not_fit_are_refused():
 def test_operator_defaults_to_gemini_fusion():
     model = MapFusionNeck([8, 8], 8)
     assert type(model.operator) is type(build_operator(None, 8))
+
+
+def test_what_is_no_map_is_named():
+    first, second = maps()
+    with pytest.raises(TypeError, match=r"inputs\[1\] must be a torch\.Tensor, got ndarray"):
+        neck()([first, second.detach().numpy()])
+    with pytest.raises(TypeError, match=r"inputs\[0\] must be a torch\.Tensor, got None"):
+        neck()([None, second])
+    with pytest.raises(TypeError, match=r"exists\[0\] must be a torch\.Tensor, got list"):
+        neck()([first, second], [[True] * 3, None])

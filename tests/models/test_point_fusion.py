@@ -280,3 +280,14 @@ def test_whole_maps_are_read_under_autocast(meta, monkeypatch):
     monkeypatch.setattr(point_fusion, "read_tiles", lambda *_: pytest.fail("tiles were read"))
     with torch.autocast("cpu", torch.bfloat16):
         build()(*frame(meta, [[SEEN, ASIDE]]))
+
+
+def test_what_is_no_tensor_is_named(meta):
+    images, points, feats, metas = frame(meta, [[SEEN, ASIDE]])
+    neck, array = build(), feats.numpy()
+    with pytest.raises(TypeError, match=r"PointFusionNeck: pts_feats must be a torch\.Tensor"):
+        neck(images, points, array, metas)
+    with pytest.raises(TypeError, match=r"img_feats\[1\] must be a torch\.Tensor, got None"):
+        neck([images[0], None], points, feats, metas)
+    with pytest.raises(TypeError, match=r"pts\[0\] must be a torch\.Tensor, got ndarray"):
+        neck(images, [points[0].numpy()], feats, metas)

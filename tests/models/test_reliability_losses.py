@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
+
 import numpy as np
 import pytest
 import torch
@@ -72,9 +74,11 @@ def test_detectors_doubts_learn_from_the_strength_of_their_own_samples(meta):
     metas = [meta, {**meta, "corruption_strength": {"camera": 1.0}}]
     samples = samples_of(*metas)
     model, inputs = GeminiHost(neck), point_fusion_inputs(metas)
+    seen = []
+    neck.operator.register_forward_pre_hook(lambda _, given: seen.append(given[3]))
     losses = model.loss(inputs, samples)
     assert losses.keys() == {"loss_box", "loss_reliability"}
-    counts = neck.operator.counts  # of the points that the camera sees, of both samples
+    counts = seen[0]  # of the points that the camera sees, of both samples
     start = loss_at_the_start(counts[1] / (2 * sum(counts)))
     assert losses["loss_reliability"].item() == pytest.approx(start, rel=1e-5)
     optimizer = torch.optim.Adam(
@@ -128,3 +132,20 @@ def test_segmentors_doubts_join_its_losses():
     weights = [m.reliability_weight for m in model.modules() if isinstance(m, GeminiFusion)]
     assert weights and all(weight.grad[1].abs().sum() > 0 for weight in weights)
     assert reliability_losses(model, []) == {}
+
+
+def test_threads_do_not_read_each_others_numbers_of_points(meta):
+    """Six threads on one neck, whose frames have other numbers of points."""
+    neck = MODELS.build({**NECK, "operator": DOUBTING}).eval()
+    torch.nn.init.normal_(neck.operator.reliability_weight)
+    torch.nn.init.ones_(neck.operator.reliability_worth)
+    images, points, feats, metas = point_fusion_inputs([meta, meta])
+    split = feats.split([len(p) for p in points])
+    alone = [([level[:1] for level in images], [points[0][:n]], split[0][:n], metas[:1])
+             for n in range(1, len(points[0]) + 1)]  # fmt: skip
+    cases = [(images, points, feats, metas), *alone] * 20
+    with torch.no_grad(), ThreadPoolExecutor(6) as pool:
+        wanted = [neck(*case) for case in cases]
+        found = list(pool.map(torch.no_grad()(lambda case: neck(*case)), cases))
+    for one, other in zip(found, wanted):
+        torch.testing.assert_close(one, other)

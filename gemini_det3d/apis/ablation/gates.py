@@ -126,10 +126,10 @@ class GateRecorder:
         self._grid = tuple(args[0][0].shape[-2:])
 
     def _hear_operator(self, module: GeminiFusion, args: tuple) -> None:
-        first, second, valid = (*args, None)[:3]
+        first, second, valid, counts = (*args, None, None)[:4]
         if first.numel():
             with torch.no_grad():
-                gates = [gate.mean(dim=-1) for gate in module.gates(first, second, valid)]
+                gates = [gate.mean(dim=-1) for gate in module.gates(first, second, valid, counts)]
             self._calls.append((*gates, None if valid is None else valid.expand(gates[0].shape)))
 
     def _positions(self) -> np.ndarray | None:

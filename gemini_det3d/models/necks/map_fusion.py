@@ -17,6 +17,7 @@ from mmdet3d.registry import MODELS
 from torch import Tensor, nn
 
 from gemini_det3d.fusion import StreamBlend
+from gemini_det3d.fusion.base import check_many
 from gemini_det3d.geometry import send
 from gemini_det3d.models.operators import build_operator
 from gemini_det3d.registration import register
@@ -77,9 +78,12 @@ class MapFusionNeck(nn.Module):
             each zero where it is not real.
 
         Raises:
+            TypeError: A map or mask is no tensor; the message names it.
             ValueError: The maps or the masks do not fit each other.
         """
         self._check(inputs)
+        if exists is not None:
+            check_many("MapFusionNeck", exists, "exists", with_none=True)
         masks = [_cells(mask, inputs[0]) for mask in exists or (None, None)]
         first, second = (
             project(_tokens(feature_map, mask))
@@ -95,6 +99,7 @@ class MapFusionNeck(nn.Module):
         return [_map(_hidden(stream, mask), grid) for stream, mask in zip((first, second), masks)]
 
     def _check(self, inputs: Sequence[Tensor]) -> None:
+        check_many("MapFusionNeck", inputs, "inputs")
         if len(inputs) != 2:
             raise ValueError(f"MapFusionNeck fuses two maps, got {len(inputs)}")
         shapes = [tuple(feature_map.shape) for feature_map in inputs]

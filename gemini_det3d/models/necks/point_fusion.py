@@ -18,6 +18,7 @@ from mmdet3d.registry import MODELS
 from torch import Tensor
 
 from gemini_det3d.fusion import StreamBlend
+from gemini_det3d.fusion.base import check_many, check_tensors
 from gemini_det3d.models.layers import SmallBatchNorm1d, keep_in_graph
 from gemini_det3d.models.necks.image_sampler import ImageSampler, PointSamples
 from gemini_det3d.models.necks.touched_tiles import can_read_tiles, read_tiles
@@ -111,9 +112,14 @@ class PointFusionNeck(PointFusion):
 
         Returns:
             ``(N, out_channels)``.
+
+        Raises:
+            TypeError: Features or points are no tensors; the message names them.
         """
         samples = None
         if img_feats is not None:
+            check_many("PointFusionNeck", img_feats, "img_feats")
+            check_many("PointFusionNeck", pts, "pts")
             (samples,) = read_image([self], img_feats, pts, img_metas)
         return self.fuse(samples, pts_feats)
 
@@ -127,11 +133,11 @@ class PointFusionNeck(PointFusion):
         Returns:
             ``(N, out_channels)``.
         """
+        check_tensors("PointFusionNeck", pts_feats=pts_feats)
         lidar = self.pts_transform(pts_feats)
         valid = samples.valid if samples else lidar.new_zeros(lidar.shape[0], dtype=torch.bool)
         camera = self._camera_tokens(samples, lidar)
-        self.operator.counts = samples.counts if samples else ()
-        bias = self.operator.doubt_bias(camera, lidar, valid)
+        bias = self.operator.doubt_bias(camera, lidar, valid, samples.counts if samples else ())
         camera, lidar = self._operate(camera, lidar, valid, samples)
         fused = self.blend(camera, lidar, first_exists=valid, bias=bias)
         if self.activate_out:
@@ -143,7 +149,7 @@ class PointFusionNeck(PointFusion):
     ) -> tuple[Tensor, Tensor]:
         """The operator on both streams, frame by frame where it would mix their tokens."""
         if samples is None or not self.operator.mixes_tokens:
-            return self.operator(camera, lidar, valid)
+            return self.operator(camera, lidar, valid, samples.counts if samples else ())
         counts = list(samples.counts)
         masks = [None] * len(counts) if valid is None else valid.split(counts)
         frames = zip(camera.split(counts), lidar.split(counts), masks)
