@@ -1,10 +1,12 @@
-"""The first batch of a training: do its points fall into its images?"""
+"""The first batch of a training: do its points fall into its images, and into its boxes?"""
 
 from __future__ import annotations
 
 import logging
+from collections.abc import Sequence
 from typing import Any
 
+import numpy as np
 from mmengine.hooks import Hook
 from mmengine.logging import print_log
 from mmengine.registry import HOOKS
@@ -12,6 +14,8 @@ from mmengine.runner import Runner
 
 from gemini_det3d.formats import FormatError
 from gemini_det3d.formats.calibration_check import count_in_image
+from gemini_det3d.formats.image_fit import check_fit, fit_of
+from gemini_det3d.formats.turned_cloud import check_full, count_full
 from gemini_det3d.models.metas import view_geometries
 from gemini_det3d.registration import register
 
@@ -23,7 +27,7 @@ class FirstBatchHook(Hook):
     """Looks at the first batch as the model gets it, augmented and packed.
 
     A wrong calibration trains without an error: no point sees a pixel, and the image branch learns
-    nothing.
+    nothing. So do mirrored images and turned clouds; they are warned of, with the numbers.
 
     Args:
         coord_type: Frame of the points, as the fusion neck has it.
@@ -55,6 +59,7 @@ class FirstBatchHook(Hook):
             inputs["img"],  # type: ignore[index]
         ):
             self._check({**defaults, **sample.metainfo}, points, images)
+        _check_boxes(data_batch["data_samples"], inputs["points"])  # type: ignore[index]
 
     def _check(self, meta: dict, points: Any, images: Any) -> None:
         views = images[None] if images.dim() == 3 else images
@@ -65,15 +70,39 @@ class FirstBatchHook(Hook):
         counts = [
             count_in_image(cloud, g.matrix.cpu().numpy(), (width, height)) for g in geometries
         ]
-        if not len(cloud) or sum(counts) >= min(_FEW_POINTS, len(cloud)):
-            return
         path = _path_of(meta)
+        if not len(cloud) or sum(counts) >= min(_FEW_POINTS, len(cloud)):
+            _check_ways(path, cloud, views, geometries)
+            return
         fault = f"{sum(counts)} of {len(cloud)} points of the first batch fall into its images"
         if not sum(counts):
             raise FormatError(
                 path, f"{fault}; points, calibration and images do not belong together"
             )
         print_log(f"{path}: {fault}", logger="current", level=logging.WARNING)
+
+
+def _check_ways(path: str, cloud: np.ndarray, views: Any, geometries: Sequence) -> None:
+    """Warn of images that are the other way round than the calibration says."""
+    if cloud.shape[1] < 4:
+        return
+    for pixels, geometry in zip(views, geometries):
+        image = pixels.detach().cpu().numpy().transpose(1, 2, 0)
+        for fault in check_fit(fit_of(cloud, image, geometry.matrix.cpu().numpy())):
+            print_log(f"{path}: {fault.text}", logger="current", level=logging.WARNING)
+
+
+def _check_boxes(samples: Sequence, clouds: Sequence) -> None:
+    """Warn of clouds that are turned against the boxes."""
+    counts, total = [], 0
+    for sample, points in zip(samples, clouds):
+        truth = getattr(sample, "gt_instances_3d", None)
+        if truth is not None and "bboxes_3d" in truth:
+            boxes = truth.bboxes_3d.tensor.detach().cpu().numpy()[:, :7]
+            counts.append(count_full(boxes, points.detach().cpu().numpy()))
+            total += len(boxes)
+    for fault in check_full(counts, total):
+        print_log(f"first batch: {fault.text}", logger="current", level=logging.WARNING)
 
 
 def stated_defaults(model: Any) -> dict:

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from PIL import Image
 
 from gemini_det3d.cli import main
 from gemini_det3d.formats.images import read_image
@@ -64,3 +65,14 @@ def test_second_run_reads_nothing_anew(prepared: Path, root: Path, capsys) -> No
     before = {path: path.stat().st_mtime_ns for path in (prepared / "points").iterdir()}
     assert main(["prepare", "sunrgbd", str(root), "--out", str(prepared), "--jobs", "1"]) == 0
     assert {path: path.stat().st_mtime_ns for path in (prepared / "points").iterdir()} == before
+
+
+def test_mirrored_image_is_told_by_the_colours_of_the_points(root: Path, capsys) -> None:
+    path = root / "sunrgbd_trainval" / "image" / "000001.jpg"
+    mirrored = np.ascontiguousarray(read_image(path)[:, ::-1])
+    path.chmod(0o644)
+    Image.fromarray(mirrored).save(path, quality=95)
+    assert main(["prepare", "sunrgbd", str(root), "--jobs", "1", "--check-only"]) == 1
+    found = capsys.readouterr().out
+    assert "% from the mirrored one's: was the image flipped?" in found
+    assert "1 errors" in found

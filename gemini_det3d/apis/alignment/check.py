@@ -12,7 +12,9 @@ from tqdm import tqdm
 from gemini_det3d.apis.alignment.agreement import Agreement, Verdict, agreement_of, judge
 from gemini_det3d.apis.alignment.samples import AugmentedSample, augmented_samples
 from gemini_det3d.apis.findings import Finding, capped
+from gemini_det3d.formats.image_fit import check_fit, fit_of
 from gemini_det3d.formats.inputs import keep_folders
+from gemini_det3d.formats.turned_cloud import check_full, count_full
 
 
 def check_alignment(
@@ -37,15 +39,22 @@ def check_alignment(
     """
     found: list[Agreement] = []
     findings: list[Finding] = []
+    counts, num_boxes = [], 0
     frames = augmented_samples(config, samples, seed)
     for index, sample in enumerate(tqdm(frames, total=samples, desc="checking", unit="frame")):
         for image, matrix in zip(sample.images, sample.matrices):
             size = image.shape[1], image.shape[0]
             found += agreement_of(sample.points, sample.boxes, matrix, size, sample.labels_2d)
+            faults = check_fit(fit_of(sample.points, image, matrix))
+            findings += [Finding(level, sample.name, text) for level, text in faults]
+        counts.append(count_full(sample.boxes, sample.points))
+        num_boxes += len(sample.boxes)
         if out is not None and index < pictures:
             keep_folders(out, [sample.name])
             draw(sample, out)
         findings += [Finding(level, sample.name, text) for level, text in sample.faults]
+    whole = f"{len(counts)} samples"
+    findings += [Finding(level, whole, text) for level, text in check_full(counts, num_boxes)]
     return _with_findings(judge(found), findings)
 
 

@@ -7,7 +7,7 @@ at; the published KITTI frames themselves raise a few.
 from __future__ import annotations
 
 import difflib
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -25,6 +25,7 @@ from gemini_det3d.formats.calibration_check import (
     check_overlap,
     check_rotation,
 )
+from gemini_det3d.formats.image_fit import check_fit, fit_of
 from gemini_det3d.formats.images import read_orientation
 from gemini_det3d.formats.kitti import (
     Calibration,
@@ -36,6 +37,7 @@ from gemini_det3d.formats.kitti import (
     read_points,
     to_lidar_boxes,
 )
+from gemini_det3d.formats.turned_cloud import check_full, count_full
 
 # The names that mmdet3d's converter knows; any other becomes label -1 and is never trained.
 KITTI_CLASSES = ("Pedestrian", "Cyclist", "Car", "Van", "Truck", "Person_sitting", "Tram", "Misc")
@@ -62,31 +64,42 @@ class FrameReport(OfFindings):
 
 
 class FrameChecker:
-    """Checks frames of one tree; may be sent to worker processes."""
+    """Checks frames of one tree; may be sent to worker processes.
 
-    def __init__(self, root: Path, class_map: Mapping[str, str]) -> None:
+    Args:
+        root: The tree.
+        class_map: Class names replaced -> replacements.
+        compared: Frames, as (part, frame), whose edges in image and cloud are compared, too; that
+            takes as long as all else.
+    """
+
+    def __init__(
+        self, root: Path, class_map: Mapping[str, str], compared: Collection[tuple[str, str]] = ()
+    ) -> None:
         self.root = root
         self.class_map = dict(class_map)
+        self.compared = frozenset(compared)
 
     def __call__(self, task: tuple[str, str]) -> FrameReport:
         """Check one frame, given by its part and its name."""
         report = FrameReport(*task)
         calibration = self._attempt(report, "calib", self._calibration)
-        image = self._attempt(report, "image_2", _image_shape)
+        image = self._attempt(report, "image_2", _upright_image)
         points = self._attempt(report, "velodyne", self._points)
-        size = None if image is None else (image[1], image[0])
+        size = None if image is None else (image.shape[1], image.shape[0])
         if calibration is not None and size is not None:
             self._add(report, "calib", check_center(calibration.cam2img, size))
         if calibration is not None and size is not None and points is not None:
             self._check_overlap(report, calibration, size, points)
+            if task in self.compared:
+                fit = fit_of(points, image, calibration.lidar2img)
+                self._add(report, "image_2", check_fit(fit))
         if report.part == "training":
             objects = self._attempt(report, "label_2", self._labels)
             if objects is not None and calibration is not None and size is not None:
                 findings, stats = check_objects(objects, calibration, size, points)
                 if points is not None:
-                    real = objects.select(objects.name != "DontCare")
-                    centers = to_lidar_boxes(real, calibration)[:, :3]
-                    self._add(report, "label_2", check_boxes(centers, points))
+                    self._check_places(report, objects, calibration, points)
                 self._add(report, "label_2", findings)
                 report.stats["classes"] = stats
         return report
@@ -146,6 +159,17 @@ class FrameChecker:
             report.rewrite.append("label_2")
         return objects
 
+    def _check_places(
+        self, report: FrameReport, objects: Objects, calibration: Calibration, points: np.ndarray
+    ) -> None:
+        """Whether the labelled boxes stand where the points are."""
+        real = objects.select(objects.name != "DontCare")
+        boxes = to_lidar_boxes(real, calibration)
+        self._add(report, "label_2", check_boxes(boxes[:, :3], points))
+        report.stats["full_boxes"] = count_full(boxes, points)
+        report.stats["num_boxes"] = len(boxes)
+        self._add(report, "velodyne", check_full([report.stats["full_boxes"]], len(boxes)))
+
     def _check_overlap(
         self,
         report: FrameReport,
@@ -159,12 +183,12 @@ class FrameChecker:
         self._add(report, "velodyne", faults)
 
 
-def _image_shape(_: FrameReport, path: Path) -> tuple[int, ...]:
-    shape = read_image(path).shape
+def _upright_image(_: FrameReport, path: Path) -> np.ndarray:
+    image = read_image(path)
     if read_orientation(path) >= 5:
         fault = "is stored lying (EXIF orientation), which mmdet3d's converter takes no notice of"
         raise FormatError(path, f"{fault}: save it upright")
-    return shape
+    return image
 
 
 def _hint(path: Path) -> str:

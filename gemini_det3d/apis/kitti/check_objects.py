@@ -10,6 +10,7 @@ import numpy as np
 
 from gemini_det3d.formats.kitti import Calibration, Objects, to_lidar_boxes
 from gemini_det3d.formats.kitti_boxes import wrap_angle
+from gemini_det3d.formats.turned_cloud import check_mirrored_labels
 from gemini_det3d.geometry.boxes import count_in_box, project_box_outlines
 
 DIFFICULTIES = ("easy", "moderate", "hard", "ignored")
@@ -54,6 +55,7 @@ def check_objects(
     faults += _repeated(objects, rows)
     boxes = to_lidar_boxes(objects.select(rows), calibration)
     outlines = project_box_outlines(boxes, calibration.lidar2img, image_size)
+    faults += check_mirrored_labels(outlines, objects.bbox[rows], image_size[0])
     for row, box, outline in zip(rows, boxes, outlines):
         name = str(objects.name[row])
         entry = stats.setdefault(

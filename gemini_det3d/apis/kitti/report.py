@@ -16,10 +16,12 @@ from gemini_det3d.apis.findings import Finding, capped, take_over
 from gemini_det3d.apis.kitti.check import FrameReport
 from gemini_det3d.apis.kitti.check_objects import DIFFICULTIES
 from gemini_det3d.apis.kitti.splits import SPLITS, Splits
+from gemini_det3d.formats.calibration_check import Fault
 from gemini_det3d.formats.text import write_json
+from gemini_det3d.formats.turned_cloud import check_full
 
 # Raised whenever a check changes, so that no finding of an older one is taken over.
-_REPORT_VERSION = 2
+_REPORT_VERSION = 3
 _MIN_OBJECTS = 10
 # KITTI's own are above 0.8; about a third is left where a box stands half its height too high.
 _POOR_MEDIAN_IOU, _FAIR_MEDIAN_IOU = 0.3, 0.6
@@ -90,6 +92,9 @@ class TreeReport:
                         "(too low, occluded or truncated); their AP will be 0"
                     )
                     self.findings.append(Finding("warning", file, fault))
+            self.findings += [
+                Finding(fault.level, file, fault.text) for fault in self._check_full(split)
+            ]
             ious = [value for entry in table.values() for value in entry["iou"]]
             if len(ious) >= _MIN_OBJECTS and np.median(ious) < _FAIR_MEDIAN_IOU:
                 fault = (
@@ -102,6 +107,13 @@ class TreeReport:
                 else:
                     fault += "is the location the middle of the box's bottom?"
                     self.findings.append(Finding("warning", file, fault))
+
+    def _check_full(self, split: str) -> list[Fault]:
+        """Whether the boxes of all frames together hold points."""
+        tasks = [(SPLITS[split], frame) for frame in self.splits.frames[split]]
+        stats = [self.frames[task].stats for task in tasks if task in self.frames]
+        counts = [stat["full_boxes"] for stat in stats if stat.get("full_boxes")]
+        return check_full(counts, sum(stat.get("num_boxes", 0) for stat in stats))
 
     def text(self) -> str:
         """For reading: a few lines per fault, then the counts."""

@@ -148,12 +148,14 @@ def check_points(
     seen = image[row[inside].astype(np.int64), column[inside].astype(np.int64)] / 255.0
     difference = float(np.abs(seen - points[inside, 3:6]).mean())
     stats["color_difference"] = round(difference, 5)
-    if difference > _MAX_COLOR_DIFFERENCE:
-        return [
-            f"the points' colours differ by {100 * difference:.0f} % of full scale from the "
-            "image's where they fall: points, calibration and image disagree"
-        ]
-    return []
+    if difference <= _MAX_COLOR_DIFFERENCE:
+        return []
+    fault = f"the points' colours differ by {100 * difference:.0f} % of full scale from the image's"
+    mirrored = image[row[inside].astype(np.int64), width - 1 - column[inside].astype(np.int64)]
+    other = float(np.abs(mirrored / 255.0 - points[inside, 3:6]).mean())
+    if other <= min(_MAX_COLOR_DIFFERENCE, difference / 2):
+        return [f"{fault}, by {100 * other:.0f} % from the mirrored one's: was the image flipped?"]
+    return [f"{fault} where they fall: points, calibration and image disagree"]
 
 
 def check_reach(points: np.ndarray) -> str | None:
