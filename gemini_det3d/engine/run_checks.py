@@ -13,6 +13,7 @@ from mmengine.runner.base_loop import BaseLoop
 from torch.utils.data import DataLoader
 
 from gemini_det3d.engine.leaf_datasets import leaf_configs
+from gemini_det3d.engine.pipeline_checks import check_pipelines
 from gemini_det3d.engine.same_classes import check_data, check_trained_classes
 from gemini_det3d.engine.same_model import model_differences
 from gemini_det3d.formats import FormatError
@@ -46,10 +47,11 @@ class RunChecksHook(Hook):
         self._classes: tuple[str, ...] | None = None
 
     def before_run(self, runner: Runner) -> None:
-        """Compare the classes of all data sets and of the head.
+        """Compare the classes of all data sets and of the head, and look at the pipelines.
 
         Raises:
-            FormatError: They are others, or in another order; or processes would wait for ever.
+            FormatError: They are others, or in another order; steps do not go together; or
+                processes would wait for ever.
         """
         loops = {name: getattr(runner, f"_{name}_loop") for name in ("train", "val", "test")}
         built = {
@@ -57,7 +59,9 @@ class RunChecksHook(Hook):
             for name, loop in loops.items()
             if isinstance(loop, BaseLoop)
         }
-        self._classes = check_data(built, bare_model(runner.model))
+        model = bare_model(runner.model)
+        self._classes = check_data(built, model)
+        check_pipelines(built, model)
         if built.get("train_dataloader") is not None:
             check_synced_norms(runner.cfg, get_world_size())
 

@@ -1,0 +1,75 @@
+"""Steps of a pipeline that do not go together: each is right by itself, and no error would show."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Any
+
+from mmcv.transforms import RandomFlip
+from mmdet3d.datasets.transforms import RandomFlip3D, RandomResize3D, Resize3D
+from mmengine.dataset import Compose
+from torch import nn
+
+from gemini_det3d.engine.leaf_datasets import leaf_datasets
+from gemini_det3d.formats import FormatError
+
+
+def check_pipelines(datasets: Mapping[str, Any], model: nn.Module) -> None:
+    """Refuse pipelines after which the metadata do not say where points fall.
+
+    Args:
+        datasets: Data sets that are built, by the name of their loader.
+        model: That reads them.
+
+    Raises:
+        FormatError: Two steps flip the image of a sample with points, or one rescales the camera
+            matrix of a model that rescales it by the metadata.
+    """
+    for loader, dataset in datasets.items():
+        for leaf in leaf_datasets(dataset):
+            pipeline = getattr(leaf, "pipeline", None)
+            if isinstance(pipeline, Compose):
+                steps = list(_flat(pipeline.transforms))
+                _check_flips(steps, loader)
+                _check_camera(steps, model, loader)
+
+
+def _check_flips(steps: list, loader: str) -> None:
+    """The second step takes the first one's word, flips the image back and says it is flipped."""
+    flips = [step for step in steps if isinstance(step, RandomFlip)]
+    are_points_flipped = any(isinstance(step, RandomFlip3D) for step in flips)
+    if len(flips) < 2 or not are_points_flipped or not any(map(_may_flip, flips)):
+        return
+    names = " and ".join(type(step).__name__ for step in flips)
+    hint = "leave one RandomFlip3D, which flips image and points together (sync_2d=False: apart)"
+    fault = f"both {names} flip the image, and the metadata keep one flip"
+    raise FormatError(f"{loader}.dataset.pipeline", f"{fault}; {hint}")
+
+
+def _check_camera(steps: list, model: nn.Module, loader: str) -> None:
+    """These steps scale ``cam2img``, and a neck with points in the camera's frame does so, too."""
+    scaled = next((step for step in steps if isinstance(step, (Resize3D, RandomResize3D))), None)
+    samplers = (getattr(part, "sampler", None) for part in model.modules())
+    if scaled is None or not any(getattr(s, "coord_type", None) == "CAMERA" for s in samplers):
+        return
+    name = type(scaled).__name__
+    fault = f"{name} rescales cam2img, which a neck with coord_type='CAMERA' does by scale_factor"
+    raise FormatError(f"{loader}.dataset.pipeline", f"{fault}; take {name.removesuffix('3D')}")
+
+
+def _may_flip(step: RandomFlip) -> bool:
+    chances = step.prob if isinstance(step.prob, Iterable) else [step.prob or 0.0]
+    vertical = getattr(step, "flip_ratio_bev_vertical", None) or 0.0
+    return sum(chances) > 0 or vertical > 0
+
+
+def _flat(steps: Any) -> Iterator[Any]:
+    """Steps, and those inside of them (test-time augmentation)."""
+    for step in steps:
+        inner = getattr(step, "transforms", None)
+        if isinstance(inner, Compose):
+            inner = inner.transforms
+        if isinstance(inner, (list, tuple)):
+            yield from _flat(inner)
+        else:
+            yield step

@@ -1,0 +1,76 @@
+"""Steps that do not go together are named before the first step of a training."""
+
+from __future__ import annotations
+
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+import torch
+
+pytest.importorskip("mmdet3d", exc_type=ImportError)
+
+from mmdet3d.registry import TRANSFORMS
+from mmdet3d.structures import LiDARPoints
+from mmengine.dataset import Compose
+from mmengine.registry import init_default_scope
+from torch import nn
+
+import gemini_det3d.plugin  # noqa: F401
+from gemini_det3d.engine.pipeline_checks import check_pipelines
+from gemini_det3d.formats import FormatError
+
+FLIP = dict(type="mmdet.RandomFlip", prob=1.0)
+BOTH = dict(type="RandomFlip3D", flip_ratio_bev_horizontal=0.5)
+APART = dict(type="RandomFlip3D", sync_2d=False, flip_ratio_bev_horizontal=0.5)
+NEVER = dict(type="RandomFlip3D")
+
+
+def data(*steps: dict) -> dict:
+    init_default_scope("mmdet3d")
+    leaf = SimpleNamespace(pipeline=Compose([TRANSFORMS.build(step) for step in steps]))
+    return {"train_dataloader": SimpleNamespace(dataset=leaf)}
+
+
+def model(coord_type: str = "LIDAR") -> nn.Module:
+    found, neck = nn.Module(), nn.Module()
+    neck.sampler = SimpleNamespace(coord_type=coord_type)
+    found.neck = neck
+    return found
+
+
+@pytest.mark.parametrize("steps", [(FLIP, BOTH), (FLIP, APART), (BOTH, FLIP), (BOTH, BOTH)])
+def test_two_flips_of_one_image_are_named(steps: tuple) -> None:
+    with pytest.raises(FormatError, match=r"train_dataloader\.dataset\.pipeline: both RandomFlip"):
+        check_pipelines(data(*steps), model())
+
+
+def test_flips_inside_of_test_time_augmentation_are_seen() -> None:
+    inside = dict(type="MultiScaleFlipAug3D", img_scale=(9, 9), pts_scale_ratio=1, flip=False,
+                  transforms=[FLIP, BOTH])  # fmt: skip
+    with pytest.raises(FormatError, match="both RandomFlip and RandomFlip3D flip the image"):
+        check_pipelines(data(inside), model())
+
+
+@pytest.mark.parametrize("steps", [(BOTH,), (APART,), (FLIP,), (FLIP, FLIP), (NEVER, NEVER)])
+def test_other_flips_pass(steps: tuple) -> None:
+    check_pipelines(data(*steps), model())
+
+
+def test_two_flips_leave_an_image_that_the_metadata_call_flipped() -> None:
+    """Why they are refused: what mmdet3d makes of them."""
+    flip, both = data(FLIP, APART)["train_dataloader"].dataset.pipeline.transforms
+    pixels = np.arange(24, dtype=np.uint8).reshape(2, 4, 3)
+    cloud = LiDARPoints(torch.ones(2, 3))
+    results = both(flip(dict(img=pixels.copy(), img_shape=(2, 4), points=cloud)))
+    np.testing.assert_array_equal(results["img"], pixels)
+    assert results["flip"]
+
+
+@pytest.mark.parametrize("kind", ["Resize3D", "RandomResize3D"])
+def test_camera_matrix_that_is_scaled_twice_is_named(kind: str) -> None:
+    scale = (8, 8) if kind == "Resize3D" else [(8, 8), (9, 9)]
+    found = data(dict(type=kind, scale=scale, keep_ratio=True))
+    check_pipelines(found, model("LIDAR"))
+    with pytest.raises(FormatError, match=f"{kind} rescales cam2img.*; take {kind[:-2]}$"):
+        check_pipelines(found, model("CAMERA"))
