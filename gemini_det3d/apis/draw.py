@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +11,11 @@ import numpy as np
 from tqdm import tqdm
 
 from gemini_det3d.apis.config import ConfigError
-from gemini_det3d.apis.frame_calibration import calibration_faults, pixel_offset_of
+from gemini_det3d.apis.frame_calibration import (
+    calibration_faults,
+    meta_defaults_of,
+    pixel_offset_of,
+)
 from gemini_det3d.apis.packed_frames import data_files, evenly_spread, truth_of, views_of
 from gemini_det3d.apis.trained_model import build_for_test, build_test_set, predict
 from gemini_det3d.formats.errors import FormatError
@@ -55,13 +59,14 @@ def draw(
     model = build_for_test(config, checkpoint, device).model
     dataset = build_test_set(config)
     keep_folders(out, data_files(dataset))
-    offset = pixel_offset_of(config.model)
+    classes = dataset.metainfo["classes"]
+    reading = pixel_offset_of(config.model), meta_defaults_of(config.model)
     numbers = evenly_spread(len(dataset), frames)
     for number in tqdm(numbers, desc="drawing", unit="frame"):
         data = dataset[number]
         _check_calibration(dataset.get_data_info(number), data)
         (found,) = predict(model, [data])
-        picture = panel(data, found.pred_instances_3d, dataset.metainfo["classes"], score, offset)
+        picture = panel(data, found.pred_instances_3d, classes, score, *reading)
         save_png(out / f"{number:06d}.png", picture)
     return len(numbers)
 
@@ -72,6 +77,7 @@ def panel(
     classes: Sequence[str],
     score: float,
     pixel_offset: tuple[float, float] = (0.0, 0.0),
+    meta_defaults: Mapping[str, Any] | None = None,
 ) -> np.ndarray:
     """The picture of one packed frame.
 
@@ -81,6 +87,7 @@ def panel(
         classes: Names of the labels.
         score: Least score that is drawn.
         pixel_offset: What the model adds to the pixels of the calibration.
+        meta_defaults: Metadata that it takes as given where the pipeline does not write them.
 
     Returns:
         ``(H, W, 3)`` uint8 RGB.
@@ -88,7 +95,7 @@ def panel(
     Raises:
         ConfigError: See `draw`.
     """
-    images, matrices = views_of(data, pixel_offset)
+    images, matrices = views_of(data, pixel_offset, meta_defaults)
     if not images:
         raise ConfigError("test_dataloader.dataset.pipeline: packs no image to draw on")
     points = data["inputs"]["points"].numpy()

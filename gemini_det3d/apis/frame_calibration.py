@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import numpy as np
@@ -27,6 +27,17 @@ def pixel_offset_of(model: Mapping[str, Any]) -> tuple[float, float]:
     if len(found) > 1:
         raise ConfigError(f"model: pixel_offset is given as {' and as '.join(map(str, found))}")
     return found.pop() if found else (0.0, 0.0)
+
+
+def meta_defaults_of(model: Mapping[str, Any]) -> dict[str, Any]:
+    """Metadata that parts of a model take as given where its pipeline does not write them.
+
+    Args:
+        model: Its config.
+    """
+    return {
+        key: value for given in values_of(model, "meta_defaults") for key, value in given.items()
+    }
 
 
 def calibration_faults(
@@ -63,7 +74,7 @@ def calibration_faults(
     return of_matrices + of_points
 
 
-def values_of(config: Any, key: str) -> Iterator[Sequence[float]]:
+def values_of(config: Any, key: str) -> Iterator[Any]:
     """Every value that a config has under a key, at any depth."""
     if isinstance(config, Mapping):
         for name, value in config.items():

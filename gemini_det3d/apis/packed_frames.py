@@ -37,13 +37,16 @@ def check_part(evaluator: Any, number: int, total: int) -> None:
 
 
 def views_of(
-    data: dict, pixel_offset: tuple[float, float] = (0.0, 0.0)
+    data: dict,
+    pixel_offset: tuple[float, float] = (0.0, 0.0),
+    defaults: Mapping[str, Any] | None = None,
 ) -> tuple[list[np.ndarray], list[np.ndarray]]:
     """Images of a packed frame, one per camera, and the projections onto them.
 
     Args:
         data: ``inputs`` and ``data_samples``.
         pixel_offset: See :func:`gemini_det3d.models.metas.view_geometries`.
+        defaults: Likewise.
 
     Returns:
         ``(H, W, 3)`` uint8 RGB and ``(3, 4)``, points to pixels; none where the frame has none.
@@ -57,7 +60,7 @@ def views_of(
     if pixels is None:
         return [], []
     pixels = pixels[None] if pixels.dim() == 3 else pixels
-    meta = dict(data["data_samples"].metainfo)
+    meta = {**(defaults or {}), **data["data_samples"].metainfo}
     meta.setdefault("batch_input_shape", tuple(pixels.shape[-2:]))
     images = pixels.float().clamp(0, 255).byte().permute(0, 2, 3, 1).numpy()[..., ::-1]
     frame = next((c for c, key in PROJECTION_KEY.items() if meta.get(key) is not None), "LIDAR")

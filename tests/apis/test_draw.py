@@ -108,3 +108,15 @@ def test_command_names_what_is_wrong(capsys):
     config = "bev_gemini-map_r18_1xb2-toy_look-alikes-3class"
     assert main(["draw", config, "none.pth", "--frames", "0"]) == 2
     assert "--frames 0" in capsys.readouterr().err
+
+
+def test_metadata_that_the_model_takes_as_given_are_taken_as_given():
+    data = packed()
+    meta = {key: value for key, value in data["data_samples"].metainfo.items() if key != "flip"}
+    data["data_samples"] = Det3DDataSample(metainfo=meta)
+    with pytest.raises(KeyError, match="'flip'"):
+        draw(data)
+    picture = panel(data, found(), ("Car", "Bus"), 0.3, meta_defaults={"flip": False})
+    np.testing.assert_array_equal(picture, draw(packed()))
+    flipped = panel(data, found(), ("Car", "Bus"), 0.3, meta_defaults={"flip": True})
+    assert (flipped != picture).any()

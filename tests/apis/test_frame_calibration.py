@@ -7,7 +7,11 @@ import pytest
 from kitti_camera import CALIBRATION, SIZE
 
 from gemini_det3d.apis.config import ConfigError
-from gemini_det3d.apis.frame_calibration import calibration_faults, pixel_offset_of
+from gemini_det3d.apis.frame_calibration import (
+    calibration_faults,
+    meta_defaults_of,
+    pixel_offset_of,
+)
 
 AHEAD = np.random.default_rng(0).uniform((5, -3, -1), (40, 3, 0), (500, 3))
 
@@ -65,3 +69,11 @@ def test_offset_is_found_wherever_the_model_has_it() -> None:
     assert pixel_offset_of({"type": "x"}) == (0.0, 0.0)
     with pytest.raises(ConfigError, match="pixel_offset is given as"):
         pixel_offset_of({**layer, "pixel_offset": (0, 0)})
+
+
+def test_defaults_are_found_wherever_the_model_has_them() -> None:
+    layer = {"fusion_layer": {"type": "x", "meta_defaults": {"flip": False}}}
+    assert meta_defaults_of({"pts_voxel_encoder": layer}) == {"flip": False}
+    both = {**layer, "meta_defaults": {"scale_factor": (1.0, 1.0)}}
+    assert meta_defaults_of(both) == {"flip": False, "scale_factor": (1.0, 1.0)}
+    assert meta_defaults_of({"type": "x"}) == {}

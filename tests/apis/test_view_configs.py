@@ -99,6 +99,25 @@ def test_each_checkpoint_is_a_result_set_named_by_what_tells_it_apart(config):
     assert str(config.folder) not in (config.folder / "v.html").read_text()
 
 
+def test_metadata_that_the_model_takes_as_given_are_taken_as_given(config, monkeypatch):
+    whole = ViewStubSet.__getitem__
+
+    def without_flip(self, index):
+        data = whole(self, index)
+        meta = {k: v for k, v in data["data_samples"].metainfo.items() if k != "flip"}
+        sample = Det3DDataSample(metainfo=meta)
+        sample.eval_ann_info = data["data_samples"].eval_ann_info
+        return dict(data, data_samples=sample)
+
+    wanted = DetectorFrames(config.config).read("000000").cameras[0].lidar2img
+    monkeypatch.setattr(ViewStubSet, "__getitem__", without_flip)
+    with pytest.raises(KeyError, match="'flip'"):
+        DetectorFrames(config.config).read("000000")
+    config.config.model = dict(type="ViewStubDetector", meta_defaults=dict(flip=False))
+    found = DetectorFrames(config.config).read("000000").cameras[0].lidar2img
+    np.testing.assert_array_equal(found, wanted)
+
+
 def test_pixels_of_a_config_s_frames_count_from_the_middle_of_the_first(config):
     frame = DetectorFrames(config.config).read("000000")
     pixels, _ = project_points(np.array([[10.0, -1, 0.5]]), frame.cameras[0].lidar2img)

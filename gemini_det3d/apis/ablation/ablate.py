@@ -36,7 +36,7 @@ from gemini_det3d.apis.ablation.report import (
 )
 from gemini_det3d.apis.comparison.rows import headline
 from gemini_det3d.apis.config import ConfigError, read_config
-from gemini_det3d.apis.frame_calibration import pixel_offset_of
+from gemini_det3d.apis.frame_calibration import meta_defaults_of, pixel_offset_of
 from gemini_det3d.apis.packed_frames import (
     check_part,
     data_files,
@@ -139,7 +139,7 @@ class _Bench:
 
         self.model = build_for_test(config, checkpoint, device).model
         self.dataset = build_test_set(config)
-        self.pixel_offset = pixel_offset_of(config.model)
+        self._reading = pixel_offset_of(config.model), meta_defaults_of(config.model)
         self._evaluators = {}
         for condition in CONDITIONS:
             evaluator = Evaluator(config.test_evaluator)
@@ -174,7 +174,7 @@ class _Bench:
 
     def draw(self, path: Path, data: dict, gates: FrameGates, boxes: np.ndarray) -> None:
         """Gates of a packed frame; over the image where there is one camera."""
-        images, matrices = views_of(data, self.pixel_offset)
+        images, matrices = views_of(data, *self._reading)
         image, matrix = (images[0], matrices[0]) if len(images) == 1 else (None, None)
         chart(path, image, matrix, gates, boxes)
 

@@ -11,7 +11,11 @@ from typing import Any
 import numpy as np
 
 from gemini_det3d.apis.config import ConfigError
-from gemini_det3d.apis.frame_calibration import calibration_faults, pixel_offset_of
+from gemini_det3d.apis.frame_calibration import (
+    calibration_faults,
+    meta_defaults_of,
+    pixel_offset_of,
+)
 from gemini_det3d.apis.packed_frames import evenly_spread
 from gemini_det3d.apis.trained_model import enter_scope
 from gemini_det3d.engine.exact.batches import build_dataset
@@ -91,7 +95,8 @@ def augmented_samples(config: Any, number: int, seed: int = 0) -> Iterator[Augme
         ConfigError: The pipeline loads no points, images or boxes, or does not pack.
         KeyError: The pipeline packs too little metadata to project; the message names the entry.
     """
-    offset = pixel_offset_of(config.get("model", {}))
+    model = config.get("model", {})
+    offset, defaults = pixel_offset_of(model), meta_defaults_of(model)
     places = [
         (dataset, keys, index)
         for dataset, keys in _datasets(config, offset)
@@ -102,7 +107,8 @@ def augmented_samples(config: Any, number: int, seed: int = 0) -> Iterator[Augme
         np.random.seed(seed + place)
         dataset, meta_keys, index = places[place]
         results, info = dataset[index], dataset.get_data_info(index)
-        yield _sample(results, info, meta_keys, dataset.metainfo["classes"], offset)
+        given = {**defaults, **{key: results[key] for key in meta_keys if key in results}}
+        yield _sample(results, info, given, dataset.metainfo["classes"], offset)
 
 
 def _datasets(config: Any, offset: tuple[float, float]) -> list[tuple[Any, Sequence[str]]]:
@@ -154,7 +160,7 @@ def _note_originals(results: dict, offset: tuple[float, float]) -> dict:
 def _sample(
     results: dict,
     info: dict,
-    meta_keys: Sequence[str],
+    meta: dict,
     classes: Sequence[str],
     offset: tuple[float, float],
 ) -> AugmentedSample:
@@ -165,7 +171,6 @@ def _sample(
             raise ConfigError(f"the training pipeline gives no {key!r}, so nothing can be aligned")
     images = results["img"]
     images = list(images) if isinstance(images, (list, tuple)) else [images]
-    meta = {key: results[key] for key in meta_keys if key in results}
     meta.setdefault("batch_input_shape", images[0].shape[:2])
     geometries = view_geometries(meta, len(images), pixel_offset=offset)
     height, width = results["ori_shape"][:2]

@@ -11,6 +11,7 @@ import numpy as np
 import torch
 
 from gemini_det3d.apis.ablation.gates import GateRecorder
+from gemini_det3d.apis.frame_calibration import meta_defaults_of
 from gemini_det3d.apis.packed_frames import truth_of, views_of
 from gemini_det3d.apis.trained_model import TrainedModel, build_for_test, build_test_set, predict
 from gemini_det3d.apis.view.source import Results, result_names
@@ -46,6 +47,7 @@ class DetectorFrames:
     ) -> None:
         self._dataset = build_test_set(config)
         self._classes = self._dataset.metainfo["classes"]
+        self._meta_defaults = meta_defaults_of(config.get("model") or {})
         infos = [self._dataset.get_data_info(i) for i in range(len(self._dataset))]
         self._files = [_files_of(info) for info in infos]
         stems = [files[0].name.split(".")[0] if files else "" for files in self._files]
@@ -68,7 +70,8 @@ class DetectorFrames:
         data = self._dataset[self._numbers[name]]
         points = data["inputs"]["points"].numpy()
         is_room = data["data_samples"].metainfo.get("box_type_3d") is DepthInstance3DBoxes
-        images, matrices = views_of(data, _DEPTH_OFFSET if is_room else _LIDAR_OFFSET)
+        offset = _DEPTH_OFFSET if is_room else _LIDAR_OFFSET
+        images, matrices = views_of(data, offset, self._meta_defaults)
         cameras = [
             Camera(image, _TO_MIDDLES @ matrix, f"camera {n}" if len(images) > 1 else "image")
             for n, (image, matrix) in enumerate(zip(images, matrices))
