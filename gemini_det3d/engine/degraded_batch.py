@@ -130,6 +130,7 @@ def degrade_sensors(
     chance: Chances,
     absent: Chances,
     preprocessor: Any,
+    needs_points: bool = False,
 ) -> tuple[dict[str, Any], list[Any]]:
     """A degraded copy of a detector's batch.
 
@@ -140,12 +141,16 @@ def degrade_sensors(
         chance: See `draw_strengths`; of sensors ``camera`` (each of V by itself) and ``lidar``.
         absent: Likewise.
         preprocessor: The detector's, for its voxels.
+        needs_points: Every sample keeps its LiDAR and as many points as it has; those that are
+            lost are replaced by others once more.
 
     Returns:
         As `degrade_modalities`; the strength of several cameras is their mean.
     """
     images, points = inputs.get("imgs"), inputs.get("points")
     views = 0 if images is None else images.shape[1] if images.dim() == 5 else 1
+    if needs_points:
+        absent = {"camera": chance_of(absent, "camera")}
     names = ["camera"] * views + ["lidar"] * (points is not None)
     strengths, exists = draw_strengths(len(samples), names, chance, absent)
     disturbed = np.where(exists, strengths, 0.0)
@@ -159,13 +164,21 @@ def degrade_sensors(
             mask["camera"] = there[:views].tolist()
             strength["camera"] = float(strong[:views].mean())
     if points is not None:
-        changed["points"] = [disturb_points(p, s) for p, s in zip(points, disturbed[:, -1])]
+        clouds = [disturb_points(p, s) for p, s in zip(points, disturbed[:, -1])]
+        if needs_points:
+            clouds = [_refilled(cloud, len(p)) for cloud, p in zip(clouds, points)]
+        changed["points"] = clouds
         for (mask, strength), there, strong in zip(metas, exists, strengths):
             mask["lidar"], strength["lidar"] = bool(there[-1]), float(strong[-1])
     copies = _copies(samples, metas)
     if "voxels" in inputs:
         changed["voxels"] = preprocessor.voxelize(changed["points"], copies)
     return changed, copies
+
+
+def _refilled(points: Tensor, number: int) -> Tensor:
+    """Points over and over until there are so many."""
+    return points[torch.arange(number, device=points.device) % max(len(points), 1)]
 
 
 def _copies(samples: Sequence[Any], metas: Sequence[tuple[dict, dict]]) -> list[Any]:

@@ -29,6 +29,8 @@ class RobustTrainingHook(Hook):
     (:mod:`gemini_det3d.engine.degraded_batch`). The teacher is the same model, trained with all
     sensors and frozen; it sees the whole batch, and the copy's class scores are drawn to its own.
     A step costs about twice as much, 2.4 times with a teacher; the trained model is the same.
+    VoteNet, which votes from points, loses points and cameras, but never its LiDAR, and has no
+    teacher.
 
     Args:
         chance: Of each sensor to fail; a number, or one for each name (``camera``, ``lidar``, or
@@ -99,8 +101,9 @@ class RobustTrainingHook(Hook):
 
     def _degraded(self, model: nn.Module, inputs: Any, samples: Sequence[Any]) -> tuple:
         if _is_detector(model):
+            needs_points = getattr(model, "needs_points", False)
             return degrade_sensors(
-                inputs, samples, self.chance, self.absent, model.data_preprocessor
+                inputs, samples, self.chance, self.absent, model.data_preprocessor, needs_points
             )
         return degrade_modalities(inputs, samples, self.chance, self.absent)
 

@@ -39,9 +39,14 @@ class GeminiVoteNet(WithAuxiliaryLosses, VoteNet):
             ``coord_type='DEPTH'``. Its ``out_channels`` are the vote module's ``in_channels``.
         **kwargs: The arguments of ``VoteNet``.
 
+    Attributes:
+        needs_points: Training may not take the points of a frame, nor change their number.
+
     Raises:
         ValueError: An image branch without fusion or the reverse, or channels that do not fit.
     """
+
+    needs_points = True
 
     def __init__(
         self,
