@@ -14,6 +14,7 @@ import cv2
 import numpy as np
 from mmcv.transforms import LoadImageFromFile
 from mmdet3d.datasets.transforms import LoadPointsFromDict, LoadPointsFromFile
+from mmdet3d.datasets.transforms.loading import LoadImageFromNDArray
 from mmdet3d.registry import TRANSFORMS
 from mmdet3d.structures.points import get_points_type
 from mmengine import fileio
@@ -118,6 +119,8 @@ class LoadImageFromFileChecked(LoadImageFromFile):
     (:func:`gemini_det3d.formats.images.decode_color`), whatever ``imdecode_backend`` says.
 
     Args:
+        needs_image: Refuse a sample that names no image. False: it passes as it is, for models
+            that read points alone.
         **kwargs: As mmcv's ``LoadImageFromFile``, without the deprecated ``file_client_args``.
             ``ignore_empty=True`` still skips an image that cannot be read.
 
@@ -125,8 +128,9 @@ class LoadImageFromFileChecked(LoadImageFromFile):
         ValueError: ``color_type`` is not 'color'.
     """
 
-    def __init__(self, **kwargs: Any) -> None:
+    def __init__(self, needs_image: bool = True, **kwargs: Any) -> None:
         super().__init__(**kwargs)
+        self.needs_image = needs_image
         if self.color_type != "color":
             raise ValueError(f"color_type={self.color_type!r}: this loader reads 'color' only")
 
@@ -144,6 +148,8 @@ class LoadImageFromFileChecked(LoadImageFromFile):
             FormatError: The image is missing, cut off or no image; or the sample names none.
         """
         if "img_path" not in results:
+            if not self.needs_image:
+                return results
             fault = (
                 "is in no sample: this config reads an image beside the points; of mmdet3d's "
                 "inferencers take MultiModalityDet3DInferencer, or gemini_det3d.Detector"
@@ -165,6 +171,19 @@ class LoadImageFromFileChecked(LoadImageFromFile):
         image = decode_color(data, path)
         image = cv2.cvtColor(image, cv2.COLOR_RGB2BGR, dst=image)  # in place
         return image.astype(np.float32) if self.to_float32 else image
+
+
+@register(OUR_TRANSFORMS, "LoadImageFromNDArray")
+class LoadImageFromNDArrayChecked(LoadImageFromNDArray):
+    """mmdet3d's ``LoadImageFromNDArray``, in an inferencer, with our loader's arguments.
+
+    Args:
+        needs_image: Not used; the array is there.
+        **kwargs: As mmdet3d's.
+    """
+
+    def __init__(self, needs_image: bool = True, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
 
 
 def _read(path: str, backend_args: dict | None) -> bytes:
