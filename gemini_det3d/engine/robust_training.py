@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from typing import Any
 
 import torch
@@ -110,7 +110,7 @@ class RobustTrainingHook(Hook):
     def _more(
         self, model: nn.Module, plain: Any, degraded: tuple, wanted: Sequence[Tensor] | None
     ) -> dict[str, Any]:
-        with captured(model) as said:
+        with nullcontext([]) if wanted is None else captured(model) as said:
             losses = plain(*degraded, mode="loss")
         more = {f"degraded_{name}": _times(value, self.weight) for name, value in losses.items()}
         if wanted is not None:

@@ -111,12 +111,13 @@ def test_command_names_what_is_wrong(capsys):
 
 
 def test_metadata_that_the_model_takes_as_given_are_taken_as_given():
-    data = packed()
+    whole = packed()
+    data = dict(whole)
     meta = {key: value for key, value in data["data_samples"].metainfo.items() if key != "flip"}
     data["data_samples"] = Det3DDataSample(metainfo=meta)
     with pytest.raises(KeyError, match="'flip'"):
         draw(data)
     picture = panel(data, found(), ("Car", "Bus"), 0.3, meta_defaults={"flip": False})
-    np.testing.assert_array_equal(picture, draw(packed()))
+    np.testing.assert_array_equal(picture, draw(whole))
     flipped = panel(data, found(), ("Car", "Bus"), 0.3, meta_defaults={"flip": True})
     assert (flipped != picture).any()
