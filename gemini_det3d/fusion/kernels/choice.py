@@ -162,9 +162,9 @@ def _in_one_dtype(
     first: Tensor, second: Tensor, parameters: FusionParameters
 ) -> tuple[Tensor, Tensor, FusionParameters]:
     """Streams and parameters in the widest dtype among them; autocast does so by itself."""
-    tensors = (first, second, *parameters)
-    kinds = {tensor.dtype for tensor in tensors if tensor is not None}
-    if len(kinds) == 1 or autocast_dtype(first.device.type) is not None:
+    kinds = [tensor.dtype for tensor in (second, *parameters) if tensor is not None]
+    is_one = all(kind == first.dtype for kind in kinds)
+    if is_one or autocast_dtype(first.device.type) is not None:
         return first, second, parameters
     widest = first.dtype
     for kind in kinds:
