@@ -8,8 +8,6 @@ from mmengine.structures import BaseDataElement, PixelData
 
 import gemini_det3d.plugin  # noqa: F401
 from gemini_det3d.models.checkpoints import from_released_segmentor
-from gemini_det3d.models.decode_heads import SegFormerMLPHead
-from gemini_det3d.models.losses import OhemCrossEntropy, PixelCrossEntropy, hard_pixel_mean
 from gemini_det3d.models.segmentors import fusion_segmentor
 from gemini_det3d.models.segmentors.inference import multi_scale, slide, starts
 
@@ -289,40 +287,6 @@ def test_flip_mirrors_the_answer_back():
     image = torch.rand(1, 3, 32, 32)
     found = multi_scale(lambda x: {"a": x["rgb"]}, {"rgb": image}, with_flip=True)
     torch.testing.assert_close(found["a"], image.log_softmax(dim=1))
-
-
-def test_head_equals_its_definition():
-    torch.manual_seed(0)
-    head = SegFormerMLPHead([3, 5], CLASSES, embed_dim=7).eval()
-    maps = [torch.rand(2, 3, 8, 6), torch.rand(2, 5, 4, 3)]
-    projected = [p(m.permute(0, 2, 3, 1)).permute(0, 3, 1, 2)
-                 for p, m in zip(head.projections, maps)]  # fmt: skip
-    large = torch.nn.functional.interpolate(projected[1], (8, 6), mode="bilinear")
-    mixed = head.fuse["conv"](torch.cat([large, projected[0]], dim=1))
-    wanted = head.classify(torch.relu(head.fuse["bn"](mixed)))
-    torch.testing.assert_close(head(maps), wanted)
-
-
-def test_norm_eval_keeps_the_statistics():
-    head = SegFormerMLPHead([3], CLASSES, embed_dim=7, norm_eval=True).train()
-    head([torch.rand(2, 3, 8, 6)])
-    assert head.fuse["bn"].running_mean.abs().sum() == 0
-
-
-def test_ohem_takes_hard_pixels_and_at_least_a_share():
-    losses, counted = torch.tensor([4.0, 1, 3, 9]), torch.tensor([True, True, True, False])
-    assert hard_pixel_mean(losses, counted, 2.0, 0.0) == 3.5
-    assert hard_pixel_mean(losses, counted, 5.0, 0.4) == 4.0
-    assert hard_pixel_mean(losses, torch.zeros(4).bool(), 2.0, 0.5) == 0
-
-
-@pytest.mark.parametrize("loss", [PixelCrossEntropy(), OhemCrossEntropy(threshold=1.0)])
-def test_losses_are_the_mean_over_labelled_pixels(loss):
-    logits, labels = torch.randn(2, CLASSES, 5, 7), torch.randint(0, CLASSES, (2, 5, 7))
-    labels[0] = 255
-    wanted = torch.nn.functional.cross_entropy(logits[1:], labels[1:])
-    torch.testing.assert_close(loss(logits, labels), wanted)
-    assert loss(logits, torch.full_like(labels, 255)) == 0
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,26 @@
+"""Losses over the labelled pixels, all of them or the hard ones."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+
+from gemini_det3d.models.losses import OhemCrossEntropy, PixelCrossEntropy, hard_pixel_mean
+
+CLASSES = 5
+
+
+def test_ohem_takes_hard_pixels_and_at_least_a_share():
+    losses, counted = torch.tensor([4.0, 1, 3, 9]), torch.tensor([True, True, True, False])
+    assert hard_pixel_mean(losses, counted, 2.0, 0.0) == 3.5
+    assert hard_pixel_mean(losses, counted, 5.0, 0.4) == 4.0
+    assert hard_pixel_mean(losses, torch.zeros(4).bool(), 2.0, 0.5) == 0
+
+
+@pytest.mark.parametrize("loss", [PixelCrossEntropy(), OhemCrossEntropy(threshold=1.0)])
+def test_losses_are_the_mean_over_labelled_pixels(loss):
+    logits, labels = torch.randn(2, CLASSES, 5, 7), torch.randint(0, CLASSES, (2, 5, 7))
+    labels[0] = 255
+    wanted = torch.nn.functional.cross_entropy(logits[1:], labels[1:])
+    torch.testing.assert_close(loss(logits, labels), wanted)
+    assert loss(logits, torch.full_like(labels, 255)) == 0
