@@ -8,6 +8,7 @@ import numpy as np
 
 from gemini_det3d.geometry.boxes import (
     FRONT_EDGES,
+    in_view,
     project_box_outlines,
     project_boxes,
     project_points,
@@ -21,7 +22,7 @@ if TYPE_CHECKING:
     from matplotlib.cm import ScalarMappable
 
 _HALO = (0.0, 0.0, 0.0, 0.55)
-_MIN_DEPTH_M = 3.0
+_MIN_DEPTH_M, _MAX_DEPTH_M = 3.0, 80.0  # where the colours of points end
 # More names than this hide the picture; the best scores keep theirs.
 _MAX_TAGS = 20
 
@@ -65,7 +66,6 @@ def draw_points_on_image(
     image: np.ndarray,
     points: np.ndarray,
     lidar2img: np.ndarray,
-    max_depth_m: float = 80.0,
     scale: float = 1.0,
 ) -> np.ndarray:
     """Draw the LiDAR points that the camera sees, coloured by depth, on a greyed image.
@@ -76,7 +76,6 @@ def draw_points_on_image(
         image: ``(H, W, 3)`` uint8 RGB.
         points: ``(N, 3 or more)``, metres; columns after z are not read.
         lidar2img: ``(4, 4)`` or ``(3, 4)``, LiDAR frame to pixels of ``image``.
-        max_depth_m: Depth at which the colours end; they start at 3 m.
         scale: Size of the picture over that of the image.
 
     Returns:
@@ -87,9 +86,7 @@ def draw_points_on_image(
     grey = image.astype(np.float32).mean(axis=2, keepdims=True) * 0.55
     canvas, axes, unit = _image_canvas(np.repeat(grey, 3, axis=2).astype(np.uint8), scale)
     pixels, depth = project_points(np.asarray(points)[:, :3], lidar2img)
-    height, width = image.shape[:2]
-    seen = (depth > 0) & (np.nan_to_num(pixels, nan=-1.0) >= 0).all(axis=1)
-    seen &= (pixels[:, 0] <= width - 1) & (pixels[:, 1] <= height - 1)
+    seen = in_view(pixels, depth, *image.shape[:2])
     order = np.argsort(-depth[seen])  # near points on top
     x, y = pixels[seen][order].T
     marks = axes.scatter(
@@ -98,7 +95,7 @@ def draw_points_on_image(
         c=depth[seen][order],
         s=canvas.points(2.4 * unit) ** 2,
         cmap="plasma_r",
-        norm=LogNorm(_MIN_DEPTH_M, max_depth_m),
+        norm=LogNorm(_MIN_DEPTH_M, _MAX_DEPTH_M),
         linewidths=0,
     )
     _draw_depth_scale(canvas, marks, unit)

@@ -17,6 +17,8 @@ from gemini_det3d.evaluation.functional.segmentation import (
 from gemini_det3d.formats.tables import text_table
 from gemini_det3d.registration import register
 
+_ENSEMBLE = "ensemble"  # the stream whose scores have no stream's name
+
 
 @register(METRICS)
 class SegmentationMetric(BaseMetric):
@@ -29,8 +31,7 @@ class SegmentationMetric(BaseMetric):
     Args:
         num_classes: K; None: the number of the data set's classes.
         ignore_index: Label that does not count.
-        main_stream: Whose scores have no stream's name.
-        with_classes: Whether each class's IoU of the main stream is among the answers.
+        with_classes: Whether each class's IoU of the ensemble is among the answers.
         collect_device: As in mmengine.
         prefix: As in mmengine.
     """
@@ -41,14 +42,13 @@ class SegmentationMetric(BaseMetric):
         self,
         num_classes: int | None = None,
         ignore_index: int = 255,
-        main_stream: str = "ensemble",
         with_classes: bool = False,
         collect_device: str = "cpu",
         prefix: str | None = None,
     ) -> None:
         super().__init__(collect_device=collect_device, prefix=prefix)
         self.num_classes, self.ignore_index = num_classes, ignore_index
-        self.main_stream, self.with_classes = main_stream, with_classes
+        self.with_classes = with_classes
 
     def process(self, data_batch: dict, data_samples: Sequence[dict]) -> None:
         """Compare predictions with labels."""
@@ -81,12 +81,12 @@ class SegmentationMetric(BaseMetric):
             )
         metrics = {}
         for stream, found in scores.items():
-            start = "" if stream == self.main_stream else f"{stream}/"
+            start = "" if stream == _ENSEMBLE else f"{stream}/"
             metrics[f"{start}pAcc"] = found.pixel_accuracy
             metrics[f"{start}mAcc"] = found.mean_accuracy
             metrics[f"{start}mIoU"] = found.mean_iou
         if self.with_classes:
-            values = scores[self.main_stream].class_iou
+            values = scores[_ENSEMBLE].class_iou
             metrics.update({f"IoU/{n}": float(v) for n, v in zip(self._names(values), values)})
         return metrics
 

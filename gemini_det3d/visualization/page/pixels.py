@@ -11,17 +11,16 @@ _MAX_IMAGE_PX = 1600
 _JPEG_QUALITY = 82
 
 
-def jpeg_uri(image: np.ndarray, longest_px: int = _MAX_IMAGE_PX) -> str:
-    """A photograph as a JPEG.
+def jpeg_uri(image: np.ndarray) -> str:
+    """A photograph as a JPEG; a large one gets fewer pixels.
 
     Args:
         image: ``(H, W, 3)`` uint8 RGB.
-        longest_px: A larger one gets fewer pixels.
     """
     from PIL import Image
 
     picture = Image.fromarray(image)
-    picture.thumbnail((longest_px, longest_px))
+    picture.thumbnail((_MAX_IMAGE_PX, _MAX_IMAGE_PX))
     buffer = io.BytesIO()
     picture.save(buffer, "JPEG", quality=_JPEG_QUALITY)
     return _uri("jpeg", buffer.getvalue())

@@ -17,6 +17,7 @@ from gemini_det3d.visualization.palette import SERIES_ON_DARK, SERIES_ON_LIGHT
 from gemini_det3d.visualization.report.sections import Chart, Charts, Pictures, Report, Series
 
 _MAX_IMAGE_PX = 1400
+_MOST_PICTURES = 24  # of folders
 _SMALL_BYTES = 200_000  # pictures above are embedded as JPEG
 _JPEG_QUALITY = 85
 _FEW_POINTS = 12  # lines of so many or fewer show each
@@ -139,11 +140,6 @@ def _embed(path: Path) -> str:
     return f"data:image/{kind.lower()};base64,{base64.b64encode(content).decode('ascii')}"
 
 
-def pictures_in(folders: Iterable[Path], most: int = 24) -> Sequence[Path]:
-    """PNG files of folders, sorted by name, at most so many.
-
-    Args:
-        folders: Where to look, and nowhere below.
-        most: Files at most.
-    """
-    return [path for folder in folders for path in sorted(folder.glob("*.png"))][:most]
+def pictures_in(folders: Iterable[Path]) -> Sequence[Path]:
+    """PNG files of folders, and of none below, sorted by name; the first few of many."""
+    return [path for folder in folders for path in sorted(folder.glob("*.png"))][:_MOST_PICTURES]
