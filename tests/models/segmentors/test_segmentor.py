@@ -4,47 +4,12 @@ import numpy as np
 import pytest
 import torch
 from mmdet3d.registry import MODELS
-from mmengine.structures import BaseDataElement, PixelData
 
 import gemini_det3d.plugin  # noqa: F401
 from gemini_det3d.models.checkpoints import from_released_segmentor
 from gemini_det3d.models.segmentors import fusion_segmentor
 from gemini_det3d.models.segmentors.inference import multi_scale, slide, starts
-
-CLASSES = 5
-
-
-def make(modalities=("rgb", "depth"), **options):
-    torch.manual_seed(0)
-    backbone = dict(type="GeminiMiT", dims=(8, 16), depths=(1, 1), num_heads=(1, 2),
-                    sr_ratios=(2, 1), patch_sizes=(7, 3), strides=(4, 2),
-                    operator=dict(type="GeminiFusion", num_heads=2))  # fmt: skip
-    head = dict(type="SegFormerMLPHead", num_classes=CLASSES, embed_dim=7)
-    preprocessor = dict(type="ModalityPreprocessor", modalities={m: {} for m in modalities})
-    return MODELS.build(
-        dict(
-            type="FusionSegmentor", backbone=backbone, decode_head=head, modalities=modalities,
-            data_preprocessor=preprocessor, **options,
-        )
-    )  # fmt: skip
-
-
-def batch(modalities=("rgb", "depth"), sizes=((37, 61), (41, 53)), masks=None):
-    torch.manual_seed(1)
-    inputs = {m: [torch.randint(0, 256, (3, *size)).byte() for size in sizes] for m in modalities}
-    samples = []
-    for index, size in enumerate(sizes):
-        labels = torch.randint(0, CLASSES, (1, *size)).byte()
-        sample = BaseDataElement(gt_sem_seg=PixelData(data=labels))
-        sample.set_metainfo(dict(img_shape=size, ori_shape=size))
-        if masks:
-            sample.set_metainfo(dict(sensor_mask=masks[index]))
-        samples.append(sample)
-    return dict(inputs=inputs, data_samples=samples)
-
-
-def prepared(model, training=False, **options):
-    return model.data_preprocessor(batch(**options), training)
+from tests.models.segmentors.small_segmentor import CLASSES, batch, make, prepared
 
 
 def test_segmentor_matches_the_released_one(golden_segmentor):
@@ -155,17 +120,6 @@ def test_a_stride_beyond_the_window_leaves_no_holes():
         slide(lambda x: x, {"rgb": torch.zeros(1, 1, 7, 11)}, (3, 5), (4, 3))
 
 
-def test_a_missing_sensor_leaves_the_ensemble_to_the_others():
-    model = make().eval()
-    masks = [dict(rgb=True, depth=False), dict(rgb=True, depth=True)]
-    data = prepared(model, masks=masks)
-    data["inputs"]["depth"][0] = float("nan")
-    found = model(**data)
-    torch.testing.assert_close(found["ensemble"][0], found["rgb"][0])
-    mean = (found["rgb"][1] + found["depth"][1]) / 2
-    torch.testing.assert_close(found["ensemble"][1], mean)
-
-
 def make_among_all(modalities):
     ways = dict(type="GeminiWaysFusion", num_heads=2)
     model = make(modalities)
@@ -204,54 +158,6 @@ def test_every_sensor_among_all_is_a_stream_and_one_that_is_gone_is_read_by_none
     data["inputs"]["event"][0] = float("nan")
     for name, logits in model(**data).items():
         assert name == "event" or torch.equal(logits, before[name])
-
-
-def test_a_missing_sensor_is_not_blamed():
-    model = make().train()
-    masks = [dict(rgb=True, depth=False)] * 2
-    losses = model(**prepared(model, True, masks=masks), mode="loss")
-    assert losses["loss_depth"] == 0 and losses["loss_rgb"] > 0
-
-
-@pytest.mark.parametrize("dead", ["rgb", "depth"])
-def test_a_missing_sensor_leaves_no_trace_in_training(dead):
-    masks = [dict(rgb=True, depth=True), {"rgb": True, "depth": True, dead: False}]
-    grads = []
-    for filling in (0.0, 1000.0):
-        model = make().train()
-        data = prepared(model, True, masks=masks)
-        data["inputs"][dead][1] = filling
-        sum(model(**data, mode="loss").values()).backward()
-        grads.append([p.grad for p in model.parameters()])
-    for first, second in zip(*grads):
-        assert first.isfinite().all() and first.abs().max() < 100
-        torch.testing.assert_close(first, second)
-
-
-def test_masks_that_say_all_is_there_are_not_sent_to_the_device(monkeypatch):
-    model = make().eval()
-    seen = []
-    forward = model.backbone.forward
-    monkeypatch.setattr(model.backbone, "forward", lambda x, e: seen.append(e) or forward(x, e))
-    whole = dict(rgb=True, depth=True)
-    model(**prepared(model, masks=[whole, whole]), mode="predict")
-    model(**prepared(model, masks=[whole, dict(rgb=True, depth=False)]), mode="predict")
-    assert seen[0] is None and [e.tolist() for e in seen[1]] == [[True, True], [True, False]]
-
-
-def test_sensor_mask_that_names_no_sensor_of_the_model_is_an_error():
-    model = make().eval()
-    with pytest.raises(KeyError, match=r"names \['dpeth'\]; the sensors are \['depth', 'rgb'\]"):
-        model(**prepared(model, masks=[dict(dpeth=False)] * 2))
-
-
-def test_sensor_mask_may_leave_out_what_is_there():
-    model = make().eval()
-    short, full = (
-        model(**prepared(model, masks=[mask] * 2))
-        for mask in (dict(depth=False), dict(rgb=True, depth=[False]))
-    )
-    assert all(torch.equal(short[stream], full[stream]) for stream in full)
 
 
 @pytest.mark.parametrize(
