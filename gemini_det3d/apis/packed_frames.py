@@ -23,7 +23,7 @@ def check_part(evaluator: Any, number: int, total: int) -> None:
     """Refuse to evaluate a part of a set by what evaluates whole sets, before any work is done.
 
     Args:
-        evaluator: A config's ``test_evaluator``, one or several.
+        evaluator: A config's ``test_evaluator``, one, several or none.
         number: Frames to evaluate.
         total: Frames of the set.
 
@@ -31,7 +31,7 @@ def check_part(evaluator: Any, number: int, total: int) -> None:
         ConfigError: The devkit of nuScenes wants the answers to all samples of a split.
     """
     several = evaluator if isinstance(evaluator, (list, tuple)) else [evaluator]
-    kinds = [str(each["type"]).rpartition(".")[2] for each in several]
+    kinds = [str(each["type"]).rpartition(".")[2] for each in several if each]
     if number < total and _WHOLE in kinds:
         raise ConfigError(f"--frames {number}: {_WHOLE} evaluates all {total} frames or none")
 

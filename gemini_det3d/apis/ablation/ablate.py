@@ -103,7 +103,7 @@ def ablate(
     config = read_config(config)
     bench = _Bench(config, Path(checkpoint), device)
     indices = evenly_spread(len(bench.dataset), frames)
-    check_part(config.test_evaluator, len(indices), len(bench.dataset))
+    check_part(config.get("test_evaluator"), len(indices), len(bench.dataset))
     if len(indices) < 2:
         raise ConfigError(f"--frames {len(indices)}: needs two frames or more, to shuffle images")
     keep_folders(out, data_files(bench.dataset))
