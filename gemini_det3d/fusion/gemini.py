@@ -93,10 +93,8 @@ class GeminiFusion(FusionOperator):
         check_start("GeminiFusion", linear_init, noise_std, init)
         check_backend(backend, with_noise and with_relation)
         if not reliability_loss_weight >= 0:
-            raise ValueError(
-                "GeminiFusion: reliability_loss_weight must be 0 or more, "
-                f"got {reliability_loss_weight!r}"
-            )
+            fault = f"must be 0 or more, got {reliability_loss_weight!r}"
+            raise ValueError(f"GeminiFusion: reliability_loss_weight {fault}")
         dim, self.num_heads = self.dim, check_heads(self.dim, num_heads, "GeminiFusion")
         self.backend = backend
         self.with_recompute = with_recompute
@@ -155,8 +153,7 @@ class GeminiFusion(FusionOperator):
         ``in_bias`` and ``out_bias`` hold both directions, so they have two axes and a rule by the
         number of axes would decay them. timm asks a model for such names under this one.
         """
-        biases = (name for name, _ in self.named_parameters() if name.endswith("_bias"))
-        return set(biases)
+        return {name for name, _ in self.named_parameters() if name.endswith("_bias")}
 
     @torch.no_grad()
     def reset_parameters(self) -> None:
@@ -172,11 +169,10 @@ class GeminiFusion(FusionOperator):
 
     def _add_buffers(self, reliability: bool) -> None:
         """Where the tokens lie that the doubts are read from; of each stream."""
-        if not reliability:
-            return
-        self.register_buffer("reliability_centre", torch.zeros(2, 2 * self.dim))
-        self.register_buffer("reliability_variance", torch.ones(2, 2 * self.dim))
-        self.register_buffer("reliability_seen", torch.zeros(2, dtype=torch.bool))
+        if reliability:
+            self.register_buffer("reliability_centre", torch.zeros(2, 2 * self.dim))
+            self.register_buffer("reliability_variance", torch.ones(2, 2 * self.dim))
+            self.register_buffer("reliability_seen", torch.zeros(2, dtype=torch.bool))
 
     def _own_state(self) -> dict[str, Tensor]:
         """What the released operator lacks."""
@@ -294,8 +290,7 @@ class GeminiFusion(FusionOperator):
     def extra_repr(self) -> str:
         """Show what the printed model should tell."""
         return (
-            f"dim={self.dim}, num_heads={self.num_heads}, "
-            f"with_noise={self.key_noise is not None}, "
+            f"dim={self.dim}, num_heads={self.num_heads}, with_noise={self.key_noise is not None}, "
             f"with_relation={self.relation_in_weight is not None}, init={self.init!r}, "
             f"reliability={self.reliability_weight is not None}"
         )

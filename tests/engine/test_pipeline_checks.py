@@ -54,7 +54,7 @@ def test_flips_inside_of_test_time_augmentation_are_seen() -> None:
 
 @pytest.mark.parametrize("steps", [(BOTH,), (APART,), (FLIP,), (FLIP, FLIP), (NEVER, NEVER)])
 def test_other_flips_pass(steps: tuple) -> None:
-    check_pipelines(data(*steps), model())
+    assert check_pipelines(data(*steps), model()) is None
 
 
 def test_two_flips_leave_an_image_that_the_metadata_call_flipped() -> None:
