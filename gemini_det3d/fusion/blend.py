@@ -78,12 +78,14 @@ def blend_streams(
     weights = _weights(alpha, bias).to(first.dtype)
     if first_exists is None and second_exists is None:
         return weights[0] * first + weights[1] * second
-    first_exists = _mask(first_exists, first)
-    second_exists = _mask(second_exists, first)
-    both = first_exists & second_exists
+    masks = [None if m is None else _mask(m, first) for m in (first_exists, second_exists)]
+    there = [mask for mask in masks if mask is not None]
+    both = there[0] if len(there) == 1 else there[0] & there[1]
     one = torch.ones((), dtype=first.dtype, device=first.device)
-    first = torch.where(first_exists, first, 0) * torch.where(both, weights[0], one)
-    second = torch.where(second_exists, second, 0) * torch.where(both, weights[1], one)
+    first, second = (
+        (stream if mask is None else torch.where(mask, stream, 0)) * torch.where(both, weight, one)
+        for stream, mask, weight in zip((first, second), masks, weights)
+    )
     return first + second
 
 
@@ -124,7 +126,5 @@ def _weights(alpha: Tensor, bias: Tensor | None) -> Tensor:
     return (logits + alpha.view(2, *[1] * bias.dim())).softmax(dim=0)[..., None]
 
 
-def _mask(exists: Tensor | None, stream: Tensor) -> Tensor:
-    if exists is None:
-        return torch.ones(stream.shape[:-1] + (1,), dtype=torch.bool, device=stream.device)
+def _mask(exists: Tensor, stream: Tensor) -> Tensor:
     return broadcast_valid(exists, stream.shape[:-1])[..., None]

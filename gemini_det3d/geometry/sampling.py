@@ -7,6 +7,7 @@ samples in one list.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import torch
 import torch.nn.functional as F
@@ -42,9 +43,13 @@ def sample_maps(
         nothing = [level.new_zeros(0, level.shape[1]) + 0 * level.sum() for level in maps]
         return torch.cat(nothing, dim=1)
     # Frames are filled up to the longest, so that each level is read once for all of them.
-    grid = pad_sequence([normalised(p, image_size) for p in pixels], batch_first=True)
-    read = [_read(level, grid, mode, padding_mode, align_corners) for level in maps]
-    rows = torch.cat(read, dim=1).transpose(1, 2)  # (B, C, n) -> (B, n, C)
+    grid = normalised(pad_sequence(list(pixels), batch_first=True), image_size)[
+        :, None
+    ]  # (B, 1, n, 2)
+    grids = {level.dtype: grid.to(_reading_dtype(level)) for level in maps}
+    how = dict(mode=mode, padding_mode=padding_mode, align_corners=align_corners)
+    read = [_read(level, grids[level.dtype], **how) for level in maps]
+    rows = torch.cat(read, dim=1)[:, :, 0].transpose(1, 2)  # (B, C, 1, n) -> (B, n, C)
     if min(counts) == longest:
         return rows.flatten(0, 1)
     return torch.cat([frame[:count] for frame, count in zip(rows, counts)])
@@ -102,14 +107,10 @@ def normalised(pixels: Tensor, image_size: tuple[int, int]) -> Tensor:
     return torch.stack([u / width * 2 - 1, v / height * 2 - 1], dim=-1)
 
 
-def _read(level: Tensor, grid: Tensor, mode: str, padding: str, align: bool) -> Tensor:
-    """``(B, C, h, w)`` at ``(B, n, 2)`` -> ``(B, C, n)``."""
-    dtype = torch.promote_types(level.dtype, torch.float32)  # half a pixel is lost in 16 bits
-    sampled = F.grid_sample(
-        level.to(dtype),
-        grid.to(dtype)[:, None],  # (B, 1, n, 2)
-        mode=mode,
-        padding_mode=padding,
-        align_corners=align,
-    )
-    return sampled[:, :, 0].to(level.dtype)
+def _read(level: Tensor, grid: Tensor, **how: Any) -> Tensor:
+    """``(B, C, h, w)`` at ``(B, 1, n, 2)`` -> ``(B, C, 1, n)``."""
+    return F.grid_sample(level.to(_reading_dtype(level)), grid, **how).to(level.dtype)
+
+
+def _reading_dtype(level: Tensor) -> torch.dtype:
+    return torch.promote_types(level.dtype, torch.float32)  # half a pixel is lost in 16 bits
