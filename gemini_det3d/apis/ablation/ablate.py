@@ -102,10 +102,7 @@ def ablate(
     out = Path(out)
     config = read_config(config)
     bench = _Bench(config, Path(checkpoint), device)
-    indices = evenly_spread(len(bench.dataset), frames)
-    check_part(config.get("test_evaluator"), len(indices), len(bench.dataset))
-    if len(indices) < 2:
-        raise ConfigError(f"--frames {len(indices)}: needs two frames or more, to shuffle images")
+    indices = _chosen(bench.dataset, config, frames)
     keep_folders(out, data_files(bench.dataset))
     make_folder(out)
     table, probe = GateTable(), Probe(bench.dataset.metainfo["classes"])
@@ -129,6 +126,15 @@ def ablate(
     result = Ablation(bench.rows(len(indices), metric), table.rows(), probe.rows())
     _write(out, result, len(indices))
     return result
+
+
+def _chosen(dataset: Any, config: Config, frames: int | None) -> list[int]:
+    """Indices of the frames that are tested; errors as of `ablate`."""
+    indices = evenly_spread(len(dataset), frames)
+    check_part(config.get("test_evaluator"), len(indices), len(dataset))
+    if len(indices) < 2:
+        raise ConfigError(f"--frames {len(indices)}: needs two frames or more, to shuffle images")
+    return indices
 
 
 class _Bench:
