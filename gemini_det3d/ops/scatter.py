@@ -190,8 +190,10 @@ class _ScatterMax(torch.autograd.Function):
 
 def has_kernel(features: Tensor) -> bool:
     """Whether the maximum is found by a numba kernel: on a CPU, in full precision."""
+    from gemini_det3d.fusion.kernels.torch_versions import is_compiling  # ops needs no operator
+
     is_full = features.dtype in (torch.float32, torch.float64)
-    return features.device.type == "cpu" and is_full and not torch.compiler.is_compiling()
+    return features.device.type == "cpu" and is_full and not is_compiling()
 
 
 def _largest_on_cpu(features: Tensor, of_point: Tensor, num_voxels: int) -> tuple[Tensor, Tensor]:

@@ -21,6 +21,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
 
+from gemini_det3d.fusion.kernels.torch_versions import autocast_dtype, is_compiling
 from gemini_det3d.geometry import bilinear_corners
 from gemini_det3d.models.layers.tile_conv import conv3x3_at, tile_grid
 
@@ -39,8 +40,8 @@ def can_read_tiles(necks: Sequence[PointFusionNeck], levels: Sequence[Tensor]) -
     return (
         all(level.device.type == "cpu" for level in levels)
         and all(level.dtype in (torch.float32, torch.float64) for level in levels)
-        and not torch.is_autocast_enabled("cpu")
-        and not torch.compiler.is_compiling()
+        and autocast_dtype("cpu") is None
+        and not is_compiling()
         and sampler.reads == "auto"
         and sampler.mode == "bilinear"
         and sampler.padding_mode in ("zeros", "border")
