@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from older_torch import skipped_where_older
 from programs import all_warm, share_warm_python
 
 os.environ.setdefault("MPLBACKEND", "Agg")
@@ -36,6 +37,20 @@ def pytest_configure(config: pytest.Config) -> None:
     """One warm Python for all processes of a run, which loads its libraries while they collect."""
     if config.getoption("numprocesses", None) and "PYTEST_XDIST_WORKER" not in os.environ:
         share_warm_python()
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_setup() -> Iterator[None]:
+    """What an older PyTorch lacks is skipped."""
+    with skipped_where_older():
+        return (yield)
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_call() -> Iterator[None]:
+    """What an older PyTorch lacks is skipped."""
+    with skipped_where_older():
+        return (yield)
 
 
 def pytest_collection_finish() -> None:

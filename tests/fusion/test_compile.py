@@ -8,11 +8,13 @@ from shutil import which
 import pytest
 import torch
 from counting import count_saved_bytes
+from older_torch import needs_all_forms, needs_custom_operators
 from reference import random_released
 from torch.testing import assert_close
 
 from gemini_det3d.fusion import GeminiFusion
 
+pytestmark = needs_custom_operators
 DIM, HEADS = 16, 4
 BACKENDS = ("auto", "plain", "compact", "traced", "blockwise")
 
@@ -67,6 +69,7 @@ def test_compiler_sees_no_graph_break(operator, streams, backend):
     assert_close(compiled(*inputs), operator(*inputs))
 
 
+@needs_all_forms
 def test_any_number_of_tokens_needs_two_graphs_at_most(operator, streams):
     counter = CountGraphs()
     compiled = torch.compile(operator, backend=counter, fullgraph=True)
@@ -76,6 +79,7 @@ def test_any_number_of_tokens_needs_two_graphs_at_most(operator, streams):
     assert counter.graphs <= 2
 
 
+@needs_all_forms
 @pytest.mark.parametrize(
     ("tokens", "training", "form"),
     [
@@ -94,6 +98,7 @@ def test_compiler_gets_the_form_that_suits_the_tokens(operator, streams, tokens,
     assert compiler.form == form
 
 
+@needs_all_forms
 @pytest.mark.parametrize("bound", [{"block_tokens": 64}, {"with_recompute": True}])
 def test_compiler_gets_blocks_where_memory_is_bounded(operator, streams, bound):
     for name, value in bound.items():
@@ -103,6 +108,7 @@ def test_compiler_gets_blocks_where_memory_is_bounded(operator, streams, bound):
     assert compiler.form == "blockwise"
 
 
+@needs_all_forms
 def test_compiled_training_in_half_precision_keeps_no_full_precision(operator, streams):
     compiler = CountGraphs()
     half = operator.bfloat16()
@@ -110,6 +116,7 @@ def test_compiled_training_in_half_precision_keeps_no_full_precision(operator, s
     assert compiler.form == "blockwise"
 
 
+@needs_all_forms
 def test_compiled_backward_keeps_a_fraction_of_what_the_plain_form_keeps(streams):
     inputs = streams(3000, grad=True)
     plain, operator = GeminiFusion(DIM, HEADS, backend="plain"), GeminiFusion(DIM, HEADS)

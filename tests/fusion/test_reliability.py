@@ -6,13 +6,17 @@ import copy
 
 import pytest
 import torch
+from older_torch import skip_module_without_custom_operators
 from reference import random_released
 from torch.testing import assert_close
 
 from gemini_det3d.fusion import GeminiFusion, blend_streams, kernels, reliability_loss
 from gemini_det3d.fusion.base import Doubts
 from gemini_det3d.fusion.functional import FusionParameters
-from gemini_det3d.fusion.kernels.library import fuse, fuse_backward
+
+skip_module_without_custom_operators()
+
+from gemini_det3d.fusion.kernels.library import fuse, fuse_backward  # noqa: E402
 
 DIM, HEADS, TOKENS = 15, 5, 101
 FORMS = ("compact", "traced", "blockwise")

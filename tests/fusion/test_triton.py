@@ -5,21 +5,22 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
-from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
 import torch
+from older_torch import needs_custom_operators
 
 from benchmarks.fusion import inspect
 from gemini_det3d.fusion import GeminiFusion
 from gemini_det3d.fusion.kernels import forms
 from gemini_det3d.fusion.kernels.calls import describe
+from gemini_det3d.fusion.kernels.torch_versions import has_triton
 
 pytestmark = pytest.mark.usefixtures("warm_programs")
 
-HAS_TRITON = find_spec("triton") is not None
-needs_triton = pytest.mark.skipif(not HAS_TRITON, reason="Triton is not installed")
+HAS_TRITON = has_triton()
+needs_triton = pytest.mark.skipif(not HAS_TRITON, reason="no Triton that runs the kernels")
 
 
 @needs_triton
@@ -111,6 +112,7 @@ def test_wide_heads_and_float64_are_for_other_forms():
         assert reason in forms._gpu(call._replace(device="cuda"))
 
 
+@needs_custom_operators
 @pytest.mark.skipif(HAS_TRITON, reason="Triton is installed")
 def test_fused_form_without_triton_is_refused_when_built():
     with pytest.raises(ValueError, match="backend='fused' needs Triton"):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 from counting import count_multiply_adds
+from older_torch import needs_named_sizes
 from reference import random_released
 from torch.testing import assert_close
 
@@ -148,6 +149,7 @@ def test_another_number_of_streams_is_refused(make):
         build(3)([make(4, DIM), make(4, DIM)])
 
 
+@needs_named_sizes
 def test_operator_is_exported(make):
     class Three(torch.nn.Module):
         def __init__(self):

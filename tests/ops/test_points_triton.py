@@ -6,7 +6,6 @@ import os
 import subprocess
 import sys
 import warnings
-from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
@@ -21,7 +20,7 @@ pytestmark = pytest.mark.usefixtures("warm_programs")
 CLAIMS = ("samples_are_those_of_the_loop", "balls_are_those_of_the_loop")
 
 
-@pytest.mark.skipif(find_spec("triton") is None, reason="Triton is not installed")
+@pytest.mark.skipif(not torch_versions.has_triton(), reason="no Triton that runs the kernels")
 def test_triton_chooses_what_the_loops_choose():
     environment = dict(os.environ)
     if not torch.cuda.is_available():
