@@ -64,7 +64,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add("--split", type=Path, metavar="FILE", help="show the frames listed in this file")
     add("--frames", nargs="+", metavar="ID", help="show these frames")
     add("--max-frames", type=int, default=20, metavar="N",
-        help="show the first N, or of those with results (default: %(default)s)")  # fmt: skip
+        help="show the first N, or others if none of these has a result (default: 20)")  # fmt: skip
     add("--max-points", type=int, default=30000, metavar="N",
         help="thin out larger clouds (default: %(default)s)")  # fmt: skip
     add("--max-boxes", type=int, default=MAX_BOXES, metavar="N",
@@ -89,9 +89,10 @@ def run(args: argparse.Namespace) -> int:
     chosen = choose_frames(source.names, args.split, args.frames)
     is_pictures = hasattr(source, "read_pictures")
     sets = {} if is_pictures else open_results(source, args.results, chosen)
-    if not (args.split or args.frames or getattr(source, "sets", ())):
-        chosen = frames_with_results(chosen, sets)
     frames = chosen[: args.max_frames]
+    if not (args.split or args.frames or frames_with_results(frames, sets)):
+        chosen = frames_with_results(chosen, sets)
+        frames = chosen[: args.max_frames]
     _keep_inputs(args, source, frames)
     notes = []
     if len(chosen) > len(frames):

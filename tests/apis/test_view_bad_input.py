@@ -87,12 +87,12 @@ def test_results_of_another_data_set_are_a_line_that_names_the_file(kitti, capsy
     assert "000000.txt" in fault(capsys, kitti / "wörld", "--results", room)
 
 
-def test_frames_shown_are_those_that_results_have_unless_others_are_asked_for(kitti):
+def test_other_frames_are_shown_where_no_result_is_of_the_first(kitti):
     (kitti / "c").mkdir()
     (kitti / "a" / "000001.txt").rename(kitti / "c" / "000001.txt")
     names = lambda *given: [f["name"] for f in view(kitti, "--results", *given)["frames"]]  # noqa: E731
     assert names(kitti / "c", "--max-frames", 1) == ["000001"]
-    assert names(kitti / "c", kitti / "b") == ["000000", "000001"]
+    assert names(kitti / "c") == ["000000", "000001"]
     assert names(kitti / "c", "--frames", "0", "1") == ["000000", "000001"]
 
 

@@ -48,8 +48,10 @@ class WholeCheckpointHook(CheckpointHook):
     """
 
     def before_train(self, runner: Runner) -> None:
-        """Prepare the folder."""
+        """Prepare the folder; a run that goes on knows its last checkpoint."""
         super().before_train(runner)
+        if runner._resume:
+            self.last_ckpt = runner.message_hub.runtime_info.get("last_ckpt", self.last_ckpt)
         if Path(self.out_dir).is_dir() and is_main_process():
             clear_away(self.out_dir)
         self.file_backend = _LaterDeletions(self.file_backend)

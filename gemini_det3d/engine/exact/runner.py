@@ -201,10 +201,15 @@ class ExactRunner(Runner):
 
     def call_hook(self, fn_name: str, **kwargs: Any) -> None:
         """As mmengine's; before the first step, what mmengine has just reset is put back."""
-        if fn_name == "before_train" and self._place:
-            restore_counts(self, self._place.get("inner_counts", {}))
-            self._place = None
+        if fn_name != "before_train" or not self._place:
+            super().call_hook(fn_name, **kwargs)
+            return
+        restore_counts(self, self._place.get("inner_counts", {}))
+        self._place = None
+        told = {name: self.message_hub.runtime_info.get(name, 0) for name in ("iter", "epoch")}
         super().call_hook(fn_name, **kwargs)
+        for name, value in told.items():  # mmengine tells the next step's before there is one
+            self.message_hub.update_info(name, value)
 
     @master_only
     def save_checkpoint(

@@ -14,7 +14,7 @@ import pytest
 import torch
 from toy import differences, newest, toy_config, train, train_and_kill
 
-from gemini_det3d.engine.exact import checkpoint_files
+from gemini_det3d.engine.exact import WholeCheckpointHook, checkpoint_files
 from gemini_det3d.formats import FormatError
 
 # A scale that overflows at first, so that a step is left out, and grows and falls again later.
@@ -107,6 +107,26 @@ def test_a_hundred_kills_leave_no_trace(tmp_path, kind):
         tmp_path / "cut", tmp_path / "whole", kills=100, seed=1, **KINDS[kind]
     )
     assert found == []
+
+
+def test_run_that_died_between_the_best_checkpoint_and_the_last_one_goes_on_bit_by_bit(
+    tmp_path, monkeypatch
+):
+    train(toy_config(tmp_path / "whole"))
+    saved, save = [], WholeCheckpointHook._save_checkpoint_with_step
+
+    def dies(self, runner, step, meta):
+        saved.append(step)
+        if saved.count(18) == 2:  # the best one is there
+            raise KeyboardInterrupt
+        save(self, runner, step, meta)
+
+    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+        patch.setattr(WholeCheckpointHook, "_save_checkpoint_with_step", dies)
+        train(toy_config(tmp_path / "cut"))
+    assert (tmp_path / "cut" / "best_acc_iter_18.pth").is_file()
+    train(toy_config(tmp_path / "cut"), resume=True)
+    assert differences(newest(tmp_path / "whole"), newest(tmp_path / "cut")) == []
 
 
 @pytest.mark.parametrize("instant", ["before the note", "before the file", "before deletions"])
