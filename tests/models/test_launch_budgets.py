@@ -79,7 +79,7 @@ def census(request):
 
 
 def test_kitti_step_stays_within_its_budget(census):
-    """7 waits and 1,790 operator calls: what is reached, and a few calls for other releases."""
+    """7 waits and 1,785 operator calls with a compiled mmcv, 1,809 with mmcv-lite; a few spare."""
     counted = census(
         "mvxnet_gemini-point_r50_8xb2-80e_kitti-3d-3class",
         {
@@ -90,7 +90,7 @@ def test_kitti_step_stays_within_its_budget(census):
         batch(frame(0, 8, 3), frame(1, 5, 3)),
     )
     assert counted.num_waits() <= 7, report("KITTI", counted, 20)
-    assert counted.num_calls() <= 1790, report("KITTI", counted, 20)
+    assert counted.num_calls() <= 1815, report("KITTI", counted, 20)
     # one for the number of voxels, one for the seen points, one for the positive anchors
     assert counted.num_waits(ours=True) <= 3, report("KITTI", counted, 20)
 
