@@ -7,6 +7,7 @@ import json
 import types
 
 import pytest
+import torch
 
 from gemini_det3d import stack
 from gemini_det3d.apis import doctor, doctor_speed
@@ -151,3 +152,11 @@ def test_stack_without_torchvision_is_fine(monkeypatch):
 
     monkeypatch.setattr(stack.metadata, "version", missing)
     assert stack.torchvision_problem() is None
+
+
+def test_doctor_says_where_pytorch_cannot_read_checkpoints_safely(monkeypatch):
+    check = next(entry for entry in doctor.CHECKS if entry[0] == "checkpoints")
+    assert doctor._check_row(*check).ok
+    monkeypatch.delattr(torch.serialization, "safe_globals")
+    row = doctor._check_row(*check)
+    assert not row.ok and "2.5 or later can" in row.detail and "torch>=2.5" in row.fix
