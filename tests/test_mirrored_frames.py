@@ -84,21 +84,28 @@ def test_no_real_frame_is_suspected(shared_dir: Path, tmp_path: Path) -> None:
     assert [frame for frame, found in faults.items() if suspected(found)] == []
 
 
-def test_mirrored_images_are_told_without_a_label(shared_dir: Path, tmp_path: Path) -> None:
-    faults = faults_of(tree_of(shared_dir, tmp_path, ALL, mirror_image), ALL)
-    for found in faults.values():
-        (fault,) = [text for text in found if "mirrored" in text]
-        assert "deviations as they are" in fault
-        assert "with the image mirrored left-right" in fault
+BESIDE = [("kitti_mini", "000001"), ("kitti_more", "000007"), ("kitti_more", "002155")]
 
 
-def test_mirrored_2d_boxes_are_told_by_the_labels(shared_dir: Path, tmp_path: Path) -> None:
-    frames = [("kitti_mini", "000001"), ("kitti_more", "000007"), ("kitti_more", "002155")]
-    faults = faults_of(tree_of(shared_dir, tmp_path, frames, mirror_image_and_boxes), frames)
-    for found in faults.values():
+@pytest.mark.parametrize(
+    ("frames", "change", "said"),
+    [
+        (ALL, mirror_image, ("deviations as they are", "with the image mirrored left-right")),
+        (
+            BESIDE,
+            mirror_image_and_boxes,
+            (
+                "projected 3D boxes fall on 0 of",
+                "were image and 2D boxes flipped, and not the calibration?",
+            ),
+        ),
+    ],
+    ids=["image, without a label", "image and 2D boxes, by the labels"],
+)
+def test_mirrored_frames_are_told(shared_dir: Path, tmp_path: Path, frames, change, said) -> None:
+    for found in faults_of(tree_of(shared_dir, tmp_path, frames, change), frames).values():
         (fault,) = [text for text in found if "mirrored" in text]
-        assert "projected 3D boxes fall on 0 of" in fault
-        assert "were image and 2D boxes flipped, and not the calibration?" in fault
+        assert all(words in fault for words in said)
 
 
 def test_turned_cloud_is_told_by_frame_and_set(shared_dir: Path, tmp_path: Path) -> None:

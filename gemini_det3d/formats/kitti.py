@@ -14,10 +14,11 @@ from gemini_det3d.formats.kitti_calibration import (
     read_calibration,
     write_calibration,
 )
-from gemini_det3d.formats.kitti_objects import Objects, read_objects, write_objects
+from gemini_det3d.formats.kitti_objects import NO_ANGLE, Objects, read_objects, write_objects
 from gemini_det3d.formats.kitti_sensors import read_points, write_points
 
 __all__ = [
+    "NO_ANGLE",
     "Calibration",
     "FormatError",
     "Objects",

@@ -15,6 +15,8 @@ import numpy as np
 from gemini_det3d.formats.errors import FormatError
 from gemini_det3d.formats.text import parse_numbers, read_lines, write_text
 
+NO_ANGLE = -10.0
+"""What files write for an angle that is not known, as in DontCare regions."""
 _TRUTH_COLUMNS = 15
 _MOST_OCCLUDED = 1000  # 3 in KITTI
 _RESULT_COLUMNS = 16

@@ -12,7 +12,7 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 
 from gemini_det3d.formats.calibration_check import Fault
-from gemini_det3d.geometry.boxes import as_box_sees
+from gemini_det3d.geometry.boxes import count_in_box, image_iou
 
 
 def _about_z(degrees: float) -> np.ndarray:
@@ -60,11 +60,11 @@ def count_full(boxes: np.ndarray, points: np.ndarray) -> dict[str, int]:
         # no turn changes how far a point is away, so few can come to lie in the box
         away, reach = np.linalg.norm(box[:3] + [0, 0, box[5] / 2]), np.linalg.norm(box[3:6]) / 2
         near = cloud[(squares >= max(away - reach, 0) ** 2) & (squares <= (away + reach) ** 2)]
-        if _holds(near, box) >= _FULL:
+        if _is_full(near, box):
             found[AS_IS] += 1
             continue
         for name, turn in TURNS.items():
-            found[name] += int(_holds(near @ turn.T, box) >= _FULL)
+            found[name] += int(_is_full(near @ turn.T, box))
     return found
 
 
@@ -99,7 +99,7 @@ def check_mirrored_labels(outlines: np.ndarray, labels: np.ndarray, width: int) 
     """
     mirrored = labels.copy()
     mirrored[:, [0, 2]] = width - 1 - labels[:, [2, 0]]
-    straight, other = _overlaps(outlines, labels), _overlaps(outlines, mirrored)
+    straight, other = image_iou(outlines, labels), image_iou(outlines, mirrored)
     only_mirrored = int(((other > _SAME_IOU) & (straight < _OTHER_IOU)).sum())
     only_straight = int(((straight > _SAME_IOU) & (other < _OTHER_IOU)).sum())
     if not only_mirrored or only_straight:
@@ -109,17 +109,5 @@ def check_mirrored_labels(outlines: np.ndarray, labels: np.ndarray, width: int) 
     return [Fault("warning", f"{fault}{only_mirrored} if these are mirrored left-right; {hint}")]
 
 
-def _holds(cloud: np.ndarray, box: np.ndarray) -> int:
-    near = (np.abs(cloud[:, :2] - box[:2]) < np.hypot(box[3], box[4]) / 2).all(axis=1)
-    places = as_box_sees(cloud[near], box)
-    inside = (np.abs(places[:, :2]) <= box[3:5] / 2).all(axis=1)
-    above = places[:, 2] >= min(_GROUND_M, box[5] / 2)
-    return int((inside & above & (places[:, 2] <= box[5])).sum())
-
-
-def _overlaps(first: np.ndarray, second: np.ndarray) -> np.ndarray:
-    """Intersection over union, pair by pair."""
-    low, high = np.maximum(first[:, :2], second[:, :2]), np.minimum(first[:, 2:], second[:, 2:])
-    common = np.clip(high - low, 0, None).prod(axis=1)
-    areas = [(boxes[:, 2:] - boxes[:, :2]).prod(axis=1) for boxes in (first, second)]
-    return common / np.maximum(areas[0] + areas[1] - common, 1e-9)
+def _is_full(cloud: np.ndarray, box: np.ndarray) -> bool:
+    return count_in_box(cloud, box, min(_GROUND_M, box[5] / 2)) >= _FULL

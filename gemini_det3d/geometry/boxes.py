@@ -175,18 +175,28 @@ def project_box_outlines(
     return np.clip(outlines, 0.0, limit)
 
 
-def count_in_box(points: np.ndarray, box: np.ndarray) -> int:
+def image_iou(first: np.ndarray, second: np.ndarray) -> np.ndarray:
+    """Intersection over union of image boxes ``(N, 4)``, pair by pair; 0 where both are empty."""
+    low, high = np.maximum(first[:, :2], second[:, :2]), np.minimum(first[:, 2:], second[:, 2:])
+    common = np.clip(high - low, 0, None).prod(axis=1)
+    areas = [(boxes[:, 2:] - boxes[:, :2]).prod(axis=1) for boxes in (first, second)]
+    total = areas[0] + areas[1] - common
+    return np.divide(common, total, out=np.zeros(len(total)), where=total > 0)
+
+
+def count_in_box(points: np.ndarray, box: np.ndarray, above: float = 0.0) -> int:
     """How many points a box holds, its faces included.
 
     Args:
         points: ``(N, 3 or more)`` metres.
         box: ``(7,)`` in their frame, z at the bottom.
+        above: What is lower above its bottom than this, metres, does not count.
     """
     beside = np.abs(points[:, :2] - box[:2].astype(points.dtype))
     near = (beside < np.hypot(box[3], box[4]) / 2).all(axis=1)
     places = as_box_sees(points[near], box)
     inside = (np.abs(places[:, :2]) <= box[3:5] / 2).all(axis=1)
-    return int((inside & (places[:, 2] >= 0) & (places[:, 2] <= box[5])).sum())
+    return int((inside & (places[:, 2] >= above) & (places[:, 2] <= box[5])).sum())
 
 
 def _to_homogeneous_pixels(points: np.ndarray, lidar2img: np.ndarray) -> np.ndarray:

@@ -59,4 +59,5 @@ def give_to_first(grad, first, out):
     """
     for voxel in range(len(grad)):
         for c in range(grad.shape[1]):
-            out[first[voxel, c], c] = grad[voxel, c]
+            if first[voxel, c] >= 0:  # a voxel without a point has nobody to give it to
+                out[first[voxel, c], c] = grad[voxel, c]

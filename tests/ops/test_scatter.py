@@ -105,6 +105,15 @@ def test_kernel_of_the_maximum_equals_torch_operations(dtype, request):
         torch.testing.assert_close(found, expected, rtol=0, atol=0, equal_nan=True)
 
 
+def test_scatter_max_of_a_voxel_without_a_point_is_zero_and_gives_nobody_a_gradient():
+    features = torch.tensor([[1.0], [-2.0]], requires_grad=True)
+    index = VoxelIndex(torch.tensor([[0], [1], [2]]), torch.tensor([0, 2]))
+    pooled = scatter_max(features, index)
+    assert pooled.flatten().tolist() == [1, 0, -2]
+    (pooled * torch.tensor([[3.0], [5.0], [7.0]])).sum().backward()
+    assert features.grad.flatten().tolist() == [3, 7]
+
+
 def test_scatter_max_of_nan_stays_in_its_voxel():
     features = torch.tensor([[float("nan")], [1.0], [2.0]], requires_grad=True)
     index = VoxelIndex.from_coors(torch.tensor([[0, 0, 0, 0], [0, 0, 0, 0], [0, 0, 0, 1]]))

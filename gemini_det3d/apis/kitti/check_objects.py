@@ -8,10 +8,10 @@ from __future__ import annotations
 
 import numpy as np
 
-from gemini_det3d.formats.kitti import Calibration, Objects, to_lidar_boxes
+from gemini_det3d.formats.kitti import NO_ANGLE, Calibration, Objects, to_lidar_boxes
 from gemini_det3d.formats.kitti_boxes import wrap_angle
 from gemini_det3d.formats.turned_cloud import check_mirrored_labels
-from gemini_det3d.geometry.boxes import count_in_box, project_box_outlines
+from gemini_det3d.geometry.boxes import count_in_box, image_iou, project_box_outlines
 
 DIFFICULTIES = ("easy", "moderate", "hard", "ignored")
 _MIN_HEIGHT_PX = (40, 25, 25)
@@ -23,7 +23,6 @@ _HEIGHT_RANGE_M = {"Car": (0.8, 3.5), "Pedestrian": (0.7, 2.6), "Cyclist": (0.7,
 _DEFAULT_HEIGHT_RANGE_M = (0.3, 8.0)
 _POOR_IOU = 0.3
 _NEAR_M = 30.0
-_UNKNOWN_ALPHA = -10
 _OTHER_ANGLE_RAD = 0.2  # KITTI's own differ by less than 0.05
 
 Faults = list  # of (level, fault)
@@ -56,14 +55,16 @@ def check_objects(
     boxes = to_lidar_boxes(objects.select(rows), calibration)
     outlines = project_box_outlines(boxes, calibration.lidar2img, image_size)
     faults += check_mirrored_labels(outlines, objects.bbox[rows], image_size[0])
-    for row, box, outline in zip(rows, boxes, outlines):
+    ious = image_iou(outlines, objects.bbox[rows])
+    for row, box, outline, iou in zip(rows, boxes, outlines, ious):
         name = str(objects.name[row])
         entry = stats.setdefault(
             name, {"count": 0, "difficulty": [0, 0, 0, 0], "iou": [], "points": []}
         )
         entry["count"] += 1
         entry["difficulty"][_difficulty(objects, row)] += 1
-        entry["iou"].append(round(_check_projection(objects, row, outline, faults), 3))
+        entry["iou"].append(round(float(iou), 3))
+        faults += _check_projection(_who(objects, row), outline, iou)
         if points is not None:
             count = count_in_box(points, box)
             entry["points"].append(count)
@@ -97,11 +98,11 @@ def _check_values(objects: Objects, row: int, image_size: tuple[int, int], fault
         faults.append(("warning", fault))
     for angle in ("alpha", "rotation_y"):
         value = getattr(objects, angle)[row]
-        if abs(value) > np.pi + 0.01 and value != _UNKNOWN_ALPHA:
+        if abs(value) > np.pi + 0.01 and value != NO_ANGLE:
             faults.append(("warning", f"{who} has {angle} {value:g}; KITTI's are radians"))
     turn = objects.rotation_y[row] - np.arctan2(objects.location[row, 0], objects.location[row, 2])
     alpha = objects.alpha[row]
-    if alpha != _UNKNOWN_ALPHA and abs(wrap_angle(turn - alpha)) > _OTHER_ANGLE_RAD:
+    if alpha != NO_ANGLE and abs(wrap_angle(turn - alpha)) > _OTHER_ANGLE_RAD:
         fault = (
             f"{who} has alpha {alpha:g}; by its rotation_y and place it is {wrap_angle(turn):.2f}"
         )
@@ -121,16 +122,14 @@ def _repeated(objects: Objects, rows: np.ndarray) -> Faults:
     return faults
 
 
-def _check_projection(objects: Objects, row: int, outline: np.ndarray, faults: Faults) -> float:
-    """Overlap of the projected 3D box with the 2D box."""
-    iou = _iou(outline, objects.bbox[row])
-    who = _who(objects, row)
+def _check_projection(who: str, outline: np.ndarray, iou: float) -> Faults:
+    """Whether the projected 3D box falls on the 2D box."""
     if outline[2] <= outline[0] or outline[3] <= outline[1]:
-        faults.append(("warning", f"{who} projects outside the image with its 3D box"))
-    elif iou < _POOR_IOU:
+        return [("warning", f"{who} projects outside the image with its 3D box")]
+    if iou < _POOR_IOU:
         fault = f"{who}: the projected 3D box overlaps the 2D box by an IoU of {iou:.2f} only"
-        faults.append(("warning", fault))
-    return iou
+        return [("warning", fault)]
+    return []
 
 
 def _difficulty(objects: Objects, row: int) -> int:
@@ -151,13 +150,6 @@ def _should_be_hit(objects: Objects, row: int) -> bool:
     distance = np.hypot(objects.location[row, 0], objects.location[row, 2])
     visible = objects.occluded[row] == 0 and objects.truncated[row] < 0.5
     return bool(visible and distance < _NEAR_M)
-
-
-def _iou(first: np.ndarray, second: np.ndarray) -> float:
-    low, high = np.maximum(first[:2], second[:2]), np.minimum(first[2:], second[2:])
-    common = float(np.prod(np.clip(high - low, 0, None)))
-    total = float(np.prod(first[2:] - first[:2]) + np.prod(second[2:] - second[:2])) - common
-    return common / total if total > 0 else 0.0
 
 
 def _who(objects: Objects, row: int) -> str:

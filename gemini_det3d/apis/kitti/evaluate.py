@@ -22,7 +22,7 @@ from gemini_det3d.evaluation.functional import (
 )
 from gemini_det3d.evaluation.functional.kitti_ap import RECALL_RULES
 from gemini_det3d.evaluation.functional.kitti_rules import OverlapSpec
-from gemini_det3d.formats.kitti import Objects, read_objects
+from gemini_det3d.formats.kitti import NO_ANGLE, Objects, read_objects
 from gemini_det3d.formats.kitti_infos import read_infos
 from gemini_det3d.formats.text import without_nan
 
@@ -89,12 +89,9 @@ def read_kitti_files(results: str | Path, annotations: str | Path, **chosen: Any
     )
 
 
-_UNKNOWN_ANGLE = -10  # KITTI's, of DontCare regions
-
-
 def _doubts(kind: str, frames: Sequence[Objects]) -> Iterator[str]:
     """Whole turns and more: angles in degrees, which give low figures and no error."""
-    known = (each.rotation_y[each.rotation_y != _UNKNOWN_ANGLE] for each in frames)
+    known = (each.rotation_y[each.rotation_y != NO_ANGLE] for each in frames)
     angles = np.abs(np.concatenate([np.zeros(0), *known]))
     count = int((angles > 2 * np.pi).sum())
     if count:

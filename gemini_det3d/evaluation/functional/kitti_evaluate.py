@@ -22,13 +22,12 @@ from gemini_det3d.evaluation.functional.kitti_rules import (
     DONT_CARE,
     METRICS,
     NEIGHBOURS,
-    NO_ALPHA,
     OverlapSpec,
     hidden,
     min_overlaps_of,
 )
 from gemini_det3d.evaluation.functional.kitti_stack import ClassPairs, Stack, pair_class
-from gemini_det3d.formats.kitti import Objects
+from gemini_det3d.formats.kitti import NO_ANGLE, Objects
 
 KITTI_CLASSES = ("Car", "Pedestrian", "Cyclist")
 
@@ -173,8 +172,8 @@ def _count(pairs: ClassPairs, level: int) -> Census:
         num_detections=len(found),
         num_low_detections=int((height < difficulty.min_height_px).sum()),
         num_flat_detections=int((found.boxes[:, 3:6] <= 0).any(axis=1).sum()),
-        num_without_alpha=int((found.alpha == NO_ALPHA).sum()),
-        truth_without_alpha=int((pairs.truth.alpha[counts] == NO_ALPHA).sum()),
+        num_without_alpha=int((found.alpha == NO_ANGLE).sum()),
+        truth_without_alpha=int((pairs.truth.alpha[counts] == NO_ANGLE).sum()),
     )
 
 

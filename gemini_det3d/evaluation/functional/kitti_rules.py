@@ -15,8 +15,6 @@ import numpy as np
 # Order in tables: in the image, its orientation, from above, the volume.
 METRICS = ("bbox", "aos", "bev", "3d")
 DONT_CARE = "dontcare"
-# What results write where they estimate no observation angle.
-NO_ALPHA = -10.0
 # Boxes of these classes are neither found nor missed when their neighbour is evaluated.
 NEIGHBOURS = {"car": ("van",), "pedestrian": ("person_sitting",)}
 
