@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 import json
 import os
-from collections.abc import Container
+from collections.abc import Sequence
 from time import perf_counter
 from typing import Any
 
@@ -72,7 +72,7 @@ def run(args: argparse.Namespace) -> int:
         return _measure_beside(args)
     if args.device.startswith("cuda"):
         return _measure_gpu(args)
-    planned = (case.name for case, *_ in _plan(args.quick, args.only))
+    planned = [case.name for case, *_ in _plan(args.quick, args.only)]
     if args.plot and not any(name.startswith("growth") for name in planned):
         raise ConfigError(
             f"--plot: draws the growth cases, of which --only={args.only} leaves none"
@@ -111,7 +111,7 @@ def _measure_gpu(args: argparse.Namespace) -> int:
     rounds = args.rounds or (_QUICK_ROUNDS if args.quick else _ROUNDS)
     seconds = _QUICK_SECONDS if args.quick else _GPU_CASE_SECONDS
     started, rows, left = perf_counter(), [], []
-    for case, mode, dtype in _checked_plan(args.quick, args.only, None, True, args.compiled):
+    for case, mode, dtype in _plan(args.quick, args.only, True, args.compiled):
         name = f"{case.name}, {dtype}, {mode}"
         if perf_counter() - started > args.seconds:
             left.append(name)
@@ -142,24 +142,26 @@ def _inspect(args: argparse.Namespace) -> int:
 
 
 def _measure_beside(args: argparse.Namespace) -> int:
-    from .beside import beside_lines, busy_core
+    from tqdm import tqdm
+
+    from .beside import beside_lines, busy_core, of_released
+    from .measure import compare
     from .report import machine_line
 
     if args.plot or args.json or args.device != "cpu":
         raise ConfigError("--beside: is measured on the cpu and has no --plot and --json")
-    names = {case.name for case in headline_cases(args.quick)}
-
-    def rows() -> list[dict]:
-        only = (args.quick, args.rounds, args.only, args.device, args.seed)
-        return measure(*only, names=names)
-
-    place, quiet = machine_line(args.device), rows()
+    plan = _modes(of_released(headline_cases(args.quick)), args.only)
+    how = (*_lengths(args.quick, args.rounds), args.device, args.seed)
+    quiet, beside = [], []
     try:
-        with busy_core():
-            beside = rows()
+        for what in tqdm(plan, unit="case"):
+            quiet += compare(*what, *how, times_alone=True)
+            with busy_core():
+                beside += compare(*what, *how, times_alone=True)
     except OSError as error:
         raise ConfigError(f"--beside: {error}") from error
-    text = "\n".join([f"{place}, seed {args.seed}", "", *beside_lines(quiet, beside), ""])
+    place = f"{machine_line(args.device)}, seed {args.seed}"
+    text = "\n".join([place, "", *beside_lines(quiet, beside), ""])
     print(text)
     if args.markdown:
         write_text(args.markdown, text)
@@ -173,7 +175,7 @@ def _break_down(args: argparse.Namespace) -> int:
     if args.plot or args.device != "cpu":
         raise ConfigError("--breakdown: is measured on the cpu and has no --plot")
     plan = [(f"{case.name}, {dtype}, {mode}", case, mode, dtype)
-            for case, mode, dtype in _checked_plan(args.quick, args.only)]  # fmt: skip
+            for case, mode, dtype in _plan(args.quick, args.only)]  # fmt: skip
     found = {name: break_down(*what, args.seed) for name, *what in plan}
     tables = [line for item in found.items() for line in ("", *breakdown_lines(*item))]
     text = "\n".join([f"{machine_line(args.device)}, seed {args.seed}", *tables, ""])
@@ -191,7 +193,6 @@ def measure(
     only: str | None = None,
     device: str = "cpu",
     seed: int = 0,
-    names: Container[str] | None = None,
 ) -> list[dict]:
     """All rows of the benchmark; shows progress.
 
@@ -202,7 +203,6 @@ def measure(
         only: Measure only cases whose name holds this text.
         device: "cpu" or "cuda".
         seed: Of parameters and inputs.
-        names: Of the cases to measure; None: all.
 
     Returns:
         Rows as `compare` gives them.
@@ -214,29 +214,19 @@ def measure(
 
     from .measure import compare
 
-    rounds = rounds if rounds is not None else _QUICK_ROUNDS if is_quick else _ROUNDS
-    if rounds < 1:
-        raise ConfigError(f"--rounds: must be 1 or more, got {rounds}")
-    plan = _checked_plan(is_quick, only, names)
-    rows = []
-    seconds = _QUICK_SECONDS if is_quick else _SECONDS
-    for case, mode, dtype in tqdm(plan, unit="case"):
-        rows += compare(case, mode, dtype, rounds, seconds, device, seed)
+    how = (*_lengths(is_quick, rounds), device, seed)
+    plan, rows = _plan(is_quick, only), []
+    for what in tqdm(plan, unit="case"):
+        rows += compare(*what, *how)
     return rows
 
 
-def _checked_plan(
-    is_quick: bool,
-    only: str | None,
-    names: Container[str] | None = None,
-    on_gpu: bool = False,
-    with_compiled: bool = False,
-) -> list[tuple[Case, str, str]]:
-    plan = _plan(is_quick, only, on_gpu, with_compiled)
-    plan = [entry for entry in plan if names is None or entry[0].name in names]
-    if not plan:
-        raise ConfigError(f"--only: no case holds {only!r}")
-    return plan
+def _lengths(is_quick: bool, rounds: int | None) -> tuple[int, float]:
+    """Rounds of a case, and the seconds after which no further one is begun."""
+    rounds = rounds if rounds is not None else _QUICK_ROUNDS if is_quick else _ROUNDS
+    if rounds < 1:
+        raise ConfigError(f"--rounds: must be 1 or more, got {rounds}")
+    return rounds, _QUICK_SECONDS if is_quick else _SECONDS
 
 
 def _plan(
@@ -244,10 +234,14 @@ def _plan(
 ) -> list[tuple[Case, str, str]]:
     """What is measured: case, mode and dtype."""
     if on_gpu:
-        cases = gpu_cases(with_compiled)
-    else:
-        cases = [*headline_cases(is_quick), *growth_cases(is_quick), *shape_grid(is_quick)]
-    return [
+        return _modes(gpu_cases(with_compiled), only)
+    every = [*headline_cases(is_quick), *growth_cases(is_quick), *shape_grid(is_quick)]
+    return _modes(every, only)
+
+
+def _modes(cases: Sequence[Case], only: str | None) -> list[tuple[Case, str, str]]:
+    """Each case whose name holds the text, in each mode and dtype."""
+    plan = [
         (case, mode, dtype)
         for case in cases
         if only is None or only in case.name
@@ -258,3 +252,6 @@ def _plan(
         )
         for mode in modes
     ]
+    if not plan:
+        raise ConfigError(f"--only: no case holds {only!r}")
+    return plan

@@ -40,6 +40,7 @@ def compare(
     seconds: float,
     device: str = "cpu",
     seed: int = 0,
+    times_alone: bool = False,
 ) -> list[dict]:
     """Time our operator and all opponents of a case, in turns and on the same fresh inputs.
 
@@ -53,6 +54,7 @@ def compare(
         seconds: No further round is begun after so many, once there are three.
         device: Where.
         seed: Of parameters and inputs.
+        times_alone: Neither errors nor memory, which take longer than the times.
 
     Returns:
         One row per opponent. Times in ms are medians, `_q20` and `_q80` quantiles; `ratio` is
@@ -65,11 +67,17 @@ def compare(
     torch.manual_seed(seed)
     torch.compiler.reset()  # or the compiler gives up after a few modules of one class
     with products_in(dtype):
-        return _compared(case, mode, dtype, rounds, seconds, device)
+        return _compared(case, mode, dtype, rounds, seconds, device, times_alone)
 
 
 def _compared(
-    case: Case, mode: str, dtype: str, rounds: int, seconds: float, device: str
+    case: Case,
+    mode: str,
+    dtype: str,
+    rounds: int,
+    seconds: float,
+    device: str,
+    times_alone: bool,
 ) -> list[dict]:
     kind = torch_dtype(dtype)
     runners = _build(case, mode, kind, device)
@@ -79,7 +87,9 @@ def _compared(
         inputs.refresh()
         runners = _that_run(case, runners, inputs, mode)
     times = _times(runners, inputs, mode, rounds, seconds, device)
-    facts = {name: _facts(name, runners[name], inputs, mode, device) for name in runners}
+    facts: dict[str, dict] = {name: {} for name in runners}
+    if not times_alone:
+        facts = {name: _facts(name, runners[name], inputs, mode, device) for name in runners}
     head = {"case": case.name, "shape": _shape(case.sites), "dtype": dtype, "mode": mode}
     if on_gpu:
         head |= floors(case.sites, mode, kind, device)

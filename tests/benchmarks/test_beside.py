@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import time
+from pathlib import Path
 
 import pytest
 
@@ -14,8 +15,12 @@ from gemini_det3d.cli import main
 on_linux = pytest.mark.skipif(not hasattr(os, "sched_getaffinity"), reason="binds to a core")
 
 
-def row(ratio: float, opponent: str = "released") -> dict:
-    names = dict(case="a case", dtype="float32", mode="inference", opponent=opponent)
+def active_children(parent: int) -> list[str]:
+    return Path(f"/proc/{parent}/task/{parent}/children").read_text().split()
+
+
+def row(ratio: float) -> dict:
+    names = dict(case="a case", dtype="float32", mode="inference", opponent="released")
     return dict(names, ours_ms=2.0, other_ms=2.0 * ratio, ratio=ratio)
 
 
@@ -32,25 +37,32 @@ def test_busy_program_spins_on_one_core_and_ends():
 
 @pytest.mark.parametrize(("ratio", "verdict"), [(1.19, "missed"), (1.2, "held")])
 def test_least_ratio_beside_it_is_held_to_the_goal(ratio, verdict):
-    quiet = [row(3.0), row(1.1, "products")]
-    lines = beside_lines(quiet, [row(ratio), row(0.5, "products")])
+    lines = beside_lines([row(3.0), row(2.0)], [row(ratio), row(1.5)])
     assert lines[2].endswith(f"| 2.00 | 2.00 | 3.00 | {ratio:.2f} |")
     assert lines[-1].endswith(f"{ratio:.2f} (a case, float32, inference), goal 1.2: {verdict}")
 
 
 @on_linux
-def test_headline_cases_alone_are_measured_twice(monkeypatch, capsys):
+def test_headline_cases_are_measured_quiet_and_beside_it_against_the_released_form(
+    monkeypatch, capsys
+):
     seen = []
 
-    def compare(case, mode, dtype, *rest):
-        seen.append(case.name)
+    def compare(case, mode, dtype, *rest, times_alone):
+        children = active_children(os.getpid())
+        seen.append((case.name, mode, case.opponents, dtype, len(children)))
         return [row(2.0)]
 
     monkeypatch.setattr("benchmarks.fusion.measure.compare", compare)
     monkeypatch.setattr("benchmarks.fusion.memory.keep_memory", lambda: True)
     assert main(["benchmark", "fusion", "--beside", "--quick"]) == 0
-    wanted = {case.name for case in command.headline_cases(True)}
-    assert set(seen) == wanted and seen[: len(seen) // 2] == seen[len(seen) // 2 :]
+    names = {c.name for c in command.headline_cases(True) if "released" in c.opponents}
+    assert {name for name, *_ in seen} == names
+    assert [first[:4] for first in seen[::2]] == [second[:4] for second in seen[1::2]]
+    assert all(opponents == ("released",) and kind == "float32" for *_, opponents, kind, _ in seen)
+    assert [beside - quiet for (*_, quiet), (*_, beside) in zip(seen[::2], seen[1::2])] == [1] * (
+        len(seen) // 2
+    )
     assert "goal 1.2: held" in capsys.readouterr().out
 
 
