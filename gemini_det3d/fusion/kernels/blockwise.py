@@ -31,9 +31,12 @@ from .workspace import (
 
 __all__ = ["Setting", "blockwise_backward", "blockwise_forward"]
 
-_BLOCK_ELEMENTS = 1 << 18  # M C per core: 1 MiB in float32, measured on cores with 2 MiB of L2
-_MOST_BLOCK_ELEMENTS = 1 << 20
-_MIN_TOKENS, _MAX_TOKENS = 256, 4096
+_BLOCK_ELEMENTS = 1 << 18  # M C on one core: 1 MiB in float32, measured on cores with 2 MiB of L2
+_SHARED_BLOCK_ELEMENTS = (
+    1 << 19
+)  # per core: where cores wait for each other, they do it half as often
+_MOST_BLOCK_ELEMENTS = 1 << 21
+_MIN_TOKENS, _MAX_TOKENS = 256, 8192
 _LEAST_ROWS = 16  # products of fewer rows round otherwise: fewer tokens are padded
 
 
@@ -189,7 +192,9 @@ def _blocks(num_tokens: int, channels: int, most: int) -> list[slice]:
     if num_tokens == 0:
         return []
     if most < 1:
-        elements = min(_BLOCK_ELEMENTS * torch.get_num_threads(), _MOST_BLOCK_ELEMENTS)
+        cores = torch.get_num_threads()
+        elements = min(_SHARED_BLOCK_ELEMENTS * cores, _MOST_BLOCK_ELEMENTS)
+        elements = elements if cores > 1 else _BLOCK_ELEMENTS
         most = min(max(elements // channels, _MIN_TOKENS), _MAX_TOKENS)
     count = -(-num_tokens // most)
     size = round_up(-(-num_tokens // count))
