@@ -135,10 +135,15 @@ def compare_encoders(model: nn.Module, batch: dict, rounds: int) -> dict[str, di
     ways = {"ours": model.pts_voxel_encoder}
     ways["released"] = ReleasedVoxelEncoder(model.pts_voxel_encoder)
 
-    def once(way: nn.Module) -> torch.Tensor:
+    def forward(way: nn.Module) -> torch.Tensor:
         image = [level.detach().requires_grad_() for level in maps]
-        found, _ = way(voxels["voxels"][inside], coors[inside], kept, image, metas)
-        found.square().mean().backward()
+        return way(voxels["voxels"][inside], coors[inside], kept, image, metas)[0]
+
+    towards = torch.randn_like(forward(ways["ours"]).detach())
+
+    def once(way: nn.Module) -> torch.Tensor:
+        found = forward(way)
+        found.backward(towards)
         return found.detach()
 
     times: dict[str, list[float]] = {name: [] for name in ways}

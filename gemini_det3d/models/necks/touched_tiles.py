@@ -78,7 +78,7 @@ def read_tiles(
         shares.append(share)
         first += len(rows[-1])
     share = torch.cat(shares, dim=1)
-    tokens = _WeightedSums.apply(torch.cat(rows), torch.cat(places, dim=1), share)
+    tokens = _WeightedSums.apply(torch.cat(rows), torch.cat(places, dim=1).int(), share)
     # a pixel beside the image has no convolution, so none of its bias
     inside = share.unflatten(1, (len(levels), 4)).sum(dim=2)
     offset = torch.cat([neck.img_transform[0].bias for neck in necks])
@@ -89,7 +89,7 @@ def read_tiles(
 
 
 class _WeightedSums(torch.autograd.Function):
-    """Of rows ``(R, O)`` at ``(S, K)`` places with their shares: ``(S, O)``.
+    """Of rows ``(R, O)`` at ``(S, K)`` int32 places with their shares: ``(S, O)``.
 
     The backward reads points by place as the forward reads places by point, which takes a third
     of the time of PyTorch's own.
@@ -107,7 +107,8 @@ class _WeightedSums(torch.autograd.Function):
         places, share = ctx.saved_tensors
         by_place, order = places.flatten().sort(stable=True)
         readers = order // places.shape[1]
-        starts = torch.searchsorted(by_place, torch.arange(ctx.num_rows, device=grad.device))
+        every = torch.arange(ctx.num_rows, dtype=by_place.dtype, device=grad.device)
+        starts = torch.searchsorted(by_place, every)
         grad_rows = F.embedding_bag(
             readers, grad, starts, mode="sum", per_sample_weights=share.flatten()[order]
         )

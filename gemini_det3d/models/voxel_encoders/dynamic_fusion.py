@@ -13,6 +13,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import torch
+import torch.nn.functional as F
 from mmdet3d.models.voxel_encoders import DynamicVFE
 from mmdet3d.registry import MODELS
 from torch import Tensor, nn
@@ -96,15 +97,14 @@ class GeminiDynamicVFE(DynamicVFE):
             features, coors = features[rows], coors[rows]
             points = _kept(points, rows)
         samples = self._samples(img_feats, points, img_metas)
-        tokens = self._decorated(features, coors, index)
+        point_feats, voxel_feats = self._decorated(features, coors, index), None
         for i, layer in enumerate(self.vfe_layers):
-            point_feats = layer(tokens)
+            point_feats = _encoded(layer, point_feats, voxel_feats, index)
             if self.fusion_layer is not None and self.fuse_at == "all":
                 point_feats = self.fusion_layer[i].fuse(samples[i], point_feats)
             elif self.fusion_layer is not None and layer is self.vfe_layers[-1]:
                 point_feats = self._fuse_last(point_feats, img_feats, points, img_metas)
             voxel_feats = self.pool(point_feats, index)
-            tokens = torch.cat([point_feats, voxel_feats[index.of_point]], dim=1)
         if self.return_point_feats:
             return point_feats
         return voxel_feats, index.coors
@@ -145,6 +145,18 @@ class GeminiDynamicVFE(DynamicVFE):
         if img_feats is None and not isinstance(self.fusion_layer, PointFusionNeck):
             return point_feats  # mmdet3d's PointFusion cannot do without an image
         return self.fusion_layer(img_feats, points, point_feats, metas)
+
+
+def _encoded(
+    layer: nn.Sequential, points: Tensor, voxels: Tensor | None, index: VoxelIndex
+) -> Tensor:
+    """A layer of the points' features beside their voxels', which are multiplied once a voxel."""
+    if voxels is None:
+        return layer(points)
+    linear = layer[0]
+    of_points, of_voxels = linear.weight.split([points.shape[1], voxels.shape[1]], dim=1)
+    own = F.linear(points, of_points, linear.bias)
+    return layer[1:](own + F.linear(voxels, of_voxels)[index.of_point])
 
 
 def _of_real_lidars(coors: Tensor, metas: Sequence[Mapping[str, Any]] | None) -> Tensor | None:
