@@ -41,7 +41,7 @@ def effective_changes(config: Mapping[str, Any], change: str) -> list[str]:
     """
     key, value = change.split("=", 1)
     top = key.split(".")[0]
-    if top in _read_names():
+    if top in known_names():
         _check_path(config, key)
         loader, _, last = key.rpartition(".")
         if last == "num_workers" and value == "0" and config.get(loader, {}).get(_KEPT_WORKERS):
@@ -49,7 +49,7 @@ def effective_changes(config: Mapping[str, Any], change: str) -> list[str]:
         return [change]
     if top not in config:
         raise ConfigError(
-            f"--cfg-options {key}: no such key{_close(top, [*config, *_read_names()])}"
+            f"--cfg-options {key}: no such key{_close(top, [*config, *known_names()])}"
         )
     if key == "data_root" and isinstance(config["data_root"], str):
         below = [path for path, leaf in _leaves(config) if _is_below(leaf, config["data_root"])]
@@ -57,14 +57,35 @@ def effective_changes(config: Mapping[str, Any], change: str) -> list[str]:
         if below:
             values = dict(_leaves(config))
             return [f"{path}={root}{values[path].rstrip('/')[len(old) :]}" for path in below]
-    found = [
-        path for path, leaf in _leaves(config, with_inner=True) if _is_twin(path, leaf, config, top)
-    ]
+    found = twins_of(config, top, config[top])
     remedy = f"; set {', '.join(found[:6])}" if found else ""
     raise ConfigError(
         f"--cfg-options {key}: the config computes with {top}, and nothing reads it afterwards, so "
         f"this would change nothing{remedy}"
     )
+
+
+def twins_of(config: Mapping, name: str, value: Any, by_name: bool = True) -> list[str]:
+    """Entries that a variable seems to have been put into.
+
+    Args:
+        config: With the entries that the runner reads.
+        name: Of the variable.
+        value: Of the variable.
+        by_name: Whether the same name does; else it takes the same value.
+
+    Returns:
+        Dotted paths of entries with the value, where that says enough or the name is the same.
+    """
+    is_telling = isinstance(value, str) or (
+        isinstance(value, (list, dict, tuple)) and len(value) > 1
+    )
+    found = []
+    for path, leaf in _leaves(config, with_inner=True):
+        is_named = path.rsplit(".", 1)[-1] == name
+        if is_named and (by_name or leaf == value) or is_telling and leaf == value:
+            found.append(path)
+    return found
 
 
 def _check_path(config: Mapping, key: str) -> None:
@@ -137,7 +158,8 @@ def _get(table: Any, name: str) -> Any:
         return None
 
 
-def _read_names() -> list[str]:
+def known_names() -> list[str]:
+    """Entries of a config that a runner reads."""
     from mmengine.runner import Runner
 
     return [*list(inspect.signature(Runner.__init__).parameters)[1:], *_READ_ELSEWHERE]
@@ -147,7 +169,7 @@ def _leaves(node: Any, path: str = "", with_inner: bool = False) -> Iterator[tup
     """Dotted path and value of everything that the runner reads."""
     items = node.items() if isinstance(node, Mapping) else enumerate(node)
     for key, value in items:
-        if not path and key not in _read_names():
+        if not path and key not in known_names():
             continue
         here = f"{path}.{key}" if path else str(key)
         is_inner = isinstance(value, (Mapping, list, tuple))
@@ -160,15 +182,6 @@ def _leaves(node: Any, path: str = "", with_inner: bool = False) -> Iterator[tup
 def _is_below(leaf: Any, root: str) -> bool:
     root = root.rstrip("/")
     return isinstance(leaf, str) and (leaf.rstrip("/") == root or leaf.startswith(root + "/"))
-
-
-def _is_twin(path: str, leaf: Any, config: Mapping, top: str) -> bool:
-    """Whether an entry has the name of a variable, or its value where that says enough."""
-    value = config[top]
-    is_telling = isinstance(value, str) or (
-        isinstance(value, (list, dict, tuple)) and len(value) > 1
-    )
-    return path.rsplit(".", 1)[-1] == top or (is_telling and leaf == value)
 
 
 def _close(word: str, known: Sequence[str]) -> str:

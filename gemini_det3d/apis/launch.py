@@ -26,8 +26,9 @@ def run_script(name: str, argv: Sequence[str]) -> int:
             ``--compile`` as in :mod:`gemini_det3d.apis.speed_options`.
 
     Returns:
-        0, or 2 when config or mmdet3d are not there, packages do not fit together, an option has no
-        effect, a file cannot be used or the training cannot go on; one line says so.
+        0, or 2 when config or mmdet3d are not there, packages or parts of the model do not fit
+        together, an option has no effect, a file cannot be used or the training cannot go on; one
+        line says so.
     """
     try:
         script = mmdet3d_mim() / "tools" / f"{name}.py"
@@ -38,6 +39,7 @@ def run_script(name: str, argv: Sequence[str]) -> int:
     except (ConfigError, ImportError) as error:
         print(f"gemini-det3d {name}: {error}", file=sys.stderr)
         return 2
+    from gemini_det3d.engine.config_errors import config_fault
     from gemini_det3d.engine.training_errors import TrainingError, naming_ops_without_a_gpu
 
     before = sys.argv
@@ -47,6 +49,14 @@ def run_script(name: str, argv: Sequence[str]) -> int:
             runpy.run_path(str(script), run_name="__main__")
     except (FormatError, ConfigError, TrainingError) as error:
         print(f"gemini-det3d {name}: {error}", file=sys.stderr)
+        return 2
+    except OSError:
+        raise
+    except Exception as error:
+        fault = config_fault(error)
+        if fault is None:
+            raise
+        print(f"gemini-det3d {name}: {argv[0]}: {fault}", file=sys.stderr)
         return 2
     except SystemExit as stop:
         return int(stop.code or 0) if not isinstance(stop.code, str) else 1

@@ -9,6 +9,7 @@ import numpy as np
 from torch import Tensor
 
 from gemini_det3d.apis.config import ConfigError
+from gemini_det3d.engine.evaluator_checks import check_evaluator, kinds_of
 
 _WHOLE = "NuScenesMetric"
 
@@ -19,21 +20,22 @@ def evenly_spread(total: int, most: int | None = None) -> list[int]:
     return np.linspace(0, total - 1, number).round().astype(int).tolist()
 
 
-def check_part(evaluator: Any, number: int, total: int) -> None:
-    """Refuse to evaluate a part of a set by what evaluates whole sets, before any work is done.
+def check_part(evaluator: Any, number: int, dataset: Any) -> None:
+    """Refuse to evaluate what an evaluator cannot, before any work is done.
 
     Args:
         evaluator: A config's ``test_evaluator``, one, several or none.
         number: Frames to evaluate.
-        total: Frames of the set.
+        dataset: Of the frames, built.
 
     Raises:
         ConfigError: The devkit of nuScenes wants the answers to all samples of a split.
+        FormatError: It lacks its tables.
     """
-    several = evaluator if isinstance(evaluator, (list, tuple)) else [evaluator]
-    kinds = [str(each["type"]).rpartition(".")[2] for each in several if each]
-    if number < total and _WHOLE in kinds:
+    total = len(dataset)
+    if number < total and _WHOLE in kinds_of(evaluator):
         raise ConfigError(f"--frames {number}: {_WHOLE} evaluates all {total} frames or none")
+    check_evaluator(evaluator, dataset)
 
 
 def views_of(

@@ -140,7 +140,7 @@ class _Test:
             _insert_corruption(leaf.pipeline, seed)
         self.dataset = build_test_set(config)
         self.indices = evenly_spread(len(self.dataset), frames)
-        check_part(config.test_evaluator, len(self.indices), len(self.dataset))
+        check_part(config.test_evaluator, len(self.indices), self.dataset)
         self.evaluator, self.metric = config.test_evaluator, metric
         data = checkpoint.read_bytes()
         self.mark = {

@@ -12,6 +12,7 @@ from typing import Any
 
 from gemini_det3d.apis.config import ConfigError, find_config
 from gemini_det3d.apis.config_changes import effective_changes
+from gemini_det3d.apis.config_names import check_names
 
 # Options of tools/train.py and tools/test.py, and ours, by how many values they take.
 _ONE_VALUE = (
@@ -44,6 +45,7 @@ def checked_arguments(name: str, argv: Sequence[str]) -> list[str]:
 
     config = read_config(places[0])
     check_imports(config)
+    check_names(config)
     changes = [word for change in changes for word in effective_changes(config.to_dict(), change)]
     _check_options(name, options, config, changes)
     _check_files(name, places, options)

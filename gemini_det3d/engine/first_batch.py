@@ -16,10 +16,12 @@ from gemini_det3d.formats import FormatError
 from gemini_det3d.formats.calibration_check import count_in_image
 from gemini_det3d.formats.image_fit import check_fit, fit_of
 from gemini_det3d.formats.turned_cloud import check_full, count_full
+from gemini_det3d.models.bare import bare_model
 from gemini_det3d.models.metas import view_geometries
 from gemini_det3d.registration import register
 
 _FEW_POINTS = 20
+_FEW_BOXES, _OTHER_SIZE = 3, 0.5
 
 
 @register(HOOKS)
@@ -60,6 +62,9 @@ class FirstBatchHook(Hook):
         ):
             self._check({**defaults, **sample.metainfo}, points, images)
         _check_boxes(data_batch["data_samples"], inputs["points"])  # type: ignore[index]
+        head = getattr(bare_model(getattr(runner, "model", None)), "pts_bbox_head", None)
+        for fault in check_sizes(head, data_batch["data_samples"]):  # type: ignore[index]
+            print_log(f"first batch: {fault}", logger="current", level=logging.WARNING)
 
     def _check(self, meta: dict, points: Any, images: Any) -> None:
         views = images[None] if images.dim() == 3 else images
@@ -103,6 +108,35 @@ def _check_boxes(samples: Sequence, clouds: Sequence) -> None:
             total += len(boxes)
     for fault in check_full(counts, total):
         print_log(f"first batch: {fault.text}", logger="current", level=logging.WARNING)
+
+
+def check_sizes(head: Any, samples: Sequence) -> list[str]:
+    """Whether boxes have the sizes of their own class's anchors.
+
+    A class that stands in another one's place has no anchor that overlaps it, and is not learnt.
+
+    Args:
+        head: With anchors of one size for each class; another one is not asked.
+        samples: Of a batch, with their boxes.
+
+    Returns:
+        One line where most boxes, three at least, fit the anchors of another class twice as well.
+    """
+    sizes = np.array(getattr(getattr(head, "prior_generator", None), "sizes", ()), dtype=float)
+    truth = [each for s in samples if (each := getattr(s, "gt_instances_3d", None)) is not None]
+    if sizes.ndim != 2 or len(sizes) != head.num_classes or not truth:
+        return []
+    boxes = np.concatenate([each.bboxes_3d.tensor.cpu().numpy()[:, 3:6] for each in truth])
+    labels = np.concatenate([each.labels_3d.cpu().numpy() for each in truth])
+    boxes, labels = boxes[labels >= 0], labels[labels >= 0]
+    shared = np.minimum(boxes[:, None], sizes).prod(axis=-1)
+    overlap = shared / (boxes.prod(axis=-1)[:, None] + sizes.prod(axis=-1) - shared)
+    own = overlap[np.arange(len(labels)), labels]
+    count = int((own < _OTHER_SIZE * overlap.max(axis=1, initial=0)).sum())
+    if count < _FEW_BOXES or 2 * count <= len(labels):
+        return []
+    fault = f"{count} of {len(labels)} boxes have the size of another class's anchors; are "
+    return [f"{fault}anchor_generator.sizes in the order of metainfo.classes?"]
 
 
 def stated_defaults(model: Any) -> dict:

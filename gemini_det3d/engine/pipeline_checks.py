@@ -6,7 +6,13 @@ from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 from mmcv.transforms import RandomFlip
-from mmdet3d.datasets.transforms import RandomFlip3D, RandomResize3D, Resize3D
+from mmdet3d.datasets.transforms import (
+    ObjectNameFilter,
+    ObjectSample,
+    RandomFlip3D,
+    RandomResize3D,
+    Resize3D,
+)
 from mmengine.dataset import Compose
 from torch import nn
 
@@ -22,8 +28,9 @@ def check_pipelines(datasets: Mapping[str, Any], model: nn.Module) -> None:
         model: That reads them.
 
     Raises:
-        FormatError: Two steps flip the image of a sample with points, or one rescales the camera
-            matrix of a model that rescales it by the metadata.
+        FormatError: Two steps flip the image of a sample with points, one rescales the camera
+            matrix of a model that rescales it by the metadata, or one means other classes by its
+            names than the data set by their numbers.
     """
     for loader, dataset in datasets.items():
         for leaf in leaf_datasets(dataset):
@@ -32,6 +39,7 @@ def check_pipelines(datasets: Mapping[str, Any], model: nn.Module) -> None:
                 steps = list(_flat(pipeline.transforms))
                 _check_flips(steps, loader)
                 _check_camera(steps, model, loader)
+                _check_names(steps, tuple(leaf.metainfo.get("classes") or ()), loader)
 
 
 def _check_flips(steps: list, loader: str) -> None:
@@ -55,6 +63,27 @@ def _check_camera(steps: list, model: nn.Module, loader: str) -> None:
     name = type(scaled).__name__
     fault = f"{name} rescales cam2img, which a neck with coord_type='CAMERA' does by scale_factor"
     raise FormatError(f"{loader}.dataset.pipeline", f"{fault}; take {name.removesuffix('3D')}")
+
+
+def _check_names(steps: list, classes: tuple, loader: str) -> None:
+    """These steps are told names, and go by numbers."""
+    for step in steps:
+        if isinstance(step, ObjectNameFilter):
+            kept = classes[: len(step.classes)]
+            if set(kept) != set(step.classes) & set(classes):
+                fault = f"names {', '.join(step.classes)}, but goes by number and keeps "
+                _refuse_names(step, fault + ", ".join(kept), classes, loader)
+        if isinstance(step, ObjectSample):
+            numbers = step.db_sampler.cat2label
+            wrong = [n for n in step.db_sampler.sample_classes if classes[numbers[n] :][:1] != (n,)]
+            if wrong:
+                fault = f"gives {wrong[0]} the number {numbers[wrong[0]]} (db_sampler.classes)"
+                _refuse_names(step, fault, classes, loader)
+
+
+def _refuse_names(step: Any, fault: str, classes: tuple, loader: str) -> None:
+    hint = f"name the classes of metainfo in their order: {', '.join(classes)}"
+    raise FormatError(f"{loader}.dataset.pipeline", f"{type(step).__name__} {fault}; {hint}")
 
 
 def _may_flip(step: RandomFlip) -> bool:

@@ -12,6 +12,8 @@ from mmengine.runner import Runner
 from mmengine.runner.base_loop import BaseLoop
 from torch.utils.data import DataLoader
 
+from gemini_det3d.engine.evaluator_checks import check_evaluator
+from gemini_det3d.engine.grid_checks import check_grid
 from gemini_det3d.engine.leaf_datasets import leaf_configs
 from gemini_det3d.engine.pipeline_checks import check_pipelines
 from gemini_det3d.engine.same_classes import check_data, check_trained_classes
@@ -50,8 +52,8 @@ class RunChecksHook(Hook):
         """Compare the classes of all data sets and of the head, and look at the pipelines.
 
         Raises:
-            FormatError: They are others, or in another order; steps do not go together; or
-                processes would wait for ever.
+            FormatError: They are others, or in another order; steps do not go together; an
+                evaluator lacks its files; or processes would wait for ever.
         """
         loops = {name: getattr(runner, f"_{name}_loop") for name in ("train", "val", "test")}
         built = {
@@ -62,6 +64,11 @@ class RunChecksHook(Hook):
         model = bare_model(runner.model)
         self._classes = check_data(built, model)
         check_pipelines(built, model)
+        check_grid(runner.cfg.get("model") or {})
+        for name in ("val", "test"):
+            if f"{name}_dataloader" in built:
+                evaluator = runner.cfg.get(f"{name}_evaluator")
+                check_evaluator(evaluator, built[f"{name}_dataloader"])
         if built.get("train_dataloader") is not None:
             check_synced_norms(runner.cfg, get_world_size())
 

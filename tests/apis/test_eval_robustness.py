@@ -93,10 +93,10 @@ def test_what_cannot_be_changed_is_one_line(trained, tmp_path):
 
 
 def test_a_part_of_nuscenes_is_refused_before_anything_is_tested():
-    evaluator = dict(type="NuScenesMetric", metric="bbox")
-    check_part(evaluator, 7, 7)
+    evaluator = dict(type="NuScenesMetric", metric="bbox", format_only=True)
+    check_part(evaluator, 7, range(7))
     with pytest.raises(ConfigError, match="--frames 5: NuScenesMetric evaluates all 7 frames"):
-        check_part([dict(type="Other"), evaluator], 5, 7)
+        check_part([dict(type="Other"), evaluator], 5, range(7))
 
 
 def test_what_changes_nothing_is_not_among_all(trained):

@@ -183,3 +183,15 @@ def test_names_of_sets_are_the_shortest_that_tell_them_apart(tmp_path):
     assert result_names([tmp_path / "x", tmp_path / "y"]) == ["x", "y"]
     with pytest.raises(FormatError, match="twice"):
         result_names([tmp_path / "x", tmp_path / "x"])
+
+
+def test_box_that_is_not_finite_is_one_line(shared_dir, tmp_path, capsys):
+    folder = shared_dir / "data" / "nuscenes_mini"
+    content = pickle.loads(next(folder.glob("*.pkl")).read_bytes())
+    content["data_list"][0]["instances"][0]["bbox_3d"][2] = np.nan
+    for file in folder.glob("*.*"):
+        (tmp_path / file.name).symlink_to(file)
+    (tmp_path / "infos.pkl").write_bytes(pickle.dumps(content))
+    out = tmp_path / "out" / "v.html"
+    assert main(["view", str(tmp_path / "infos.pkl"), "--out", str(out)]) == 2
+    assert "has a box that is not finite" in capsys.readouterr().err

@@ -7,10 +7,11 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 import torch
-from mmdet3d.structures import Det3DDataSample
+from mmdet3d.structures import Det3DDataSample, LiDARInstance3DBoxes
 from mmengine.hooks import Hook
+from mmengine.structures import InstanceData
 
-from gemini_det3d.engine.first_batch import FirstBatchHook
+from gemini_det3d.engine.first_batch import FirstBatchHook, check_sizes
 from gemini_det3d.formats import FormatError
 
 LIDAR2IMG = np.array([[100.0, -100, 0, 0], [60, 0, -100, 0], [1, 0, 0, 0], [0, 0, 0, 1]])
@@ -97,3 +98,29 @@ def test_batch_of_one_sensor_is_none_of_its_business(data) -> None:
     hook = check(data)
     with pytest.raises(FormatError):  # it still waits for the first batch that has both
         hook.before_train_iter(None, 1, batch(-ahead(50)))
+
+
+SIZES = [[0.8, 0.6, 1.73], [1.76, 0.6, 1.73], [3.9, 1.6, 1.56]]  # pedestrians, cyclists, cars
+
+
+def of_sizes(labels: list, dims: list) -> list:
+    boxes = torch.tensor([[9.0, 0, 0, *size, 0.3] for size in dims]).reshape(-1, 7)
+    sample = Det3DDataSample()
+    sample.gt_instances_3d = InstanceData(
+        bboxes_3d=LiDARInstance3DBoxes(boxes), labels_3d=torch.tensor(labels, dtype=torch.long)
+    )
+    return [sample]
+
+
+@pytest.mark.parametrize(
+    "labels, is_told", [([2, 2, 2, 0], False), ([0, 0, 0, 2], True), ([0, 0], False), ([], False)]
+)
+def test_classes_in_another_order_than_their_anchors_are_told(labels, is_told) -> None:
+    """The boxes are cars and one pedestrian."""
+    dims = [[3.8, 1.5, 1.5], [4.1, 1.7, 1.6], [3.5, 1.6, 1.5], [0.8, 0.7, 1.7]][: len(labels)]
+    head = SimpleNamespace(num_classes=3, prior_generator=SimpleNamespace(sizes=SIZES))
+    said = check_sizes(head, of_sizes(labels, dims))
+    assert bool(said) == is_told
+    assert not is_told or said[0].startswith("4 of 4 boxes have the size of another class")
+    head.prior_generator.sizes = SIZES[:1]  # one for all classes
+    assert check_sizes(head, of_sizes(labels, dims)) == []

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pickle
 from types import SimpleNamespace
 
 import numpy as np
@@ -24,11 +25,13 @@ FLIP = dict(type="mmdet.RandomFlip", prob=1.0)
 BOTH = dict(type="RandomFlip3D", flip_ratio_bev_horizontal=0.5)
 APART = dict(type="RandomFlip3D", sync_2d=False, flip_ratio_bev_horizontal=0.5)
 NEVER = dict(type="RandomFlip3D")
+CLASSES = ("Pedestrian", "Cyclist", "Car")
 
 
 def data(*steps: dict) -> dict:
     init_default_scope("mmdet3d")
-    leaf = SimpleNamespace(pipeline=Compose([TRANSFORMS.build(step) for step in steps]))
+    steps_built = Compose([TRANSFORMS.build(step) for step in steps])
+    leaf = SimpleNamespace(pipeline=steps_built, metainfo=dict(classes=CLASSES))
     return {"train_dataloader": SimpleNamespace(dataset=leaf)}
 
 
@@ -74,3 +77,26 @@ def test_camera_matrix_that_is_scaled_twice_is_named(kind: str) -> None:
     check_pipelines(found, model("LIDAR"))
     with pytest.raises(FormatError, match=f"{kind} rescales cam2img.*; take {kind[:-2]}$"):
         check_pipelines(found, model("CAMERA"))
+
+
+@pytest.mark.parametrize("names", [["Car"], ["Car", "Cyclist"], ["Pedestrian", "Car"]])
+def test_filter_of_names_that_keeps_other_numbers_is_named(names: list) -> None:
+    with pytest.raises(FormatError, match=f"ObjectNameFilter names {', '.join(names)}, but goes"):
+        check_pipelines(data(dict(type="ObjectNameFilter", classes=names)), model())
+
+
+@pytest.mark.parametrize("names", [CLASSES, CLASSES[:2], ("Car", "Pedestrian", "Cyclist")])
+def test_filter_of_names_that_keeps_them_passes(names: tuple) -> None:
+    check_pipelines(data(dict(type="ObjectNameFilter", classes=list(names))), model())
+
+
+@pytest.mark.parametrize("order", [CLASSES, CLASSES[::-1], ("Cyclist", "Pedestrian", "Car")])
+def test_pasted_objects_keep_their_class(tmp_path, order: tuple) -> None:
+    (tmp_path / "db.pkl").write_bytes(pickle.dumps({name: [] for name in CLASSES}))
+    sampler = dict(data_root="", info_path=str(tmp_path / "db.pkl"), rate=1.0, prepare={},
+                   sample_groups=dict(Pedestrian=3), classes=list(order))  # fmt: skip
+    step = data(dict(type="ObjectSample", db_sampler=sampler))
+    if order[0] == "Pedestrian":
+        return check_pipelines(step, model())
+    with pytest.raises(FormatError, match=r"ObjectSample gives Pedestrian the number [12]"):
+        check_pipelines(step, model())

@@ -94,3 +94,13 @@ def test_targets_and_losses_ask_the_device_once():
         counted.append({kind for kind, _ in census.waits})
     # on a CPU alone, torch's one_hot looks at the largest label
     assert counted[0] <= {"nonzero", "item()"} and len(counted[1]) > 2
+
+
+@pytest.mark.parametrize("count", [1, 2])
+def test_fewer_sizes_of_anchors_than_classes_are_refused(count):
+    config = Config.fromfile(find_config("mvxnet_gemini-point_r18_1xb2-toy_scenes-3class")).model
+    anchors = config.pts_bbox_head.anchor_generator
+    anchors.update(ranges=anchors.ranges[:count], sizes=anchors.sizes[:count])
+    head = {**config.pts_bbox_head, "train_cfg": config.train_cfg.pts, "test_cfg": None}
+    with pytest.raises(ValueError, match=f"3 classes .*, {count} sizes of anchors .*3 assigners"):
+        MODELS.build(head)

@@ -34,7 +34,12 @@ train_pipeline = [
     dict(
         type="LoadPointsFromFile", _scope_="gemini_det3d", coord_type="LIDAR", load_dim=5, use_dim=5
     ),
-    dict(type="LoadPointsFromMultiSweeps", sweeps_num=10, use_dim=[0, 1, 2, 3, 4]),
+    dict(
+        type="LoadPointsFromMultiSweeps",
+        _scope_="gemini_det3d",
+        sweeps_num=10,
+        use_dim=[0, 1, 2, 3, 4],
+    ),
     dict(type="LoadMultiViewImages"),
     dict(type="LoadAnnotations3D", with_bbox_3d=True, with_label_3d=True),
     dict(
@@ -67,7 +72,13 @@ test_pipeline = [
     dict(
         type="LoadPointsFromFile", _scope_="gemini_det3d", coord_type="LIDAR", load_dim=5, use_dim=5
     ),
-    dict(type="LoadPointsFromMultiSweeps", sweeps_num=10, use_dim=[0, 1, 2, 3, 4], test_mode=True),
+    dict(
+        type="LoadPointsFromMultiSweeps",
+        _scope_="gemini_det3d",
+        sweeps_num=10,
+        use_dim=[0, 1, 2, 3, 4],
+        test_mode=True,
+    ),
     dict(type="LoadMultiViewImages"),
     dict(type="MultiViewImageAug", size=image_size),
     dict(type="RandomFlip3D", sync_2d=False),  # never flips, but says so

@@ -131,7 +131,7 @@ def ablate(
 def _chosen(dataset: Any, config: Config, frames: int | None) -> list[int]:
     """Indices of the frames that are tested; errors as of `ablate`."""
     indices = evenly_spread(len(dataset), frames)
-    check_part(config.get("test_evaluator"), len(indices), len(dataset))
+    check_part(config.get("test_evaluator"), len(indices), dataset)
     if len(indices) < 2:
         raise ConfigError(f"--frames {len(indices)}: needs two frames or more, to shuffle images")
     return indices

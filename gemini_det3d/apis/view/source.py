@@ -7,6 +7,8 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Protocol
 
+import numpy as np
+
 from gemini_det3d.apis.file_evaluation import text_files
 from gemini_det3d.formats.errors import FormatError
 from gemini_det3d.formats.text import read_lines
@@ -143,7 +145,11 @@ def read_frames(
     for name in frames:
         frame = source.read(name)
         others = [of[name]() if name in of else None for of in sets.values()]
-        yield replace(frame, results=[*frame.results, *others])
+        frame = replace(frame, results=[*frame.results, *others])
+        for found in (frame.truth, *frame.results):
+            if found is not None and not np.isfinite(found.boxes).all():
+                raise FormatError(f"frame {name}", "has a box that is not finite")
+        yield frame
 
 
 def result_files(folder: Path, names: Sequence[str]) -> dict[str, Path]:

@@ -29,6 +29,7 @@ from gemini_det3d.datasets.transforms.seg_loading import (
 )
 from gemini_det3d.datasets.transforms.sensor_failure import SegModalityDropout, SensorFailure
 from gemini_det3d.datasets.transforms.sensors import ModalityDropout, PackSensorInputs, SensorSwitch
+from gemini_det3d.datasets.transforms.sweeps import LoadSweeps
 from gemini_det3d.datasets.transforms.translation import (
     LoadDomainImages,
     PackTranslationInputs,
@@ -45,6 +46,7 @@ __all__ = [
     "LoadMultiViewImages",
     "LoadPointsFromFileChecked",
     "LoadSegLabels",
+    "LoadSweeps",
     "ModalityDropout",
     "MultiViewImageAug",
     "PackSegInputs",

@@ -75,7 +75,7 @@ class LoadPointsFromFileChecked(LoadPointsFromFile):
 
     def _load_points(self, pts_filename: str) -> np.ndarray:
         """Read and check one file; flat, as the base class reshapes it."""
-        data = _read(pts_filename, self.backend_args)
+        data = read_file(pts_filename, self.backend_args)
         points = parse_cloud(data, pts_filename, self.load_dim)
         is_finite = np.isfinite(points)
         if not is_finite.all():
@@ -167,7 +167,7 @@ class LoadImageFromFileChecked(LoadImageFromFile):
         return results
 
     def _load_image(self, path: str) -> np.ndarray:
-        data = _read(path, self.backend_args)
+        data = read_file(path, self.backend_args)
         image = decode_color(data, path)
         image = cv2.cvtColor(image, cv2.COLOR_RGB2BGR, dst=image)  # in place
         return image.astype(np.float32) if self.to_float32 else image
@@ -186,7 +186,16 @@ class LoadImageFromNDArrayChecked(LoadImageFromNDArray):
         super().__init__(**kwargs)
 
 
-def _read(path: str, backend_args: dict | None) -> bytes:
+def read_file(path: str, backend_args: dict | None) -> bytes:
+    """Content of a file.
+
+    Args:
+        path: As mmengine's file client takes it.
+        backend_args: Of that client.
+
+    Raises:
+        FormatError: It is not there, a device, or cannot be read.
+    """
     refuse_devices(path)
     try:
         return fileio.get(path, backend_args=backend_args)

@@ -15,7 +15,8 @@ from mmdet3d.registry import TRANSFORMS
 from mmengine import fileio
 
 from gemini_det3d.datasets.transforms.sensors import mask_sensors
-from gemini_det3d.formats.errors import FormatError
+from gemini_det3d.formats.calibration_check import check_matrices
+from gemini_det3d.formats.errors import OTHER_FORM, FormatError
 from gemini_det3d.formats.images import decode_color
 from gemini_det3d.geometry import image_matrix
 from gemini_det3d.registration import register
@@ -52,14 +53,16 @@ class LoadMultiViewImages(BaseTransform):
             ``ori_shape`` ``(H, W)``; ``num_views``; and with a dead camera ``sensor_mask``.
 
         Raises:
-            FormatError: An image is missing (unless masked), cut off or of another size.
+            FormatError: An image is missing (unless masked), cut off or of another size; or a
+                camera's matrices are missing or cannot be right.
         """
         cameras = list(results["images"].values())
         paths = [camera["img_path"] for camera in cameras]
         images = [c["img"] if "img" in c else self._load(c["img_path"]) for c in cameras]
         shape = next((image.shape for image in images if image is not None), None)
         if shape is None:
-            raise FormatError(paths[0], "no camera of this sample has an image")
+            name = (*paths, results.get("lidar_path", "images"))[0]
+            raise FormatError(name, "no camera of this sample has an image")
         for path, image in zip(paths, images):
             if image is not None and image.shape != shape:
                 raise FormatError(
@@ -196,6 +199,15 @@ def homogeneous(matrix: np.ndarray) -> np.ndarray:
 
 def _lidar2img(camera: dict) -> np.ndarray:
     projection = np.eye(4)
-    cam2img = np.asarray(camera["cam2img"], dtype=np.float64)
-    projection[: cam2img.shape[0], : cam2img.shape[1]] = cam2img
-    return projection @ np.asarray(camera["lidar2cam"], dtype=np.float64)
+    try:
+        cam2img = np.asarray(camera["cam2img"], dtype=np.float64)
+        lidar2cam = np.asarray(camera["lidar2cam"], dtype=np.float64).reshape(4, 4)
+        projection[: cam2img.shape[0], : cam2img.shape[1]] = cam2img
+        faults = check_matrices(lidar2cam, projection)
+    except OTHER_FORM as error:
+        fault = f"cam2img or lidar2cam has another form than expected ({type(error).__name__}: "
+        raise FormatError(camera["img_path"], f"{fault}{error})") from error
+    wrong = next((text for level, text in faults if level == "error"), None)
+    if wrong:
+        raise FormatError(camera["img_path"], wrong)
+    return projection @ lidar2cam

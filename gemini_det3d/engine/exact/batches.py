@@ -153,9 +153,11 @@ def build_dataset(config: Mapping[str, Any]) -> Any:
         path = error.filename or annotation_file(config) or UNNAMED
         raise FormatError(path, f"cannot be read ({error.strerror or error})") from error
     except OTHER_FORM as error:
-        if not any(f.name == "load_data_list" for f in traceback.extract_tb(error.__traceback__)):
+        places = {frame.name for frame in traceback.extract_tb(error.__traceback__)}
+        if not places & {"load_data_list", "_serialize_data"}:
             raise
         fault = f"has another form than the data set expects ({type(error).__name__}: {error})"
+        fault = fault if "load_data_list" in places else "lists no frame"
         raise FormatError(annotation_file(config) or UNNAMED, fault) from error
     except ZeroDivisionError as error:  # mmdet3d's CBGSDataset
         fault = "has no object of one of the classes (metainfo.classes), so they cannot be balanced"

@@ -6,6 +6,7 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
+import torch
 from mmengine.dist import is_main_process
 from mmengine.fileio import BaseStorageBackend
 from mmengine.hooks import CheckpointHook
@@ -17,6 +18,7 @@ from gemini_det3d.engine.exact.checkpoint_files import (
     clear_away,
     remove_checkpoint,
 )
+from gemini_det3d.engine.training_errors import TrainingError
 from gemini_det3d.formats.files import write_whole
 from gemini_det3d.registration import register
 
@@ -57,7 +59,19 @@ class WholeCheckpointHook(CheckpointHook):
         self.file_backend = _LaterDeletions(self.file_backend)
 
     def before_save_checkpoint(self, runner: Runner, checkpoint: dict) -> None:
-        """Note in the checkpoint what goes once it is there."""
+        """Note in the checkpoint what goes once it is there.
+
+        Raises:
+            TrainingError: A parameter is not finite, so nothing could be done with the file.
+        """
+        lost = [name for name, value in checkpoint["state_dict"].items() if not _is_finite(value)]
+        if lost:
+            names = ", ".join(lost[:3]) + (", ..." if len(lost) > 3 else "")
+            raise TrainingError(
+                f"{len(lost)} parameters are NaN or infinite after iteration {runner.iter} "
+                f"({names}): the training diverged, and no checkpoint of it is written; "
+                "custom_hooks=[dict(type='FiniteLossHook')] names the step and its samples"
+            )
         checkpoint[SUPERSEDED] = [Path(path).name for path in self.file_backend.noted]
 
     def after_load_checkpoint(self, runner: Runner, checkpoint: Mapping) -> None:
@@ -117,3 +131,7 @@ class WholeCheckpointHook(CheckpointHook):
         in_use = {Path(path).name for path in (self.last_ckpt, best[0], *best[1].values()) if path}
         if is_main_process():
             self._remove(Path(self.out_dir), {Path(path).name for path in noted} - in_use)
+
+
+def _is_finite(value: torch.Tensor) -> bool:
+    return not value.is_floating_point() or bool(torch.isfinite(value).all())

@@ -30,10 +30,21 @@ class GeminiAnchor3DHead(Anchor3DHead):
     class and no sampling, as KITTI's recipes have it, targets of all frames are found together and
     the host waits once a step, for the number of positive anchors; with anything else the
     original's way is taken.
+
+    Raises:
+        ValueError: There is an assigner for each class, and not as many sizes of anchors.
     """
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
+        assigners = getattr(self, "bbox_assigner", None)
+        counts = (len(self.prior_generator.sizes), self.num_classes)
+        if isinstance(assigners, list) and {len(assigners)} != set(counts):
+            raise ValueError(
+                f"pts_bbox_head: {counts[1]} classes (num_classes), {counts[0]} sizes of anchors "
+                f"(anchor_generator.sizes) and {len(assigners)} assigners (train_cfg.assigner); each "
+                "class needs one of both"
+            )
         self._anchors: dict[tuple, list[Tensor]] = {}
         self._make_anchors = self.prior_generator.grid_anchors
         self.prior_generator.grid_anchors = self._kept_anchors  # predictions ask it, too

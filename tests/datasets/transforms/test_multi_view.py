@@ -148,3 +148,31 @@ def test_options_that_cannot_be_are_refused(options, fault):
 def test_load_refuses_an_unknown_word():
     with pytest.raises(ValueError, match="missing"):
         TRANSFORMS.build(dict(type="LoadMultiViewImages", missing="zeros"))
+
+
+CAMERA_TO_LIDAR = np.array([[0.0, 0, 1, 1], [-1, 0, 0, 0], [0, -1, 0, 2], [0, 0, 0, 1]])
+
+
+@pytest.mark.parametrize(
+    "key, value, said",
+    [
+        ("lidar2cam", None, r"left\.png: cam2img or lidar2cam has another form .*KeyError"),
+        ("cam2img", None, r"left\.png: cam2img or lidar2cam has another form .*KeyError"),
+        ("lidar2cam", np.eye(3), r"left\.png: cam2img or lidar2cam has another form"),
+        ("lidar2cam", CAMERA_TO_LIDAR, r"left\.png: .*it looks like camera-to-LiDAR"),
+        ("lidar2cam", np.linalg.inv(CAMERA_TO_LIDAR).T, r"left\.png: .*it looks transposed"),
+        ("lidar2cam", np.diag([1.0, 1, -1, 1]), r"left\.png: lidar2cam mirrors"),
+    ],
+)
+def test_load_names_the_camera_whose_matrices_cannot_be_right(tmp_path, key, value, said):
+    results = write_cameras(tmp_path)
+    results["images"]["left"][key] = value
+    if value is None:
+        del results["images"]["left"][key]
+    with pytest.raises(FormatError, match=said):
+        load(results)
+
+
+def test_load_names_a_sample_without_cameras():
+    with pytest.raises(FormatError, match=r"a\.bin: no camera of this sample"):
+        load(dict(images={}, lidar_path="a.bin"))

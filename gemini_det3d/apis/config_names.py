@@ -1,0 +1,65 @@
+"""Names that a config file sets and nothing reads, since its base has computed with its own value.
+
+mmengine runs the base first, so ``point_cloud_range = [...]`` in a child changes no part of the
+model that the base built with that name.
+"""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Mapping
+from difflib import get_close_matches
+from pathlib import Path
+from typing import Any
+
+from gemini_det3d.apis.config import ConfigError
+from gemini_det3d.apis.config_changes import known_names, twins_of
+
+_CLOSE = 0.85
+
+
+def check_names(config: Any) -> None:
+    """Refuse a file whose names look as if they changed what the base has made with them.
+
+    A name is refused where the runner still reads the base's value in its place, and the file's
+    nowhere.
+
+    Args:
+        config: mmengine's, as it was read from its file.
+
+    Raises:
+        ConfigError: There is such a name; the message says what to set instead.
+    """
+    path = Path(config.filename)
+    if path.suffix != ".py":
+        return
+    names = _only_set(path.read_text(encoding="utf-8"))
+    bases = _bases_of(path) if names else []
+    for name in sorted(names & set(config)):
+        close = get_close_matches(name, known_names(), 1, _CLOSE)
+        if close and name not in known_names() and not any(name in base for base in bases):
+            raise ConfigError(f"{path}: nothing reads {name}; close to it: {close[0]}")
+        former = [base[name] for base in bases if name in base and base[name] != config[name]]
+        entries = config.to_dict()
+        kept = [place for value in former for place in twins_of(entries, name, value)]
+        if kept and not twins_of(entries, name, config[name], by_name=False):
+            raise ConfigError(
+                f"{path}: {name} changes nothing: the base config has computed with its own; set "
+                f"{', '.join(kept[:6])}"
+            )
+
+
+def _only_set(text: str) -> set[str]:
+    """Names that a file assigns at its top and does not use."""
+    tree = ast.parse(text)
+    targets = [t for each in tree.body if isinstance(each, ast.Assign) for t in each.targets]
+    names = [node for node in ast.walk(tree) if isinstance(node, ast.Name)]
+    used = {node.id for node in names if isinstance(node.ctx, ast.Load)}
+    return {target.id for target in targets if isinstance(target, ast.Name)} - used
+
+
+def _bases_of(path: Path) -> list[Mapping[str, Any]]:
+    from mmengine.config import Config
+
+    names = Config._get_base_files(str(path))
+    return [Config.fromfile(Config._get_cfg_path(name, str(path))[0]).to_dict() for name in names]

@@ -1,0 +1,51 @@
+"""What an evaluator will not find, told before the frames have run and not after."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from gemini_det3d.engine.leaf_datasets import leaf_datasets
+from gemini_det3d.formats import FormatError
+
+_NUSCENES = "NuScenesMetric"
+
+
+def kinds_of(evaluator: Any) -> dict[str, Mapping]:
+    """Configs of an evaluator's metrics by their type, without scope.
+
+    Args:
+        evaluator: Of a config: one, several, or none.
+    """
+    several = evaluator if isinstance(evaluator, (list, tuple)) else [evaluator]
+    configs = [each for each in several if isinstance(each, Mapping)]
+    return {str(each.get("type")).rpartition(".")[2]: each for each in configs}
+
+
+def check_evaluator(evaluator: Any, dataset: Any) -> None:
+    """Refuse an evaluation by nuScenes' devkit that would end in an error after the last frame.
+
+    Args:
+        evaluator: As for :func:`kinds_of`.
+        dataset: That it evaluates, built.
+
+    Raises:
+        FormatError: The tables of the data set's version are not there, or a frame's
+            ``sample_idx`` is not its place in the info file, by which mmdet3d finds its token.
+    """
+    metric = kinds_of(evaluator).get(_NUSCENES)
+    if metric is None or metric.get("format_only"):
+        return
+    leaf = leaf_datasets(dataset)[0]
+    root, version = Path(metric["data_root"]), leaf.metainfo.get("version")
+    if version is not None and not (root / version).is_dir():
+        there = ", ".join(sorted(path.name for path in root.glob("v1.0-*"))) or "none"
+        fault = f"has no folder {version} with the tables that {_NUSCENES} reads (there: {there}); "
+        raise FormatError(root, f"{fault}metainfo.version of the data set names it, and "
+                          "format_only=True needs none")  # fmt: skip
+    last = len(leaf) - 1
+    number = leaf.get_data_info(last).get("sample_idx") if last >= 0 else last
+    if number != last:
+        fault = f"frame {last} has sample_idx {number}; {_NUSCENES} takes it for the frame's place"
+        raise FormatError(metric.get("ann_file", root), f"{fault}: number a part of a set anew")

@@ -1,0 +1,83 @@
+"""One range and one size of voxels in all parts of a detector.
+
+A config states them in half a dozen places. Where one of them was forgotten, points and maps, or
+maps and anchors, lie beside each other, and the training goes on.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+import numpy as np
+
+from gemini_det3d.formats import FormatError
+
+_RANGE, _VOXEL = ("point_cloud_range", "pc_range"), ("voxel_size",)
+_SPARSE, _ANCHORS = ("sparse_shape",), ("ranges",)
+# Of a range's length: what anchors may lie further in or out (half a cell is usual).
+_ANCHOR_SHARE = 0.02
+_CLOSE = 1e-4
+
+
+def check_grid(model: Mapping[str, Any]) -> None:
+    """Refuse a model whose parts have other ranges, sizes of voxels or grids than its voxel layer.
+
+    Args:
+        model: Its config.
+
+    Raises:
+        FormatError: A part differs; the message names both entries.
+    """
+    layer = (model.get("data_preprocessor") or {}).get("voxel_layer") or {}
+    low_high, voxel = layer.get("point_cloud_range"), layer.get("voxel_size")
+    if not _are_numbers(low_high, 6) or not _are_numbers(voxel, 3):
+        return
+    for names, entry in ((_RANGE, "point_cloud_range"), (_VOXEL, "voxel_size")):
+        for place, value in _places(model, names):
+            if _is_other(value, layer[entry]):
+                first = f"model.data_preprocessor.voxel_layer.{entry} {list(layer[entry])}"
+                raise FormatError(f"model.{place}", f"is {list(value)}, and {first}")
+    size = np.subtract(low_high[3:], low_high[:3])
+    cells = np.rint(size / voxel).astype(int)
+    for place, value in _places(model, _SPARSE):
+        if _are_numbers(value, 3) and not _fits(value, cells):
+            grid = f"[{cells[2] + 1}, {cells[1]}, {cells[0]}]"
+            fault = f"is {list(value)}; range {list(low_high)} and voxels of {list(voxel)} make "
+            raise FormatError(f"model.{place}", f"{fault}{grid} (z, y, x)")
+    for place, values in _places(model, _ANCHORS):
+        for value in values:
+            if _are_numbers(value, 6) and _is_elsewhere(value, low_high, size):
+                fault = f"lays anchors over {list(value)}, and the map covers {list(low_high)}"
+                raise FormatError(f"model.{place}", f"{fault} (x, y, z, x, y, z)")
+
+
+def _is_other(value: Any, wanted: Any) -> bool:
+    """A part may have the first numbers alone."""
+    is_list = isinstance(value, (list, tuple)) and 0 < len(value) <= len(wanted)
+    return is_list and not np.allclose(value, wanted[: len(value)], rtol=0, atol=_CLOSE)
+
+
+def _fits(shape: Any, cells: np.ndarray) -> bool:
+    """Depth first; mmdet3d's have one cell more there, or none."""
+    return tuple(shape[1:]) == (cells[1], cells[0]) and shape[0] - cells[2] in (0, 1)
+
+
+def _is_elsewhere(anchors: Any, low_high: Any, size: np.ndarray) -> bool:
+    off = np.abs(np.subtract(anchors, low_high)).reshape(2, 3)[:, :2]
+    return bool((off > _ANCHOR_SHARE * size[:2]).any())
+
+
+def _are_numbers(value: Any, count: int) -> bool:
+    return isinstance(value, (list, tuple)) and len(value) == count
+
+
+def _places(node: Any, names: tuple[str, ...], path: str = "") -> Iterator[tuple[str, Any]]:
+    """Dotted path and value of every entry of these names."""
+    items = node.items() if isinstance(node, Mapping) else enumerate(node)
+    for key, value in items:
+        here = f"{path}.{key}" if path else str(key)
+        if key in names:
+            yield here, value
+        elif isinstance(value, (Mapping, list, tuple)):
+            yield from _places(value, names, here)

@@ -1,0 +1,56 @@
+"""A name in a config file that changes nothing is said before the training."""
+
+from __future__ import annotations
+
+import pytest
+from mmengine.config import Config
+
+from gemini_det3d.apis.config import ConfigError, config_root, find_config
+from gemini_det3d.apis.config_names import check_names
+
+TOY = "mvxnet_gemini-point_r18_1xb2-toy_scenes-3class"
+
+
+def check(folder, text):
+    path = folder / "mine.py"
+    path.write_text(f"_base_ = [{find_config(TOY).as_posix()!r}]\n{text}\n")
+    check_names(Config.fromfile(path))
+
+
+@pytest.mark.parametrize(
+    "text, said",
+    [
+        ("point_cloud_range = [0, -10, -3, 20, 10, 1]", "set model.data_preprocessor.voxel_layer"),
+        ("voxel_size = [0.2, 0.2, 0.2]", "voxel_size changes nothing: the base config"),
+        ("class_names = ['Car']", r"metainfo\.classes"),
+        ("train_pipeline = []", r"set train_dataloader\.dataset\.dataset\.pipeline"),
+        ("data_root = 'data/mine/'", r"set train_dataloader\.dataset\.dataset\.data_root"),
+        ("optim_wraper = dict(optimizer=dict(lr=1))", "close to it: optim_wrapper"),
+    ],
+)
+def test_name_that_the_base_has_computed_with_is_refused(tmp_path, text, said):
+    with pytest.raises(ConfigError, match=said):
+        check(tmp_path, text)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "",
+        "my_note = 'anything'",
+        "data_root = _base_.data_root",
+        "voxel_size = [0.2, 0.2, 0.2]\nmodel = dict(data_preprocessor=dict(voxel_layer="
+        "dict(voxel_size=voxel_size)))",
+        "voxel_size = [0.2, 0.2, 0.2]\nmodel = dict(data_preprocessor=dict(voxel_layer="
+        "dict(voxel_size=[0.2, 0.2, 0.2])))",
+        "optim_wrapper = dict(optimizer=dict(lr=0.001))",
+    ],
+)
+def test_name_that_does_or_promises_nothing_passes(tmp_path, text):
+    check(tmp_path, text)
+
+
+def test_every_config_passes():
+    for path in sorted(config_root().glob("*/*.py")):
+        if path.parent.name != "_base_":
+            check_names(Config.fromfile(path))

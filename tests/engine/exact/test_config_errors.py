@@ -1,0 +1,70 @@
+"""What a config's author did is one line with the part of the model, and no traceback."""
+
+from __future__ import annotations
+
+import pytest
+from mmengine.registry import MODELS
+from mmengine.runner import Runner
+from torch import nn
+from toy import OnePart, toy_config, train
+
+from gemini_det3d.engine.config_errors import config_fault
+
+
+@MODELS.register_module()
+class Misfit(OnePart):
+    """Its last layer is of another width than the one before."""
+
+    def __init__(self, width=9, late=False):
+        super().__init__()
+        if not late:
+            self.generator[4] = nn.Linear(width, 1)
+        self.late, self.steps = late, 0
+
+    def forward(self, *args, **kwargs):
+        self.steps += 1
+        if self.late and self.steps > 2:
+            raise RuntimeError("something else")
+        return super().forward(*args, **kwargs)
+
+
+def fault_of(folder, run=train, **changes):
+    config = toy_config(folder, **changes)
+    with pytest.raises(Exception) as caught:
+        run(config)
+    return config_fault(caught.value)
+
+
+@pytest.mark.parametrize(
+    "changes, said",
+    [
+        (dict(model=dict(type="OnePrat")), "cannot be built: KeyError: 'OnePrat is not in the"),
+        (dict(model=dict(type="Misfit", widht=3)), "unexpected keyword argument 'widht'"),
+        (dict(optim_wrapper=dict(optimizer=dict(type="SGD", betas=(0, 1)))), "argument 'betas'"),
+    ],
+)
+def test_what_cannot_be_built_is_one_line(tmp_path, changes, said):
+    fault = fault_of(tmp_path, **changes)
+    assert fault.startswith("cannot be built: ") and "\n" not in fault
+    assert said.removeprefix("cannot be built: KeyError: '") in fault
+
+
+def test_settings_that_contradict_each_other_are_one_line(tmp_path):
+    config = toy_config(tmp_path)
+    config.val_dataloader = None
+    with pytest.raises(ValueError) as caught:
+        Runner.from_cfg(config)
+    assert "val_dataloader, val_cfg, and val_evaluator should be" in config_fault(caught.value)
+
+
+def test_part_that_does_not_fit_is_named(tmp_path):
+    fault = fault_of(tmp_path, model=dict(type="Misfit"))
+    assert fault.startswith("model.generator.4 does not fit what it is given: RuntimeError: ")
+
+
+def test_errors_of_later_steps_and_of_other_code_keep_their_frames(tmp_path):
+    assert fault_of(tmp_path, model=dict(type="Misfit", late=True)) is None
+    try:
+        raise KeyError("mine")
+    except KeyError as error:
+        assert config_fault(error) is None

@@ -1,0 +1,43 @@
+"""What nuScenes' devkit would miss after the last frame is said before the first."""
+
+from __future__ import annotations
+
+import pytest
+
+from gemini_det3d.engine.evaluator_checks import check_evaluator
+from gemini_det3d.formats import FormatError
+
+
+class Frames:
+    def __init__(self, numbers, version="v1.0-trainval"):
+        self.numbers, self.metainfo = numbers, {"version": version}
+
+    def __len__(self):
+        return len(self.numbers)
+
+    def get_data_info(self, index):
+        return {"sample_idx": self.numbers[index]}
+
+
+@pytest.fixture
+def metric(tmp_path):
+    (tmp_path / "v1.0-mini").mkdir()
+    return dict(type="mmdet3d.NuScenesMetric", data_root=f"{tmp_path}/", ann_file="infos.pkl")
+
+
+def test_tables_of_the_version_must_be_there(metric, tmp_path):
+    check_evaluator(metric, Frames([0, 1], "v1.0-mini"))
+    said = r"has no folder v1\.0-trainval .*there: v1\.0-mini\); metainfo\.version"
+    for evaluator in (metric, [dict(type="Other"), metric]):
+        with pytest.raises(FormatError, match=said):
+            check_evaluator(evaluator, Frames([0, 1]))
+
+
+def test_part_of_a_set_must_be_numbered_anew(metric):
+    with pytest.raises(FormatError, match=r"infos\.pkl: frame 1 has sample_idx 10"):
+        check_evaluator(metric, Frames([0, 10], "v1.0-mini"))
+
+
+def test_what_asks_no_devkit_needs_nothing(metric):
+    for evaluator in (None, dict(type="KittiDetectionMetric"), dict(metric, format_only=True)):
+        check_evaluator(evaluator, Frames([3]))

@@ -1,0 +1,52 @@
+"""One range, one size of voxels, one grid in all parts of a detector."""
+
+from __future__ import annotations
+
+import pytest
+from mmengine.config import Config
+
+from gemini_det3d.apis.config import config_root, find_config
+from gemini_det3d.engine.grid_checks import check_grid
+from gemini_det3d.formats import FormatError
+
+TOY = "mvxnet_gemini-point_r18_1xb2-toy_scenes-3class"
+OTHER_RANGE = [0, -10, -3, 20, 10, 1]
+
+
+def changed(change):
+    config = Config.fromfile(find_config(TOY))
+    config.merge_from_dict({"model": change})
+    return config.model
+
+
+@pytest.mark.parametrize(
+    "change, said",
+    [
+        ({"data_preprocessor": {"voxel_layer": {"point_cloud_range": OTHER_RANGE}}},
+         r"model\.pts_voxel_encoder\.point_cloud_range: is \[0, -20, .*voxel_layer\.point_"),
+        ({"pts_voxel_encoder": {"point_cloud_range": OTHER_RANGE}},
+         r"model\.pts_voxel_encoder\.point_cloud_range: is \[0, -10, .*\[0, -20"),
+        ({"data_preprocessor": {"voxel_layer": {"voxel_size": [0.2, 0.2, 0.2]}}},
+         r"model\.pts_voxel_encoder\.voxel_size: is \[0\.1"),
+        ({"pts_middle_encoder": {"sparse_shape": [21, 200, 200]}},
+         r"model\.pts_middle_encoder\.sparse_shape: is \[21, 200, 200\]; .*\[21, 400, 400\]"),
+        ({"pts_middle_encoder": {"sparse_shape": [41, 400, 400]}}, r"sparse_shape: is \[41"),
+        ({"pts_bbox_head": {"anchor_generator": {"ranges": [[0, -60, -1.7, 80, 60, -1.7]]}}},
+         r"model\.pts_bbox_head\.anchor_generator\.ranges: lays anchors over \[0, -60"),
+    ],
+)  # fmt: skip
+def test_part_that_was_forgotten_is_named(change, said):
+    with pytest.raises(FormatError, match=said):
+        check_grid(changed(change))
+
+
+def test_every_config_is_of_one_grid():
+    for path in sorted(config_root().glob("*/*.py")):
+        if path.parent.name != "_base_":
+            check_grid(Config.fromfile(path).get("model") or {})
+
+
+def test_anchors_may_begin_half_a_cell_further_in():
+    inside = [[0.2, -19.8, -1.7, 39.8, 19.8, -1.7]]
+    check_grid(changed({"pts_bbox_head": {"anchor_generator": {"ranges": inside}}}))
+    check_grid({"backbone": dict(type="MiT")})  # no voxels, nothing to compare
