@@ -8,6 +8,7 @@ from typing import Any
 
 from gemini_det3d.engine.leaf_datasets import leaf_datasets
 from gemini_det3d.formats import FormatError
+from gemini_det3d.formats.infos import preferred_infos
 
 _NUSCENES = "NuScenesMetric"
 
@@ -24,16 +25,21 @@ def kinds_of(evaluator: Any) -> dict[str, Mapping]:
 
 
 def check_evaluator(evaluator: Any, dataset: Any) -> None:
-    """Refuse an evaluation by nuScenes' devkit that would end in an error after the last frame.
+    """Refuse an evaluation that would end in an error after the last frame.
 
     Args:
         evaluator: As for :func:`kinds_of`.
         dataset: That it evaluates, built.
 
     Raises:
-        FormatError: The tables of the data set's version are not there, or a frame's
-            ``sample_idx`` is not its place in the info file, by which mmdet3d finds its token.
+        FormatError: An ``ann_file`` is not there; of nuScenes the tables of the data set's version
+            are not, or a frame's ``sample_idx`` is not its place in the info file, by which mmdet3d
+            finds its token.
     """
+    for each in kinds_of(evaluator).values():
+        path = each.get("ann_file")
+        if isinstance(path, str) and "://" not in path and not preferred_infos(path).is_file():
+            raise FormatError(path, "no such file (ann_file of the evaluator)")
     metric = kinds_of(evaluator).get(_NUSCENES)
     if metric is None or metric.get("format_only"):
         return

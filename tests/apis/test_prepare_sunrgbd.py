@@ -133,6 +133,14 @@ def test_prepare_names_the_bad_file_in_one_line_and_writes_no_infos(root, capsys
     assert not (root / "sunrgbd_infos_train.pkl").exists()
 
 
+def test_frames_of_both_lists_are_a_warning(root, capsys):
+    path = root / "sunrgbd_trainval" / "val_data_idx.txt"
+    path.write_text(path.read_text() + "1\n")
+    assert main(["prepare", "sunrgbd", str(root), "--workers", "1", "--check-only"]) == 0
+    said = capsys.readouterr().out
+    assert "val: 1 frames are in train, too" in said and "0 errors, 1 warnings" in said
+
+
 def test_prepare_skips_bad_frames_when_told_to(root, capsys):
     (root / "sunrgbd_trainval" / "calib" / "000002.txt").unlink()
     assert error_lines(root, capsys, "--skip-bad")[0] == 0

@@ -22,7 +22,16 @@ class Frames:
 @pytest.fixture
 def metric(tmp_path):
     (tmp_path / "v1.0-mini").mkdir()
-    return dict(type="mmdet3d.NuScenesMetric", data_root=f"{tmp_path}/", ann_file="infos.pkl")
+    path = tmp_path / "infos.pkl"
+    path.touch()
+    return dict(type="mmdet3d.NuScenesMetric", data_root=f"{tmp_path}/", ann_file=str(path))
+
+
+def test_labels_of_the_evaluator_must_be_there(metric):
+    metric = dict(type="KittiDetectionMetric", ann_file=metric["ann_file"])
+    check_evaluator(metric, Frames([0]))
+    with pytest.raises(FormatError, match=r"infos\.pkl_: no such file \(ann_file of the evaluator"):
+        check_evaluator(dict(metric, ann_file=metric["ann_file"] + "_"), Frames([0]))
 
 
 def test_tables_of_the_version_must_be_there(metric, tmp_path):

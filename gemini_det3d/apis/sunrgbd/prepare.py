@@ -112,6 +112,10 @@ def _check_all(checker: RoomChecker, workers: int, path: Path | None) -> dict[st
 def _text(root: Path, frames: dict[str, list[str]], reports: dict[str, RoomReport]) -> str:
     """For reading: one line per fault, then the counts."""
     findings = [finding for report in reports.values() for finding in report.findings]
+    common = len(set(frames["train"]) & set(frames["val"]))
+    if common:
+        fault = f"{common} frames are in train, too; their scores say nothing about others"
+        findings.append(Finding("warning", "val", fault))
     lines = capped([_relative(root, finding) for finding in findings])
     lines += [""] if lines else []
     sizes = ", ".join(f"{split} {len(frames[split])}" for split in SPLITS)
@@ -123,7 +127,8 @@ def _text(root: Path, frames: dict[str, list[str]], reports: dict[str, RoomRepor
         known = ", ".join(f"{name} {counts[name]}" for name in SUNRGBD_CLASSES if counts[name])
         others = sum(count for name, count in counts.items() if name not in SUNRGBD_CLASSES)
         lines.append(f"{split}: {known or 'no objects'}; {others} objects of other classes")
-    lines.append(f"{len(findings)} errors")
+    levels = Counter(finding.level for finding in findings)
+    lines.append(f"{levels['error']} errors, {levels['warning']} warnings")
     return "\n".join(lines)
 
 

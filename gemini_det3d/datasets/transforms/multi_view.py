@@ -7,12 +7,14 @@ column. The projection ``lidar2img`` stays that of the original images.
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Sequence
 
 import numpy as np
 from mmcv.transforms import BaseTransform
 from mmdet3d.registry import TRANSFORMS
 from mmengine import fileio
+from mmengine.logging import print_log
 
 from gemini_det3d.datasets.transforms.sensors import mask_sensors
 from gemini_det3d.formats.calibration_check import check_matrices
@@ -39,6 +41,7 @@ class LoadMultiViewImages(BaseTransform):
         if missing not in ("error", "mask"):
             raise ValueError(f"missing must be 'error' or 'mask', got {missing!r}")
         self.missing, self.backend_args = missing, backend_args
+        self._has_told = False
 
     def transform(self, results: dict) -> dict:
         """Load ``images``.
@@ -75,7 +78,8 @@ class LoadMultiViewImages(BaseTransform):
             mask_sensors(results, camera=exists)
         results["img"] = [np.zeros(shape, np.uint8) if i is None else i for i in images]
         results["img_path"] = paths
-        results["lidar2img"] = np.stack([_lidar2img(camera) for camera in cameras])
+        size = (shape[1], shape[0])
+        results["lidar2img"] = np.stack([self._lidar2img(camera, size) for camera in cameras])
         results["img_aug_matrix"] = np.tile(np.eye(4), (len(cameras), 1, 1))
         results["img_shape"] = results["ori_shape"] = shape[:2]
         results["num_views"] = len(cameras)
@@ -91,6 +95,25 @@ class LoadMultiViewImages(BaseTransform):
                 return None
             raise FormatError(path, "no such file") from None
         return np.ascontiguousarray(decode_color(data, path)[..., ::-1])  # BGR
+
+    def _lidar2img(self, camera: dict, size: tuple[int, int]) -> np.ndarray:
+        """``(4, 4)`` of a camera; what is unlikely about its first one is told once."""
+        projection, path = np.eye(4), camera["img_path"]
+        try:
+            cam2img = np.asarray(camera["cam2img"], dtype=np.float64)
+            lidar2cam = np.asarray(camera["lidar2cam"], dtype=np.float64).reshape(4, 4)
+            projection[: cam2img.shape[0], : cam2img.shape[1]] = cam2img
+            faults = check_matrices(lidar2cam, projection, size)
+        except OTHER_FORM as error:
+            fault = f"cam2img or lidar2cam has another form than expected ({type(error).__name__}: "
+            raise FormatError(path, f"{fault}{error})") from error
+        for level, text in faults:
+            if level == "error":
+                raise FormatError(path, text)
+            if not self._has_told:
+                print_log(f"{path}: {text}", logger="current", level=logging.WARNING)
+                self._has_told = True
+        return projection @ lidar2cam
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}(missing={self.missing!r})"
@@ -195,19 +218,3 @@ def homogeneous(matrix: np.ndarray) -> np.ndarray:
     wide = np.eye(4)
     wide[:2, :2], wide[:2, 3] = matrix[:2, :2], matrix[:2, 2]
     return wide
-
-
-def _lidar2img(camera: dict) -> np.ndarray:
-    projection = np.eye(4)
-    try:
-        cam2img = np.asarray(camera["cam2img"], dtype=np.float64)
-        lidar2cam = np.asarray(camera["lidar2cam"], dtype=np.float64).reshape(4, 4)
-        projection[: cam2img.shape[0], : cam2img.shape[1]] = cam2img
-        faults = check_matrices(lidar2cam, projection)
-    except OTHER_FORM as error:
-        fault = f"cam2img or lidar2cam has another form than expected ({type(error).__name__}: "
-        raise FormatError(camera["img_path"], f"{fault}{error})") from error
-    wrong = next((text for level, text in faults if level == "error"), None)
-    if wrong:
-        raise FormatError(camera["img_path"], wrong)
-    return projection @ lidar2cam

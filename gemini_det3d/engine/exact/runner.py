@@ -88,7 +88,8 @@ class ExactRunner(Runner):
 
         Raises:
             ValueError: The config names another loop.
-            FormatError: There are fewer frames than a batch, and ``drop_last``.
+            FormatError: There are fewer frames than a batch, and ``drop_last``; or it would
+                validate after every 0 steps.
         """
         if isinstance(loop, Mapping):
             loop = dict(loop)
@@ -103,6 +104,9 @@ class ExactRunner(Runner):
                 notes = str(notes_path(self.work_dir))
                 self._train_dataloader = {**self._train_dataloader, "bad_sample_notes": notes}
         built = super().build_train_loop(loop)
+        if self._val_loop is not None and built.val_interval < 1:
+            fault = f"is {built.val_interval}, must be 1 or more; without validation val_dataloader"
+            raise FormatError("train_cfg.val_interval", f"{fault}, val_cfg, val_evaluator are None")
         check_steps(built.dataloader, (self.cfg.get("train_dataloader") or {}).get("batch_size"))
         return built
 

@@ -42,8 +42,8 @@ class GeminiAnchor3DHead(Anchor3DHead):
         if isinstance(assigners, list) and {len(assigners)} != set(counts):
             raise ValueError(
                 f"pts_bbox_head: {counts[1]} classes (num_classes), {counts[0]} sizes of anchors "
-                f"(anchor_generator.sizes) and {len(assigners)} assigners (train_cfg.assigner); each "
-                "class needs one of both"
+                f"(anchor_generator.sizes) and {len(assigners)} assigners (train_cfg.assigner); "
+                "each class needs one of both"
             )
         self._anchors: dict[tuple, list[Tensor]] = {}
         self._make_anchors = self.prior_generator.grid_anchors

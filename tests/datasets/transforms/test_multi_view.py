@@ -7,6 +7,7 @@ import pytest
 from mmdet3d.registry import TRANSFORMS
 
 import gemini_det3d.plugin  # noqa: F401
+from gemini_det3d.datasets.transforms import multi_view
 from gemini_det3d.datasets.transforms.multi_view import homogeneous, warp
 from gemini_det3d.formats.errors import FormatError
 from gemini_det3d.geometry import image_matrix
@@ -176,3 +177,19 @@ def test_load_names_the_camera_whose_matrices_cannot_be_right(tmp_path, key, val
 def test_load_names_a_sample_without_cameras():
     with pytest.raises(FormatError, match=r"a\.bin: no camera of this sample"):
         load(dict(images={}, lidar_path="a.bin"))
+
+
+@pytest.mark.parametrize("factor, is_told", [(1, False), (2, True)])
+def test_images_of_another_size_than_their_matrices_are_told_once(
+    tmp_path, monkeypatch, factor, is_told
+):
+    said = []
+    monkeypatch.setattr(multi_view, "print_log", lambda text, **options: said.append(text))
+    loader = TRANSFORMS.build(dict(type="LoadMultiViewImages"))
+    for _ in range(2):
+        results = write_cameras(tmp_path)
+        for camera in results["images"].values():
+            camera["cam2img"] = np.diag([factor, factor, 1]) @ camera["cam2img"]
+        loader(results)
+    assert len(said) == is_told
+    assert not said or "front.png: cam2img: its centre (80, 60) is not in the middle" in said[0]

@@ -20,6 +20,13 @@ def test_fewer_frames_than_a_batch_are_no_training(tmp_path, size):
     assert not list(tmp_path.glob("*.pth"))
 
 
+def test_validation_after_no_step_is_refused(tmp_path):
+    config = toy_config(tmp_path)
+    config.train_cfg.val_interval = 0
+    with pytest.raises(FormatError, match=r"train_cfg\.val_interval: is 0, must be 1 or more"):
+        train(config)
+
+
 @pytest.mark.parametrize("two", [False, True])
 def test_a_resumed_run_does_not_keep_another_rate_in_silence(tmp_path, two):
     config = toy_config(tmp_path, two=two)
