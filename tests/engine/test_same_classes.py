@@ -225,3 +225,14 @@ def test_task_without_labels_of_these_kinds_is_left_alone() -> None:
     hook = SomethingToLearnHook(batches=1)
     assert hook.before_train_iter(None, 0, {"inputs": torch.zeros(1), "index": 3}) is None
     assert hook.before_train_iter(None, 0, None) is None
+
+
+@pytest.mark.parametrize("wrapped", [False, True])
+def test_info_file_without_frames_is_one_line(tmp_path, wrapped):
+    path = tmp_path / "infos.json"
+    path.write_text('{"metainfo": {}, "data_list": []}')
+    config = dict(type="mmdet3d.KittiDataset", data_root="", ann_file=str(path))
+    with pytest.raises(FormatError, match=r"infos\.json: lists no frame"):
+        build_dataset(
+            dict(type="mmengine.RepeatDataset", times=2, dataset=config) if wrapped else config
+        )

@@ -14,7 +14,6 @@ from toy import NoisySamples, differences, newest, toy_config, train
 import gemini_det3d.engine.finite_loss  # noqa: F401
 from gemini_det3d.apis.config import ConfigError
 from gemini_det3d.apis.launch import with_skip_option
-from gemini_det3d.engine.exact.batches import build_dataset
 from gemini_det3d.engine.training_errors import TrainingError
 from gemini_det3d.formats import FormatError
 
@@ -127,15 +126,6 @@ def test_data_worker_that_dies_is_one_line(tmp_path):
     with pytest.raises(TrainingError, match=r"train_dataloader: data worker \d+ died") as error:
         train(config_with(tmp_path, workers=2, deadly=[11]))
     assert "\n" not in str(error.value) and "num_workers" in str(error.value)
-
-
-@pytest.mark.parametrize("wrapped", [False, True])
-def test_info_file_without_frames_is_one_line(tmp_path, wrapped):
-    path = tmp_path / "infos.json"
-    path.write_text(json.dumps({"metainfo": {}, "data_list": []}))
-    config = dict(type="BaseDataset", ann_file=str(path))
-    with pytest.raises(FormatError, match=r"infos\.json: lists no frame"):
-        build_dataset(dict(type="RepeatDataset", times=2, dataset=config) if wrapped else config)
 
 
 def test_parameters_that_are_lost_are_no_checkpoint(tmp_path):
