@@ -14,7 +14,7 @@ from gemini_det3d.apis.findings import check_all
 from gemini_det3d.apis.kitti.check import KITTI_CLASSES, FrameChecker
 from gemini_det3d.apis.kitti.convert import convert, is_complete
 from gemini_det3d.apis.kitti.report import TreeReport, load_known
-from gemini_det3d.apis.kitti.splits import Splits, read_splits
+from gemini_det3d.apis.kitti.splits import SPLITS, Splits, read_splits
 from gemini_det3d.formats.errors import FormatError
 
 # Frames.
@@ -93,11 +93,16 @@ def check_tree(root: Path, options: Options, known_report: Path | None = None) -
             one is written there, also when the check is interrupted.
 
     Raises:
-        FormatError: The tree or its lists are not there.
+        FormatError: The tree, its lists, or the folder of a list are not there.
     """
     if not root.is_dir():
         raise FormatError(root, "no such folder")
     report = TreeReport(root, options.class_map, read_splits(root, options.id_digits))
+    for part in {SPLITS[split] for split, frames in report.splits.frames.items() if frames}:
+        if not (root / part).is_dir():
+            there = ", ".join(sorted(path.name for path in root.iterdir())[:5])
+            fault = f"no such folder (there: {there}); KITTI's layout, with / between folders"
+            raise FormatError(root / part, fault)
     known, report.conversion = load_known(known_report, root, options.class_map)
     tasks = report.splits.tasks()
     step = -(-len(tasks) // _COMPARED) or 1

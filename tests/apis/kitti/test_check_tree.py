@@ -14,6 +14,7 @@ from gemini_det3d.apis.config import ConfigError
 from gemini_det3d.apis.kitti.check import FrameChecker
 from gemini_det3d.apis.kitti.prepare import Options, check_tree, prepare_kitti
 from gemini_det3d.apis.kitti.splits import read_splits
+from gemini_det3d.cli import main
 from gemini_det3d.formats.errors import FormatError
 from gemini_det3d.formats.kitti import (
     Calibration,
@@ -151,6 +152,15 @@ def test_tree_without_lists_or_without_a_folder_is_one_line(tree, tmp_path):
         prepare_kitti(Options(tree))
     with pytest.raises(FormatError, match="nowhere: no such folder"):
         prepare_kitti(Options(tmp_path / "nowhere"))
+
+
+@pytest.mark.parametrize("name", ["Training", "kitti", "training\\image_2"])
+def test_tree_whose_folder_has_another_name_is_one_line(tmp_path, capsys, name):
+    root = make_tree(tmp_path / "tree")
+    (root / "training").rename(root / name)
+    assert main(["prepare", "kitti", str(root), "--check-only"]) == 2
+    said = capsys.readouterr().err
+    assert "training: no such folder (there: ImageSets, " in said and name in said
 
 
 def test_class_that_mmdet3d_does_not_know_is_refused(tree):
