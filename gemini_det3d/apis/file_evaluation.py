@@ -9,11 +9,28 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 from tqdm import tqdm
 
 from gemini_det3d.formats.errors import FormatError
 from gemini_det3d.formats.stems import files_by_stem
 from gemini_det3d.formats.text import read_lines, without_nan, write_text
+
+
+def angle_doubts(kind: str, name: str, angles: Sequence[np.ndarray]) -> list[str]:
+    """Whole turns and more: angles in degrees, which give low figures and no error.
+
+    Args:
+        kind: What the boxes are, for the message.
+        name: What the files call the angle.
+        angles: Of each frame, radians.
+    """
+    sizes = np.abs(np.concatenate([np.zeros(0), *angles]))
+    count = int((sizes > 2 * np.pi).sum())
+    if not count:
+        return []
+    fault = f"{count} of {len(sizes)} {kind} have a {name} beyond 2 pi (up to {sizes.max():.4g})"
+    return [f"{fault}; it is meant in radians"]
 
 
 @dataclass(frozen=True)

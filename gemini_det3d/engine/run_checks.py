@@ -24,6 +24,8 @@ from gemini_det3d.registration import register
 
 _ON_OTHER_RATE = ("error", "warn")
 _RATE_TOLERANCE = 1e-6
+# By these an optimiser's kind is told: Adam's, SGD's, RMSprop's, Adadelta's.
+_TELLING = {"betas", "momentum", "alpha", "rho"}
 _TAKERS = ("ModalityDropout", "RobustTrainingHook")
 
 
@@ -77,7 +79,7 @@ class RunChecksHook(Hook):
 
         Raises:
             FormatError: Modalities or classes are others, or in another order, or a resumed run
-                would keep another learning rate than the config's.
+                has another optimiser, or would keep another learning rate than the config's.
         """
         name = runner._load_from or "the checkpoint"
         check_modalities(checkpoint, getattr(bare_model(runner.model), "modalities", None), name)
@@ -93,6 +95,7 @@ class RunChecksHook(Hook):
         if other:
             runner.logger.warning(f"{name}: {other}")
         if runner._resume and "optimizer" in checkpoint:
+            check_optimizer(checkpoint["optimizer"], runner.optim_wrapper, name)
             self._check_rate(runner, checkpoint["optimizer"], name)
 
     def _check_rate(self, runner: Runner, optimizer: Any, name: Any) -> None:
@@ -170,8 +173,32 @@ def check_modalities(checkpoint: Mapping, modalities: Any, name: Any) -> None:
     raise FormatError(name, fault)
 
 
+def check_optimizer(before: Any, now: Any, name: Any) -> None:
+    """Refuse to go on with the state of an optimiser of another kind.
+
+    Args:
+        before: State of a checkpoint.
+        now: What wraps the optimiser, or several.
+        name: Of the file, for the error.
+
+    Raises:
+        FormatError: It is of another kind.
+    """
+    for stored, built in zip(_groups(before), _groups(now)):
+        kinds = [", ".join(sorted(_TELLING & set(group))) or "none" for group in (stored, built)]
+        if kinds[0] != kinds[1]:
+            fault = f"is of an optimizer with {kinds[0]}, the config's has {kinds[1]}: a run goes "
+            raise FormatError(name, f"{fault}on with the optimizer that it has; load_from starts "
+                              "anew")  # fmt: skip
+
+
 def _rates(state: Any) -> Iterator[float]:
-    """Initial learning rates of all groups, of an optimiser or of several by name."""
+    for group in _groups(state):
+        yield float(group.get("initial_lr", group["lr"]))
+
+
+def _groups(state: Any) -> Iterator[Mapping]:
+    """Parameter groups of an optimiser or of several by name, built or in a checkpoint."""
     if isinstance(state, Mapping):
         groups = state.get("param_groups")
         parts = [state[key] for key in sorted(state)] if groups is None else []
@@ -180,6 +207,5 @@ def _rates(state: Any) -> Iterator[float]:
     else:
         parts, groups = [], state.param_groups
     for part in parts:
-        yield from _rates(part)
-    for group in groups or ():
-        yield float(group.get("initial_lr", group["lr"]))
+        yield from _groups(part)
+    yield from groups or ()

@@ -25,6 +25,7 @@ from gemini_det3d.formats.sunrgbd import (
     RoomCalibration,
     RoomObjects,
     frame_info,
+    read_results,
     write_infos,
     write_labels,
     write_results,
@@ -221,6 +222,16 @@ def write_set(folder, count=5):
     infos = [frame_info(f"{i:06d}", calibration, (64, 48), t) for i, t in enumerate(truth)]
     write_infos(folder / "infos.pkl", infos)
     return truth
+
+
+def test_angles_in_degrees_are_told(tmp_path, capsys):
+    write_set(tmp_path)
+    for path in (tmp_path / "results").iterdir():
+        found = read_results(path)
+        found.boxes[:, 6] = np.degrees(found.boxes[:, 6] + 1)
+        write_results(path, found)
+    assert main(["eval-sunrgbd", str(tmp_path / "results"), str(tmp_path / "label")]) == 0
+    assert "detections have a yaw beyond 2 pi" in capsys.readouterr().out
 
 
 @pytest.mark.parametrize("annotations", ["label", "infos.pkl"])

@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
-
-import numpy as np
 
 from gemini_det3d.apis.config import ConfigError
 from gemini_det3d.apis.file_evaluation import (
     FileEvaluation,
     ResultFiles,
+    angle_doubts,
     read_result_files,
     text_files,
 )
@@ -89,14 +88,9 @@ def read_kitti_files(results: str | Path, annotations: str | Path, **chosen: Any
     )
 
 
-def _doubts(kind: str, frames: Sequence[Objects]) -> Iterator[str]:
-    """Whole turns and more: angles in degrees, which give low figures and no error."""
-    known = (each.rotation_y[each.rotation_y != NO_ANGLE] for each in frames)
-    angles = np.abs(np.concatenate([np.zeros(0), *known]))
-    count = int((angles > 2 * np.pi).sum())
-    if count:
-        yield (f"{count} of {len(angles)} {kind} have a rotation_y beyond 2 pi (up to "
-               f"{angles.max():.4g}); KITTI's are radians")  # fmt: skip
+def _doubts(kind: str, frames: Sequence[Objects]) -> list[str]:
+    known = [each.rotation_y[each.rotation_y != NO_ANGLE] for each in frames]
+    return angle_doubts(kind, "rotation_y", known)
 
 
 def open_annotations(path: str | Path) -> tuple[list[str], Callable[[str], Objects]]:

@@ -9,6 +9,7 @@ from typing import Any
 
 from gemini_det3d.apis.file_evaluation import (
     FileEvaluation,
+    angle_doubts,
     read_result_files,
     text_files,
 )
@@ -72,7 +73,8 @@ def evaluate_room_files(
         progress=progress,
     )
     result = evaluate_indoor(read.truth, read.found, classes, thresholds)
-    return RoomEvaluation(result, read.missing, read.left_out)
+    doubts = angle_doubts("detections", "yaw", [each.boxes[:, 6] for each in read.found])
+    return RoomEvaluation(result, read.missing, read.left_out, tuple(doubts))
 
 
 def open_room_annotations(path: str | Path) -> tuple[list[str], Callable[[str], RoomObjects]]:

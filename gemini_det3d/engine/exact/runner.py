@@ -165,6 +165,7 @@ class ExactRunner(Runner):
         if "://" in filename:
             raise FormatError(filename, "is not a local file; fetch it and name the copy")
         checkpoint = read_training_checkpoint(Path(filename).expanduser(), map_location)
+        self._load_from = filename  # hooks name it, also where --resume has found it
         if self._resume:
             require_training_state(checkpoint, filename)
             self._place = {"file": filename, **checkpoint.pop(STATE, {})}
@@ -183,9 +184,10 @@ class ExactRunner(Runner):
         if "batches_done" in place:
             restore_state(self, place)
             done = place["batches_done"]
-            now = {"world_size": get_world_size(), "batches_per_epoch": len(loop.batches)}
+            now = {"world_size": get_world_size(), "batches_per_epoch": len(loop.batches),
+                   "num_samples": len(loop.dataloader.dataset)}  # fmt: skip
             for key, value in now.items():
-                if place[key] != value:
+                if place.get(key, value) != value:
                     self._warn_inexact(f"{key} was {place[key]} and is {value}")
             if place["gradients"] and now["world_size"] > 1:
                 self._warn_inexact("it lies between two updates of gradient accumulation, and of "

@@ -69,6 +69,7 @@ def training_state(runner: Runner, meta: dict) -> dict:
         world_size=get_world_size(),
         batches_done=within,
         batches_per_epoch=len(loop.batches),
+        num_samples=len(loop.dataloader.dataset),
         inner_counts={name: w._inner_count for name, w in _wrappers(runner)},
         gradients={name: p.grad.cpu() for name, p in _parameters(runner) if p.grad is not None},
         hooks=[dict(vars_of(hook)) for hook in runner.hooks if vars_of(hook)],

@@ -39,6 +39,17 @@ def test_a_resumed_run_does_not_keep_another_rate_in_silence(tmp_path, two):
     assert train(config, resume=True).iter == 24
 
 
+@pytest.mark.parametrize("two", [False, True])
+def test_a_resumed_run_with_another_optimizer_is_refused(tmp_path, two):
+    config = toy_config(tmp_path, two=two)
+    config.train_cfg.max_epochs = 1
+    train(config)
+    config.optim_wrapper.optimizer = dict(type="SGD", lr=0.01)
+    said = r"iter_6\.pth: is of an optimizer with betas, the config's has momentum"
+    with pytest.raises(FormatError, match=said):
+        train(config, resume=True)
+
+
 @pytest.mark.parametrize(
     ("stated", "model"),
     [(("rgb", "depth"), ("depth", "rgb")), (("rgb", "depth", "event", "lidar"), ("rgb", "depth")),
