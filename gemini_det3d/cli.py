@@ -114,6 +114,20 @@ def _in_one_line(name: str, run: Callable[[], int]) -> int:
     except KeyboardInterrupt:
         print(f"gemini-det3d {name}: interrupted", file=sys.stderr)
         return 130
+    except Exception as error:
+        fault = _config_fault(error)
+        if fault is None:
+            raise
+        return _refused(name, error, fault)
+
+
+def _config_fault(error: Exception) -> str | None:
+    """What could not be built from a config; None for any other error."""
+    if "mmengine" not in sys.modules:
+        return None
+    from gemini_det3d.engine.config_errors import config_fault
+
+    return config_fault(error)
 
 
 def _refused(name: str, error: Exception, reason: str) -> int:

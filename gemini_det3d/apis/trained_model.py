@@ -12,6 +12,7 @@ from torch import nn
 
 from gemini_det3d.apis.config import ConfigError
 from gemini_det3d.engine.exact.batches import build_dataset
+from gemini_det3d.engine.grid_checks import check_grid
 from gemini_det3d.engine.leaf_datasets import leaf_configs
 from gemini_det3d.engine.run_checks import check_modalities
 from gemini_det3d.engine.same_classes import check_trained_classes, classes_of_config
@@ -90,10 +91,15 @@ def allowed_missing(config: Config) -> tuple[str, ...]:
 
 
 def build_model(config: Config) -> nn.Module:
-    """A config's model as it starts, on the CPU."""
+    """A config's model as it starts, on the CPU.
+
+    Raises:
+        FormatError: Its parts have different ranges, voxels or grids.
+    """
     from mmdet3d.registry import MODELS
 
     enter_scope(config)
+    check_grid(config.model)
     return MODELS.build(config.model)
 
 

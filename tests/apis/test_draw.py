@@ -9,7 +9,7 @@ import pytest
 import torch
 from mmdet3d.structures import DepthInstance3DBoxes, Det3DDataSample, LiDARInstance3DBoxes
 
-from gemini_det3d.apis.config import ConfigError
+from gemini_det3d.apis.config import ConfigError, find_config
 from gemini_det3d.apis.draw import panel
 from gemini_det3d.apis.packed_frames import data_files, views_of
 from gemini_det3d.cli import main
@@ -121,3 +121,25 @@ def test_metadata_that_the_model_takes_as_given_are_taken_as_given():
     np.testing.assert_array_equal(picture, draw(whole))
     flipped = panel(data, found(), ("Car", "Bus"), 0.3, meta_defaults={"flip": True})
     assert (flipped != picture).any()
+
+
+@pytest.mark.parametrize(
+    "change, said",
+    [
+        ("model = dict(type='GeminiMVXNetz')", "cannot be built: KeyError: GeminiMVXNetz is not"),
+        ("model = dict(pts_middle_encoder=dict(sparse_shape=[9, 9, 9]))", "sparse_shape: is [9, 9"),
+        ("model = dict(img_neck=dict(outs=3))", "unexpected keyword argument 'outs'"),
+    ],
+)
+def test_config_that_cannot_be_built_is_one_line(tmp_path, capsys, change, said):
+    base = find_config("mvxnet_gemini-point_r18_1xb2-toy_scenes-3class").as_posix()
+    (tmp_path / "c.py").write_text(f"_base_ = [{base!r}]\n{change}\n")
+    (tmp_path / "c.pth").touch()
+    assert (
+        main(
+            ["draw", str(tmp_path / "c.py"), str(tmp_path / "c.pth"), "--out", str(tmp_path / "o")]
+        )
+        == 2
+    )
+    error = capsys.readouterr().err.strip().splitlines()[-1]
+    assert error.startswith("gemini-det3d draw: ") and said in error
