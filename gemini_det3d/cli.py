@@ -4,8 +4,12 @@ from __future__ import annotations
 
 import argparse
 import os
+import signal
 import sys
-from collections.abc import Callable, Sequence
+import threading
+import warnings
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 
 from gemini_det3d import __version__
 from gemini_det3d.commands import load_command
@@ -59,11 +63,25 @@ def main(argv: Sequence[str] | None = None) -> int:
     if argv[0] == "--version":
         print(f"gemini_det3d {__version__}")
         return 0
+    _silence_old_imports()
     name = argv.pop(0)
     if name not in COMMANDS:
-        print(f"gemini-det3d: no command {name!r}; see gemini-det3d --help", file=sys.stderr)
+        from gemini_det3d.apis.config import close_names
+
+        hint = close_names(name, list(COMMANDS)) + "; see gemini-det3d --help"
+        print(f"gemini-det3d: no command {name!r}{hint}", file=sys.stderr)
         return 2
     return _run(name, argv)
+
+
+def _silence_old_imports() -> None:
+    """mmengine imports pkg_resources, and setuptools warns of it in every process."""
+    message = "pkg_resources is deprecated"
+    warnings.filterwarnings("ignore", message=message, category=UserWarning)
+    known = os.environ.get("PYTHONWARNINGS", "")
+    if message not in known:
+        ours = f"ignore:{message}:UserWarning"
+        os.environ["PYTHONWARNINGS"] = f"{known},{ours}" if known else ours
 
 
 def _run(name: str, argv: list[str]) -> int:
@@ -85,9 +103,27 @@ def _run(name: str, argv: list[str]) -> int:
 
     def run() -> int:
         keep_arguments(vars(args))
-        return command.run(args)
+        with _terminated_as_interrupted():
+            return command.run(args)
 
     return _in_one_line(name, run)
+
+
+@contextmanager
+def _terminated_as_interrupted() -> Iterator[None]:
+    """SIGTERM (``kill``, ``timeout``, a cluster) acts as Ctrl-C: what was started ends, too."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+
+    def interrupt(number: int, frame: object) -> None:
+        raise KeyboardInterrupt
+
+    before = signal.signal(signal.SIGTERM, interrupt)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
 
 
 def _in_one_line(name: str, run: Callable[[], int]) -> int:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
+import time
 
 import pytest
 
@@ -40,10 +42,49 @@ def test_unknown_command_is_one_line(capsys):
     assert capsys.readouterr().err.count("\n") == 1
 
 
+def test_misspelt_command_is_told_the_command_that_is_close(capsys):
+    assert main(["trian", "x"]) == 2
+    assert "close to it: train" in capsys.readouterr().err
+
+
 def test_unknown_config_is_one_line_that_lists_the_known(capsys):
     assert main(["train", "no_such_config"]) == 2
     error = capsys.readouterr().err
     assert error.count("\n") == 1 and "mvxnet_gemini-point" in error
+
+
+def test_misspelt_config_is_told_those_that_are_close_alone(capsys):
+    assert main(["train", "mvxnet_gemini-point_r50_1xb2-80e_kitti-3d"]) == 2
+    error = capsys.readouterr().err
+    assert "close to it: mvxnet_gemini-point_r50_1xb2-80e_kitti-3d-3class" in error
+    assert "segformer" not in error
+
+
+_STARTS_A_PROGRAM = """
+import sys
+from pathlib import Path
+from gemini_det3d.apis.process import Programs
+from gemini_det3d.cli import main
+from gemini_det3d.commands import doctor
+
+child = ["-c", "import os, time; print(os.getpid()); time.sleep(300)"]
+doctor.run = lambda args: Programs().follow(child, Path(sys.argv[1]))
+sys.exit(main(["doctor"]))
+"""
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="no SIGTERM to catch")
+def test_command_that_is_terminated_takes_along_what_it_started(tmp_path):
+    log = tmp_path / "log.txt"
+    parent = subprocess.Popen([sys.executable, "-c", _STARTS_A_PROGRAM, str(log)])
+    until = time.monotonic() + 60
+    while not (log.is_file() and log.read_text().endswith("\n")):
+        assert parent.poll() is None and time.monotonic() < until
+        time.sleep(0.05)
+    parent.terminate()
+    assert parent.wait(60) == 130
+    with pytest.raises(ProcessLookupError):
+        os.kill(int(log.read_text()), 0)
 
 
 def test_bad_file_is_one_line_that_names_it(capsys, tmp_path):

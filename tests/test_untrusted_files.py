@@ -92,6 +92,12 @@ def test_hostile_info_file_is_refused_by_training_with_its_name(name, mark):
     one_line(error)
 
 
+def test_training_without_its_info_file_is_told_what_writes_it(tmp_path):
+    config = dict(type="mmdet3d.KittiDataset", data_root=f"{tmp_path}/", ann_file="none.pkl")
+    with pytest.raises(FormatError, match=r"none\.pkl: no such file; gemini-det3d prepare"):
+        build_dataset(config)
+
+
 @pytest.mark.parametrize("name", NAMES["yamls"])
 def test_tags_in_yaml_build_nothing(name, mark):
     with pytest.raises(FormatError, match="is no plain YAML") as error:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Sequence
+from difflib import get_close_matches
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -36,7 +37,7 @@ def find_config(name: str) -> Path:
             ``.py``.
 
     Raises:
-        ConfigError: Neither; the message lists similar names.
+        ConfigError: Neither; the message lists similar names, or all where none is similar.
     """
     path = Path(name)
     if path.is_file():
@@ -47,8 +48,15 @@ def find_config(name: str) -> Path:
     matches = [p for p in ours if p.stem == wanted]
     if len(matches) == 1:
         return matches[0]
-    names = ", ".join(p.stem for p in ours)
-    raise ConfigError(f"no config {name!r}; this plug-in has: {names}")
+    names = [p.stem for p in ours]
+    hint = close_names(wanted, names) or f"; this plug-in has: {', '.join(names)}"
+    raise ConfigError(f"no config {name!r}{hint}")
+
+
+def close_names(word: str, known: Sequence[str]) -> str:
+    """The end of a message about a name that does not exist: those like it, if any."""
+    close = get_close_matches(word, known, 3, 0.6)
+    return f"; close to it: {', '.join(close)}" if close else ""
 
 
 def read_config(config: str | os.PathLike | Config) -> Config:

@@ -8,11 +8,11 @@ from __future__ import annotations
 
 import inspect
 import sys
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from difflib import get_close_matches
 from typing import Any
 
-from gemini_det3d.apis.config import ConfigError
+from gemini_det3d.apis.config import ConfigError, close_names
 
 # What mmengine's and our runner read of a config beside the runner's own arguments.
 _READ_ELSEWHERE = (
@@ -49,7 +49,7 @@ def effective_changes(config: Mapping[str, Any], change: str) -> list[str]:
         return [change]
     if top not in config:
         raise ConfigError(
-            f"--cfg-options {key}: no such key{_close(top, [*config, *known_names()])}"
+            f"--cfg-options {key}: no such key{close_names(top, [*config, *known_names()])}"
         )
     if key == "data_root" and isinstance(config["data_root"], str):
         below = [path for path, leaf in _leaves(config) if _is_below(leaf, config["data_root"])]
@@ -124,7 +124,11 @@ def _check_new_key(node: Mapping, part: str, place: str, key: str) -> None:
     if part in known or place.split(".")[0] in _BUILT and "type" not in node:
         return
     if is_complete or get_close_matches(part, known, 1, 0.8):
-        raise ConfigError(f"--cfg-options {key}: {place} has no {part!r}{_close(part, known)}")
+        inner = [
+            f"{place}.{k}.{part}" for k, v in node.items() if isinstance(v, dict) and part in v
+        ]
+        hint = f"; {inner[0]} is there" if inner else close_names(part, known)
+        raise ConfigError(f"--cfg-options {key}: {place} has no {part!r}{hint}")
     print(f"--cfg-options {key}: {place} had no {part!r} before", file=sys.stderr)
 
 
@@ -182,8 +186,3 @@ def _leaves(node: Any, path: str = "", with_inner: bool = False) -> Iterator[tup
 def _is_below(leaf: Any, root: str) -> bool:
     root = root.rstrip("/")
     return isinstance(leaf, str) and (leaf.rstrip("/") == root or leaf.startswith(root + "/"))
-
-
-def _close(word: str, known: Sequence[str]) -> str:
-    close = get_close_matches(word, known, 3, 0.6)
-    return f"; close to it: {', '.join(close)}" if close else ""

@@ -58,7 +58,7 @@ class Programs:
         last = "it said nothing"
         process = self._start(command, cwd, environment)
         try:
-            with log.open("w", encoding="utf-8") as file:
+            with log.open("w", encoding="utf-8", buffering=1) as file:  # by lines: for `tail -f`
                 for line in process.stdout or ():
                     file.write(line)
                     match = re.search(pattern, line)

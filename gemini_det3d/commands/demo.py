@@ -27,8 +27,8 @@ CONFIG = "mvxnet_gemini-point_r18_1xb2-toy_scenes-3class"
 CLASSES = ("Pedestrian", "Cyclist", "Car")
 RANGE_M = (0, -20, 45, 20)  # what the pictures show from above
 EPILOG = """\
-Writes summary.json (metrics, seconds, versions, seed), table.md, pictures and the detections as
-KITTI text files into --work-dir."""
+Writes summary.json (metrics, seconds, versions, seed), table.md, pictures, the detections as
+KITTI text files and report.html, a page of all of it, into --work-dir."""
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:

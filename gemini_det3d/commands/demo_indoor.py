@@ -36,8 +36,8 @@ FUSED = "points + image"
 CLASSES = ("bed", "chair", "table", "desk", "dresser", "night_stand")
 _FREEZE_AT = 5 / 6  # share of the epochs after which statistics are frozen, as in the configs
 EPILOG = """\
-Writes summary.json (metrics, seconds, versions, seed), table.md, pictures and the detections as
-text files into --work-dir."""
+Writes summary.json (metrics, seconds, versions, seed), table.md, pictures, the detections as
+text files and report.html, a page of all of it, into --work-dir."""
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:

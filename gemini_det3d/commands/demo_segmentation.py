@@ -55,7 +55,8 @@ VARIANTS = {
 }
 NUM_PICTURES = 5
 EPILOG = """\
-Writes table.md, summary.json (scores, seconds, versions, seed) and pictures into --work-dir."""
+Writes table.md, summary.json (scores, seconds, versions, seed), pictures and report.html, a page of
+all of it, into --work-dir."""
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:

@@ -35,7 +35,7 @@ _SHORT = {
 }
 EPILOG = """\
 Writes table.md, summary.json (metrics, seconds, versions, seed), a grid of pictures for each task,
-and the folder of each training into --work-dir."""
+the folder of each training and report.html, a page of all of it, into --work-dir."""
 
 
 @dataclass(frozen=True)

@@ -20,6 +20,11 @@ NO_ANGLE = -10.0
 _TRUTH_COLUMNS = 15
 _MOST_OCCLUDED = 1000  # 3 in KITTI
 _RESULT_COLUMNS = 16
+_WANTED = {
+    None: f"{_TRUTH_COLUMNS} or {_RESULT_COLUMNS}",
+    _TRUTH_COLUMNS: f"{_TRUTH_COLUMNS} (labels have no score)",
+    _RESULT_COLUMNS: f"{_RESULT_COLUMNS} (results end with a score)",
+}
 # Result files get six decimals: a hundred times finer than a score needs to keep its rank.
 _DECIMALS = 6
 
@@ -136,7 +141,7 @@ def read_objects(path: str | os.PathLike, with_score: bool | None = None) -> Obj
         if expected is None and len(words) in (_TRUTH_COLUMNS, _RESULT_COLUMNS):
             expected = len(words)
         if len(words) != expected:
-            wanted = expected or f"{_TRUTH_COLUMNS} or {_RESULT_COLUMNS}"
+            wanted = _WANTED[expected]
             raise FormatError(path, f"line {number}: {len(words)} columns, expected {wanted}")
         row = parse_numbers(path, words[1:], f"line {number}")
         if row[1] != round(row[1]) or abs(row[1]) > _MOST_OCCLUDED:

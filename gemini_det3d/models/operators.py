@@ -48,7 +48,8 @@ def build_operator(config: Mapping[str, Any] | None, dim: int) -> FusionOperator
         raise KeyError(f"operator needs a 'type', one of {[o.__name__ for o in OPERATORS]}")
     kind = MODELS.get(config["type"]) if isinstance(config["type"], str) else config["type"]
     if kind is None:
-        raise KeyError(f"operator type {config['type']!r} is not registered")
+        names = ", ".join(known.__name__ for known in OPERATORS)
+        raise KeyError(f"operator type {config['type']!r} is not registered; ours are {names}")
     if not issubclass(kind, FusionOperator):
         raise ValueError(f"operator type {config['type']!r} is not a fusion operator")
     if kind is GeminiFusion:

@@ -49,6 +49,10 @@ def test_the_config_comes_first_with_its_path():
         ("env_cfg.cudnn_benchmrk=1", "env_cfg has no 'cudnn_benchmrk'; close to it: cudnn_bench"),
         ("model.test_cfg.pts.max_nun=1", "model.test_cfg.pts has no 'max_nun'; close.*max_num"),
         ("model.pts_voxel_encoder.fuse_att=all", "has no 'fuse_att'; close to it: fuse_at"),
+        (
+            "train_dataloader.dataset.ann_file=x",
+            "has no 'ann_file'; train_dataloader.dataset.dataset.ann_file is there",
+        ),
         ("param_scheduler.9.end=1", "param_scheduler has 2 entries, no '9'"),
         ("load_from.x=1", None),
         ("train_dataloader.batch_size.x=1", "train_dataloader.batch_size is 2 and has no 'x'"),

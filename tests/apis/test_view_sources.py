@@ -2,6 +2,7 @@
 
 import json
 import pickle
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -61,6 +62,11 @@ def test_rooms_of_the_lists_and_results_are_shown(rooms):
     assert [f["name"] for f in data["frames"]] == ["000002", "000001"]
     assert [f["missing"] for f in data["frames"]] == [[1], []]
     assert data["frames"][1]["boxes"][1]["overlaps"] == {"0": [[0, 1.0]]}
+
+
+def test_folder_of_the_extraction_itself_shows_the_same_rooms(rooms, monkeypatch):
+    monkeypatch.chdir(rooms / "sunrgbd_trainval")
+    assert open_source(Path(".")).names == open_source(rooms).names == ["000001", "000002"]
 
 
 def test_room_without_labels_has_no_truth(rooms):

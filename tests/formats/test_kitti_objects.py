@@ -75,11 +75,11 @@ def test_empty_file_holds_no_objects(tmp_path):
 @pytest.mark.parametrize(
     ("text", "with_score", "fault"),
     [
-        (CAR + "\n" + CAR[:-6], None, "line 2: 14 columns, expected 15"),
+        (CAR + "\n" + CAR[:-6], None, "line 2: 14 columns, expected 15 (labels have no score)"),
         ("Car 1 2", None, "line 1: 3 columns, expected 15 or 16"),
-        (CAR + " 0.5\n" + CAR, None, "line 2: 15 columns, expected 16"),
-        (CAR, True, "line 1: 15 columns, expected 16"),
-        (CAR + " 0.5", False, "line 1: 16 columns, expected 15"),
+        (CAR + " 0.5\n" + CAR, None, "line 2: 15 columns, expected 16 (results end with a score)"),
+        (CAR, True, "line 1: 15 columns, expected 16 (results end with a score)"),
+        (CAR + " 0.5", False, "line 1: 16 columns, expected 15 (labels have no score)"),
         ("\n" + CAR.replace("20.0", "inf"), None, "line 2: 'inf' is not finite"),
         (CAR.replace("20.0", "far"), None, "line 1: 'far' is not a number"),
         (CAR.replace(" 1 ", " 1.5 "), None, "line 1: occluded '1.5' is no whole number"),

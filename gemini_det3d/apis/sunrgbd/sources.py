@@ -169,6 +169,8 @@ def open_source(root: Path) -> ExtractedFrames | OfficialFrames:
     for folder in (root, root / "OFFICIAL_SUNRGBD"):
         if (folder / META_FILE).is_file():
             return OfficialFrames(folder)
+    if (root / "depth").is_dir() and root.resolve().name == EXTRACTED:
+        raise FormatError(root, "is the extraction itself; name the folder that it lies in")
     raise FormatError(root, f"holds neither {EXTRACTED}/depth nor {META_FILE}")
 
 

@@ -66,6 +66,8 @@ def open_source(path: Path, columns: int = 4) -> FrameSource | PictureSource:
         raise FormatError(path, "no such folder or info file")
     if (path / "velodyne").is_dir() or (path / "training" / "velodyne").is_dir():
         return KittiFrames.of_folder(path, columns)
+    if (path / "depth").is_dir() and path.resolve().name == EXTRACTED:
+        path = path.resolve().parent
     official = (path / META_FILE, path / "OFFICIAL_SUNRGBD" / META_FILE)
     if (path / EXTRACTED / "depth").is_dir() or any(file.is_file() for file in official):
         return RoomFrames(path)

@@ -10,6 +10,7 @@ import copy
 import traceback
 from collections.abc import Iterator, Mapping
 from itertools import islice
+from pathlib import Path
 from typing import Any
 
 from mmengine.dataset.sampler import InfiniteSampler
@@ -151,7 +152,10 @@ def build_dataset(config: Mapping[str, Any]) -> Any:
         raise FormatError(annotation_file(config) or UNNAMED, error.fault) from error
     except OSError as error:
         path = error.filename or annotation_file(config) or UNNAMED
-        raise FormatError(path, f"cannot be read ({error.strerror or error})") from error
+        fault = f"cannot be read ({error.strerror or error})"
+        if isinstance(error, FileNotFoundError) and Path(path) == annotation_file(config):
+            fault = "no such file; gemini-det3d prepare writes info files (its --help says how)"
+        raise FormatError(path, fault) from error
     except OTHER_FORM as error:
         places = {frame.name for frame in traceback.extract_tb(error.__traceback__)}
         if not places & {"load_data_list", "_serialize_data"}:
