@@ -44,7 +44,7 @@ def curve_sections(groups: Groups) -> list[Section]:
     speed = [
         _chart(groups, "samples a second", _samples_a_second, "samples / s"),
         _chart(groups, "time of an iteration", _of("time"), "s"),
-        _chart(groups, "of it waiting for data", _of("data_time"), "s"),
+        _chart(groups, "time waiting for data", _of("data_time"), "s"),
         _chart(groups, "memory of the GPU", _of("memory"), "MB"),
     ]
     other = [k for k in keys if k.startswith(("acc", "decode.acc")) or ".acc" in k]

@@ -68,7 +68,7 @@ def _progress(groups: Groups) -> Table:
             Spread.of(losses), _score(group, False), _score(group, True), _tested(group),
         ])  # fmt: skip
     head = ["training", "seeds", "done", "last loss", "last score", "best score", "test"]
-    note = "Scores are means over what the evaluation is summed up by; ± one standard deviation."
+    note = "A score is the mean of the main metrics of an evaluation; ± is one standard deviation."
     filled = [k for k in range(len(head)) if any(row[k] is not None for row in rows)]
     rows = [[row[k] for k in filled] for row in rows]
     return Table("Where it stands", [head[k] for k in filled], rows, digits=3, note=note)
