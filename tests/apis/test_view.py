@@ -115,6 +115,37 @@ def test_browser_keys_filter_and_slider_work(kitti):
 
 
 @needs_browser
+def test_box_of_an_image_is_pointed_at_anywhere_within_and_the_smaller_one_is_before(kitti):
+    view(kitti, "--results", kitti / "a")
+    said = title_after(kitti / "out" / "view.html", """
+      const groups = [...document.querySelectorAll('#images svg')[0].querySelectorAll('g')];
+      const size = ({ width, height }) => width * height;
+      const areas = groups.map((g) => g.querySelector('.area').getBoundingClientRect());
+      const last = areas[areas.length - 1];
+      document.querySelector('#images svg').scrollIntoView();
+      const { x, y, width, height } = groups[groups.length - 1].querySelector('.area')
+        .getBoundingClientRect();
+      const hit = document.elementFromPoint(x + 0.4 * width, y + 0.45 * height).closest('g');
+      hit.dispatchEvent(new Event('mouseenter'));
+      document.title = [groups.length, areas.every((a) => size(a) >= size(last)),
+        hit === groups[groups.length - 1], document.querySelectorAll('tr.lit').length].join();
+    """)  # fmt: skip
+    assert said == "2,true,true,1"
+
+
+@needs_browser
+@pytest.mark.parametrize(("results", "shown"), [((), "false,0"), (("--results", "a"), "true,3")])
+def test_labels_alone_have_no_column_or_slider_of_results(kitti, results, shown):
+    view(kitti, *(kitti / word if word == "a" else word for word in results))
+    said = title_after(kitti / "out" / "view.html", """
+      const isSeen = (node) => node.offsetParent !== null, names = /Score|IoU|Verdict/;
+      document.title = [isSeen(document.getElementById('score')), [...document.querySelectorAll(
+        '#boxes th')].filter((th) => names.test(th.textContent) && isSeen(th)).length];
+    """)  # fmt: skip
+    assert said == shown
+
+
+@needs_browser
 def test_browser_puts_the_biggest_difference_of_two_sets_first(kitti):
     for number, count in enumerate((1, 3)):  # frame 0: one each, alike; frame 1: three against one
         write_objects(kitti / "c" / f"{number:06d}.txt", objects(["Car"] * count, 0.8))

@@ -12,9 +12,16 @@
     return node;
   };
 
-  function drawBox(svg, box, lines, color) {
+  function extent(lines) {
+    const xs = lines.flatMap(([x1, , x2]) => [x1, x2]), ys = lines.flatMap(([, y1, , y2]) => [y1, y2]);
+    const x = Math.min(...xs), y = Math.min(...ys);
+    return { x, y, width: Math.max(...xs) - x, height: Math.max(...ys) - y };
+  }
+
+  function drawBox(svg, box, lines, color, area) {
     const group = View.make(svg, "g", {}, null, SVG);
     View.make(group, "title", {}, `${box.name} ${box.score === null ? "" : box.score.toFixed(2)}`, SVG);
+    View.make(group, "rect", { ...area, class: "area" }, null, SVG);
     const d = lines.map(([x1, y1, x2, y2]) => `M${x1} ${y1}L${x2} ${y2}`).join("");
     const edge = { stroke: color, "stroke-dasharray": DASHES[box.set % DASHES.length] };
     for (const kind of ["halo", "edge", "reach"]) {
@@ -33,9 +40,12 @@
         "aria-label": `${name} with projected boxes` }, null, SVG);
       View.make(svg, "image", { href: uri, x: -0.5, y: -0.5, width, height,
         preserveAspectRatio: "none" }, null, SVG);
-      boxes.forEach((box, index) => {
-        if (box.lines[n].length) listen(drawBox(svg, box, box.lines[n], color(box)), index);
-      });
+      // The smallest last: a box can be pointed at anywhere within, and none hides behind a larger one.
+      boxes.map((box, index) => ({ box, index, area: extent(box.lines[n]) }))
+        .filter(({ box }) => box.lines[n].length)
+        .sort((a, b) => b.area.width * b.area.height - a.area.width * a.area.height)
+        .forEach(({ box, index, area }) =>
+          listen(drawBox(svg, box, box.lines[n], color(box), area), index));
       if (cameras.length > 1) {
         const caption = View.make(figure, "figcaption");
         View.make(caption, "button", { title: "Enlarge, and take its view", "aria-pressed": n === large }, name)

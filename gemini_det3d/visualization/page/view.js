@@ -8,6 +8,8 @@
     frame: 0, lit: null, view: "orbit", color: "height", large: null, score: 0.3, overlap: 0.5,
     sets: new Set(data.sets.keys()), classes: new Set(Object.keys(data.classes)),
   };
+  document.body.classList.toggle("labels-only", data.sets.length < 2); // nothing to find or to score
+  document.body.classList.toggle("no-boxes", data.frames.every((frame) => !frame.boxes.length));
   let shown = []; // boxes of the frame that are shown
   const frameNow = () => data.frames[state.frame];
   // The truth is white beside results; alone it shows its classes.
