@@ -44,7 +44,8 @@ def check_evaluator(evaluator: Any, dataset: Any) -> None:
     if metric is None or metric.get("format_only"):
         return
     leaf = leaf_datasets(dataset)[0]
-    root, version = Path(metric["data_root"]), leaf.metainfo.get("version")
+    root = Path(metric["data_root"])
+    version = (getattr(leaf, "metainfo", None) or {}).get("version")
     if version is not None and not (root / version).is_dir():
         there = ", ".join(sorted(path.name for path in root.glob("v1.0-*"))) or "none"
         fault = f"has no folder {version} with the tables that {_NUSCENES} reads (there: {there}); "

@@ -39,7 +39,9 @@ def check_pipelines(datasets: Mapping[str, Any], model: nn.Module) -> None:
                 steps = list(_flat(pipeline.transforms))
                 _check_flips(steps, loader)
                 _check_camera(steps, model, loader)
-                _check_names(steps, tuple(leaf.metainfo.get("classes") or ()), loader)
+                metainfo = getattr(leaf, "metainfo", None) or {}
+                if metainfo.get("classes"):
+                    _check_names(steps, tuple(metainfo["classes"]), loader)
 
 
 def _check_flips(steps: list, loader: str) -> None:

@@ -100,3 +100,10 @@ def test_pasted_objects_keep_their_class(tmp_path, order: tuple) -> None:
         return check_pipelines(step, model())
     with pytest.raises(FormatError, match=r"ObjectSample gives Pedestrian the number [12]"):
         check_pipelines(step, model())
+
+
+def test_data_set_that_names_no_classes_passes() -> None:
+    """One of somebody's own, around ours."""
+    loaders = data(dict(type="ObjectNameFilter", classes=["Car"]))
+    del loaders["train_dataloader"].dataset.metainfo
+    check_pipelines(loaders, model())
