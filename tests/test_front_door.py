@@ -149,7 +149,7 @@ def test_detector_names_what_is_wrong_with_an_array(detector):
     image, points = a_frame(3)
     bad = {
         r"image: is a float64 array of \(\d+, \d+, 3\)": (image / 255, points, CALIBRATION),
-        r"image: is a uint8 array of \(\d+, \d+\)": (image[..., 0], points, CALIBRATION),
+        r"image: is a uint8 array of \(\d+, \d+, 2\)": (image[..., :2], points, CALIBRATION),
         r"points: has 3 columns, needs 4": (image, points[:, :3], CALIBRATION),
         "calibration: has no lidar2cam": (image, points, {"cam2img": np.eye(3)}),
     }
@@ -158,6 +158,13 @@ def test_detector_names_what_is_wrong_with_an_array(detector):
             detector(*arguments)
     with pytest.raises(ConfigError, match="a batch of 2 images needs"):
         detector([image, image], [points], CALIBRATION)
+
+
+def test_grey_array_is_read_as_a_grey_file(detector):
+    image, points = a_frame(3)
+    repeated = np.repeat(image[..., :1], 3, axis=2)
+    expected = detector(repeated, points, CALIBRATION)
+    assert_same(detector(image[..., 0], points, CALIBRATION), expected)
 
 
 # --- segmentation ----------------------------------------------------------------------------

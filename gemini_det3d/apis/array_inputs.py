@@ -32,13 +32,18 @@ def check_image(image: Any, name: str = "image") -> np.ndarray:
     """An image given as an array.
 
     Args:
-        image: ``(H, W, 3)`` uint8, RGB.
+        image: ``(H, W, 3)`` uint8, RGB; a grey one ``(H, W)`` is repeated, as that of a file is.
         name: What the message calls it.
+
+    Returns:
+        ``(H, W, 3)`` uint8.
 
     Raises:
         FormatError: It is something else.
     """
     image = np.asarray(image)
+    if image.ndim == 2 and image.dtype == np.uint8:
+        image = np.repeat(image[..., None], 3, axis=2)
     if image.ndim != 3 or image.shape[2] != 3 or image.dtype != np.uint8 or not image.size:
         fault = f"is a {image.dtype} array of {image.shape}, expected uint8 RGB (H, W, 3)"
         raise FormatError(name, fault)
