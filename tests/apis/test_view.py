@@ -146,6 +146,14 @@ def test_labels_alone_have_no_column_or_slider_of_results(kitti, results, shown)
 
 
 @needs_browser
+def test_object_that_no_result_set_finds_is_missed_by_all(kitti):
+    shutil.copytree(kitti / "b", kitti / "c")
+    view(kitti, "--results", kitti / "b", kitti / "c")
+    page, log = dump(kitti / "out" / "view.html")
+    assert "missed by all" in page and "missed by b" not in page and not ERROR.search(log)
+
+
+@needs_browser
 def test_browser_puts_the_biggest_difference_of_two_sets_first(kitti):
     for number, count in enumerate((1, 3)):  # frame 0: one each, alike; frame 1: three against one
         write_objects(kitti / "c" / f"{number:06d}.txt", objects(["Car"] * count, 0.8))

@@ -52,7 +52,8 @@ var View = {};
     const judged = [...found.keys()];
     wanted.forEach((t) => {
       const missing = judged.filter((set) => !found.get(set).has(t)).map((set) => names[set]);
-      const by = judged.length > 1 ? ` by ${missing.join(", ")}` : "";
+      const whom = missing.length === judged.length ? "all" : missing.join(", ");
+      const by = judged.length > 1 ? ` by ${whom}` : "";
       if (missing.length) verdicts.set(truth[t], `missed${by}`);
     });
     const pairs = there.flatMap((a) => there.filter((b) => b !== a).map((b) => [a, b]));
