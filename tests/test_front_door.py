@@ -14,6 +14,7 @@ from PIL import Image
 import gemini_det3d
 from gemini_det3d import Detector, Segmentor, Translator, find_config
 from gemini_det3d.apis.config import ConfigError
+from gemini_det3d.cli import main
 from gemini_det3d.formats.errors import FormatError
 from gemini_det3d.formats.kitti import write_calibration, write_points
 from gemini_det3d.formats.taskonomy import encode_edge, write_png
@@ -288,3 +289,26 @@ def test_translator_gives_the_same_for_arrays_files_and_batches(tmp_path):
             translator(wrong)
     with pytest.raises(FormatError, match="is a float64 array"):
         translator([first[0] / 255, first[1]])
+
+
+# --- configs of another task -----------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "words, said",
+    [
+        (["eval-sensors", DETECTOR, "a.pth"], "its model has no modalities"),
+        (["eval-sensors", TRANSLATOR, "a.pth"], "its model has no modalities"),
+        (["check-alignment", SEGMENTOR], "loads no points to align"),
+        (["check-alignment", TRANSLATOR], "loads no points to align"),
+    ],
+)
+def test_command_names_a_config_of_another_task(words, said, capsys):
+    assert main(words) == 2
+    assert said in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("config", [SEGMENTOR, TRANSLATOR])
+def test_detector_refuses_a_config_of_another_task(config):
+    with pytest.raises(ConfigError, match="its model is no detector"):
+        Detector(config)

@@ -54,9 +54,13 @@ class Detector(Predictor):
         num_columns: Columns of a cloud that its config reads (``load_dim``).
 
     Raises:
-        ConfigError: As :class:`Predictor`, or the config names no classes.
+        ConfigError: As :class:`Predictor`, or the config names no classes, or is of another task.
         FormatError: As :class:`Predictor`, or the head tells another number of classes apart.
     """
+
+    def _check_task(self) -> None:
+        if not {"modalities", "generator"}.isdisjoint(self._config.model):
+            raise ConfigError(f"{self._config.filename}: its model is no detector of 3D objects")
 
     def _prepare(self, meta: dict[str, Any], source: str | os.PathLike) -> None:
         self.classes = _class_names(meta, self._config, self._dataset)

@@ -39,7 +39,7 @@ def run(args: argparse.Namespace) -> int:
         ConfigError: There is no such config.
         FormatError: The checkpoint does not fit the model.
     """
-    from gemini_det3d.apis.config import read_config
+    from gemini_det3d.apis.config import ConfigError, read_config
     from gemini_det3d.apis.seg_config import with_data_root
     from gemini_det3d.apis.sensor_failures import (
         evaluate_failures,
@@ -54,6 +54,9 @@ def run(args: argparse.Namespace) -> int:
     config = read_config(args.config)
     if args.data_root:
         config = with_data_root(config, args.data_root)
+    if "modalities" not in config.model:
+        raise ConfigError(f"{args.config}: its model has no modalities; eval-sensors takes a "
+                          "segmentor, gemini-det3d ablate a detector")  # fmt: skip
     model = build_for_test(config, args.checkpoint, args.device, args.allow_missing).model
     cases = failure_cases(config.model.modalities, args.seed)
     found = evaluate_failures(model, config, cases)

@@ -130,6 +130,8 @@ def _dataset(
     steps = [dict(step) for step in settings["pipeline"]]
     if not steps[-1]["type"].startswith("Pack"):
         raise ConfigError(f"{config.filename}: the training pipeline does not end with packing")
+    if not any(step["type"].startswith("LoadPoints") for step in steps):
+        raise ConfigError(f"{config.filename}: the training pipeline loads no points to align")
     pack = TRANSFORMS.build(steps.pop())
     transforms: list = []
     for step in steps:
