@@ -15,7 +15,7 @@ from typing import Any
 from gemini_det3d.apis.config import ConfigError
 from gemini_det3d.apis.config_changes import known_names, twins_of
 
-_CLOSE = 0.85
+_CLOSE = 0.92
 
 
 def check_names(config: Any) -> None:

@@ -54,3 +54,10 @@ def test_every_config_passes():
     for path in sorted(config_root().glob("*/*.py")):
         if path.parent.name != "_base_":
             check_names(Config.fromfile(path))
+
+
+def test_flat_config_passes(tmp_path):
+    """As runs dump them: names stand there that nothing reads; one is much like tta_pipeline."""
+    path = tmp_path / "dumped.py"
+    path.write_text("test_pipeline = [dict(type='A')]\nmodel = dict(type='B')\nlr = 0.1\n")
+    check_names(Config.fromfile(path))
