@@ -14,7 +14,7 @@ TOY = "mvxnet_gemini-point_r18_1xb2-toy_scenes-3class"
 def check(folder, text):
     path = folder / "mine.py"
     path.write_text(f"_base_ = [{find_config(TOY).as_posix()!r}]\n{text}\n")
-    check_names(Config.fromfile(path))
+    return check_names(Config.fromfile(path))
 
 
 @pytest.mark.parametrize(
@@ -47,17 +47,17 @@ def test_name_that_the_base_has_computed_with_is_refused(tmp_path, text, said):
     ],
 )
 def test_name_that_does_or_promises_nothing_passes(tmp_path, text):
-    check(tmp_path, text)
+    assert check(tmp_path, text) is None
 
 
 def test_every_config_passes():
     for path in sorted(config_root().glob("*/*.py")):
         if path.parent.name != "_base_":
-            check_names(Config.fromfile(path))
+            assert check_names(Config.fromfile(path)) is None
 
 
 def test_flat_config_passes(tmp_path):
     """As runs dump them: names stand there that nothing reads; one is much like tta_pipeline."""
     path = tmp_path / "dumped.py"
     path.write_text("test_pipeline = [dict(type='A')]\nmodel = dict(type='B')\nlr = 0.1\n")
-    check_names(Config.fromfile(path))
+    assert check_names(Config.fromfile(path)) is None

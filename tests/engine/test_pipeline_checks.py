@@ -87,7 +87,8 @@ def test_filter_of_names_that_keeps_other_numbers_is_named(names: list) -> None:
 
 @pytest.mark.parametrize("names", [CLASSES, CLASSES[:2], ("Car", "Pedestrian", "Cyclist")])
 def test_filter_of_names_that_keeps_them_passes(names: tuple) -> None:
-    check_pipelines(data(dict(type="ObjectNameFilter", classes=list(names))), model())
+    filters = dict(type="ObjectNameFilter", classes=list(names))
+    assert check_pipelines(data(filters), model()) is None
 
 
 @pytest.mark.parametrize("order", [CLASSES, CLASSES[::-1], ("Cyclist", "Pedestrian", "Car")])
@@ -106,4 +107,4 @@ def test_data_set_that_names_no_classes_passes() -> None:
     """One of somebody's own, around ours."""
     loaders = data(dict(type="ObjectNameFilter", classes=["Car"]))
     del loaders["train_dataloader"].dataset.metainfo
-    check_pipelines(loaders, model())
+    assert check_pipelines(loaders, model()) is None
