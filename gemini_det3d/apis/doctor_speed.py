@@ -20,6 +20,7 @@ SLOW_CALL_US = 15.0
 # KITTI's images.
 IMAGE_SIZE = (375, 1242)
 _CALLS, _ROUNDS = 300, 7
+_TOKENS, _CHANNELS = 16384, 64
 
 
 def call_us(device: str) -> float:
@@ -62,6 +63,42 @@ def decoding_ms() -> float:
     return 1e3 * median(times)
 
 
+def operator_ms(num_threads: int) -> list[float]:
+    """Milliseconds of a large call of the operator on the CPU, with so many threads and with one.
+
+    In turns, so that what else the machine does meets both.
+    """
+    import torch
+
+    from gemini_det3d.fusion import GeminiFusion
+
+    fuse, before = GeminiFusion(_CHANNELS).eval(), torch.get_num_threads()
+    first, second = torch.zeros(2, _TOKENS, _CHANNELS)
+    times: dict[int, list[float]] = {num_threads: [], 1: []}
+    try:
+        for _ in range(_ROUNDS):
+            for count, spent in times.items():
+                torch.set_num_threads(count)
+                started = perf_counter()
+                with torch.no_grad():
+                    fuse(first, second)
+                spent.append(perf_counter() - started)
+    finally:
+        torch.set_num_threads(before)
+    return [1e3 * median(times[count]) for count in (num_threads, 1)]
+
+
+def threads_line(with_all: float, with_one: float, num_threads: int) -> str:
+    """What the times of all threads and of one mean."""
+    found = f"{with_all:.0f} ms the operator with {num_threads} threads, {with_one:.0f} with one"
+    if with_all <= with_one:
+        return found
+    return (
+        f"{found}, SLOW: another program takes part of the cores, and threads wait for each other; "
+        f"OMP_NUM_THREADS={num_threads - 1} until it has ended"
+    )
+
+
 def host_line(us: float, with_gpu: bool) -> str:
     """What a time of a call means."""
     step = f"{us:.1f} us a PyTorch call: {CALLS_OF_A_STEP * us / 1e3:.0f} ms a training step"
@@ -86,8 +123,14 @@ def loader_line(ms: float, cores: int, with_fast: bool) -> str:
 
 def speed_lines(with_gpu: bool) -> dict[str, str]:
     """Name -> finding of each thing that is timed."""
+    import torch
+
     with_fast = all(find_spec(name) for name in ("isal", "pyspng"))
-    return {
+    lines = {
         "speed of the host": host_line(call_us("cuda" if with_gpu else "cpu"), with_gpu),
         "speed of loading": loader_line(decoding_ms(), num_cores(), with_fast),
     }
+    threads = torch.get_num_threads()
+    if threads > 1:
+        lines["speed of threads"] = threads_line(*operator_ms(threads), threads)
+    return lines

@@ -64,6 +64,15 @@ def test_speeds_are_timed_and_slow_hosts_are_named_only_where_they_keep_a_gpu_wa
     assert "SLOW" not in doctor_speed.host_line(slow, with_gpu=False)
 
 
+def test_threads_that_wait_for_each_other_are_told():
+    before = torch.get_num_threads()
+    together, alone = doctor_speed.operator_ms(2)
+    assert together > 0 and alone > 0 and torch.get_num_threads() == before
+    assert "SLOW" not in doctor_speed.threads_line(20.0, 40.0, 2)
+    told = doctor_speed.threads_line(400.0, 40.0, 4)
+    assert told.endswith("OMP_NUM_THREADS=3 until it has ended")
+
+
 # --- mmcv ------------------------------------------------------------------------------------
 
 
