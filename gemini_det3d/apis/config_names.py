@@ -7,13 +7,13 @@ model that the base built with that name.
 from __future__ import annotations
 
 import ast
-from collections.abc import Mapping
 from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
 
 from gemini_det3d.apis.config import ConfigError
 from gemini_det3d.apis.config_changes import known_names, twins_of
+from gemini_det3d.apis.reports.config_text import base_of
 
 _CLOSE = 0.92
 
@@ -34,14 +34,15 @@ def check_names(config: Any) -> None:
     if path.suffix != ".py":
         return
     names = _only_set(path.read_text(encoding="utf-8"))
-    bases = _bases_of(path) if names else []
+    base = (base_of(path) if names else None) or {}
+    entries = config.to_dict()
     for name in sorted(names & set(config)):
         close = get_close_matches(name, known_names(), 1, _CLOSE)
-        if close and name not in known_names() and not any(name in base for base in bases):
+        if close and name not in known_names() and name not in base:
             raise ConfigError(f"{path}: nothing reads {name}; close to it: {close[0]}")
-        former = [base[name] for base in bases if name in base and base[name] != config[name]]
-        entries = config.to_dict()
-        kept = [place for value in former for place in twins_of(entries, name, value)]
+        if name not in base or base[name] == config[name]:
+            continue
+        kept = twins_of(entries, name, base[name])
         if kept and not twins_of(entries, name, config[name], by_name=False):
             raise ConfigError(
                 f"{path}: {name} changes nothing: the base config has computed with its own; set "
@@ -56,10 +57,3 @@ def _only_set(text: str) -> set[str]:
     names = [node for node in ast.walk(tree) if isinstance(node, ast.Name)]
     used = {node.id for node in names if isinstance(node.ctx, ast.Load)}
     return {target.id for target in targets if isinstance(target, ast.Name)} - used
-
-
-def _bases_of(path: Path) -> list[Mapping[str, Any]]:
-    from mmengine.config import Config
-
-    names = Config._get_base_files(str(path))
-    return [Config.fromfile(Config._get_cfg_path(name, str(path))[0]).to_dict() for name in names]

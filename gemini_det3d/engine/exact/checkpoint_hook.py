@@ -20,6 +20,7 @@ from gemini_det3d.engine.exact.checkpoint_files import (
 )
 from gemini_det3d.engine.training_errors import TrainingError
 from gemini_det3d.formats.files import write_whole
+from gemini_det3d.models.bare import bare_model
 from gemini_det3d.registration import register
 
 SUPERSEDED = "superseded"
@@ -64,7 +65,12 @@ class WholeCheckpointHook(CheckpointHook):
         Raises:
             TrainingError: A parameter is not finite, so nothing could be done with the file.
         """
-        lost = [name for name, value in checkpoint["state_dict"].items() if not _is_finite(value)]
+        trained = dict(bare_model(runner.model).named_parameters())  # a mask may be infinite
+        lost = [
+            name
+            for name, value in checkpoint["state_dict"].items()
+            if torch.isnan(value).any() or (name in trained and torch.isinf(value).any())
+        ]
         if lost:
             names = ", ".join(lost[:3]) + (", ..." if len(lost) > 3 else "")
             raise TrainingError(
@@ -131,7 +137,3 @@ class WholeCheckpointHook(CheckpointHook):
         in_use = {Path(path).name for path in (self.last_ckpt, best[0], *best[1].values()) if path}
         if is_main_process():
             self._remove(Path(self.out_dir), {Path(path).name for path in noted} - in_use)
-
-
-def _is_finite(value: torch.Tensor) -> bool:
-    return not value.is_floating_point() or bool(torch.isfinite(value).all())
