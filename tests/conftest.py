@@ -12,6 +12,7 @@ import pytest
 import torch
 from older_torch import skipped_where_older
 from programs import all_warm, share_warm_python
+from without_spconv import skip_where_it_lacks
 
 os.environ.setdefault("MPLBACKEND", "Agg")
 if "PYTEST_XDIST_WORKER" in os.environ:  # processes side by side share the cores, and so do theirs
@@ -51,6 +52,14 @@ def pytest_runtest_call() -> Iterator[None]:
     """What an older PyTorch lacks is skipped."""
     with skipped_where_older():
         return (yield)
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(item: pytest.Item) -> Iterator[None]:
+    """What lacks spconv is skipped."""
+    report = yield
+    skip_where_it_lacks(item, report)
+    return report
 
 
 def pytest_collection_finish() -> None:

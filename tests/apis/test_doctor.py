@@ -8,6 +8,7 @@ import types
 
 import pytest
 import torch
+from without_spconv import needs_spconv
 
 from gemini_det3d import stack
 from gemini_det3d.apis import doctor, doctor_speed
@@ -15,6 +16,7 @@ from gemini_det3d.commands import doctor as command
 from gemini_det3d.ops.mmcv_ext import health
 
 
+@needs_spconv
 def test_diagnose_finds_a_tested_machine_healthy():
     failed = [row for row in doctor.diagnose() if row.ok is False]
     assert failed == []
@@ -44,6 +46,7 @@ def test_report_goes_on_after_a_failure_and_exits_with_one(monkeypatch, capsys):
     assert "fusion operator on CPU" in shown
 
 
+@needs_spconv
 def test_report_as_json_holds_every_row(monkeypatch, capsys):
     monkeypatch.setattr(doctor, "CHECKS", doctor.CHECKS[1:2])
     assert command.run(argparse.Namespace(json=True)) == 0
@@ -66,7 +69,7 @@ def test_speeds_are_timed_and_slow_hosts_are_named_only_where_they_keep_a_gpu_wa
 
 def test_threads_that_wait_for_each_other_are_told():
     before = torch.get_num_threads()
-    together, alone = doctor_speed.operator_ms(2)
+    together, alone = doctor_speed.layers_ms(2)
     assert together > 0 and alone > 0 and torch.get_num_threads() == before
     assert "SLOW" not in doctor_speed.threads_line(20.0, 40.0, 2)
     told = doctor_speed.threads_line(400.0, 40.0, 4)

@@ -1,25 +1,32 @@
 """The operator on the CPU: all tokens, block by block, with a hand-written backward.
 
 See `block` for the arithmetic. Nothing of the size of the streams is allocated except the outputs
-and, when the backward shall not repeat the forward, the tape.
+and, when the backward shall not repeat the forward, the tape. Where there are blocks enough for all
+threads each computes its own, in memory of its own (`parallel`); where there are not, the threads
+share each operation.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 
 from ..functional import FusionParameters
 from .block import backward_block, forward_block, replay_block
 from .constants import (
     Constants,
+    Gradients,
+    add_gradients,
     finish_gradients,
     prepare_constants,
     start_gradients,
 )
+from .division import Division, divide
+from .parallel import for_each
+from .staging import copy_rows, mask_of, room_for, stage, unstage
 from .workspace import (
     INFERENCE_UNITS,
     TRAINING_UNITS,
@@ -30,14 +37,6 @@ from .workspace import (
 )
 
 __all__ = ["Setting", "blockwise_backward", "blockwise_forward"]
-
-_BLOCK_ELEMENTS = 1 << 18  # M C on one core: 1 MiB in float32, measured on cores with 2 MiB of L2
-_SHARED_BLOCK_ELEMENTS = (
-    1 << 19
-)  # per core: where cores wait for each other, they do it half as often
-_MOST_BLOCK_ELEMENTS = 1 << 21
-_MIN_TOKENS, _MAX_TOKENS = 256, 8192
-_LEAST_ROWS = 16  # products of fewer rows round otherwise: fewer tokens are padded
 
 
 class Setting(NamedTuple):
@@ -81,31 +80,18 @@ def blockwise_forward(
         Fused first and second, each (..., C) and contiguous, and the tape (N, tape_width), empty
         if it is not wanted.
     """
-    constants = _constants(first, parameters, setting)
     results = _new(first), _new(first)
-    streams, fused = _flat(first, second), _flat(*results)
-    width = tape_width(constants.channels, setting.num_heads)
-    tape = constants.out_bias.new_empty(round_up(len(streams[0])) if with_tape else 0, width)
-    blocks = _blocks(len(streams[0]), constants.channels, setting.block_tokens)
-    memory = _memory(blocks, TRAINING_UNITS if with_tape else INFERENCE_UNITS, constants)
-    workspace = None
-    for rows in blocks:
-        own, out = [s[rows] for s in streams], [f[rows] for f in fused]
-        mask, is_any = _mask(valid, rows)
-        if not is_any:
-            _copy(own, out)
-            continue
-        staged = [_stage(stream, mask, constants) for stream in own]
-        size = len(staged[0])
-        if with_tape:
-            workspace = TrainingWorkspace(memory, size, constants, tape[_padded(rows)])
-        elif workspace is None or workspace.num_tokens != size:
-            workspace = InferenceWorkspace(memory, size, constants)
-        computed = _targets(out, mask, constants)
-        forward_block(staged, constants, workspace, computed, _bias(bias, rows, mask, constants))
-        if isinstance(workspace, TrainingWorkspace) and size != round_up(size):
-            workspace.clear_padding()
-        _unstage(computed, out, mask, own)
+    job = _job(first, second, results, valid, parameters, setting, bias)
+    division = divide(len(job.streams[0]), job.constants.channels, setting.block_tokens)
+    width = tape_width(job.constants.channels, setting.num_heads)
+    num_kept = round_up(len(job.streams[0])) if with_tape else 0
+    tape = job.constants.out_bias.new_empty(num_kept, width)
+
+    def begin() -> Callable[[slice], None]:
+        memory = job.memory(division, TRAINING_UNITS if with_tape else INFERENCE_UNITS)
+        return lambda rows: _forward(job, rows, memory, tape[_padded(rows)] if with_tape else None)
+
+    for_each(division.blocks, begin, division.workers)
     return *results, tape
 
 
@@ -129,47 +115,123 @@ def blockwise_backward(
     parameters are found `with_parameters`; that of the bias fills `towards_bias`, zeros of its
     shape, if given.
     """
-    constants = _constants(first, parameters, setting)
     results = _new(first), _new(first)
-    streams, towards, gradients = _flat(first, second), _flat(*upstream), _flat(*results)
-    sums = start_gradients(constants) if with_parameters else None
-    blocks = _blocks(len(streams[0]), constants.channels, setting.block_tokens)
-    memory = _memory(blocks, TRAINING_UNITS, constants)
-    for rows in blocks:
-        given, out = [t[rows] for t in towards], [g[rows] for g in gradients]
-        mask, is_any = _mask(valid, rows)
-        if not is_any:
-            _copy(given, out)
-            continue
-        staged = [_stage(stream[rows], mask, constants) for stream in streams]
-        hidden = [_stage(gradient, mask, constants) for gradient in given]
-        kept = tape[_padded(rows)] if len(tape) else None
-        workspace = TrainingWorkspace(memory, len(staged[0]), constants, kept)
-        if kept is None:
-            forward_block(staged, constants, workspace, bias=_bias(bias, rows, mask, constants))
-        else:
-            replay_block(staged, constants, workspace)
-        computed = _targets(out, mask, constants)
-        of_bias = None if towards_bias is None else staged[0].new_zeros(len(staged[0]))
-        backward_block(staged, hidden, constants, workspace, sums, computed, of_bias)
-        _unstage(computed, out, mask, given)
-        if towards_bias is not None and of_bias is not None:
-            towards_bias.view(-1)[rows] = of_bias[: rows.stop - rows.start]
-    return *results, None if sums is None else finish_gradients(sums, parameters)
+    job = _job(first, second, results, valid, parameters, setting, bias)
+    towards = _flat(*upstream)
+    division = divide(len(job.streams[0]), job.constants.channels, setting.block_tokens)
+    sums = [start_gradients(job.constants) if with_parameters else None for _ in division.runs]
+
+    def begin() -> Callable[[int], None]:
+        memory = job.memory(division, TRAINING_UNITS)
+
+        def compute(run: int) -> None:
+            for rows in division.runs[run]:
+                kept = tape[_padded(rows)] if len(tape) else None
+                _backward(job, rows, memory, kept, towards, sums[run], towards_bias)
+
+        return compute
+
+    for_each(range(len(division.runs)), begin, division.workers)
+    total = add_gradients(sums)
+    return *results, None if total is None else finish_gradients(total, parameters)
 
 
-def _constants(first: Tensor, parameters: FusionParameters, setting: Setting) -> Constants:
+class _Job(NamedTuple):
+    """What all blocks of a call share.
+
+    Attributes:
+        streams: First and second, each (N, C).
+        results: Each (N, C), written.
+        valid: Bool (...) or None.
+        bias: Float (N, 1) or None.
+        constants: The parameters, prepared.
+    """
+
+    streams: list[Tensor]
+    results: list[Tensor]
+    valid: Tensor | None
+    bias: Tensor | None
+    constants: Constants
+
+    @property
+    def dtype(self) -> torch.dtype:
+        """Of the elementwise steps."""
+        return self.constants.out_bias.dtype
+
+    def memory(self, division: Division, units: int) -> Tensor:
+        """For the largest block, in P C elements."""
+        num_elements = units * division.largest * self.constants.channels
+        return self.constants.out_bias.new_empty(num_elements)
+
+    def shift(self, rows: slice, mask: Tensor | None) -> Tensor | None:
+        """The bias (M, 1) of a block."""
+        return None if self.bias is None else stage(self.bias[rows], mask, self.dtype)
+
+
+def _job(
+    first: Tensor,
+    second: Tensor,
+    results: Sequence[Tensor],
+    valid: Tensor | None,
+    parameters: FusionParameters,
+    setting: Setting,
+    bias: Tensor | None,
+) -> _Job:
     dtype = torch.float64 if first.dtype == torch.float64 else torch.float32
-    return prepare_constants(
+    constants = prepare_constants(
         parameters, setting.num_heads, dtype, setting.product_dtype, setting.is_paired
     )
+    bias = None if bias is None else bias.reshape(-1, 1)
+    return _Job(_flat(first, second), _flat(*results), valid, bias, constants)
 
 
-def _bias(
-    bias: Tensor | None, rows: slice, mask: Tensor | None, constants: Constants
-) -> Tensor | None:
-    """The rows (M, 1) of a bias (...)."""
-    return None if bias is None else _stage(bias.reshape(-1, 1)[rows], mask, constants)
+def _forward(job: _Job, rows: slice, memory: Tensor, tape: Tensor | None) -> None:
+    """One block; with a tape (P, tape_width) that is filled."""
+    own, out = [s[rows] for s in job.streams], [r[rows] for r in job.results]
+    mask, is_any = mask_of(job.valid, rows)
+    if not is_any:
+        copy_rows(own, out)
+        return
+    staged = [stage(stream, mask, job.dtype) for stream in own]
+    size, computed = len(staged[0]), room_for(out, mask, job.dtype)
+    if tape is None:
+        workspace = InferenceWorkspace(memory, size, job.constants)
+    else:
+        workspace = TrainingWorkspace(memory, size, job.constants, tape)
+    forward_block(staged, job.constants, workspace, computed, job.shift(rows, mask))
+    if isinstance(workspace, TrainingWorkspace) and size != round_up(size):
+        workspace.clear_padding()
+    unstage(computed, out, mask, own)
+
+
+def _backward(
+    job: _Job,
+    rows: slice,
+    memory: Tensor,
+    tape: Tensor | None,
+    upstream: list[Tensor],
+    sums: Gradients | None,
+    towards_bias: Tensor | None,
+) -> None:
+    """One block; without a tape its forward is repeated."""
+    given, out = [t[rows] for t in upstream], [r[rows] for r in job.results]
+    mask, is_any = mask_of(job.valid, rows)
+    if not is_any:
+        copy_rows(given, out)
+        return
+    staged = [stage(stream[rows], mask, job.dtype) for stream in job.streams]
+    towards = [stage(gradient, mask, job.dtype) for gradient in given]
+    workspace = TrainingWorkspace(memory, len(staged[0]), job.constants, tape)
+    if tape is None:
+        forward_block(staged, job.constants, workspace, bias=job.shift(rows, mask))
+    else:
+        replay_block(staged, job.constants, workspace)
+    computed = room_for(out, mask, job.dtype)
+    of_bias = None if towards_bias is None else staged[0].new_zeros(len(staged[0]))
+    backward_block(staged, towards, job.constants, workspace, sums, computed, of_bias)
+    unstage(computed, out, mask, given)
+    if towards_bias is not None and of_bias is not None:
+        towards_bias.view(-1)[rows] = of_bias[: rows.stop - rows.start]
 
 
 def _new(like: Tensor) -> Tensor:
@@ -182,69 +244,3 @@ def _flat(*tensors: Tensor) -> list[Tensor]:
 
 def _padded(rows: slice) -> slice:
     return slice(rows.start, rows.start + round_up(rows.stop - rows.start))
-
-
-def _blocks(num_tokens: int, channels: int, most: int) -> list[slice]:
-    """Blocks of nearly equal size: a short last one would leave cores idle.
-
-    A rest of a few tokens joins the block before it.
-    """
-    if num_tokens == 0:
-        return []
-    if most < 1:
-        cores = torch.get_num_threads()
-        elements = min(_SHARED_BLOCK_ELEMENTS * cores, _MOST_BLOCK_ELEMENTS)
-        elements = elements if cores > 1 else _BLOCK_ELEMENTS
-        most = min(max(elements // channels, _MIN_TOKENS), _MAX_TOKENS)
-    count = -(-num_tokens // most)
-    size = round_up(-(-num_tokens // count))
-    starts = list(range(0, max(num_tokens - _LEAST_ROWS + 1, 1), size))
-    return [slice(i, end) for i, end in zip(starts, [*starts[1:], num_tokens])]
-
-
-def _memory(blocks: list[slice], units: int, constants: Constants) -> Tensor:
-    largest = round_up(max((block.stop - block.start for block in blocks), default=0))
-    return constants.out_bias.new_empty(units * largest * constants.channels)
-
-
-def _mask(valid: Tensor | None, rows: slice) -> tuple[Tensor | None, bool]:
-    """Mask (M, 1) of a block, None where all its tokens are valid, and whether any is."""
-    if valid is None:
-        return None, True
-    mask = valid.reshape(-1, 1)[rows]
-    count = int(mask.count_nonzero())
-    return None if count == len(mask) else mask, count > 0
-
-
-def _copy(sources: list[Tensor], targets: list[Tensor]) -> None:
-    for source, target in zip(sources, targets):
-        target.copy_(source)
-
-
-def _stage(tensor: Tensor, mask: Tensor | None, constants: Constants) -> Tensor:
-    """The rows as the block wants them: dtype E, zeros where not valid, not too few."""
-    staged = tensor.to(constants.out_bias.dtype)
-    if mask is not None:
-        staged = torch.where(mask, staged, 0)
-    missing = _LEAST_ROWS - len(staged)
-    return F.pad(staged, (0, 0, 0, missing)) if missing > 0 else staged
-
-
-def _targets(out: list[Tensor], mask: Tensor | None, constants: Constants) -> list[Tensor]:
-    """Where the block may write: the result itself, unless dtype, mask or few rows forbid."""
-    dtype, size = constants.out_bias.dtype, max(len(out[0]), _LEAST_ROWS)
-    if mask is None and out[0].dtype == dtype and len(out[0]) == size:
-        return out
-    return [rows.new_empty(size, rows.shape[1], dtype=dtype) for rows in out]
-
-
-def _unstage(
-    computed: list[Tensor], out: list[Tensor], mask: Tensor | None, own: list[Tensor]
-) -> None:
-    """Bring what was computed to the result, and what is not valid as it was."""
-    if computed is out:
-        return
-    for source, target, kept in zip(computed, out, own):
-        target.copy_(source[: len(target)])
-        if mask is not None:
-            torch.where(mask, target, kept, out=target)

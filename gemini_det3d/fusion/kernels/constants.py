@@ -12,6 +12,7 @@ the weights, which half precision cannot hold; there W_1 is applied to the pairs
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import torch
@@ -20,7 +21,14 @@ from torch import Tensor
 from ..functional import FusionParameters
 from .torch_versions import is_compiling
 
-__all__ = ["Constants", "Gradients", "finish_gradients", "prepare_constants", "start_gradients"]
+__all__ = [
+    "Constants",
+    "Gradients",
+    "add_gradients",
+    "finish_gradients",
+    "prepare_constants",
+    "start_gradients",
+]
 
 
 class Constants(NamedTuple):
@@ -162,6 +170,16 @@ def start_gradients(constants: Constants) -> Gradients:
         relation_out_weight=like.new_zeros(c, c),
         relation_out_bias=like.new_zeros(c),
     )
+
+
+def add_gradients(sums: Sequence[Gradients | None]) -> Gradients | None:
+    """Their sum, in order; the first is used up. None where gradients were not wanted."""
+    total = sums[0]
+    if total is not None:
+        for each in sums[1:]:
+            for tensor, share in zip(total, each or ()):
+                tensor.add_(share)
+    return total
 
 
 def finish_gradients(sums: Gradients, parameters: FusionParameters) -> FusionParameters:
