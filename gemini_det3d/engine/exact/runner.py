@@ -18,7 +18,6 @@ from mmengine.registry import RUNNERS
 from mmengine.runner import Runner
 from mmengine.runner.base_loop import BaseLoop
 from mmengine.runner.checkpoint import _load_checkpoint_to_model
-from torch import nn
 from torch.utils.data import DataLoader
 
 from gemini_det3d.engine.exact.bad_samples import bad_sample_policy, notes_path
@@ -83,22 +82,6 @@ class ExactRunner(Runner):
         changed = with_exact_batches(dataloader, seed or 0, diff_rank_seed)
         pinned = {"pin_memory": torch.cuda.is_available(), **changed}
         return Runner.build_dataloader(pinned, seed, diff_rank_seed)
-
-    def build_model(self, model: nn.Module | Mapping) -> nn.Module:
-        """As mmengine's; what its config has wrong is told in one line.
-
-        Raises:
-            FormatError: A type is not registered, or does not take its arguments.
-        """
-        try:
-            return super().build_model(model)
-        except FormatError:
-            raise
-        except (KeyError, TypeError, ValueError) as error:
-            reason = " ".join(str(error.args[0] if error.args else error).split())
-            if isinstance(error, TypeError) and "argument" not in reason:
-                raise
-            raise FormatError("model", f"cannot be built ({reason})") from error
 
     def build_train_loop(self, loop: BaseLoop | Mapping) -> BaseLoop:
         """As mmengine's, with our loops.

@@ -38,7 +38,7 @@ def fault_of(folder, run=train, **changes):
 @pytest.mark.parametrize(
     "changes, said",
     [
-        (dict(model=dict(type="OnePrat")), "cannot be built: KeyError: 'OnePrat is not in the"),
+        (dict(model=dict(type="OnePrat")), "OnePrat is not in the"),
         (dict(model=dict(type="Misfit", widht=3)), "unexpected keyword argument 'widht'"),
         (dict(optim_wrapper=dict(optimizer=dict(type="SGD", betas=(0, 1)))), "argument 'betas'"),
     ],
@@ -46,7 +46,7 @@ def fault_of(folder, run=train, **changes):
 def test_what_cannot_be_built_is_one_line(tmp_path, changes, said):
     fault = fault_of(tmp_path, **changes)
     assert fault.startswith("cannot be built: ") and "\n" not in fault
-    assert said.removeprefix("cannot be built: KeyError: '") in fault
+    assert said in fault
 
 
 def test_settings_that_contradict_each_other_are_one_line(tmp_path):

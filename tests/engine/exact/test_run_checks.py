@@ -27,21 +27,6 @@ def test_validation_after_no_step_is_refused(tmp_path):
         train(config)
 
 
-@pytest.mark.parametrize(
-    ("change", "fault"),
-    [
-        (dict(type="NoSuchModel"), r"model: cannot be built \(NoSuchModel is not in the"),
-        (dict(no_such_argument=1), r"model: cannot be built \(.*unexpected keyword argument"),
-    ],
-)
-def test_model_that_cannot_be_built_is_one_line(tmp_path, change, fault):
-    config = toy_config(tmp_path)
-    config.model.update(change)
-    with pytest.raises(FormatError, match=fault) as error:
-        train(config)
-    assert "\n" not in str(error.value)
-
-
 @pytest.mark.parametrize("two", [False, True])
 def test_a_resumed_run_does_not_keep_another_rate_in_silence(tmp_path, two):
     config = toy_config(tmp_path, two=two)
