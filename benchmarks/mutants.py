@@ -27,12 +27,12 @@ class Part(NamedTuple):
 
 PARTS = {
     "fusion": Part(
-        ("fusion/*.py", "fusion/kernels/blockwise.py", "fusion/kernels/compact.py",
-         "fusion/kernels/products.py", "fusion/kernels/traced.py", "fusion/kernels/library.py",
-         "fusion/kernels/precision.py"),
+        ("fusion/*.py", *(f"fusion/kernels/{name}.py" for name in (
+            "block", "blockwise", "compact", "constants", "division", "library", "parallel",
+            "precision", "products", "staging", "traced", "workspace"))),
         tuple(f"fusion/test_{name}.py" for name in (
             "gemini", "valid", "rivals", "ways", "blend", "reliability", "released", "kernels",
-            "kernel_cost", "kernel_locality", "forms", "modes")),
+            "kernel_cost", "kernel_locality", "parallel", "forms", "modes")),
     ),
     "geometry": Part(("geometry/*.py",), ("geometry", "formats/test_kitti_boxes.py")),
     "formats": Part(("formats/*.py",), ("formats", "evaluation/test_safe_pickle.py",
