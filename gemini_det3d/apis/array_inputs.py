@@ -8,15 +8,14 @@ from __future__ import annotations
 
 import logging
 import os
-import re
 from collections.abc import Callable, Mapping, Sequence
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from gemini_det3d.formats.clouds import first_columns
 from gemini_det3d.formats.errors import FormatError
+from gemini_det3d.formats.stems import told_otherwise
 
 _POINT_OPTIONS = ("coord_type", "load_dim", "use_dim", "shift_height", "use_color",
                   "norm_intensity")  # fmt: skip
@@ -76,17 +75,8 @@ def tell_other_names(images: Mapping[str, Any]) -> None:
     Args:
         images: Inputs by what they are; arrays have no names.
     """
-    for name, image in images.items():
-        if not is_path(image):
-            continue
-        words = "/".join(Path(image).parts[-2:]).lower()
-        said = [other for other in images if _has_word(words, other)]
-        if said and name not in said:
-            _LOG.warning("%s: is given for %s, and by its name it is %s", image, name, said[0])
-
-
-def _has_word(text: str, word: str) -> bool:
-    return re.search(rf"(?<![a-z0-9]){re.escape(word.lower())}(?![a-z0-9])", text) is not None
+    for line in told_otherwise({name: image for name, image in images.items() if is_path(image)}):
+        _LOG.warning("%s", line)
 
 
 def columns_of(pipeline: Any) -> int:

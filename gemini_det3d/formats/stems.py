@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+import re
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from gemini_det3d.formats.errors import FormatError
@@ -27,6 +28,31 @@ def stem_of(path: str | os.PathLike, suffixes: Sequence[str] = IMAGE_SUFFIXES) -
     name = os.fspath(path).replace("\\", "/").rstrip("/").rsplit("/", 1)[-1]
     suffix = next((s for s in suffixes if name.lower().endswith(s) and len(name) > len(s)), "")
     return name[: len(name) - len(suffix)]
+
+
+def told_otherwise(paths: Mapping[str, str | os.PathLike]) -> list[str]:
+    """Files that by their name, or their folder's, are of another input than they are given for.
+
+    Args:
+        paths: Files by what they are given for: sensors, modalities, cameras.
+
+    Returns:
+        A line for each. Where one name is the beginning of another (CAM_FRONT, CAM_FRONT_LEFT) the
+        longer one counts.
+    """
+    lines = []
+    for name, path in paths.items():
+        words = "/".join(os.fspath(path).replace("\\", "/").split("/")[-2:])
+        said = [other for other in paths if _has_word(words, other)]
+        said = [each for each in said if not any(_has_word(o, each) for o in said if o != each)]
+        if said and name not in said:
+            lines.append(f"{path}: is given for {name}, and by its name it is {said[0]}")
+    return lines
+
+
+def _has_word(text: str, word: str) -> bool:
+    pattern = rf"(?<![a-z0-9]){re.escape(word.lower())}(?![a-z0-9])"
+    return re.search(pattern, text.lower()) is not None
 
 
 def is_data_file(path: Path) -> bool:

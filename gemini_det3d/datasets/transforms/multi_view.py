@@ -20,6 +20,7 @@ from gemini_det3d.datasets.transforms.sensors import mask_sensors
 from gemini_det3d.formats.calibration_check import check_matrices
 from gemini_det3d.formats.errors import OTHER_FORM, FormatError
 from gemini_det3d.formats.images import decode_color
+from gemini_det3d.formats.stems import told_otherwise
 from gemini_det3d.geometry import image_matrix
 from gemini_det3d.registration import register
 
@@ -73,6 +74,8 @@ class LoadMultiViewImages(BaseTransform):
                     f"is {image.shape[1]} x {image.shape[0]}, the first image of the sample "
                     f"{shape[1]} x {shape[0]}; all cameras must have one size",
                 )
+        for line in told_otherwise(dict(zip(results["images"], paths))):
+            self._tell_once(line)
         exists = [image is not None for image in images]
         if not all(exists):
             mask_sensors(results, camera=exists)
@@ -97,7 +100,7 @@ class LoadMultiViewImages(BaseTransform):
         return np.ascontiguousarray(decode_color(data, path)[..., ::-1])  # BGR
 
     def _lidar2img(self, camera: dict, size: tuple[int, int]) -> np.ndarray:
-        """``(4, 4)`` of a camera; what is unlikely about its first one is told once."""
+        """``(4, 4)`` of a camera; what is unlikely about it is told."""
         projection, path = np.eye(4), camera["img_path"]
         try:
             cam2img = np.asarray(camera["cam2img"], dtype=np.float64)
@@ -110,10 +113,14 @@ class LoadMultiViewImages(BaseTransform):
         for level, text in faults:
             if level == "error":
                 raise FormatError(path, text)
-            if not self._has_told:
-                print_log(f"{path}: {text}", logger="current", level=logging.WARNING)
-                self._has_told = True
+            self._tell_once(f"{path}: {text}")
         return projection @ lidar2cam
+
+    def _tell_once(self, line: str) -> None:
+        """A warning; the next samples will have the same fault."""
+        if not self._has_told:
+            print_log(line, logger="current", level=logging.WARNING)
+            self._has_told = True
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}(missing={self.missing!r})"

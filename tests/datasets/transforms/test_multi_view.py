@@ -193,3 +193,23 @@ def test_images_of_another_size_than_their_matrices_are_told_once(
         loader(results)
     assert len(said) == is_told
     assert not said or "front.png: cam2img: its centre (80, 60) is not in the middle" in said[0]
+
+
+def swapped(results: dict, *names: str) -> dict:
+    """The samples' cameras with two of their files exchanged."""
+    first, second = (results["images"][name] for name in names)
+    first["img_path"], second["img_path"] = second["img_path"], first["img_path"]
+    return results
+
+
+@pytest.mark.parametrize("names", [("front", "left"), ("front", "front_left")])
+def test_exchanged_files_of_two_cameras_are_told_once(tmp_path, monkeypatch, names):
+    said = []
+    monkeypatch.setattr(multi_view, "print_log", lambda text, **_: said.append(text))
+    step = TRANSFORMS.build(dict(type="LoadMultiViewImages"))
+    step(write_cameras(tmp_path, ("front", "left", "front_left")))
+    assert said == []
+    for _ in range(2):
+        step(swapped(write_cameras(tmp_path, ("front", "left", "front_left")), *names))
+    (line,) = said
+    assert f"{names[1]}.png: is given for front, and by its name it is {names[1]}" in line

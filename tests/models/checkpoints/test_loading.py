@@ -13,6 +13,8 @@ from gemini_det3d.formats import FormatError
 from gemini_det3d.models.checkpoints import load_parameters, read_checkpoint, write_state
 from gemini_det3d.models.middle_encoders import GeminiSparseEncoder
 
+pytest.importorskip("spconv")
+
 
 def detector(seed: int, channels: int = 3) -> nn.Module:
     """A dense and a sparse part; with 3 channels the first weights have five equal sides."""
