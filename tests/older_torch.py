@@ -8,7 +8,11 @@ from contextlib import contextmanager
 import pytest
 import torch
 
-from gemini_det3d.fusion.kernels.torch_versions import CAN_TRACE, HAS_CUSTOM_OPERATORS
+from gemini_det3d.fusion.kernels.torch_versions import (
+    CAN_TELL_EXPORTS,
+    CAN_TRACE,
+    HAS_CUSTOM_OPERATORS,
+)
 
 # What a form, or PyTorch, says itself.
 _SAID = ("needs PyTorch", "AutocastCPU only support Bfloat16")
@@ -18,6 +22,9 @@ needs_custom_operators = pytest.mark.skipif(
 )
 needs_all_forms = pytest.mark.skipif(
     not CAN_TRACE, reason="the forms that are chosen from PyTorch 2.13 on"
+)
+needs_told_exports = pytest.mark.skipif(
+    not CAN_TELL_EXPORTS, reason="PyTorch before 2.7 does not say that it exports"
 )
 needs_named_sizes = pytest.mark.skipif(
     not hasattr(torch.export, "Dim"), reason="torch.export.Dim needs PyTorch 2.2"

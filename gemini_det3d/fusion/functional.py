@@ -37,7 +37,9 @@ __all__ = [
     "fuse_one_way",
     "gemini_fusion",
     "gemini_gates",
+    "query_bias",
     "relation_score",
+    "value_bias",
 ]
 
 
@@ -75,15 +77,15 @@ class FusionParameters(NamedTuple):
     key_noise: Any = None
     value_noise: Any = None
 
-    @property
-    def query_bias(self) -> Tensor:
-        """(2, C)."""
-        return self.in_bias.chunk(3, dim=1)[0]
 
-    @property
-    def value_bias(self) -> Tensor:
-        """(2, C)."""
-        return self.in_bias.chunk(3, dim=1)[2]
+def query_bias(parameters: FusionParameters) -> Tensor:
+    """(2, C), a function: compilers before PyTorch 2.6 know no properties of named tuples."""
+    return parameters.in_bias.chunk(3, dim=1)[0]
+
+
+def value_bias(parameters: FusionParameters) -> Tensor:
+    """(2, C)."""
+    return parameters.in_bias.chunk(3, dim=1)[2]
 
 
 def gemini_fusion(
@@ -141,7 +143,7 @@ def fuse_one_way(
         (..., C).
     """
     gate = attention_gate(own, other, parameters, direction, num_heads, bias)[..., None]
-    weight, bias = parameters.value_weight[direction], parameters.value_bias[direction]
+    weight, bias = parameters.value_weight[direction], value_bias(parameters)[direction]
     heads = (num_heads, own.shape[-1] // num_heads)
     noisy = own if parameters.value_noise is None else own + parameters.value_noise[direction]
     value_own = F.linear(noisy, weight, bias).unflatten(-1, heads)
@@ -170,7 +172,7 @@ def attention_gate(
     if parameters.key_noise is not None:
         key_difference = key_difference - parameters.key_noise[direction]
     heads = (num_heads, own.shape[-1] // num_heads)
-    query = F.linear(own, parameters.query_weight[direction], parameters.query_bias[direction])
+    query = F.linear(own, parameters.query_weight[direction], query_bias(parameters)[direction])
     key = F.linear(key_difference, parameters.key_weight[direction])
     query, key = query.unflatten(-1, heads), key.unflatten(-1, heads)
     if query.dtype in (torch.float16, torch.bfloat16):  # their products may leave half's range

@@ -31,7 +31,7 @@ from .base import (
     hide,
     keep_own,
 )
-from .functional import FusionParameters
+from .functional import FusionParameters, query_bias, value_bias
 from .start import check_start, draw, noise_std_of
 
 __all__ = ["GeminiWaysFusion", "ways_fusion"]
@@ -187,7 +187,7 @@ def _weights(
     Logits are taken relative to the own one, which leaves the softmax as it is and saves a product.
     """
     heads = (num_heads, own.shape[-1] // num_heads)
-    query = F.linear(own, p.query_weight[i], p.query_bias[i]).unflatten(-1, heads)
+    query = F.linear(own, p.query_weight[i], query_bias(p)[i]).unflatten(-1, heads)
     difference = own * scores - own - p.key_noise[i]
     key = F.linear(difference, p.key_weight[i]).unflatten(-1, heads)
     if query.dtype in (torch.float16, torch.bfloat16):  # their products may leave half's range
@@ -201,6 +201,6 @@ def _weights(
 def _read(tokens: Sequence[Tensor], weights: Tensor, p: FusionParameters, i: int) -> Tensor:
     """What the attention reads (..., C), of the own token first and the partners behind it."""
     noisy = [tokens[0] + p.value_noise[i], *tokens[1:]]
-    values = F.linear(torch.stack(noisy), p.value_weight[i], p.value_bias[i])
+    values = F.linear(torch.stack(noisy), p.value_weight[i], value_bias(p)[i])
     heads = values.unflatten(-1, (weights.shape[-1], -1))
     return (weights[..., None] * heads).sum(dim=0).flatten(-2)

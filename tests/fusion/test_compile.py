@@ -8,7 +8,7 @@ from shutil import which
 import pytest
 import torch
 from counting import count_saved_bytes
-from older_torch import needs_all_forms, needs_custom_operators
+from older_torch import needs_all_forms, needs_custom_operators, needs_told_exports
 from reference import random_released
 from torch.testing import assert_close
 
@@ -16,7 +16,8 @@ from gemini_det3d.fusion import GeminiFusion
 
 pytestmark = needs_custom_operators
 DIM, HEADS = 16, 4
-BACKENDS = ("auto", "plain", "compact", "traced", "blockwise")
+TRACED = pytest.param("traced", marks=needs_all_forms)
+BACKENDS = ("auto", "plain", "compact", TRACED, "blockwise")
 
 
 @pytest.fixture
@@ -140,7 +141,7 @@ def test_compiled_code_gives_the_same_values_and_gradients(operator, streams, to
     assert_close(*gradients, rtol=1e-4, atol=1e-4)
 
 
-@pytest.mark.parametrize("backend", ["auto", "compact", "traced", "blockwise"])
+@pytest.mark.parametrize("backend", ["auto", "compact", TRACED, "blockwise"])
 def test_compiled_training_gives_the_same_gradients(operator, streams, backend):
     operator.backend = backend
     compiled = torch.compile(operator, backend="aot_eager", fullgraph=True)
@@ -151,6 +152,7 @@ def test_compiled_training_gives_the_same_gradients(operator, streams, backend):
     assert_close(found, wanted, rtol=1e-4, atol=1e-4)
 
 
+@needs_told_exports
 def test_exported_program_runs_without_this_package(operator, streams):
     tokens = torch.export.Dim("tokens")
     dynamic = {"first": {0: tokens}, "second": {0: tokens}, "valid": {0: tokens}}
@@ -200,6 +202,7 @@ def test_onnx_gives_the_same_numbers(operator, make, tmp_path, backend):
 
 
 @needs_onnx
+@needs_told_exports
 @pytest.mark.parametrize("is_map", [False, True])
 def test_onnx_takes_any_number_of_images_and_tokens(operator, make, tmp_path, is_map):
     batch = torch.export.Dim("batch")
@@ -233,6 +236,7 @@ def tensors(outputs):
 
 
 @needs_onnx
+@needs_told_exports
 def test_onnx_takes_no_tokens(operator, streams, tmp_path):
     operator.backend = "auto"
     axes = {0: torch.export.Dim("tokens")}

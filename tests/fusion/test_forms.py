@@ -216,6 +216,8 @@ def test_blocks_may_be_counted_in_any_librarys_integers():
     assert type(GeminiFusion(16, block_tokens=np.int64(32)).block_tokens) is int
     with pytest.raises(ValueError, match="block_tokens must be an integer of 0 or more, got -1"):
         GeminiFusion(16, block_tokens=-1)
+    with pytest.raises(ValueError, match="block_tokens must be an integer of 0 or more, got True"):
+        GeminiFusion(16, block_tokens=True)
 
 
 def test_integer_streams_are_refused():

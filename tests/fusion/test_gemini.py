@@ -9,6 +9,7 @@ from reference import random_released, reference_fusion
 from torch.testing import assert_close
 
 from gemini_det3d.fusion import GeminiFusion, from_released, to_released
+from gemini_det3d.fusion.functional import query_bias, value_bias
 
 DIM, HEADS, BATCH, TOKENS = 15, 5, 2, 7
 
@@ -174,11 +175,21 @@ def test_gates_are_the_weights_of_two_key_attention(operator, released, make):
         without_other.out_bias.zero_()
         full = without_other(first, second)[0] - first
         parameters = without_other.fusion_parameters()
-        weight, bias = parameters.value_weight[0], parameters.value_bias[0]
+        weight, bias = parameters.value_weight[0], value_bias(parameters)[0]
         own = weight @ (first + without_other.value_noise[0]) + bias
         other = weight @ second + bias
     heads = (HEADS, -1)
     assert_close(full, torch.lerp(own.view(heads), other.view(heads), gate[:, None]).flatten())
+
+
+def test_gates_without_discriminator_are_those_of_attention_to_self_and_partner(make):
+    first, second = make(7, DIM), make(7, DIM)
+    operator = GeminiFusion(DIM, HEADS, with_noise=False, with_relation=False).double()
+    p = operator.fusion_parameters()
+    query = (first @ p.query_weight[0].T + query_bias(p)[0]).view(7, HEADS, -1)
+    keys = (torch.stack((first, second), dim=1) @ p.key_weight[0].T).view(7, 2, HEADS, -1)
+    logits = torch.einsum("nhc,nkhc->nhk", query, keys) * (DIM // HEADS) ** -0.5
+    assert_close(operator.gates(first, second)[0], logits.softmax(dim=-1)[..., 1])
 
 
 def test_initial_parameters_are_distributed_as_released():

@@ -13,6 +13,7 @@ from torch import Tensor
 
 from benchmarks.fusion import ReleasedFusion
 from gemini_det3d.fusion import GeminiFusion
+from gemini_det3d.fusion.kernels import precision
 from gemini_det3d.fusion.kernels.blockwise import Setting, blockwise_forward
 
 NUM_CASES = 1200
@@ -134,3 +135,13 @@ def test_error_is_bounded_by_the_released_forms_over_a_thousand_cases():
         mean = math.exp(sum(values) / len(values))
         print(f"{dtype} {name}: error / released error: {mean:.3f} over {len(values)} cases")
         assert mean <= BOUNDS[dtype], (dtype, name)
+
+
+def test_products_follow_autocast_but_for_double_streams(monkeypatch):
+    monkeypatch.setattr(precision, "_FAST_ON_CPU", precision.HALVES)
+    kinds = (torch.float64, torch.float32, torch.bfloat16)
+    streams = [torch.zeros(1, dtype=kind) for kind in kinds]
+    assert tuple(map(precision.product_dtype, streams)) == kinds
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        found = tuple(map(precision.product_dtype, streams))
+    assert found == (torch.float64, torch.bfloat16, torch.bfloat16)

@@ -132,7 +132,7 @@ def _choose(backend: str, call: Call) -> Form:
     if is_for_other_runtimes(call):
         return _BY_NAME["plain"]
     if backend == "auto":
-        form = next(form for form in FORMS if not _why_not(form, call))
+        form = _first_that_suits(call)
     else:
         form = _BY_NAME[backend]
         if form.needs(call):
@@ -141,6 +141,13 @@ def _choose(backend: str, call: Call) -> Form:
         if call.device == "cuda" and name not in form.honours:
             raise ValueError(f"GeminiFusion: {name} means nothing to {form.name!r} on a GPU")
     return form
+
+
+def _first_that_suits(call: Call) -> Form:
+    for form in FORMS[:-1]:  # a loop: the compilers of PyTorch 2.5 ask all that `next` might ask
+        if not _why_not(form, call):
+            return form
+    return FORMS[-1]
 
 
 def _why_not(form: Form, call: Call) -> str:

@@ -18,7 +18,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from ..functional import FusionParameters
+from ..functional import FusionParameters, query_bias, value_bias
 from .torch_versions import is_compiling
 
 __all__ = [
@@ -118,7 +118,7 @@ def prepare_constants(
     shift = torch.stack([torch.mv(p.value_weight[i], p.value_noise[i]) for i in (0, 1)])
     key_bias = torch.stack([torch.mv(p.key_weight[i], p.key_noise[i]) for i in (0, 1)])
     out_bias = torch.stack(
-        [torch.addmv(p.out_bias[i], p.out_weight[i], p.value_bias[i]) for i in (0, 1)]
+        [torch.addmv(p.out_bias[i], p.out_weight[i], value_bias(p)[i]) for i in (0, 1)]
     )
     near, far = p.relation_in_weight[:, :channels], p.relation_in_weight[:, channels:]
     if is_paired:
@@ -128,7 +128,7 @@ def prepare_constants(
     return Constants(
         query_weight=p.query_weight.to(product_dtype),
         value_weight=p.value_weight.flatten(0, 1).to(product_dtype),
-        query_bias=p.query_bias[..., None],
+        query_bias=query_bias(p)[..., None],
         value_shift=shift[..., None],
         key_weight=p.key_weight.to(product_dtype),
         key_bias=key_bias[..., None],
@@ -195,7 +195,7 @@ def finish_gradients(sums: Gradients, parameters: FusionParameters) -> FusionPar
     in_bias[:, :c] = sums.query_bias
     for i in (0, 1):
         in_bias[i, 2 * c :] = torch.mv(p.out_weight[i].t(), sums.out_bias[i])
-        sums.out_weight[i].addr_(sums.out_bias[i], p.value_bias[i])
+        sums.out_weight[i].addr_(sums.out_bias[i], value_bias(p)[i])
         value_weight[i].addr_(sums.value_shift[i], p.value_noise[i])
         sums.key_weight[i].addr_(sums.key_bias[i], p.key_noise[i])
         torch.mv(p.value_weight[i].t(), sums.value_shift[i], out=value_noise[i])

@@ -16,12 +16,13 @@ from typing import Any
 
 import torch
 from torch import Tensor
+from torch._decomp import register_decomposition
 from torch.utils.flop_counter import register_flop_formula
 
 from ..functional import FusionParameters, gemini_fusion
 from .blockwise import Setting, blockwise_backward, blockwise_forward
 from .precision import HALVES, product_dtype
-from .torch_versions import needs_backward
+from .torch_versions import CAN_TELL_EXPORTS, needs_backward
 from .workspace import round_up, tape_width
 
 __all__ = ["blockwise_fusion", "fuse", "fuse_backward", "make_operators", "unpack"]
@@ -102,6 +103,8 @@ def make_operators(
     _register_shapes(operator, operator_backward, tape_like)
     _register_derivatives(operator, operator_backward)
     _register_flops(name, products)
+    if not CAN_TELL_EXPORTS:
+        register_decomposition([getattr(torch.ops.gemini_det3d, name).default])(_by_definition)
     if hasattr(torch.library, "register_vmap"):  # PyTorch 2.5 and later
         for each in (operator, operator_backward):
             torch.library.register_vmap(each, _one_by_one(each))
@@ -178,6 +181,15 @@ def _double_backward(ctx, *cotangents: Tensor) -> tuple:
     of_bias = None if bias is None else outer[-1]
     of_rest = outer[2 : 4 + _NUM_PARAMETERS]
     return (*outer[:2], None, None, *of_rest, None, None, None, None, None, of_bias)
+
+
+def _by_definition(
+    first: Tensor, second: Tensor, valid: Tensor | None, *rest: Any
+) -> tuple[Tensor, Tensor, Tensor]:
+    """What an export writes down where it was not seen to be one: no backward, so no tape."""
+    parameters, setting, _, bias = unpack(rest)
+    fused = gemini_fusion(first, second, parameters, setting.num_heads, valid, bias)
+    return *fused, first.new_empty(0)
 
 
 def _register_flops(name: str, products: Callable[[Setting, bool | None, bool], int]) -> None:

@@ -22,6 +22,7 @@ except ImportError:  # where `traced` does not run either
 
 
 __all__ = [
+    "CAN_TELL_EXPORTS",
     "CAN_TRACE",
     "HAS_CUSTOM_OPERATORS",
     "INTERPRETS_TRITON",
@@ -42,6 +43,7 @@ __all__ = [
 CAN_TRACE = tuple(map(int, torch.__version__.split(".")[:2])) >= (2, 13)
 _FUNCTORCH = torch._C._functorch  # pyright: ignore[reportAttributeAccessIssue]
 _KNOWS_DEPTH = hasattr(_FUNCTORCH, "get_dynamic_layer_stack_depth")  # not in PyTorch 2.1
+CAN_TELL_EXPORTS = hasattr(torch.compiler, "is_exporting")  # PyTorch 2.7 and later
 HAS_CUSTOM_OPERATORS = hasattr(torch.library, "custom_op")  # PyTorch 2.4 and later
 INTERPRETS_TRITON = os.environ.get("TRITON_INTERPRET") == "1"  # its kernels then run on a CPU
 _TRITON_NAMES = ("triton", "pytorch-triton", "pytorch-triton-rocm", "triton-windows")
@@ -78,7 +80,7 @@ def is_compiling() -> bool:
 
 
 def is_exporting() -> bool:
-    """Whether `torch.export` is tracing; before PyTorch 2.7 it does not say so."""
+    """Whether `torch.export` is tracing, as far as PyTorch tells."""
     return getattr(torch.compiler, "is_exporting", bool)()
 
 
