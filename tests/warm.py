@@ -65,8 +65,7 @@ def serve(folder: Path) -> None:
     (folder / "python.new").rename(folder / "python")  # from now on it can be called
     for name in LOADED:
         importlib.import_module(name)
-    # Triton looks at a variable when it is loaded; torch._dynamo would load it.
-    assert not {"gemini_det3d.plugin", "gemini_det3d.fusion", "triton"} & set(sys.modules)
+    assert not {"gemini_det3d.plugin", "gemini_det3d.fusion"} & set(sys.modules)
     sys.modules["mmengine.config.config"].FormatCode = as_it_comes
     gc.collect()
     gc.freeze()  # forks share what is never looked through
@@ -126,6 +125,9 @@ def become(argv: list[str], cwd: str, environment: dict[str, str]) -> None:
     code = 1
     try:
         os.chdir(cwd)
+        # Triton looks at this when it is loaded, which PyTorch before 2.6 does by itself.
+        if "TRITON_INTERPRET" in environment and "triton" in sys.modules:
+            os.execve(sys.executable, [sys.executable, *argv], environment)
         os.environ.clear()
         os.environ.update(environment)
         sys.stdout.reconfigure(line_buffering=True)
