@@ -40,15 +40,26 @@ def openmmlab_globals() -> list:
     scalar = np.float64(0).__reduce__()[0]
     return [
         HistoryBuffer,
-        (statistic_of, "builtins.getattr"),
+        _under_name("builtins.getattr", statistic_of),
         np.ndarray,
         np.dtype,
         *{type(np.dtype(kind)) for kind in PLAIN_KINDS},
-        (reconstruct, "numpy.core.multiarray._reconstruct"),
-        (reconstruct, "numpy._core.multiarray._reconstruct"),
-        (scalar, "numpy.core.multiarray.scalar"),
-        (scalar, "numpy._core.multiarray.scalar"),
+        _under_name("numpy.core.multiarray._reconstruct", reconstruct),
+        _under_name("numpy._core.multiarray._reconstruct", reconstruct),
+        _under_name("numpy.core.multiarray.scalar", scalar),
+        _under_name("numpy._core.multiarray.scalar", scalar),
     ]
+
+
+def _under_name(name: str, function: Callable) -> Callable:
+    """The function as files ask for it: torch looks up by module and name (2.5 knows no pairs)."""
+
+    def asked_for(*arguments: object) -> object:
+        return function(*arguments)
+
+    asked_for.__module__, _, asked_for.__qualname__ = name.rpartition(".")
+    asked_for.__name__ = asked_for.__qualname__
+    return asked_for
 
 
 def admit_openmmlab_checkpoints() -> None:

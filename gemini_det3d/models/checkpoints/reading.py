@@ -87,8 +87,8 @@ def read_content(
 
     Args:
         path: The file.
-        admitted: Types (or pairs of a function and the name that it stands for) that may be made
-            besides tensors and plain data, as ``torch.serialization.add_safe_globals`` takes them.
+        admitted: Types that may be made, and functions that may be called, besides what tensors
+            and plain data need, as ``torch.serialization.add_safe_globals`` takes them.
         map_location: Device of the tensors, as ``torch.load`` takes it.
 
     Returns:
