@@ -20,6 +20,7 @@ from typing import Any
 
 import torch
 from torch import Tensor
+from torch.utils._pytree import tree_leaves
 
 from gemini_det3d.formats.errors import FormatError, first_line
 from gemini_det3d.formats.files import refuse_devices
@@ -113,7 +114,9 @@ def read_content(
         while True:
             try:
                 with _admitting_only([*admitted, *stand_ins.values()]), open(path, "rb") as file:
-                    return torch.load(file, map_location=map_location, weights_only=True)
+                    loaded = torch.load(file, map_location=map_location, weights_only=True)
+                _refuse_lies(path, loaded)
+                return loaded
             except UnpicklingError as error:
                 name = _unwanted_name(str(error))
                 if name is None or name in stand_ins:
@@ -125,6 +128,8 @@ def read_content(
         raise FormatError(path, "is a folder, not a checkpoint") from None
     except UnpicklingError as error:
         raise FormatError(path, _refusal(str(error))) from error
+    except FormatError:
+        raise
     except Exception as error:  # a broken file leads the reader to any of them
         fault = f"is not a readable checkpoint ({first_line(error)})"
         raise FormatError(path, fault) from error
@@ -163,6 +168,25 @@ def _refuse_bombs(path: str | os.PathLike) -> None:
     for name in (entry.filename for entry in entries):
         if name.startswith("/") or ".." in PurePosixPath(name).parts:
             raise FormatError(path, f"holds {name!r:.80}, a name that leads out of the archive")
+
+
+def _refuse_lies(path: str | os.PathLike, loaded: Any) -> None:
+    """An older PyTorch (2.5.1) lets a tensor reach beyond what the file holds, into other memory.
+
+    Raises:
+        FormatError: Tensors of an archive are larger than the archive.
+    """
+    if not zipfile.is_zipfile(path):
+        return
+    tensors = [leaf for leaf in tree_leaves(loaded) if _is_dense(leaf)]
+    storages = {each.data_ptr(): each.nbytes() for each in map(Tensor.untyped_storage, tensors)}
+    if sum(storages.values()) > Path(path).stat().st_size:
+        raise FormatError(path, f"claims {sum(storages.values())} bytes of tensors, more than it "
+                          "holds")  # fmt: skip
+
+
+def _is_dense(value: Any) -> bool:
+    return isinstance(value, Tensor) and value.layout == torch.strided
 
 
 def _read_safetensors(path: str | os.PathLike, map_location: Any) -> dict:
