@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from difflib import get_close_matches
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -63,7 +63,8 @@ def read_config(config: str | os.PathLike | Config) -> Config:
     """A config from its path, its bare name, or as it is.
 
     Raises:
-        ConfigError: There is none, or it cannot be read: it is a program, and may end in any error.
+        ConfigError: There is none, it cannot be read (it is a program, and may end in any error),
+            or it has no model.
     """
     from mmengine.config import Config
 
@@ -71,10 +72,13 @@ def read_config(config: str | os.PathLike | Config) -> Config:
         return config
     path = find_config(os.fspath(config))
     try:
-        return Config.fromfile(path)
+        read = Config.fromfile(path)
     except Exception as error:
         reason = " ".join(str(error).split()) or type(error).__name__
         raise ConfigError(f"{path}: cannot be read ({reason})") from error
+    if not isinstance(read.get("model"), Mapping):
+        raise ConfigError(f"{path}: has no model = dict(type=...)")
+    return read
 
 
 def read_changed_config(name: str, options: list[str], allow_missing: Sequence[str] = ()) -> Config:

@@ -284,3 +284,11 @@ def test_fault_is_one_line_that_names_it(tmp_path, capsys, arguments, word):
     assert main(["report", *(a.format(tmp_path) for a in arguments)]) == 2
     error = capsys.readouterr().err.strip().splitlines()[-1]
     assert word in error and error.startswith("gemini-det3d report:")
+
+
+@pytest.mark.parametrize("text", ["train_cfg = 'a'", "model = 3", "randomness = ['a']"])
+def test_dump_with_a_value_where_a_dict_belongs_is_refused(tmp_path, text):
+    path = tmp_path / "config.py"
+    path.write_text(text)
+    with pytest.raises(FormatError, match=rf"config\.py: {text.split()[0]} is a .*, not a dict"):
+        read_dumped_config(path)

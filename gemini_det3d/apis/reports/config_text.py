@@ -8,16 +8,23 @@ from pathlib import Path
 from typing import Any
 
 from gemini_det3d.formats.config_text import parse_config_text
+from gemini_det3d.formats.errors import FormatError
 from gemini_det3d.formats.text import read_text
+
+_DICTS = ("model", "train_cfg", "train_dataloader", "val_dataloader", "randomness")
 
 
 def read_dumped_config(path: Path) -> dict[str, Any]:
     """What mmengine dumped; see :func:`parse_config_text`.
 
     Raises:
-        FormatError: It cannot be read, or is not Python.
+        FormatError: It cannot be read, is not Python, or has a value where mmengine has a dict.
     """
-    return parse_config_text(read_text(path), path)
+    config = parse_config_text(read_text(path), path)
+    for key in _DICTS:
+        if not isinstance(config.get(key) or {}, Mapping):
+            raise FormatError(path, f"{key} is a {type(config[key]).__name__}, not a dict")
+    return config
 
 
 def config_lines(config: Mapping[str, Any]) -> list[str]:

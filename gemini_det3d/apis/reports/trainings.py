@@ -71,7 +71,8 @@ class Training:
         done, limit = self.length
         if limit is None or done < limit:
             return False
-        begin = (self.config.get("train_cfg") or {}).get("val_begin", 1)
+        begin = (self.config.get("train_cfg") or {}).get("val_begin")
+        begin = begin if isinstance(begin, int) else 1
         is_tested = self.config.get("val_dataloader") is not None and begin <= limit
         return not is_tested or self._evaluated >= limit
 
