@@ -62,8 +62,8 @@ class GeminiFusion(FusionOperator):
         reliability_loss_weight: Of that loss.
         with_recompute: "blockwise" keeps nothing but its inputs for the backward and repeats the
             forward there: a quarter of the memory for about a tenth more time.
-        block_tokens: "blockwise" computes so many tokens at a time, which bounds its scratch
-            memory at any number of tokens. 0: what suits the caches.
+        block_tokens: Each thread of "blockwise" computes so many tokens at a time, which bounds its
+            scratch memory at any number of tokens. 0: what suits the caches.
 
     Raises:
         ValueError: A value above is out of its range; the message names the key.

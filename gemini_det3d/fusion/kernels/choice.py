@@ -79,7 +79,8 @@ def run(
         num_heads: h, a divisor of C.
         valid: Bool (...) or None.
         with_recompute: Keep nothing but the inputs for the backward and repeat the forward there.
-        block_tokens: Tokens that `blockwise` computes at a time; 0: what suits the caches.
+        block_tokens: Tokens that a thread of `blockwise` computes at a time; 0: what suits the
+            caches.
         bias: Float32 (...), or float64 for such streams; None: 0.
 
     Returns:
