@@ -26,6 +26,9 @@ needs_all_forms = pytest.mark.skipif(
 needs_told_exports = pytest.mark.skipif(
     not CAN_TELL_EXPORTS, reason="PyTorch before 2.7 does not say that it exports"
 )
+needs_counted_version = pytest.mark.skipif(
+    not CAN_TRACE, reason="calls of PyTorch 2.13 were counted; its optimizer of 2.5 makes more"
+)
 needs_named_sizes = pytest.mark.skipif(
     not hasattr(torch.export, "Dim"), reason="torch.export.Dim needs PyTorch 2.2"
 )

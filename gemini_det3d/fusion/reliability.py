@@ -112,7 +112,7 @@ def follow_spread(
     rows = both.flatten(0, -2) if both.dim() > 1 else both[None]
     first = share @ rows
     second = share @ (rows - centre).square() - (first - centre).square()
-    step = torch.where(seen, _MOMENTUM, 1.0) * (number > 0)
+    step = (torch.where(seen, _MOMENTUM, 1.0) * (number > 0)).to(centre)
     spread = second + (1 - step) * (first - centre).square() * seen
     variance.lerp_(spread.clamp(min=1e-6), step)
     centre.lerp_(first, step)

@@ -11,6 +11,7 @@ from mmdet3d.registry import MODELS
 from mmdet3d.structures import Det3DDataSample, LiDARInstance3DBoxes
 from mmengine.config import Config
 from mmengine.structures import InstanceData
+from older_torch import needs_counted_version
 
 from benchmarks.census import count_launches
 from benchmarks.launches import census_of_training, report
@@ -78,6 +79,7 @@ def census(request):
     return count
 
 
+@needs_counted_version
 def test_kitti_step_stays_within_its_budget(census):
     """7 waits and 1,785 operator calls with a compiled mmcv, 1,809 with mmcv-lite; a few spare."""
     counted = census(
@@ -95,6 +97,7 @@ def test_kitti_step_stays_within_its_budget(census):
     assert counted.num_waits(ours=True) <= 3, report("KITTI", counted, 20)
 
 
+@needs_counted_version
 def test_nuscenes_step_stays_within_its_budget(census):
     """50 waits and 4,000 operator calls."""
     counted = census(
