@@ -254,9 +254,11 @@ def test_bad_config_and_device_are_one_line(command, tmp_path):
         run(command(device="tpu9"))
     with pytest.raises(ConfigError, match="--device cuda:97: torch sees"):
         run(command(device="cuda:97"))
-    (tmp_path / "empty.py").write_text("default_scope = 'mmdet3d'")
-    with pytest.raises(ConfigError, match="has no model or no test_dataloader"):
-        run(command(config=tmp_path / "empty.py"))
+    path = tmp_path / "empty.py"
+    for text, lacks in (("", "model = "), ("model = dict()", "test_dataloader.dataset.pipeline")):
+        path.write_text(text)
+        with pytest.raises(ConfigError, match=rf"empty\.py: has no {lacks}"):
+            run(command(config=path))
 
 
 def test_labels_are_drawn_beside_the_detections(command, tmp_path):
