@@ -68,17 +68,17 @@ def read_config(config: str | os.PathLike | Config) -> Config:
     """
     from mmengine.config import Config
 
-    if isinstance(config, Config):
-        return config
-    path = find_config(os.fspath(config))
-    try:
-        read = Config.fromfile(path)
-    except Exception as error:
-        reason = " ".join(str(error).split()) or type(error).__name__
-        raise ConfigError(f"{path}: cannot be read ({reason})") from error
-    if not isinstance(read.get("model"), Mapping):
-        raise ConfigError(f"{path}: has no model = dict(type=...)")
-    return read
+    path: object = config.filename if isinstance(config, Config) else None
+    if not isinstance(config, Config):
+        path = find_config(os.fspath(config))
+        try:
+            config = Config.fromfile(path)
+        except Exception as error:
+            reason = " ".join(str(error).split()) or type(error).__name__
+            raise ConfigError(f"{path}: cannot be read ({reason})") from error
+    if not isinstance(config.get("model"), Mapping):
+        raise ConfigError(f"{path or 'config'}: has no model = dict(type=...)")
+    return config
 
 
 def read_changed_config(name: str, options: list[str], allow_missing: Sequence[str] = ()) -> Config:

@@ -11,7 +11,7 @@ import torch
 from kitti_camera import CALIBRATION, SIZE
 from PIL import Image
 
-from gemini_det3d.apis.config import ConfigError, config_root
+from gemini_det3d.apis.config import ConfigError, config_root, read_config
 from gemini_det3d.apis.infer import find_frames
 from gemini_det3d.commands.infer import add_arguments, run
 from gemini_det3d.formats.errors import FormatError
@@ -248,6 +248,8 @@ def test_bad_input_is_one_line_that_names_the_file(command, case):
 
 
 def test_bad_config_and_device_are_one_line(command, tmp_path):
+    from mmengine.config import Config
+
     with pytest.raises(ConfigError, match="no config 'nowhere'"):
         run(command(config="nowhere"))
     with pytest.raises(ConfigError, match="--device tpu9: not a device"):
@@ -259,6 +261,8 @@ def test_bad_config_and_device_are_one_line(command, tmp_path):
         path.write_text(text)
         with pytest.raises(ConfigError, match=rf"empty\.py: has no {lacks}"):
             run(command(config=path))
+    with pytest.raises(ConfigError, match="has no model = "):
+        read_config(Config())
 
 
 def test_labels_are_drawn_beside_the_detections(command, tmp_path):

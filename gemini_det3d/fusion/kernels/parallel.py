@@ -25,7 +25,7 @@ __all__ = ["for_each", "num_workers"]
 
 T = TypeVar("T")
 
-_MOST_WORKERS = 16  # Python runs one thread at a time: more would wait for each other there
+_MOST_WORKERS = 16  # a guess, two were measured: Python runs one thread at a time
 _WORK = ctypes.CFUNCTYPE(None, ctypes.c_void_p)
 
 
