@@ -181,15 +181,15 @@ def _refuse_lies(path: str | os.PathLike, loaded: Any) -> None:
         return
     with zipfile.ZipFile(path) as archive:
         held = Counter(entry.file_size for entry in archive.infolist())
-    tensors = [leaf for leaf in tree_leaves(loaded) if _is_dense(leaf)]
+    tensors = [leaf for leaf in tree_leaves(loaded) if _has_storage(leaf)]
     storages = {each.data_ptr(): each.nbytes() for each in map(Tensor.untyped_storage, tensors)}
     beyond = Counter(filter(None, storages.values())) - held
     if beyond:
         raise FormatError(path, f"claims tensors of {max(beyond)} bytes, and holds none of them")
 
 
-def _is_dense(value: Any) -> bool:
-    return isinstance(value, Tensor) and value.layout == torch.strided
+def _has_storage(value: Any) -> bool:
+    return isinstance(value, Tensor) and value.layout == torch.strided and not value.is_meta
 
 
 def _read_safetensors(path: str | os.PathLike, map_location: Any) -> dict:

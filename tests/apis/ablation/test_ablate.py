@@ -57,7 +57,7 @@ def test_results_do_not_go_to_the_folder_of_the_frames(tmp_path, monkeypatch):
     bench = SimpleNamespace(dataset=Frames([1, 2]))
     monkeypatch.setattr(ablating, "_Bench", lambda *_: bench)
     with pytest.raises(FormatError, match="a folder of inputs"):
-        ablating.ablate(Config(), "none.pth", tmp_path / "image_2")
+        ablating.ablate(Config({"model": {}}), "none.pth", tmp_path / "image_2")
     assert not list((tmp_path / "image_2").iterdir())
 
 
