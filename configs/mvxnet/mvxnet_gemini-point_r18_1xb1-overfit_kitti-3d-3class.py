@@ -43,18 +43,10 @@ model = dict(
 
 test_pipeline = _base_.test_pipeline
 test_pipeline[2].img_scale = image_size
-train_pipeline = [
-    *_base_.train_pipeline[:3],
-    dict(type="Resize", scale=image_size, keep_ratio=True),
-    dict(
-        type="GlobalRotScaleTrans",
-        rot_range=[0, 0],
-        scale_ratio_range=[1.0, 1.0],
-        translation_std=[0, 0, 0],
-    ),
-    dict(type="RandomFlip3D", flip_ratio_bev_horizontal=0.0),
-    *_base_.train_pipeline[6:],
-]
+train_pipeline = _base_.train_pipeline
+train_pipeline[3] = dict(type="Resize", scale=image_size, keep_ratio=True)
+train_pipeline[4].update(rot_range=[0, 0], scale_ratio_range=[1.0, 1.0], translation_std=[0, 0, 0])
+train_pipeline[5].flip_ratio_bev_horizontal = 0.0
 train_dataloader = dict(
     batch_size=1,
     num_workers=1,

@@ -7,7 +7,6 @@ _base_ = ["mvxnet_gemini-point_r18_1xb2-toy_scenes-3class.py"]
 voxel_size = [0.1, 0.1, 0.2]
 point_cloud_range = [0, -20.8, -3, 70.4, 20.8, 1]
 data_root = "data/kitti/"
-image_size = (416, 128)
 # Running statistics that follow within some hundred iterations.
 point_norm = dict(type="SmallBatchNorm1d", eps=1e-3, momentum=0.1)
 bev_norm = dict(type="BN", eps=1e-3, momentum=0.1)
@@ -35,26 +34,14 @@ model = dict(
     ),
 )
 
-loading = _base_.loading
-train_pipeline = [
-    *loading,
-    dict(type="LoadAnnotations3D", with_bbox_3d=True, with_label_3d=True),
-    dict(type="Resize", scale=image_size, keep_ratio=True),
-    dict(
-        type="GlobalRotScaleTrans",
-        rot_range=[0, 0],
-        scale_ratio_range=[1.0, 1.0],
-        translation_std=[0, 0, 0],
-    ),
-    dict(type="RandomFlip3D", flip_ratio_bev_horizontal=0.0),
-    dict(type="PointsRangeFilter", point_cloud_range=point_cloud_range),
-    dict(type="ObjectRangeFilter", point_cloud_range=point_cloud_range),
-    dict(type="PointShuffle"),
-    _base_.train_pipeline[-1],
-]
+train_pipeline = _base_.train_pipeline
+train_pipeline[3] = dict(type="Resize", scale=(416, 128), keep_ratio=True)
+train_pipeline[4].update(rot_range=[0, 0], scale_ratio_range=[1.0, 1.0], translation_std=[0, 0, 0])
+train_pipeline[5].flip_ratio_bev_horizontal = 0.0
 test_pipeline = _base_.test_pipeline
-test_pipeline[2].img_scale = image_size
-test_pipeline[2].transforms[3].point_cloud_range = point_cloud_range
+for step in (*train_pipeline[6:8], test_pipeline[2].transforms[3]):
+    step.point_cloud_range = point_cloud_range
+del step
 train_dataloader = dict(
     batch_size=1,
     dataset=dict(times=8, dataset=dict(data_root=data_root, pipeline=train_pipeline)),

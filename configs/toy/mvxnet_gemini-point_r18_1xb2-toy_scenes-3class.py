@@ -76,54 +76,14 @@ model = dict(
 
 # data: scenes of `gemini-det3d make-scenes --preset toy`, converted by `gemini-det3d prepare kitti`
 data_root = "data/scenes/"
-image_size = (416, 128)
-backend_args = None
-loading = [
-    dict(
-        type="LoadPointsFromFile", _scope_="gemini_det3d", coord_type="LIDAR", load_dim=4, use_dim=4
-    ),
-    dict(type="LoadImageFromFile", _scope_="gemini_det3d"),
-]
-train_pipeline = [
-    *loading,
-    dict(type="LoadAnnotations3D", with_bbox_3d=True, with_label_3d=True),
-    dict(type="RandomResize", scale=[(374, 115), (458, 141)], keep_ratio=True),
-    dict(
-        type="GlobalRotScaleTrans",
-        rot_range=[-0.3925, 0.3925],
-        scale_ratio_range=[0.95, 1.05],
-        translation_std=[0.1, 0.1, 0.1],
-    ),
-    dict(type="RandomFlip3D", flip_ratio_bev_horizontal=0.5),
-    dict(type="PointsRangeFilter", point_cloud_range=point_cloud_range),
-    dict(type="ObjectRangeFilter", point_cloud_range=point_cloud_range),
-    dict(type="PointShuffle"),
-    dict(
-        type="Pack3DDetInputs",
-        keys=["points", "img", "gt_bboxes_3d", "gt_labels_3d", "gt_bboxes", "gt_labels"],
-    ),
-]
-test_pipeline = [
-    *loading,
-    dict(
-        type="MultiScaleFlipAug3D",
-        img_scale=image_size,
-        pts_scale_ratio=1,
-        flip=False,
-        transforms=[
-            dict(type="Resize", scale=0, keep_ratio=True),
-            dict(
-                type="GlobalRotScaleTrans",
-                rot_range=[0, 0],
-                scale_ratio_range=[1.0, 1.0],
-                translation_std=[0, 0, 0],
-            ),
-            dict(type="RandomFlip3D"),
-            dict(type="PointsRangeFilter", point_cloud_range=point_cloud_range),
-        ],
-    ),
-    dict(type="Pack3DDetInputs", keys=["points", "img"]),
-]
+train_pipeline = _base_.train_pipeline
+train_pipeline[3].scale = [(374, 115), (458, 141)]
+train_pipeline[4].update(rot_range=[-0.3925, 0.3925], translation_std=[0.1, 0.1, 0.1])
+test_pipeline = _base_.test_pipeline
+test_pipeline[2].img_scale = (416, 128)
+for step in (*train_pipeline[6:8], test_pipeline[2].transforms[3]):
+    step.point_cloud_range = point_cloud_range
+del step
 train_dataloader = dict(
     batch_size=2,
     num_workers=1,
