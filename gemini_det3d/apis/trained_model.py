@@ -16,6 +16,7 @@ from gemini_det3d.engine.grid_checks import check_grid
 from gemini_det3d.engine.leaf_datasets import leaf_configs
 from gemini_det3d.engine.run_checks import check_modalities
 from gemini_det3d.engine.same_classes import check_trained_classes, classes_of_config
+from gemini_det3d.engine.same_domains import check_trained_domains, domains_of_config
 from gemini_det3d.engine.same_model import model_differences
 from gemini_det3d.models.checkpoints import load_parameters, read_checkpoint
 
@@ -62,7 +63,7 @@ def build_for_test(
 
     Raises:
         FormatError: The checkpoint cannot be read or does not belong to the config: other
-            parameters, or modalities or classes in another order.
+            parameters, or modalities, domains or classes in another order.
         ConfigError: The device is not there.
     """
     where = choose_device(device)
@@ -75,8 +76,9 @@ def build_for_test(
         ignored = list(load_parameters(model, loaded, checkpoint, allowed).unexpected)
         meta = loaded["meta"]
         check_modalities(loaded, config.model.get("modalities"), checkpoint)
+        data = (config.get("test_dataloader") or {}).get("dataset")
+        check_trained_domains(loaded, domains_of_config(data), checkpoint)
         if not own_names:
-            data = (config.get("test_dataloader") or {}).get("dataset")
             check_trained_classes(loaded, classes_of_config(data), checkpoint)
         other = model_differences(meta, config.model, checkpoint)
         if other:

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Sequence
 from pathlib import Path
 
 from gemini_det3d.formats import FormatError
 from gemini_det3d.formats.stems import IMAGE_SUFFIXES, files_by_stem
 from gemini_det3d.formats.taskonomy import stem_of
+
+_LOG = logging.getLogger(__name__)
 
 
 def find_views(inputs: Sequence[Path]) -> list[tuple[str, list[Path]]]:
@@ -18,11 +21,12 @@ def find_views(inputs: Sequence[Path]) -> list[tuple[str, list[Path]]]:
 
     Returns:
         Names and files, in the order of ``inputs``. The first folder decides which views there
-        are; a file that another folder lacks is left in the list, and is an error when read.
+        are; a file that another folder lacks is left in the list, and is an error when read. Images
+        that only another folder has are logged.
 
     Raises:
         FormatError: A path does not exist, a folder holds no image, two of its images are of one
-            view, or files and folders are mixed.
+            view, or none is of a view of the first folder's; or files and folders are mixed.
     """
     for path in inputs:
         if not path.exists():
@@ -33,6 +37,8 @@ def find_views(inputs: Sequence[Path]) -> list[tuple[str, list[Path]]]:
     if not inputs[0].is_dir():
         return [(stem_of(inputs[0].name), list(inputs))]
     folders = [_images_of(folder) for folder in inputs]
+    for folder, images in zip(inputs, folders):
+        _tell_alone(folder, images, inputs[0], folders[0])
     return [
         (stem, [found.get(stem, path / f"{stem}.png") for found, path in zip(folders, inputs)])
         for stem in folders[0]
@@ -50,3 +56,14 @@ def _images_of(folder: Path) -> dict[str, Path]:
     if not images:
         raise FormatError(folder, f"holds no image ({', '.join(IMAGE_SUFFIXES)})")
     return images
+
+
+def _tell_alone(folder: Path, images: dict, first_folder: Path, first: dict) -> None:
+    """Log the images of a folder that no view of the first takes; none taken is an error."""
+    alone = [name for name in images if name not in first]
+    if len(alone) == len(images):
+        fault = f"holds no image of a view in {first_folder}: {alone[0]} here, {next(iter(first))}"
+        raise FormatError(folder, f"{fault} there; names must be equal up to _domain_*")
+    if alone:
+        count = f"{len(alone)} of {len(images)} images have no twin in {first_folder}"
+        _LOG.warning("%s: %s (first: %s); they are left out", folder, count, alone[0])

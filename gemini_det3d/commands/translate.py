@@ -9,10 +9,12 @@ from pathlib import Path
 from tqdm import tqdm
 
 from gemini_det3d.apis.config import ConfigError
+from gemini_det3d.apis.findings import Finding, capped
 from gemini_det3d.apis.translate import find_views
 from gemini_det3d.apis.translator import Translator
 from gemini_det3d.commands import add_model_options
 from gemini_det3d.formats import FormatError
+from gemini_det3d.formats.files import make_folder
 from gemini_det3d.formats.inputs import keep_folders
 from gemini_det3d.formats.taskonomy import write_png
 
@@ -35,22 +37,28 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     """Run the command; returns its exit code.
 
-    A view that cannot be used is one line, and the others go on; 1 then.
+    A view that cannot be used is told at the end, and the others go on; 1 then. A result that
+    cannot be written ends it.
     """
     views = find_views(args.inputs)
     keep_folders(args.out, args.inputs, with_subfolders=args.inputs[0].is_dir())
+    make_folder(args.out)
     translator = Translator(args.config, args.checkpoint, args.device, args.allow_missing)
     if len(args.inputs) != len(translator.sources):
         raise ConfigError(f"{len(args.inputs)} inputs; {args.config} translates from "
                           f"{', '.join(translator.sources)}")  # fmt: skip
-    failed = 0
+    failed = []
     for name, paths in tqdm(views, desc="translating", unit="view", disable=len(views) == 1):
         try:
-            write_png(args.out / f"{name}.png", translator(paths))
+            picture = translator(paths)
         except FormatError as error:
             if len(views) == 1:
                 raise
-            failed += 1
-            tqdm.write(f"error    {error}", file=sys.stderr)
-    print(f"{args.out}: {translator.target} of {len(views) - failed} of {len(views)} views")
-    return int(failed > 0)
+            failed.append(Finding("error", error.path, error.fault))
+            continue
+        write_png(args.out / f"{name}.png", picture)
+    for line in capped(failed):
+        print(line, file=sys.stderr)
+    done = len(views) - len(failed)
+    print(f"{args.out}: {translator.target} of {done} of {len(views)} views")
+    return int(bool(failed))

@@ -29,7 +29,8 @@ class TaskonomyDataset(BaseDataset):
         **kwargs: As mmengine's ``BaseDataset`` (``pipeline``, ``indices``, ``test_mode``, ...).
 
     Raises:
-        ValueError: No source, a domain that Taskonomy does not have, or a target among the sources.
+        ValueError: No list of sources, a domain that Taskonomy does not have, or a target among
+            the sources.
         FormatError: The list or a file of a view is missing; the message names it.
     """
 
@@ -42,6 +43,8 @@ class TaskonomyDataset(BaseDataset):
         num_views: int | None = None,
         **kwargs: Any,
     ) -> None:
+        if isinstance(sources, str):
+            raise ValueError(f"sources={sources!r} must be a list: [{sources!r}]")
         self.sources, self.target = tuple(sources), target
         unknown = [name for name in (*self.sources, target) if name not in DOMAINS]
         if unknown or not self.sources:

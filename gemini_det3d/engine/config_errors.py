@@ -7,10 +7,11 @@ from types import FrameType
 from typing import Any
 
 import torch
+from mmcv.transforms import BaseTransform
 from mmengine.runner import Runner
 from torch import nn
 
-from gemini_det3d.formats.errors import OTHER_FORM
+from gemini_det3d.formats.errors import OTHER_FORM, FormatError
 
 _BUILDING = {"build_from_cfg", "build_runner_from_cfg", "from_cfg"}
 _NOT_FITTING = (RuntimeError, AssertionError, *OTHER_FORM)
@@ -29,10 +30,8 @@ def config_fault(error: BaseException) -> str | None:
     frames = [frame for frame, _ in traceback.walk_tb(error.__traceback__)]
     if isinstance(error, torch.cuda.OutOfMemoryError) or not isinstance(error, _NOT_FITTING):
         return None
-    place = traceback.extract_tb(error.__traceback__)[-1]
-    words = " ".join(str(error.args[0] if len(error.args) == 1 else error).split())
-    what = f"{type(error).__name__}: {words or place.line} ({place.filename}:{place.lineno})"
-    if any(frame.f_code.co_name in _BUILDING for frame in frames):
+    what = _what_and_where(error)
+    if any(map(_is_building, frames)):
         return f"cannot be built: {what}"
     selves = [_self_of(frame) for frame in frames]
     runner = next((each for each in selves if isinstance(each, Runner)), None)
@@ -43,6 +42,38 @@ def config_fault(error: BaseException) -> str | None:
         names[id(each)] for each in selves if isinstance(each, nn.Module) and id(each) in names
     ]
     return f"model.{parts[-1]} does not fit what it is given: {what}" if parts else None
+
+
+def step_fault(error: BaseException) -> FormatError | None:
+    """Which step of a pipeline cannot take what the steps before it, or a data set, hand it.
+
+    Args:
+        error: As it was caught, with its frames.
+
+    Returns:
+        The step, its error and the line of code; None for what does not come from a step.
+    """
+    selves = [_self_of(frame) for frame, _ in traceback.walk_tb(error.__traceback__)]
+    steps = [type(each).__name__ for each in selves if isinstance(each, BaseTransform)]
+    if not steps or not isinstance(error, _NOT_FITTING):
+        return None
+    return FormatError("pipeline", f"{steps[-1]} cannot use what it is given: "
+                       f"{_what_and_where(error)}")  # fmt: skip
+
+
+def _what_and_where(error: BaseException) -> str:
+    place = traceback.extract_tb(error.__traceback__)[-1]
+    words = " ".join(str(error.args[0] if len(error.args) == 1 else error).split())
+    return f"{type(error).__name__}: {words or place.line} ({place.filename}:{place.lineno})"
+
+
+def _is_building(frame: FrameType) -> bool:
+    """Whether something is made from a config there: by a registry, or by a runner of mmengine's.
+
+    A runner's optimisers are made by calling what a registry has made.
+    """
+    name = frame.f_code.co_name
+    return name in _BUILDING or name.startswith("build_") and isinstance(_self_of(frame), Runner)
 
 
 def _self_of(frame: FrameType) -> Any:

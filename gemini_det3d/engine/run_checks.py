@@ -13,10 +13,12 @@ from mmengine.runner.base_loop import BaseLoop
 from torch.utils.data import DataLoader
 
 from gemini_det3d.engine.evaluator_checks import check_evaluator
+from gemini_det3d.engine.exact.seeding import SampleKey
 from gemini_det3d.engine.grid_checks import check_grid
 from gemini_det3d.engine.leaf_datasets import leaf_configs
 from gemini_det3d.engine.pipeline_checks import check_pipelines
 from gemini_det3d.engine.same_classes import check_data, check_trained_classes
+from gemini_det3d.engine.same_domains import Domains, check_domains, check_trained_domains
 from gemini_det3d.engine.same_model import model_differences
 from gemini_det3d.formats import FormatError
 from gemini_det3d.models.bare import bare_model
@@ -49,9 +51,10 @@ class RunChecksHook(Hook):
             raise ValueError(f"on_other_rate={on_other_rate!r} must be one of {_ON_OTHER_RATE}")
         self.on_other_rate = on_other_rate
         self._classes: tuple[str, ...] | None = None
+        self._domains: Domains | None = None
 
     def before_run(self, runner: Runner) -> None:
-        """Compare the classes of all data sets and of the head, and look at the pipelines.
+        """Compare classes and domains of all data sets and the head's, and look at the pipelines.
 
         Raises:
             FormatError: They are others, or in another order; steps do not go together; an
@@ -64,7 +67,7 @@ class RunChecksHook(Hook):
             if isinstance(loop, BaseLoop)
         }
         model = bare_model(runner.model)
-        self._classes = check_data(built, model)
+        self._classes, self._domains = check_data(built, model), check_domains(built)
         check_pipelines(built, model)
         check_grid(runner.cfg.get("model") or {})
         for name in ("val", "test"):
@@ -74,22 +77,27 @@ class RunChecksHook(Hook):
         if built.get("train_dataloader") is not None:
             check_synced_norms(runner.cfg, get_world_size())
 
+    def before_train(self, runner: Runner) -> None:
+        """Read a sample of the validation, which a runner would do only after the first epoch.
+
+        Raises:
+            FormatError: Its pipeline, or its file, cannot be used.
+        """
+        if runner.val_loop is not None and len(runner.val_loop.dataloader.dataset):
+            runner.val_loop.dataloader.dataset[SampleKey(0, runner.shared_seed, 0)]
+
     def after_load_checkpoint(self, runner: Runner, checkpoint: dict) -> None:
         """Compare what the checkpoint states with the config.
 
         Raises:
-            FormatError: Modalities or classes are others, or in another order, or a resumed run
-                has another optimiser, or would keep another learning rate than the config's.
+            FormatError: Modalities, classes or domains are others, or in another order, or a
+                resumed run has another optimiser, or would keep another learning rate than the
+                config's.
         """
         name = runner._load_from or "the checkpoint"
         check_modalities(checkpoint, getattr(bare_model(runner.model), "modalities", None), name)
         is_start = not runner._resume and isinstance(runner._train_loop, BaseLoop)
-        try:
-            check_trained_classes(checkpoint, self._classes, name)
-        except FormatError as error:
-            if not is_start:
-                raise
-            runner.logger.warning(f"{error}; a head in it starts with labels of other classes")
+        self._check_trained(runner, checkpoint, name, may_differ=is_start)
         meta, model = checkpoint.get("meta") or {}, runner.cfg.get("model") or {}
         other = None if is_start else model_differences(meta, model, name)
         if other:
@@ -97,6 +105,19 @@ class RunChecksHook(Hook):
         if runner._resume and "optimizer" in checkpoint:
             check_optimizer(checkpoint["optimizer"], runner.optim_wrapper, name)
             self._check_rate(runner, checkpoint["optimizer"], name)
+
+    def _check_trained(self, runner: Runner, checkpoint: dict, name: Any, may_differ: bool) -> None:
+        """Compare classes and domains; a training that starts anew may have others."""
+        for check, ours, effect in (
+            (check_trained_classes, self._classes, "a head in it starts with other labels"),
+            (check_trained_domains, self._domains, "a stream in it starts with another domain"),
+        ):
+            try:
+                check(checkpoint, ours, name)
+            except FormatError as error:
+                if not may_differ:
+                    raise
+                runner.logger.warning(f"{error}; {effect}")
 
     def _check_rate(self, runner: Runner, optimizer: Any, name: Any) -> None:
         before, now = list(_rates(optimizer)), list(_rates(runner.optim_wrapper))

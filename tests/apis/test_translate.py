@@ -156,3 +156,35 @@ def test_command_with_one_bad_pair_is_one_line(config, checkpoint, folders, tmp_
 def test_command_says_how_many_inputs_the_config_wants(config, checkpoint, folders, capsys):
     assert main(["translate", str(config), str(checkpoint), str(folders[0])]) == 2
     assert "1 inputs" in capsys.readouterr().err
+
+
+def test_results_that_cannot_be_written_end_it_at_once(config, checkpoint, folders, capsys):
+    command = ["translate", str(config), str(checkpoint), *map(str, folders), "--out"]
+    in_the_way = folders[0] / "point_0_view_0_domain_rgb.png"
+    assert main([*command, str(in_the_way)]) == 2
+    assert main([*command, str(folders[0].parent / "out")]) == 0
+    taken = folders[0].parent / "taken"
+    (taken / "point_1_view_0.png").mkdir(parents=True)
+    assert main([*command, str(taken)]) == 2
+    lines = capsys.readouterr().err.splitlines()
+    assert sum("error " in line for line in lines) == 0
+    assert lines[-1].endswith("point_1_view_0.png: cannot be written (is a folder)")
+
+
+def test_faults_of_many_views_are_counted(config, checkpoint, folders, tmp_path, capsys):
+    for index in range(3, 9):
+        write_png(folders[0] / f"point_{index}_view_0.png", np.zeros((70, 90, 3), dtype=np.uint8))
+    command = ["translate", str(config), str(checkpoint), *map(str, folders)]
+    assert main([*command, "--out", str(tmp_path / "out")]) == 1
+    printed = capsys.readouterr()
+    assert printed.err.count("no such file") == 3 and "... and 3 more of this kind" in printed.err
+    assert "3 of 9 views" in printed.out
+
+
+def test_images_without_a_twin_are_told(folders, tmp_path, caplog):
+    (folders[0] / "point_1_view_0_domain_rgb.png").unlink()
+    assert [name for name, _ in find_views(folders)] == ["point_0_view_0", "point_2_view_0"]
+    assert "1 of 3 images have no twin in" in caplog.text and "point_1_view_0" in caplog.text
+    write_png(tmp_path / "other" / "frame_7.png", np.zeros((4, 4), dtype=np.uint16))
+    with pytest.raises(FormatError, match="other: holds no image of a view in .*: frame_7 here"):
+        find_views([folders[0], tmp_path / "other"])

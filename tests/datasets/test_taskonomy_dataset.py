@@ -67,6 +67,7 @@ def test_a_missing_list_is_named(root):
     [
         (dict(sources=["rgb", "sound"]), "sound"),
         (dict(sources=[]), "one or more of"),
+        (dict(sources="rgb"), r"must be a list: \['rgb'\]"),
         (dict(sources=["rgb", "normal"]), "stands twice"),
         (dict(num_views=0), "num_views=0"),
     ],

@@ -8,6 +8,7 @@ sources in order, then the target where there is one. So does a segmentation sam
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 import torch
@@ -147,7 +148,11 @@ class PackTranslationInputs(BaseTransform):
 
 
 def _pair(size: int | Sequence[int], owner: str) -> tuple[int, int]:
-    width, height = (size, size) if isinstance(size, int) else size
-    if width < 1 or height < 1:
-        raise ValueError(f"{owner}: size={size} must be 1 or more")
-    return int(width), int(height)
+    pair = (size, size) if isinstance(size, int) else tuple(size) if _is_list(size) else ()
+    if len(pair) != 2 or not all(isinstance(side, int) and side >= 1 for side in pair):
+        raise ValueError(f"{owner}: size={size} must be 1 or more, or (width, height) of such")
+    return pair
+
+
+def _is_list(value: Any) -> bool:
+    return isinstance(value, (list, tuple))

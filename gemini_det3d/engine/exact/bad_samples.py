@@ -23,6 +23,7 @@ from mmengine.hooks import Hook
 from mmengine.registry import HOOKS
 from mmengine.runner import Runner
 
+from gemini_det3d.engine.config_errors import step_fault
 from gemini_det3d.engine.exact.seeding import SAMPLE, SampleKey, seed_process
 from gemini_det3d.engine.training_errors import TrainingError
 from gemini_det3d.formats import FormatError
@@ -48,8 +49,8 @@ def read_sample(dataset: Any, key: SampleKey, notes: str | None) -> Any:
             is an error.
 
     Raises:
-        FormatError: It is bad and not to be replaced, or so are all that could replace it; or none
-            has an object.
+        FormatError: It is bad and not to be replaced, or so are all that could replace it; none
+            has an object; or a step of the pipeline does not fit the steps before.
     """
     index = key.index
     for attempt in range(_TRIES + 1):
@@ -61,6 +62,9 @@ def read_sample(dataset: Any, key: SampleKey, notes: str | None) -> Any:
         except FormatError as error:
             bad = error
         except Exception as error:
+            misfit = step_fault(error)
+            if misfit is not None:
+                raise misfit from error
             if _NOTHING_FOUND not in str(error):
                 raise
             fault = "no sample that was tried has an object of the classes in point_cloud_range"

@@ -19,10 +19,12 @@ from gemini_det3d.engine.exact.checkpoint_files import (
     remove_checkpoint,
 )
 from gemini_det3d.engine.training_errors import TrainingError
+from gemini_det3d.formats import FormatError
 from gemini_det3d.formats.files import write_whole
 from gemini_det3d.models.bare import bare_model
 from gemini_det3d.registration import register
 
+_SAVE_BEST = "default_hooks.checkpoint.save_best"
 SUPERSEDED = "superseded"
 """Key of a checkpoint: names of the files that go when it is there, if there is time for it."""
 
@@ -128,7 +130,20 @@ class WholeCheckpointHook(CheckpointHook):
         runner.message_hub.update_info("keep_ckpt_ids", list(kept))
 
     def _save_best_checkpoint(self, runner: Runner, metrics: dict) -> None:
-        super()._save_best_checkpoint(runner, metrics)
+        """As the super class's.
+
+        Raises:
+            FormatError: The evaluation gives no such figure, or mmengine cannot say what is better.
+        """
+        wanted = self.key_indicators if self.save_best else []
+        absent = [name for name in wanted if name != "auto" and name not in metrics]
+        if absent or wanted and not metrics:
+            found = ", ".join(metrics) or "none"
+            raise FormatError(_SAVE_BEST, f"no figure {(absent or wanted)[0]}; there are {found}")
+        try:
+            super()._save_best_checkpoint(runner, metrics)
+        except ValueError as error:  # 'auto', of a name that mmengine has no rule for
+            raise FormatError(_SAVE_BEST, f"{error} (rule=greater or rule=less)") from error
         self._delete_noted()
 
     def _delete_noted(self) -> None:

@@ -138,6 +138,7 @@ def test_pack_names_sizes_that_differ():
 
 
 @pytest.mark.parametrize("make", [ResizeDomainImages, RandomCropDomainImages])
-def test_a_size_below_one_is_refused_at_once(make):
-    with pytest.raises(ValueError, match="size="):
-        make((5, 0))
+@pytest.mark.parametrize("size", [(5, 0), (1, 2, 3), 72.5, "64", None, (4.0, 4)])
+def test_a_size_that_is_none_is_refused_at_once(make, size):
+    with pytest.raises(ValueError, match="size=.* must be 1 or more, or \\(width, height\\)"):
+        make(size)

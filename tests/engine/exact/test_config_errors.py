@@ -41,8 +41,10 @@ def fault_of(folder, run=train, **changes):
         (dict(model=dict(type="OnePrat")), "OnePrat is not in the"),
         (dict(model=dict(type="Misfit", widht=3)), "unexpected keyword argument 'widht'"),
         (dict(optim_wrapper=dict(optimizer=dict(type="SGD", betas=(0, 1)))), "argument 'betas'"),
+        (dict(optim_wrapper=dict(constructor="ModuleOptimWrapperConstructor", modules=["encoder"])),
+         "optim_wrapper.modules names 'encoder'; OnePart has no such module"),
     ],
-)
+)  # fmt: skip
 def test_what_cannot_be_built_is_one_line(tmp_path, changes, said):
     fault = fault_of(tmp_path, **changes)
     assert fault.startswith("cannot be built: ") and "\n" not in fault

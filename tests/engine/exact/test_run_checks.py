@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import pytest
-from toy import toy_config, train
+from mmcv.transforms import BaseTransform
+from mmengine.registry import DATASETS
+from toy import NoisySamples, toy_config, train
 
 from gemini_det3d.engine.run_checks import RunChecksHook, check_modalities, check_synced_norms
 from gemini_det3d.formats import FormatError
@@ -82,3 +84,41 @@ def test_synchronised_norms_and_sensors_that_are_taken_away_would_wait_for_ever(
     check_synced_norms(config, 2)
     with pytest.raises(FormatError, match="RobustTrainingHook takes"):
         check_synced_norms({**config, "default_hooks": dict(a=dict(type="RobustTrainingHook"))}, 2)
+
+
+class Picky(BaseTransform):
+    """A step that needs what no step before makes."""
+
+    def transform(self, results):
+        return results["images"]
+
+
+@DATASETS.register_module()
+class Stepped(NoisySamples):
+    """Samples through a pipeline."""
+
+    def __getitem__(self, index):
+        return Picky()(super().__getitem__(index))
+
+
+@pytest.mark.parametrize("workers", [0, 1])
+@pytest.mark.parametrize("loader", ["train_dataloader", "val_dataloader"])
+def test_a_step_that_does_not_fit_is_named_before_the_first_epoch_ends(tmp_path, loader, workers):
+    config = toy_config(tmp_path, workers=workers)
+    config[loader].dataset.type = "Stepped"
+    said = r"pipeline: Picky cannot use what it is given: KeyError: images \(.*test_run_checks.py:"
+    with pytest.raises(FormatError, match=said):
+        train(config)
+    assert not list(tmp_path.glob("*.pth"))
+
+
+@pytest.mark.parametrize(
+    "save_best, said",
+    [("accuracy", "save_best: no figure accuracy; there are acc"),
+     (["acc", "mIoU"], "save_best: no figure mIoU; there are acc")],
+)  # fmt: skip
+def test_a_best_figure_that_is_not_evaluated_is_named(tmp_path, save_best, said):
+    config = toy_config(tmp_path)
+    config.default_hooks.checkpoint.update(save_best=save_best, rule="greater")
+    with pytest.raises(FormatError, match=said):
+        train(config)
