@@ -50,6 +50,7 @@ def find_config(name: str) -> Path:
         return matches[0]
     names = [p.stem for p in ours]
     hint = close_names(wanted, names) or f"; this plug-in has: {', '.join(names)}"
+    hint = " (that is a folder)" if path.is_dir() else hint
     raise ConfigError(f"no config {name!r}{hint}")
 
 

@@ -13,6 +13,7 @@ import numpy as np
 from tqdm import tqdm
 
 from gemini_det3d.formats.errors import FormatError
+from gemini_det3d.formats.files import require_folder
 from gemini_det3d.formats.stems import files_by_stem
 from gemini_det3d.formats.text import read_lines, without_nan, write_text
 
@@ -159,9 +160,7 @@ def text_files(folder: str | Path, kind: str) -> dict[str, Path]:
     Raises:
         FormatError: It is no folder or holds none; a subfolder that does is named.
     """
-    folder = Path(folder)
-    if not folder.is_dir():
-        raise FormatError(folder, f"no such folder of {kind} files")
+    folder = require_folder(folder, f"folder of {kind} files")
     files = files_by_stem(folder, (".txt",))
     if not files:
         inner = sorted({path.parent.name for path in folder.glob("*/*.txt")})

@@ -13,7 +13,8 @@ from gemini_det3d.apis.segmentation_set.check import SegFrameChecker, SegFrameRe
 from gemini_det3d.apis.segmentation_set.report import SetReport, load_known
 from gemini_det3d.commands import add_workers
 from gemini_det3d.datasets.segmentation_sets import SETS, SegmentationSet
-from gemini_det3d.formats.errors import FormatError
+from gemini_det3d.formats.files import require_folder
+from gemini_det3d.formats.images import check_max_values
 from gemini_det3d.formats.segmentation import NoSuchSplit, SegFrame
 
 EPILOG = """\
@@ -51,8 +52,9 @@ def run(args: argparse.Namespace) -> int:
     code = args.label_code or kind.label_code
     frames = _frames_of(kind, root, args.splits)
     every = {frame.name: frame for split in frames.values() for frame in split}
-    modalities = _modalities(next(iter(every.values())), args.modalities)
-    max_values = _max_values(args.max_values)
+    frame = next(iter(every.values()))
+    modalities = _modalities(frame, args.modalities)
+    max_values = _max_values(args.max_values, tuple(frame.images))
     checker = SegFrameChecker(root, modalities, code, max_values, kind.size_rule)
     settings = {"modalities": list(modalities), "label_code": code, "max_values": max_values,
                 "size_rule": kind.size_rule}  # fmt: skip
@@ -75,8 +77,7 @@ def _frames_of(
     kind: SegmentationSet, root: Path, splits: Sequence[str] | None
 ) -> dict[str, list[SegFrame]]:
     """Frames by split; without ``splits`` of those that are there, which is one at least."""
-    if not root.is_dir():
-        raise FormatError(root, "no such folder")
+    require_folder(root)
     found, faults = {}, []
     for split in splits or kind.splits:
         try:
@@ -109,14 +110,20 @@ def _modalities(frame: SegFrame, wanted: Sequence[str] | None) -> tuple[str, ...
     unknown = [name for name in wanted or () if name not in frame.images]
     if unknown:
         raise ConfigError(f"--modalities {' '.join(unknown)}: the set has {list(frame.images)}")
-    return tuple(wanted or frame.images)
+    return tuple(dict.fromkeys(wanted or frame.images))
 
 
-def _max_values(words: Sequence[str]) -> dict[str, float]:
+def _max_values(words: Sequence[str], known: Sequence[str]) -> dict[str, float]:
     try:
-        return {name: float(value) for name, value in (word.split("=") for word in words)}
-    except ValueError:
-        raise ConfigError(f"--max-values {' '.join(words)}: expected NAME=NUMBER") from None
+        found = {name: float(value) for name, value in (word.split("=") for word in words)}
+        check_max_values(found)
+    except ValueError as error:
+        reason = error if "max_values" in str(error) else "expected NAME=NUMBER"
+        raise ConfigError(f"--max-values {' '.join(words)}: {reason}") from None
+    unknown = [name for name in found if name not in known]
+    if unknown:
+        raise ConfigError(f"--max-values {' '.join(unknown)}: the set has {list(known)}")
+    return found
 
 
 def _check_all(

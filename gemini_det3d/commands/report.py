@@ -11,6 +11,7 @@ from gemini_det3d.apis.reports import find_trainings, write_report
 from gemini_det3d.apis.reports.detection import kitti_sections
 from gemini_det3d.apis.reports.training_report import lead, provenance, training_sections
 from gemini_det3d.formats.errors import FormatError
+from gemini_det3d.formats.files import require_folder
 from gemini_det3d.formats.inputs import keep_files
 from gemini_det3d.visualization.report import Pictures
 from gemini_det3d.visualization.report.html import pictures_in
@@ -54,8 +55,7 @@ def run(args: argparse.Namespace) -> int:
 
 
 def _write(args: argparse.Namespace) -> tuple[Path, bool]:
-    if not args.work_dir.is_dir():
-        raise FormatError(args.work_dir, "no such folder")
+    require_folder(args.work_dir)
     trainings = find_trainings(args.work_dir)
     if not trainings:
         raise FormatError(args.work_dir, "holds no training (no <time>/vis_data of mmengine)")

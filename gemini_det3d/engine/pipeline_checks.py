@@ -29,8 +29,8 @@ def check_pipelines(datasets: Mapping[str, Any], model: nn.Module) -> None:
 
     Raises:
         FormatError: Two steps flip the image of a sample with points, one rescales the camera
-            matrix of a model that rescales it by the metadata, or one means other classes by its
-            names than the data set by their numbers.
+            matrix of a model that rescales it by the metadata, one names a modality that the set
+            does not have, or means other classes by its names than the data set by their numbers.
     """
     for loader, dataset in datasets.items():
         for leaf in leaf_datasets(dataset):
@@ -39,6 +39,7 @@ def check_pipelines(datasets: Mapping[str, Any], model: nn.Module) -> None:
                 steps = list(_flat(pipeline.transforms))
                 _check_flips(steps, loader)
                 _check_camera(steps, model, loader)
+                _check_modalities(steps, leaf, loader)
                 metainfo = getattr(leaf, "metainfo", None) or {}
                 if metainfo.get("classes"):
                     _check_names(steps, tuple(metainfo["classes"]), loader)
@@ -65,6 +66,18 @@ def _check_camera(steps: list, model: nn.Module, loader: str) -> None:
     name = type(scaled).__name__
     fault = f"{name} rescales cam2img, which a neck with coord_type='CAMERA' does by scale_factor"
     raise FormatError(f"{loader}.dataset.pipeline", f"{fault}; take {name.removesuffix('3D')}")
+
+
+def _check_modalities(steps: list, dataset: Any, loader: str) -> None:
+    """A name that no image has changes nothing, and nothing else would say so."""
+    published = getattr(dataset, "published", None)
+    known = getattr(published, "modalities", ())
+    for step in steps if known else ():
+        unknown = [name for name in getattr(step, "named_modalities", ()) if name not in known]
+        if unknown:
+            fault = f"{type(step).__name__} names {', '.join(unknown)}; the images of "
+            fault += f"{type(dataset).__name__} are {', '.join(known)}"
+            raise FormatError(f"{loader}.dataset.pipeline", fault)
 
 
 def _check_names(steps: list, classes: tuple, loader: str) -> None:

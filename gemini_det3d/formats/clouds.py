@@ -15,6 +15,7 @@ import string
 import numpy as np
 
 from gemini_det3d.formats.errors import FormatError, first_line
+from gemini_det3d.formats.kinds import KINDS, seeming_kind
 from gemini_det3d.formats.pcd import parse_pcd
 
 SUFFIXES = (".bin", ".npy", ".pcd", ".las", ".laz")
@@ -31,17 +32,11 @@ _DTYPES = {"float64": "<f8", "big-endian float32": ">f4", "float16": "<f2", "int
            "int32": "<i4"}  # fmt: skip
 _KNOWN = {4: "KITTI's clouds have 4", 5: "nuScenes' sweeps have 5", 6: "SUN RGB-D's have 6"}
 _OTHERS = {
+    **KINDS,
     b"ply": "a .ply file",
-    b"PK\x03\x04": "a .zip or .npz archive",
-    b"\x89PNG": "a PNG image",
-    b"\xff\xd8\xff": "a JPEG image",
+    b"PK\x03\x04": "a .zip or .npz archive; unpack it first",
     b"\x80\x02": "a pickle",
     b"\x80\x04": "a pickle",
-    b"\x89HDF": "an HDF5 file",
-    b"\x1f\x8b": "a gzip archive",
-    b"MATLAB": "a MATLAB file",
-    b"version https://git-lfs": "a pointer of Git LFS, not the file itself",
-    b"<": "a page of the web",
 }
 _SURE = 4  # bytes of a mark that a number will not be spelt like by chance
 _HUGE = 1e6
@@ -150,9 +145,11 @@ def _is_like_points(data: bytes, each: int) -> bool:
 def _parse_bin(data: bytes, path: str | os.PathLike, num_features: int) -> np.ndarray:
     each = _BYTES_PER_FLOAT * num_features
     start = next((start for start in _OTHERS if data.startswith(start)), None)
+    kind = seeming_kind(data) if start is None else _OTHERS[start]
     # The first coordinate of a good cloud may be spelt like a short mark.
-    if start is not None and (_is_certain(start, data) or not _is_like_points(data, each)):
-        raise FormatError(path, f"is {_OTHERS[start]}; clouds are {', '.join(SUFFIXES)}")
+    is_certain = kind and (start is None or _is_certain(start, data))
+    if is_certain or kind and not _is_like_points(data, each):
+        raise FormatError(path, f"is {kind}; clouds are {', '.join(SUFFIXES)}")
     if len(data) >= _START and all(byte in _PRINTED for byte in data[:_START]):
         raise FormatError(path, f"is text; clouds are {', '.join(SUFFIXES)}")
     if len(data) % each:
@@ -164,6 +161,7 @@ def _parse_bin(data: bytes, path: str | os.PathLike, num_features: int) -> np.nd
     values = np.frombuffer(data, dtype="<f4")
     guess = _guess(data, num_features) if len(values) >= _FEW_POINTS * num_features else ""
     if guess:
+        guess = f": {kind}?" if kind else guess
         raise FormatError(path, f"{len(data)} bytes are not {num_features} float32 a point{guess}")
     return values.reshape(-1, num_features).astype(np.float32)
 

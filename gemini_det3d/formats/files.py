@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import BinaryIO
 
 from gemini_det3d.formats.errors import FormatError
+from gemini_det3d.formats.kinds import MOST_BYTES, seeming_kind
 
 UNFINISHED = ".part"
 """Suffix of what is still being written; only an interrupted process leaves such a file."""
@@ -76,6 +77,29 @@ def make_folder(path: str | os.PathLike) -> Path:
     if not os.access(path, os.W_OK | os.X_OK):
         raise FormatError(path, "may not be written to")
     return path
+
+
+def require_folder(path: str | os.PathLike, what: str = "folder") -> Path:
+    """See that a folder is there to be read.
+
+    Args:
+        path: Of it.
+        what: What is expected, for the error.
+
+    Raises:
+        FormatError: There is none, or a file, of which it says the kind.
+    """
+    path = Path(path)
+    if path.is_dir():
+        return path
+    if not path.is_file():
+        raise FormatError(path, f"no such {what}")
+    try:
+        with open(path, "rb") as file:
+            kind = seeming_kind(file.read(MOST_BYTES))
+    except OSError:
+        kind = ""
+    raise FormatError(path, f"is a file, expected a {what}{kind and f': it is {kind}'}")
 
 
 def refuse_devices(path: str | os.PathLike) -> None:

@@ -18,6 +18,7 @@ from typing import Any
 import numpy as np
 
 from gemini_det3d.formats.errors import FormatError
+from gemini_det3d.formats.kinds import seeming_kind
 from gemini_det3d.formats.text import read_bytes
 
 # Booleans, numbers, bytes and text of fixed width; no objects, records or void.
@@ -53,7 +54,7 @@ def parse_plain_pickle(data: bytes, path: str | os.PathLike) -> Any:
         fault = f"names {error}, but only plain containers and numpy arrays are admitted"
         raise FormatError(path, fault) from None
     except Exception as error:  # a broken pickle can raise anything; all of it means this
-        reason = str(error) or type(error).__name__
+        reason = seeming_kind(data) or str(error) or type(error).__name__
         raise FormatError(path, f"is no readable pickle ({reason})") from error
 
 

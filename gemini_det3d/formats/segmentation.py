@@ -53,9 +53,10 @@ def list_nyudv2(root: str | os.PathLike, split: str) -> list[SegFrame]:
     """
     root = Path(root)
     rows = _rows(root / f"{split}.txt", 3)
+    files = ([_listed(root / path) for path in row] for row in rows)
     return [
-        SegFrame(name, {"rgb": root / rgb, "depth": root / depth}, root / labels)
-        for name, (rgb, labels, depth) in zip(_names([row[0] for row in rows]), rows)
+        SegFrame(name, {"rgb": rgb, "depth": depth}, labels)
+        for name, (rgb, labels, depth) in zip(_names([row[0] for row in rows]), files)
     ]
 
 
@@ -80,6 +81,11 @@ def list_sunrgbd(root: str | os.PathLike, split: str) -> list[SegFrame]:
         }
         frames.append(SegFrame(name, images, _file_of(root / "labels", name, ".png")))
     return frames
+
+
+def _listed(path: Path) -> Path:
+    """The file that a list names, or the same name with another image suffix (``.PNG``)."""
+    return path if path.is_file() else find_file(path.parent, stem_of(path)) or path
 
 
 def _sunrgbd_name(root: Path, line: str) -> str:
@@ -110,7 +116,7 @@ def list_deliver(root: str | os.PathLike, split: str) -> list[SegFrame]:
     """Frames of a split: all files `img/<weather>/<split>/<map>/*_rgb_*.png`.
 
     Raises:
-        FormatError: There is none.
+        FormatError: There is none, or two files are of one frame.
     """
     root = Path(root)
     files = [
@@ -121,6 +127,7 @@ def list_deliver(root: str | os.PathLike, split: str) -> list[SegFrame]:
     if not files:
         raise NoSuchSplit(root / "img", f"holds no image of the split {split!r}")
     frames = []
+    _refuse_twins(files)
     for file in files:
         place, stem = file.parent.relative_to(root / "img").as_posix(), stem_of(file)
         name = stem.replace("_rgb", "_{}")
@@ -128,6 +135,14 @@ def list_deliver(root: str | os.PathLike, split: str) -> list[SegFrame]:
         labels = _deliver_file(root, "labels", place, name)
         frames.append(SegFrame(f"{place}/{stem}", images, labels, place.split("/")[0]))
     return frames
+
+
+def _refuse_twins(files: Sequence[Path]) -> None:
+    known: dict[tuple[Path, str], Path] = {}
+    for file in files:
+        first = known.setdefault((file.parent, stem_of(file)), file)
+        if first != file:
+            raise FormatError(file, f"is of one frame with {first}; keep one of the two")
 
 
 def _deliver_file(root: Path, modality: str, place: str, name: str) -> Path:
@@ -228,7 +243,9 @@ def _rows(path: Path, count: int | None = None) -> list[Sequence[str]]:
     for number, line in read_lines(path):
         words = line.split("\t") if "\t" in line else line.split()
         if count is not None and len(words) != count:
-            raise FormatError(path, f"line {number}: expected {count} paths, got {len(words)}")
+            fault = f"line {number}: expected {count} paths, got {len(words)}"
+            hint = "; tabs between paths let them hold blanks" if len(words) > count else ""
+            raise FormatError(path, fault + hint)
         rows.append([word.strip() for word in words])
     if not rows:
         raise FormatError(path, "lists no frames")

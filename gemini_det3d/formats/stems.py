@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from gemini_det3d.formats.errors import FormatError
+from gemini_det3d.formats.files import require_folder
 
 IMAGE_SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff", ".webp")
 """Of images, in lower case; upper case counts as well."""
@@ -76,9 +77,7 @@ def files_by_stem(
     Raises:
         FormatError: There is no such folder, or two files are of one frame (``0.png``, ``0.JPG``).
     """
-    folder = Path(folder)
-    if not folder.is_dir():
-        raise FormatError(folder, "no such folder")
+    folder = require_folder(folder)
     found: dict[str, Path] = {}
     for path in sorted(folder.rglob("*") if with_subfolders else folder.iterdir()):
         if not path.name.lower().endswith(tuple(suffixes)) or not is_data_file(path):

@@ -15,6 +15,7 @@ import numpy as np
 from gemini_det3d.formats.clouds import finite_points
 from gemini_det3d.formats.errors import FormatError, first_line
 from gemini_det3d.formats.files import write_whole
+from gemini_det3d.formats.kinds import seeming_kind
 from gemini_det3d.formats.text import parse_numbers, read_bytes, read_lines, write_text
 
 # Depth axes, still tilted, -> camera axes.
@@ -165,5 +166,6 @@ def load_mat(path: str | os.PathLike) -> dict:
         fault = "is a MATLAB 7.3 file (HDF5); save it again in MATLAB with -v7"
         raise FormatError(path, fault) from None
     except Exception as error:  # scipy raises whatever broken bytes lead it to
-        fault = f"is not a readable MATLAB file ({first_line(error)})"
+        reason = seeming_kind(data, "MATLAB") or first_line(error)
+        fault = f"is not a readable MATLAB file ({reason})"
         raise FormatError(path, fault) from error

@@ -14,6 +14,7 @@ import numpy as np
 
 from gemini_det3d.formats.errors import FormatError
 from gemini_det3d.formats.files import refuse_devices, write_whole
+from gemini_det3d.formats.kinds import seeming_kind
 
 
 def read_bytes(path: str | os.PathLike) -> bytes:
@@ -49,9 +50,11 @@ def read_text(path: str | os.PathLike) -> str:
     try:
         text = data.decode("utf-8-sig")
     except UnicodeDecodeError as error:
-        raise FormatError(path, f"is not a text file (byte {error.start})") from None
+        kind = seeming_kind(data) or f"byte {error.start}"
+        raise FormatError(path, f"is not a text file ({kind})") from None
     if "\0" in text:
-        raise FormatError(path, f"is not a text file (byte {data.index(0)})")
+        kind = seeming_kind(data) or f"byte {data.index(0)}"
+        raise FormatError(path, f"is not a text file ({kind})")
     return text.replace("\r\n", "\n").replace("\r", "\n")
 
 

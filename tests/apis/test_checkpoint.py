@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import contextlib
+import io
+import os
 import pickle
+import zipfile
 from collections import OrderedDict
 
 import numpy as np
 import pytest
 import torch
 
+from gemini_det3d.engine.exact.reading import read_training_checkpoint
 from gemini_det3d.formats.errors import FormatError
 from gemini_det3d.models.checkpoints import load_parameters, read_checkpoint
 
@@ -95,7 +99,7 @@ def test_function_of_openmmlab_is_swallowed_and_not_called(tmp_path):
     torch.load(path, weights_only=False)  # the attack is real
     assert mark.exists()
     torch.save({"state_dict": {"weight": evil}}, path)
-    with pytest.raises(FormatError, match="holds no state_dict"):
+    with pytest.raises(FormatError, match="state_dict in it holds no tensors"):
         read_checkpoint(path)
 
 
@@ -216,6 +220,15 @@ def test_layout_of_a_file_is_told_by_its_content_and_not_by_its_name(tmp_path):
         assert torch.equal(loaded(tmp_path / name)["weight"], _state()["weight"])
 
 
+def archive(*names):
+    """A ZIP archive of such files, stored as PyTorch stores its own."""
+    stream = io.BytesIO()
+    with zipfile.ZipFile(stream, "w") as packed:
+        for name in names:
+            packed.writestr(name, b"content")
+    return stream.getvalue()
+
+
 @pytest.mark.parametrize(
     "content, kind",
     [
@@ -223,9 +236,34 @@ def test_layout_of_a_file_is_told_by_its_content_and_not_by_its_name(tmp_path):
         (b"<!DOCTYPE html><html>", "a page of the web"),
         (b"version https://git-lfs.github.com/spec/v1\noid sha256:0\n", "a pointer of Git LFS"),
         (b'{"weight_map": {}}', "JSON, which only lists"),
+        (archive("new.pth"), r"a ZIP archive of new\.pth; unpack it first"),
+        (archive("m/constants.pkl", "m/data.pkl"), "a program of TorchScript; save the state_dict"),
+        (archive("e/archive_format", "e/weight_0"), "a program of torch.export; save the state_d"),
+        (
+            archive("a.npy", "b.npy", "c.npy", "d.npy"),
+            r"a ZIP archive of a.npy, b.npy, c.npy, \.\.",
+        ),
     ],
 )
 def test_file_of_another_kind_is_named(tmp_path, content, kind):
     (tmp_path / "a.pth").write_bytes(content)
     with pytest.raises(FormatError, match=f"a.pth: is no checkpoint, but {kind}"):
+        read_checkpoint(tmp_path / "a.pth")
+
+
+def test_folder_in_place_of_a_checkpoint_says_what_to_give(tmp_path):
+    for name, content in (("b.pth", b"1"), ("a.pth", b"2")):
+        (tmp_path / name).write_bytes(content)
+        os.utime(tmp_path / name, (len(name), content[0]))
+    for read in (read_checkpoint, read_training_checkpoint):
+        with pytest.raises(FormatError, match="is a folder, not a checkpoint; its newest one is a"):
+            read(tmp_path)
+    (tmp_path / "__0_0.distcp").touch()
+    with pytest.raises(FormatError, match="dcp_to_torch_save makes a file of it"):
+        read_checkpoint(tmp_path)
+
+
+def test_parameters_as_arrays_of_numpy_are_said_to_be_no_tensors(tmp_path):
+    torch.save({"state_dict": {n: t.numpy() for n, t in _state().items()}}, tmp_path / "a.pth")
+    with pytest.raises(FormatError, match="a.pth: state_dict in it holds no tensors"):
         read_checkpoint(tmp_path / "a.pth")

@@ -222,6 +222,9 @@ def test_frames_of_one_name_in_two_lists_are_two(root, capsys):
         (["--modalities", "sonar"], "sonar: the set has ['rgb', 'depth']"),
         (["--splits", "test"], "test.txt: no such file"),
         (["--max-values", "depth"], "expected NAME=NUMBER"),
+        (["--max-values", "dpeth=10"], "dpeth: the set has ['rgb', 'depth']"),
+        (["--max-values", "depth=0"], "depth=0.0 must be a number above 0"),
+        (["--max-values", "depth=nan"], "depth=nan must be a number above 0"),
         (["--workers", "0"], "--workers 0"),
     ],
 )
@@ -234,3 +237,24 @@ def test_a_folder_that_is_no_such_set_is_one_line(tmp_path, capsys):
     for kind in ("nyudv2", "sunrgbd", "deliver"):
         assert main(["prepare", "segmentation", str(tmp_path), "--kind", kind]) == 2
         assert len(capsys.readouterr().err.strip().splitlines()) == 1
+
+
+def test_a_set_without_a_pixel_that_counts_is_an_error(root, capsys):
+    for path in (root / "labels").iterdir():
+        write_image(path, np.full((24, 32), 255, np.uint8))
+    code, text = check(root, capsys)
+    assert code == 1 and text.count("no pixel counts: every label is 255") == 2
+
+
+def test_listed_files_are_found_whatever_the_case_of_their_suffix(root, capsys):
+    for path in (root / "labels").iterdir():
+        path.rename(path.with_suffix(".PNG"))
+    assert check(root, capsys)[0] == 0
+
+
+def test_two_files_of_one_frame_of_deliver_are_named(tmp_path, capsys):
+    for suffix in (".png", ".JPG"):
+        place = deliver_path(tmp_path, "rgb", "sun/train/map", "7_{}_front").with_suffix(suffix)
+        write_image(place, np.zeros((24, 32, 3), np.uint8))
+    assert main(["prepare", "segmentation", str(tmp_path), "--kind", "deliver"]) == 2
+    assert "7_rgb_front.png: is of one frame with" in capsys.readouterr().err

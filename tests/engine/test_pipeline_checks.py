@@ -18,6 +18,7 @@ from mmengine.registry import init_default_scope
 from torch import nn
 
 import gemini_det3d.plugin  # noqa: F401
+from gemini_det3d.datasets.segmentation_sets import DELIVER
 from gemini_det3d.engine.pipeline_checks import check_pipelines
 from gemini_det3d.formats import FormatError
 
@@ -108,3 +109,26 @@ def test_data_set_that_names_no_classes_passes() -> None:
     loaders = data(dict(type="ObjectNameFilter", classes=["Car"]))
     del loaders["train_dataloader"].dataset.metainfo
     assert check_pipelines(loaders, model()) is None
+
+
+@pytest.mark.parametrize(
+    "step",
+    [dict(type="LoadModalities", max_values=dict(dpeth=10.0)),
+     dict(type="SegModalityDropout", prob=dict(lidra=0.3)),
+     dict(type="SegModalityDropout", noise_prob=dict(rgb=0.1, evnet=0.3)),
+     dict(type="SensorFailure", missing=["dpeth"]),
+     dict(type="SensorFailure", noise="low", noisy=["RGB"])],
+)  # fmt: skip
+def test_a_modality_that_the_set_does_not_have_is_named(step: dict) -> None:
+    made = data(step)
+    made["train_dataloader"].dataset.published = DELIVER
+    said = rf"pipeline: {step['type']} names \w+; the images of .* are rgb, depth, event, lidar"
+    with pytest.raises(FormatError, match=said):
+        check_pipelines(made, nn.Module())
+
+
+def test_modalities_that_a_set_has_pass() -> None:
+    steps = dict(type="LoadModalities", max_values=dict(lidar=10.0)), dict(type="SensorFailure")
+    made = data(*steps, dict(type="SegModalityDropout", prob=0.2))
+    made["train_dataloader"].dataset.published = DELIVER
+    check_pipelines(made, nn.Module())

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import gzip
 import io
 import struct
+import tarfile
 from pathlib import Path
 
 import numpy as np
@@ -59,6 +61,16 @@ def compress(data: bytes) -> bytes:
             out += bytes([len(chunk) - 1]) + chunk
             at += 8
     return bytes(out)
+
+
+def tarred(data: bytes) -> bytes:
+    """In an archive whose blocks are whole points, too."""
+    stream = io.BytesIO()
+    with tarfile.open(fileobj=stream, mode="w") as archive:
+        entry = tarfile.TarInfo("a.bin")
+        entry.size = len(data)
+        archive.addfile(entry, io.BytesIO(data))
+    return stream.getvalue()
 
 
 POINTS = scan(4)
@@ -128,6 +140,8 @@ def test_other_number_of_columns_is_refused_and_named(columns: int) -> None:
         (b"1.0 2.0 3.0 0.5\n" * 9, "is text; clouds are"),
         (b"x,y,z,intensity\n" + b"1,2,3,0.5\n" * 9, "is text; clouds are"),
         (b"LASF" + bytes(60), "laspy|is no readable .las"),
+        (tarred(POINTS.tobytes()), "is a tar archive; unpack it first"),
+        (gzip.compress(POINTS.tobytes(), mtime=0), r"gzip archive"),
     ],
 )
 def test_file_that_is_no_cloud_is_one_line_that_says_what_it_is(data: bytes, fault: str) -> None:

@@ -2,21 +2,26 @@
 
 from __future__ import annotations
 
+import gzip
 import os
 import resource
 import subprocess
 import sys
+import zipfile
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 from gemini_det3d.formats import FormatError
-from gemini_det3d.formats.files import make_folder, write_whole
+from gemini_det3d.formats.files import make_folder, require_folder, write_whole
+from gemini_det3d.formats.images import read_image
 from gemini_det3d.formats.kitti import write_points
+from gemini_det3d.formats.safe_pickle import load_plain_pickle
 from gemini_det3d.formats.segmentation import write_image
+from gemini_det3d.formats.sunrgbd_sensors import load_mat
 from gemini_det3d.formats.taskonomy import write_png
-from gemini_det3d.formats.text import write_text
+from gemini_det3d.formats.text import read_text, write_text
 from gemini_det3d.visualization import save_png
 
 
@@ -142,3 +147,28 @@ def test_full_device_for_the_output_is_one_line_and_code_2(tmp_path: Path) -> No
     assert done.returncode == 2
     assert "Traceback" not in done.stderr
     assert "gemini-det3d eval-kitti: No space left on device" in done.stderr
+
+
+def test_file_in_place_of_a_folder_is_named_by_what_it_is(tmp_path: Path) -> None:
+    with zipfile.ZipFile(tmp_path / "set.zip", "w") as packed:
+        packed.writestr("train.txt", "1")
+    (tmp_path / "notes").write_text("a")
+    with pytest.raises(FormatError, match="set.zip: is a file, expected a folder: it is a ZIP"):
+        require_folder(tmp_path / "set.zip")
+    with pytest.raises(FormatError, match="notes: is a file, expected a folder of labels$"):
+        require_folder(tmp_path / "notes", "folder of labels")
+    with pytest.raises(FormatError, match="none: no such folder$"):
+        require_folder(tmp_path / "none")
+    assert require_folder(tmp_path) == tmp_path
+
+
+@pytest.mark.parametrize(
+    "read, fault",
+    [(read_text, "is not a text file"), (read_image, "is not a readable image"),
+     (load_plain_pickle, "is no readable pickle"), (load_mat, "is not a readable MATLAB file")],
+)  # fmt: skip
+def test_every_reader_names_an_archive(tmp_path: Path, read, fault: str) -> None:
+    path = tmp_path / "a"
+    path.write_bytes(gzip.compress(bytes(range(256)) * 9, mtime=0))
+    with pytest.raises(FormatError, match=rf"a: {fault} \(a gzip archive; unpack it first\)"):
+        read(path)

@@ -16,6 +16,7 @@ from gemini_det3d.apis.kitti.convert import convert, is_complete
 from gemini_det3d.apis.kitti.report import TreeReport, load_known
 from gemini_det3d.apis.kitti.splits import SPLITS, Splits, read_splits
 from gemini_det3d.formats.errors import FormatError
+from gemini_det3d.formats.files import require_folder
 
 # Frames.
 _SAVED_EVERY = 1000
@@ -95,8 +96,7 @@ def check_tree(root: Path, options: Options, known_report: Path | None = None) -
     Raises:
         FormatError: The tree, its lists, or the folder of a list are not there.
     """
-    if not root.is_dir():
-        raise FormatError(root, "no such folder")
+    require_folder(root)
     report = TreeReport(root, options.class_map, read_splits(root, options.id_digits))
     for part in {SPLITS[split] for split, frames in report.splits.frames.items() if frames}:
         if not (root / part).is_dir():

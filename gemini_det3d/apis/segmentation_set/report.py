@@ -116,7 +116,13 @@ class SetReport:
         for split in self.splits:
             pixels = self._pixels(split)
             absent = [name for name in self.classes if not pixels[name]]
-            if self.splits[split] and absent:
+            if self.splits[split] and len(absent) == len(self.classes):
+                fault = (
+                    f"no pixel counts: every label is {IGNORED}, below first_label="
+                    f"{self.first_label}, or no class"
+                )
+                found.append(Finding("error", f"split {split}", fault))
+            elif self.splits[split] and absent:
                 shown = ", ".join(absent[:8]) + (", ..." if len(absent) > 8 else "")
                 fault = f"no pixel of {len(absent)} of {len(self.classes)} classes ({shown})"
                 found.append(Finding("warning", f"split {split}", fault))

@@ -10,6 +10,7 @@ import numpy as np
 
 from gemini_det3d.apis.findings import fingerprint
 from gemini_det3d.formats.errors import FormatError
+from gemini_det3d.formats.files import require_folder
 from gemini_det3d.formats.images import decode_color
 from gemini_det3d.formats.sunrgbd import (
     RoomCalibration,
@@ -162,8 +163,7 @@ def open_source(root: Path) -> ExtractedFrames | OfficialFrames:
     Raises:
         FormatError: It holds neither, or a part is missing.
     """
-    if not root.is_dir():
-        raise FormatError(root, "no such folder")
+    require_folder(root)
     if (root / EXTRACTED / "depth").is_dir():
         return ExtractedFrames(root)
     for folder in (root, root / "OFFICIAL_SUNRGBD"):

@@ -15,6 +15,7 @@ from gemini_det3d.apis.view.pictures import PictureSource, folder_pictures, pict
 from gemini_det3d.apis.view.source import FrameSource
 from gemini_det3d.apis.view.sunrgbd import RoomFrames, RoomInfoFrames
 from gemini_det3d.formats.errors import FormatError
+from gemini_det3d.formats.files import require_folder
 from gemini_det3d.formats.infos import load_infos
 from gemini_det3d.formats.sunrgbd_official import META_FILE
 
@@ -62,8 +63,7 @@ def open_source(path: Path, columns: int = 4) -> FrameSource | PictureSource:
     """
     if path.suffix in (".pkl", ".json"):
         return _of_infos(path, columns)
-    if not path.is_dir():
-        raise FormatError(path, "no such folder or info file")
+    require_folder(path, "folder or info file")
     if (path / "velodyne").is_dir() or (path / "training" / "velodyne").is_dir():
         return KittiFrames.of_folder(path, columns)
     if (path / "depth").is_dir() and path.resolve().name == EXTRACTED:

@@ -15,7 +15,7 @@ from mmdet3d.registry import TRANSFORMS
 from mmengine.structures import BaseDataElement, PixelData
 
 from gemini_det3d.formats.aligned import check_same_view
-from gemini_det3d.formats.images import ON_NON_FINITE
+from gemini_det3d.formats.images import ON_NON_FINITE, check_max_values
 from gemini_det3d.formats.segmentation import read_color, read_labels
 from gemini_det3d.registration import register
 
@@ -36,7 +36,8 @@ class LoadModalities(BaseTransform):
         on_non_finite: For float images: "error", or "zero".
 
     Raises:
-        ValueError: ``on_size_mismatch`` or ``on_non_finite`` is another word.
+        ValueError: ``on_size_mismatch`` or ``on_non_finite`` is another word, or a number of
+            ``max_values`` is not above 0.
     """
 
     def __init__(
@@ -52,7 +53,13 @@ class LoadModalities(BaseTransform):
             if value not in known:
                 raise ValueError(f"LoadModalities: {name}={value!r} must be one of {known}")
         self.max_values = dict(max_values or {})
+        check_max_values(self.max_values)
         self.on_size_mismatch, self.on_non_finite = on_size_mismatch, on_non_finite
+
+    @property
+    def named_modalities(self) -> tuple[str, ...]:
+        """Those that an argument names."""
+        return tuple(self.max_values)
 
     def transform(self, results: dict) -> dict:
         """Load the images.

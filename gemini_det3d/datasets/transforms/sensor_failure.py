@@ -70,6 +70,12 @@ class SegModalityDropout(BaseTransform):
             if not all(0 <= value <= 1 for value in values):
                 raise ValueError(f"SegModalityDropout: {name}={given} must be shares")
 
+    @property
+    def named_modalities(self) -> tuple[str, ...]:
+        """Those that an argument names."""
+        given = (self.prob, self.noise_prob)
+        return tuple(name for each in given if isinstance(each, Mapping) for name in each)
+
     def transform(self, results: dict) -> dict:
         """Change ``images``, ``sensor_mask`` and ``corruption_strength``."""
         names = list(results["images"])
@@ -122,6 +128,11 @@ class SensorFailure(BaseTransform):
         self.missing, self.missing_prob = tuple(missing), missing_prob
         self.noise, self.noisy = noise, noisy
         self.is_announced, self.seed = is_announced, seed
+
+    @property
+    def named_modalities(self) -> tuple[str, ...]:
+        """Those that an argument names."""
+        return (*self.missing, *(self.noisy or ()))
 
     def transform(self, results: dict) -> dict:
         """Change ``images`` and ``sensor_mask``."""

@@ -10,6 +10,7 @@ from __future__ import annotations
 from gemini_det3d.formats.images.labels import decode_labels
 from gemini_det3d.formats.images.pixels import (
     ON_NON_FINITE,
+    check_max_values,
     decode_color,
     decode_grey16,
     decode_sensor,
@@ -24,6 +25,7 @@ from gemini_det3d.formats.images.upright import (
 __all__ = [
     "ON_NON_FINITE",
     "check_image_bytes",
+    "check_max_values",
     "decode_color",
     "decode_grey16",
     "decode_labels",

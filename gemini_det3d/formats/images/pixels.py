@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import math
 import os
+from collections.abc import Mapping
 
 import numpy as np
 
@@ -85,6 +87,17 @@ def decode_sensor(
         max_value = _WHITE_16
     grey = np.clip(numbers * np.float32(255.0 / max_value), 0.0, 255.0)
     return np.repeat(grey[..., None], 3, axis=2)
+
+
+def check_max_values(max_values: Mapping[str, float]) -> None:
+    """Refuse numbers that cannot be white, by the name of a modality.
+
+    Raises:
+        ValueError: One is not finite and above 0.
+    """
+    for name, value in max_values.items():
+        if not isinstance(value, (int, float)) or not (math.isfinite(value) and value > 0):
+            raise ValueError(f"max_values: {name}={value!r} must be a number above 0")
 
 
 def decode_grey16(data: bytes, path: str | os.PathLike) -> np.ndarray:

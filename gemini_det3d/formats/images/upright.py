@@ -9,6 +9,7 @@ import warnings
 from typing import TYPE_CHECKING
 
 from gemini_det3d.formats.errors import FormatError
+from gemini_det3d.formats.kinds import seeming_kind
 from gemini_det3d.formats.text import read_bytes
 
 if TYPE_CHECKING:
@@ -37,7 +38,7 @@ def read_image_size(path: str | os.PathLike) -> tuple[int, int]:
         FormatError: It is missing or no image.
     """
     data = read_bytes(path)
-    return _guarded(path, lambda: _upright_size(data))
+    return _guarded(path, data, lambda: _upright_size(data))
 
 
 def read_orientation(path: str | os.PathLike) -> int:
@@ -54,7 +55,7 @@ def read_orientation(path: str | os.PathLike) -> int:
         with Image.open(io.BytesIO(data)) as image:
             return _orientation(image, data)
 
-    return _guarded(path, read)
+    return _guarded(path, data, read)
 
 
 def check_image_bytes(data: bytes, path: str | os.PathLike) -> None:
@@ -80,7 +81,7 @@ def load_upright(data: bytes, path: str | os.PathLike) -> Image:
         FormatError: It is no image, or cut off.
     """
     check_image_bytes(data, path)
-    return _guarded(path, lambda: _upright(data))
+    return _guarded(path, data, lambda: _upright(data))
 
 
 def is_deep(image: Image) -> bool:
@@ -102,7 +103,7 @@ def kind_of(image: Image) -> str:
     return f"{_NAMES.get(image.mode, 'an image')} ({image.mode})"
 
 
-def _guarded(path: str | os.PathLike, read):
+def _guarded(path: str | os.PathLike, data: bytes, read):
     """Run a reader of Pillow's; whatever broken bytes lead it to is one line."""
     from PIL import Image
 
@@ -115,7 +116,8 @@ def _guarded(path: str | os.PathLike, read):
         count = f"{int(size.group(1)):,} pixels" if size else "too many pixels"
         raise FormatError(path, f"has {count}, more than Pillow decodes; make it smaller") from None
     except Exception as error:  # Pillow's decoders raise nearly anything
-        raise FormatError(path, f"is not a readable image ({_reason(error, path)})") from error
+        reason = _reason(error, path, data)
+        raise FormatError(path, f"is not a readable image ({reason})") from error
 
 
 def _upright(data: bytes) -> Image:
@@ -171,10 +173,11 @@ def _tiff_bits(data: bytes) -> tuple[int, ...]:
     return bits if isinstance(bits, tuple) else (bits,)
 
 
-def _reason(error: Exception, path: str | os.PathLike) -> str:
+def _reason(error: Exception, path: str | os.PathLike, data: bytes) -> str:
     """What Pillow said, without the address of a buffer or a second copy of the path."""
     from PIL import UnidentifiedImageError
 
     if isinstance(error, UnidentifiedImageError):
-        return "unknown format, or a TIFF of a kind that Pillow does not know"
+        unknown = "unknown format, or a TIFF of a kind that Pillow does not know"
+        return seeming_kind(data, "image") or unknown
     return " ".join(str(error).replace(os.fspath(path), "").split()) or type(error).__name__

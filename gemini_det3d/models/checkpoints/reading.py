@@ -25,6 +25,7 @@ from torch.utils._pytree import tree_leaves
 
 from gemini_det3d.formats.errors import FormatError, first_line
 from gemini_det3d.formats.files import refuse_devices
+from gemini_det3d.formats.kinds import MOST_BYTES, seeming_kind
 from gemini_det3d.models.checkpoints.wrappers import find_parameters, without_wrappers
 
 
@@ -48,15 +49,6 @@ _DROPPED_NAMES = ("builtins.getattr",)
 
 
 _SAFETENSORS, _TORCH = ".safetensors", "torch"
-_OTHERS = {
-    b"\x1f\x8b": "a gzip archive; unpack it first",
-    b"version https://git-lfs": "a pointer of Git LFS, not the file itself",
-    b"<": "a page of the web",
-    b"{": "JSON, which only lists the files of a checkpoint",
-    b"\x93NUMPY": "an array of NumPy",
-    b"\x89HDF": "an HDF5 file (Keras, TensorFlow)",
-    b"\x89PNG": "a PNG image",
-}
 
 
 def read_checkpoint(path: str | os.PathLike) -> dict:
@@ -126,7 +118,7 @@ def read_content(
     except FileNotFoundError:
         raise FormatError(path, "no such file") from None
     except IsADirectoryError:
-        raise FormatError(path, "is a folder, not a checkpoint") from None
+        raise FormatError(path, f"is a folder, not a checkpoint{_of_folder(path)}") from None
     except UnpicklingError as error:
         raise FormatError(path, _refusal(str(error))) from error
     except FormatError:
@@ -140,35 +132,64 @@ def _kind_of_file(path: str | os.PathLike) -> str:
     """What the first bytes say: a layout of checkpoints, another kind of file, or nothing."""
     try:
         with open(path, "rb") as file:
-            start = file.read(64)
+            start = file.read(MOST_BYTES)
     except OSError:  # whoever reads it says why
         return ""
     if start[8:9] == b"{" and start[:2] != b"PK":  # behind the length of the header
         return _SAFETENSORS
     if start.startswith((b"PK", b"\x80")):
         return _TORCH
-    return next((kind for mark, kind in _OTHERS.items() if start.startswith(mark)), "")
+    if start.startswith(b"{"):
+        return "JSON, which only lists the files of a checkpoint"
+    return seeming_kind(start)
 
 
 def _refuse_bombs(path: str | os.PathLike) -> None:
     """torch stores its archives uncompressed; one that is not could fill the memory.
 
     Raises:
-        FormatError: It is compressed, claims more than the file can hold, or names files outside.
+        FormatError: It is compressed, claims more than the file can hold, names files outside, or
+            is no archive of torch's.
     """
     try:
         with zipfile.ZipFile(path) as archive:
             entries = archive.infolist()
     except Exception:  # no archive at all, or a broken one, of which torch says the rest
         return
+    names = [entry.filename for entry in entries]
+    other = _kind_of_archive(names)
+    if other:
+        raise FormatError(path, f"is no checkpoint, but {other}")
     inside = sum(entry.file_size for entry in entries)
     is_packed = any(entry.compress_type != zipfile.ZIP_STORED for entry in entries)
     if is_packed or inside > Path(path).stat().st_size:
         raise FormatError(path, f"claims to hold {inside} bytes, packed; torch packs nothing, so "
                           "it was not loaded")  # fmt: skip
-    for name in (entry.filename for entry in entries):
+    for name in names:
         if name.startswith("/") or ".." in PurePosixPath(name).parts:
             raise FormatError(path, f"holds {name!r:.80}, a name that leads out of the archive")
+
+
+def _kind_of_archive(names: Sequence[str]) -> str:
+    """What a ZIP archive is by the names in it; empty where it is one of ``torch.save``."""
+    files = {PurePosixPath(name).name for name in names}
+    program = "; save the state_dict() of the module that it was made from"
+    if "constants.pkl" in files:
+        return f"a program of TorchScript{program}"
+    if "archive_format" in files:
+        return f"a program of torch.export{program}"
+    if "data.pkl" in files:
+        return ""
+    return f"a ZIP archive of {', '.join(names[:3])}{', ...' if names[3:] else ''}; unpack it first"
+
+
+def _of_folder(path: str | os.PathLike) -> str:
+    """What to give in place of a folder."""
+    inside = sorted(Path(path).iterdir(), key=lambda file: file.stat().st_mtime)
+    if any(file.suffix == ".distcp" for file in inside):
+        return "; torch.distributed.checkpoint.format_utils.dcp_to_torch_save makes a file of it"
+    files = [file.name for file in inside if file.suffix in (".pth", ".pt", _SAFETENSORS)]
+    return f"; its newest one is {files[-1]}" if files else ""
 
 
 def _refuse_lies(path: str | os.PathLike, loaded: Any) -> None:

@@ -58,7 +58,8 @@ def find_parameters(loaded: Any, path: str | os.PathLike) -> Mapping[str, Tensor
         state = state if len(tensors) == len(state) else tensors
     if not state:
         keys = ", ".join(map(str, list(loaded)[:5])) or "nothing"
-        raise FormatError(path, f"holds no state_dict, but {keys}")
+        fault = f"{name} in it holds no tensors" if name else f"holds no state_dict, but {keys}"
+        raise FormatError(path, fault)
     strange = [k for k, value in state.items() if not isinstance(value, Tensor)]
     if strange:
         kind = type(state[strange[0]]).__name__

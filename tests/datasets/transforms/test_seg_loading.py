@@ -130,3 +130,9 @@ def test_float_depth_in_metres_wants_its_scale(frame):
         load(frame, on_non_finite="zero")
     with pytest.raises(ValueError, match="on_non_finite='ignore'"):
         step("LoadModalities", on_non_finite="ignore")
+
+
+@pytest.mark.parametrize("value", [0, -5.0, float("nan"), float("inf"), "10"])
+def test_a_number_that_cannot_be_white_is_refused_when_built(value):
+    with pytest.raises(ValueError, match="max_values: depth=.* must be a number above 0"):
+        step("LoadModalities", max_values=dict(depth=value))
