@@ -24,6 +24,7 @@ from gemini_det3d.apis.config import ConfigError
 from gemini_det3d.apis.frame_calibration import values_of
 from gemini_det3d.apis.input_checks import check_frame, check_kept, tell
 from gemini_det3d.apis.predictor import Predictor
+from gemini_det3d.apis.trained_model import require_detector
 from gemini_det3d.engine.same_classes import trained_classes
 from gemini_det3d.formats.calibration_check import check_cloud
 from gemini_det3d.formats.calibration_json import calibration_from, read_any_calibration
@@ -59,8 +60,7 @@ class Detector(Predictor):
     """
 
     def _check_task(self) -> None:
-        if not {"modalities", "generator"}.isdisjoint(self._config.model):
-            raise ConfigError(f"{self._config.filename}: its model is no detector of 3D objects")
+        require_detector(self._config)
 
     def _prepare(self, meta: dict[str, Any], source: str | os.PathLike) -> None:
         self.classes = _class_names(meta, self._config, self._dataset)

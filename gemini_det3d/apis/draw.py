@@ -17,7 +17,12 @@ from gemini_det3d.apis.frame_calibration import (
     pixel_offset_of,
 )
 from gemini_det3d.apis.packed_frames import data_files, evenly_spread, truth_of, views_of
-from gemini_det3d.apis.trained_model import build_for_test, build_test_set, predict
+from gemini_det3d.apis.trained_model import (
+    build_for_test,
+    build_test_set,
+    predict,
+    require_detector,
+)
 from gemini_det3d.formats.errors import FormatError
 from gemini_det3d.formats.inputs import keep_folders
 from gemini_det3d.visualization import (
@@ -54,8 +59,10 @@ def draw(
     Raises:
         FormatError: The checkpoint cannot be read or does not belong to the config, the data
             set's files lie in ``out``, or a frame's calibration cannot be one.
-        ConfigError: The frames have no image, or boxes in another frame than the LiDAR's.
+        ConfigError: The frames have no image, or boxes in another frame than the LiDAR's, or the
+            config is one of another task.
     """
+    require_detector(config)
     model = build_for_test(config, checkpoint, device).model
     dataset = build_test_set(config)
     keep_folders(out, data_files(dataset))

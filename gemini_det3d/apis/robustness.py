@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from tqdm import tqdm
 
-from gemini_det3d.apis.comparison.rows import headline
+from gemini_det3d.apis.comparison.rows import check_pattern, headline
 from gemini_det3d.apis.config import ConfigError, read_config
 from gemini_det3d.apis.packed_frames import check_part, evenly_spread
 from gemini_det3d.apis.trained_model import (
@@ -94,6 +94,7 @@ def evaluate_robustness(
         FormatError: The checkpoint cannot be read or does not belong to the config.
     """
     config = copy.deepcopy(read_config(config))
+    check_pattern(metric or "")
     test = _Test(config, Path(checkpoint), frames, metric, seed, device)
     names = test.applicable(corruptions)
     path = Path(out) / "robustness.json"

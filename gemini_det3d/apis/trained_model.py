@@ -14,10 +14,13 @@ from gemini_det3d.apis.config import ConfigError
 from gemini_det3d.engine.exact.batches import build_dataset
 from gemini_det3d.engine.grid_checks import check_grid
 from gemini_det3d.engine.leaf_datasets import leaf_configs
-from gemini_det3d.engine.run_checks import check_modalities
 from gemini_det3d.engine.same_classes import check_trained_classes, classes_of_config
-from gemini_det3d.engine.same_domains import check_trained_domains, domains_of_config
 from gemini_det3d.engine.same_model import model_differences
+from gemini_det3d.engine.same_streams import (
+    check_modalities,
+    check_trained_domains,
+    domains_of_config,
+)
 from gemini_det3d.models.checkpoints import load_parameters, read_checkpoint
 
 if TYPE_CHECKING:
@@ -118,6 +121,16 @@ def predict(model: Any, samples: Sequence[dict]) -> list[Any]:
 
     with torch.no_grad():
         return model.test_step(pseudo_collate(list(samples)))
+
+
+def require_detector(config: Config) -> None:
+    """Refuse a config of another task.
+
+    Raises:
+        ConfigError: Its model is a segmentor or a translator.
+    """
+    if not {"modalities", "generator"}.isdisjoint(config.model):
+        raise ConfigError(f"{config.filename}: its model is no detector of 3D objects")
 
 
 def choose_device(name: str | None = None) -> torch.device:

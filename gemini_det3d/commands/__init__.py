@@ -14,6 +14,7 @@ __all__ = [
     "Command",
     "add_changes",
     "add_model_options",
+    "add_seed",
     "add_set_sizes",
     "add_subcommands",
     "add_workers",
@@ -82,12 +83,23 @@ def add_changes(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--cfg-options", nargs="+", default=[], metavar="KEY=VALUE", help=text)
 
 
+def add_seed(parser: argparse.ArgumentParser, of: str) -> None:
+    """Add ``--seed``: a whole number from 0, as NumPy's generators want it."""
+
+    def seed(word: str) -> int:
+        if not word.isdecimal():
+            raise argparse.ArgumentTypeError(f"{word!r} must be a whole number from 0")
+        return int(word)
+
+    parser.add_argument("--seed", type=seed, default=0, help=f"of {of} (%(default)s)")
+
+
 def add_set_sizes(parser: argparse.ArgumentParser, things: str, train: int, val: int) -> None:
     """Add what every command that writes a synthetic set takes."""
     add = parser.add_argument
     add("--train", type=int, default=train, help=f"training {things} (%(default)s)")
     add("--val", type=int, default=val, help=f"validation {things} (%(default)s)")
-    add("--seed", type=int, default=0, help=f"decides all {things} (%(default)s)")
+    add_seed(parser, f"all {things}")
     add_workers(parser)
 
 

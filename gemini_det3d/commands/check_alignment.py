@@ -10,7 +10,7 @@ from gemini_det3d.apis.alignment.agreement import LIMITS, Verdict
 from gemini_det3d.apis.alignment.check import check_alignment
 from gemini_det3d.apis.config import ConfigError, read_changed_config
 from gemini_det3d.apis.reports import facts_section, write_report
-from gemini_det3d.commands import add_changes
+from gemini_det3d.commands import add_changes, add_seed
 from gemini_det3d.visualization.report import Pictures, Table
 from gemini_det3d.visualization.report.html import pictures_in
 
@@ -34,7 +34,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         default=Path("work_dirs/alignment"),
         help="folder for report.html and pictures",
     )
-    add("--seed", type=int, default=0, help="of the augmentation (0)")
+    add_seed(parser, "the augmentation")
     add_changes(parser)
 
 

@@ -11,7 +11,7 @@ from pathlib import Path
 from gemini_det3d.apis.config import ConfigError, read_changed_config
 from gemini_det3d.apis.reports import facts_section, write_report
 from gemini_det3d.apis.robustness import Robustness, evaluate_robustness, read_robustness
-from gemini_det3d.commands import add_model_options
+from gemini_det3d.commands import add_model_options, add_seed
 from gemini_det3d.corruptions import CORRUPTIONS, SEVERITIES
 from gemini_det3d.formats.tables import markdown_table
 from gemini_det3d.formats.text import write_text
@@ -36,7 +36,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add("--frames", type=int, help="frames of the test set, evenly spread (all)")
     add("--metric", metavar="REGEX", help="keys whose mean is the score (KITTI: 3D moderate)")
     add("--baseline", type=Path, help="robustness.json of the model to compare with")
-    add("--seed", type=int, default=0, help="of the corruptions (0)")
+    add_seed(parser, "the corruptions")
     add("--out", type=Path, default=Path("work_dirs/robustness"), help="folder to write")
     add("--list", action="store_true", help="list the corruptions and end")
     add_model_options(parser)

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from gemini_det3d.apis.reports import facts_section, write_report
-from gemini_det3d.commands import add_model_options
+from gemini_det3d.commands import add_model_options, add_seed
 from gemini_det3d.formats.text import write_json
 from gemini_det3d.visualization.report import Table
 
@@ -24,7 +24,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("config", help="config, by path or name")
     parser.add_argument("checkpoint", type=Path)
     parser.add_argument("--data-root", help="folder of the data set instead of the config's")
-    parser.add_argument("--seed", type=int, default=0, help="of random losses and noise (0)")
+    add_seed(parser, "random losses and noise")
     parser.add_argument("--json", type=Path, help="write all scores here")
     parser.add_argument(
         "--out", type=Path, metavar="DIR", help="write report.html into this folder"
@@ -50,6 +50,7 @@ def run(args: argparse.Namespace) -> int:
     )
     from gemini_det3d.apis.trained_model import build_for_test
     from gemini_det3d.engine.same_classes import classes_of_config
+    from gemini_det3d.formats.files import make_folder
 
     config = read_config(args.config)
     if args.data_root:
@@ -57,6 +58,9 @@ def run(args: argparse.Namespace) -> int:
     if "modalities" not in config.model:
         raise ConfigError(f"{args.config}: its model has no modalities; eval-sensors takes a "
                           "segmentor, gemini-det3d ablate a detector")  # fmt: skip
+    for folder in (args.out, args.json and args.json.parent):
+        if folder is not None:
+            make_folder(folder)
     model = build_for_test(config, args.checkpoint, args.device, args.allow_missing).model
     cases = failure_cases(config.model.modalities, args.seed)
     found = evaluate_failures(model, config, cases)

@@ -9,6 +9,7 @@ from mmdet3d.registry import DATASETS
 from mmengine.dataset import BaseDataset
 
 from gemini_det3d.datasets.segmentation_sets import DELIVER, NYUDV2, SUNRGBD, SegmentationSet
+from gemini_det3d.formats import FormatError
 from gemini_det3d.registration import register
 
 
@@ -32,9 +33,9 @@ class MultiModalSegDataset(BaseDataset):
         **kwargs: As mmengine's ``BaseDataset``.
 
     Raises:
-        ValueError: The set has no such modality or group, ``first_label`` is negative, or
-            ``label_code`` unknown.
-        FormatError: The folder lacks the list or the images of the split.
+        ValueError: The set has no such modality, a list is none, ``first_label`` is no number from
+            0, or ``label_code`` unknown.
+        FormatError: The folder lacks the list or the images of the split, or the split a group.
     """
 
     published: SegmentationSet
@@ -51,14 +52,19 @@ class MultiModalSegDataset(BaseDataset):
         **kwargs: Any,
     ) -> None:
         published = self.published
+        for name, value in (("modalities", modalities), ("groups", groups)):
+            if isinstance(value, str) or value is not None and not len(value):
+                raise ValueError(f"{type(self).__name__}: {name}={value!r} must be a list of names")
         unknown = [name for name in modalities if name not in published.modalities]
-        if unknown or not modalities:
+        if unknown:
             raise ValueError(
                 f"{type(self).__name__}: modalities={list(modalities)}, known are "
                 f"{list(published.modalities)}"
             )
-        if first_label is not None and first_label < 0:
-            raise ValueError(f"{type(self).__name__}: first_label={first_label} must be 0 or more")
+        if first_label is not None and (not isinstance(first_label, int) or first_label < 0):
+            raise ValueError(
+                f"{type(self).__name__}: first_label={first_label!r} must be a whole number from 0"
+            )
         if label_code not in (None, 0, 1, 2, "voc"):
             raise ValueError(f"{type(self).__name__}: label_code={label_code!r} must be 0, 1, 2 "
                              "(a channel) or 'voc'")  # fmt: skip
@@ -74,10 +80,8 @@ class MultiModalSegDataset(BaseDataset):
         known = sorted({frame.group for frame in frames})
         unknown = [name for name in self.groups or () if name not in known]
         if unknown:
-            raise ValueError(
-                f"{type(self).__name__}: groups={list(self.groups or ())}, the split "
-                f"{self.split!r} has {known}"
-            )
+            fault = f"the split {self.split!r} has no {', '.join(unknown)} (groups), but "
+            raise FormatError(self.data_root, fault + (", ".join(known) or "none"))
         return [
             {
                 "sample_name": frame.name,

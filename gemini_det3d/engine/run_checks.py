@@ -18,8 +18,14 @@ from gemini_det3d.engine.grid_checks import check_grid
 from gemini_det3d.engine.leaf_datasets import leaf_configs
 from gemini_det3d.engine.pipeline_checks import check_pipelines
 from gemini_det3d.engine.same_classes import check_data, check_trained_classes
-from gemini_det3d.engine.same_domains import Domains, check_domains, check_trained_domains
 from gemini_det3d.engine.same_model import model_differences
+from gemini_det3d.engine.same_streams import (
+    Domains,
+    check_domains,
+    check_modalities,
+    check_read_modalities,
+    check_trained_domains,
+)
 from gemini_det3d.formats import FormatError
 from gemini_det3d.models.bare import bare_model
 from gemini_det3d.registration import register
@@ -68,6 +74,7 @@ class RunChecksHook(Hook):
         }
         model = bare_model(runner.model)
         self._classes, self._domains = check_data(built, model), check_domains(built)
+        check_read_modalities(built, model)
         check_pipelines(built, model)
         check_grid(runner.cfg.get("model") or {})
         for name in ("val", "test"):
@@ -170,28 +177,6 @@ def check_synced_norms(config: Mapping[str, Any], processes: int) -> None:
     if taker is not None:
         fault = f"norms of {processes} processes wait for each other, and {taker} takes the "
         raise FormatError("sync_bn", f"{fault}data of some from them: leave --sync_bn out")
-
-
-def check_modalities(checkpoint: Mapping, modalities: Any, name: Any) -> None:
-    """Refuse a segmentor's checkpoint whose streams are not the model's, in order.
-
-    Args:
-        checkpoint: With ``meta``, where a trained segmentor's data set states its ``modalities``.
-        modalities: Of the model; None: it has none.
-        name: Of the file, for the error.
-
-    Raises:
-        FormatError: They differ.
-    """
-    meta = checkpoint.get("meta") or {}
-    stated = (meta.get("dataset_meta") or {}).get("modalities")
-    if stated is None or modalities is None or tuple(stated) == tuple(modalities):
-        return
-    fault = (
-        f"was trained on {', '.join(map(str, stated))}, in this order; the config's model reads "
-        f"{', '.join(modalities)}"
-    )
-    raise FormatError(name, fault)
 
 
 def check_optimizer(before: Any, now: Any, name: Any) -> None:

@@ -13,6 +13,7 @@ from mmengine.registry import init_default_scope
 
 import gemini_det3d.plugin  # noqa: F401
 from gemini_det3d.apis import robustness
+from gemini_det3d.apis.comparison.compare import compare
 from gemini_det3d.apis.config import ConfigError, find_config
 from gemini_det3d.apis.packed_frames import check_part
 from gemini_det3d.apis.robustness import Robustness, evaluate_robustness, read_robustness
@@ -141,3 +142,19 @@ def test_the_command_lists_corruptions_and_wants_a_config(capsys):
     assert "lidar_fog" in capsys.readouterr().out
     assert main(["eval-robustness"]) == 2
     assert "needs CONFIG and CHECKPOINT" in capsys.readouterr().err
+
+
+def test_a_metric_that_is_no_pattern_is_told_before_anything_is_tested(trained, tmp_path):
+    config, checkpoint = trained
+    with pytest.raises(ConfigError, match=r"--metric \(mIoU: is no regular expression"):
+        evaluate_robustness(config.copy(), checkpoint, tmp_path, NAMES, metric="(mIoU")
+    with pytest.raises(ConfigError, match="--metric"):
+        compare([], [], tmp_path / "out", metric="*")
+
+
+@pytest.mark.parametrize("word", ["-1", "1.5", "x"])
+def test_a_seed_that_is_none_is_refused(capsys, word):
+    with pytest.raises(SystemExit) as ended:
+        main(["eval-robustness", "config", "a.pth", "--seed", word])
+    assert ended.value.code == 2
+    assert f"{word!r} must be a whole number from 0" in capsys.readouterr().err

@@ -103,3 +103,11 @@ def test_both_continuations_start_from_one_model_and_differ_in_the_failing_senso
     step = dropout.train_dataloader.dataset.pipeline.pop(-2)
     assert step["type"] == "SegModalityDropout"
     assert dropout.to_dict() == longer.to_dict()
+
+
+def test_folders_that_cannot_be_written_are_told_before_anything_is_tested(tmp_path, capsys):
+    (tmp_path / "file").touch()
+    for option in (["--out", f"{tmp_path}/file"], ["--json", f"{tmp_path}/file/scores.json"]):
+        assert main(["eval-sensors", CONFIG, "any.pth", *option]) == 2
+        said = capsys.readouterr().err.strip().splitlines()
+        assert said[-1].endswith("file: is a file, but a folder is needed there")

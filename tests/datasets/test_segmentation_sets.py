@@ -88,7 +88,7 @@ def test_deliver_can_be_cut_by_weather(tmp_path):
 
 def test_an_unknown_weather_is_named_with_the_known_ones(tmp_path):
     make_seg_scenes(tmp_path, 2, 1, 0, "deliver", WORLD)
-    with pytest.raises(ValueError, match=r"groups=\['hail'\], the split 'train' has \['"):
+    with pytest.raises(FormatError, match=r"the split 'train' has no hail \(groups\), but \w"):
         build("deliver", tmp_path, groups=["hail"])
 
 
@@ -183,3 +183,19 @@ def test_real_rgbd_pair_loads(shared_dir):
     folder = shared_dir / "data" / "rgbd_mini"
     rgb, depth = (read_color(folder / f"sample_{name}.png") for name in ("rgb", "depth"))
     assert rgb.shape == depth.shape and depth.max() > 0
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        (dict(modalities="rgb"), "modalities='rgb' must be a list of names"),
+        (dict(modalities=[]), r"modalities=\[\] must be a list"),
+        (dict(groups="sun"), "groups='sun' must be a list of names"),
+        (dict(groups=[]), r"groups=\[\] must be a list"),
+        (dict(first_label=1.5), "first_label=1.5 must be a whole number from 0"),
+        (dict(first_label="1"), "first_label='1' must be"),
+    ],
+)
+def test_arguments_of_other_kinds_are_refused_by_name(tmp_path, options, said):
+    with pytest.raises(ValueError, match=said):
+        build("deliver", tmp_path, **options)

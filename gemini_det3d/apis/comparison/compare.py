@@ -14,7 +14,7 @@ from tqdm import tqdm
 from gemini_det3d.apis.cluster import run_on_cluster
 from gemini_det3d.apis.comparison.page import write_page
 from gemini_det3d.apis.comparison.paired import Threshold
-from gemini_det3d.apis.comparison.rows import Row, build_rows
+from gemini_det3d.apis.comparison.rows import Row, build_rows, check_pattern
 from gemini_det3d.apis.comparison.table import write_tables
 from gemini_det3d.apis.comparison.variants import Swap, Variant, make_variants
 from gemini_det3d.apis.config import ConfigError, find_config, read_config
@@ -80,6 +80,7 @@ def compare(
         ConfigError: A config, key or metric is not there, or ``out`` holds other runs.
     """
     out = Path(out).resolve()
+    check_pattern(metric or "")
     swaps = [Swap.parse(swap) if isinstance(swap, str) else swap for swap in swaps]
     threshold = Threshold.parse(learned) if isinstance(learned, str) else learned
     plan = make_plan(list(map(os.fspath, configs)), swaps, out, seeds, options or {}, paired)

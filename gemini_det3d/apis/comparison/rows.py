@@ -90,6 +90,19 @@ class Row:
         return statistics.stdev(self.scores) if len(self.scores) > 1 else 0.0
 
 
+def check_pattern(pattern: str) -> re.Pattern:
+    """A ``--metric``, compiled.
+
+    Raises:
+        ConfigError: It is no regular expression.
+    """
+    try:
+        return re.compile(pattern)
+    except re.error as error:
+        fault = f"is no regular expression ({error}; a backslash before each special sign)"
+        raise ConfigError(f"--metric {pattern}: {fault}") from None
+
+
 def headline(metrics: Mapping[str, float], pattern: str | None = None) -> dict[str, float]:
     """The values whose mean is the score of a run.
 
@@ -108,7 +121,8 @@ def headline(metrics: Mapping[str, float], pattern: str | None = None) -> dict[s
     """
     metrics = {k: 100 * v if _SHARES.search(k) else v for k, v in metrics.items()}
     if pattern is not None:
-        found = {key: value for key, value in metrics.items() if re.search(pattern, key)}
+        holds = check_pattern(pattern).search
+        found = {key: value for key, value in metrics.items() if holds(key)}
     else:
         strictest: dict[str, tuple[float, float]] = {}
         for key, value in metrics.items():

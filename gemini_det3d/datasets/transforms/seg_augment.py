@@ -25,12 +25,23 @@ class SegColorJitter(BaseTransform):
         prob: How often.
         factors: Range that each of the three is drawn from.
         modality: The one that is an RGB image.
+
+    Raises:
+        ValueError: ``prob`` lies outside 0 to 1, or ``factors`` are no range from 0 on.
     """
 
     def __init__(
         self, prob: float = 0.2, factors: Sequence[float] = (0.5, 1.5), modality: str = "rgb"
     ) -> None:
+        check_share("SegColorJitter", prob)
+        if len(factors) != 2 or not 0 <= factors[0] <= factors[1]:
+            raise ValueError(f"SegColorJitter: factors={factors} must be two numbers from 0 on")
         self.prob, self.factors, self.modality = prob, tuple(factors), modality
+
+    @property
+    def named_modalities(self) -> tuple[str, ...]:
+        """Those that an argument names."""
+        return (self.modality,)
 
     def transform(self, results: dict) -> dict:
         """Change ``images`` of the modality; without it nothing happens."""
@@ -52,10 +63,19 @@ class SegBlur(BaseTransform):
     Args:
         prob: How often.
         modality: The one that is an RGB image.
+
+    Raises:
+        ValueError: ``prob`` lies outside 0 to 1.
     """
 
     def __init__(self, prob: float = 0.2, modality: str = "rgb") -> None:
+        check_share("SegBlur", prob)
         self.prob, self.modality = prob, modality
+
+    @property
+    def named_modalities(self) -> tuple[str, ...]:
+        """Those that an argument names."""
+        return (self.modality,)
 
     def transform(self, results: dict) -> dict:
         """Blur ``images`` of the modality; without it nothing happens."""
@@ -84,8 +104,7 @@ class AlignedFlip(BaseTransform):
     """
 
     def __init__(self, prob: float = 0.5, turn_normals: bool = False) -> None:
-        if not 0 <= prob <= 1:
-            raise ValueError(f"AlignedFlip: prob={prob} must lie in 0 to 1")
+        check_share("AlignedFlip", prob)
         self.prob, self.turn_normals = prob, turn_normals
 
     def transform(self, results: dict) -> dict:
@@ -125,8 +144,10 @@ class SegRandomResizedCrop(BaseTransform):
         factors: Sequence[float] = (0.5, 2.0),
         with_released_offsets: bool = False,
     ) -> None:
-        if len(crop_size) != 2 or min(crop_size) < 1 or not 0 < factors[0] <= factors[1]:
-            raise ValueError(f"SegRandomResizedCrop: crop_size={crop_size}, factors={factors}")
+        is_pair = isinstance(crop_size, (list, tuple)) and len(crop_size) == 2
+        if not is_pair or min(crop_size) < 1 or not 0 < factors[0] <= factors[1]:
+            raise ValueError(f"SegRandomResizedCrop: crop_size={crop_size}, factors={factors} must "
+                             "be (height, width) and a range above 0")  # fmt: skip
         self.crop_size = tuple(crop_size)
         self.short_side = short_side or min(crop_size)
         self.factors = tuple(factors)
@@ -194,6 +215,16 @@ def resize_sample(results: dict, size: Sequence[int], with_labels: bool = True) 
         labels = results["labels"]
         results["labels"] = cv2.resize(labels, (width, height), interpolation=cv2.INTER_NEAREST)
     results["img_shape"] = (height, width)
+
+
+def check_share(owner: str, prob: float) -> None:
+    """Refuse a chance that is none.
+
+    Raises:
+        ValueError: It lies outside 0 to 1.
+    """
+    if not isinstance(prob, (int, float)) or not 0 <= prob <= 1:
+        raise ValueError(f"{owner}: prob={prob!r} must lie in 0 to 1")
 
 
 def _apply(

@@ -24,6 +24,7 @@ from gemini_det3d.engine.exact.bad_samples import bad_sample_policy, notes_path
 from gemini_det3d.engine.exact.batches import ExactBatchSampler, with_exact_batches
 from gemini_det3d.engine.exact.checkpoint_files import BACKEND, newest_whole_checkpoint
 from gemini_det3d.engine.exact.config_text import OnceFormattedConfig
+from gemini_det3d.engine.exact.frames import difference, frame_marks
 from gemini_det3d.engine.exact.reading import (
     read_training_checkpoint,
     require_parameters,
@@ -189,6 +190,10 @@ class ExactRunner(Runner):
             for key, value in now.items():
                 if place.get(key, value) != value:
                     self._warn_inexact(f"{key} was {place[key]} and is {value}")
+            marks = place.get("frame_marks") or {}
+            change = difference(marks, frame_marks(loop.dataloader.dataset) if marks else {})
+            if change and place.get("num_samples") == now["num_samples"]:
+                self._warn_inexact(change)
             if place["gradients"] and now["world_size"] > 1:
                 self._warn_inexact("it lies between two updates of gradient accumulation, and of "
                                    "the gradients gathered so far it has the first process's "

@@ -12,6 +12,7 @@ from mmengine.registry import HOOKS
 from mmengine.runner import Runner
 from torch import nn
 
+from gemini_det3d.engine.exact.frames import frame_marks
 from gemini_det3d.engine.exact.order import store_order
 from gemini_det3d.engine.exact.seeding import EVALUATION, STEP, seed_process
 from gemini_det3d.models.bare import bare_model
@@ -32,6 +33,7 @@ class ExactStateHook(Hook):
 
     priority = "HIGHEST"
     _stored: int | None = None  # the pass whose order is in the run's folder
+    _marks: dict[str, str] | None = None  # of the frames, once they are known
 
     def before_train_iter(self, runner: Runner, batch_idx: int, data_batch: Any = None) -> None:
         """Set the generators: what a step draws depends on its number and process alone."""
@@ -51,7 +53,10 @@ class ExactStateHook(Hook):
 
     def before_save_checkpoint(self, runner: Runner, checkpoint: dict) -> None:
         """Add the state."""
-        checkpoint[STATE] = training_state(runner, checkpoint["meta"])
+        if self._marks is None:
+            self._marks = frame_marks(runner.train_loop.dataloader.dataset)
+        state = training_state(runner, checkpoint["meta"])
+        checkpoint[STATE] = {**state, "frame_marks": self._marks}
 
 
 def training_state(runner: Runner, meta: dict) -> dict:

@@ -16,6 +16,7 @@ from mmengine.model import BaseModel
 from mmengine.structures import BaseDataElement, PixelData
 from torch import Tensor, nn
 
+from gemini_det3d.formats.segmentation import IGNORED
 from gemini_det3d.fusion import StreamBlend, blend_many, blend_streams
 from gemini_det3d.geometry import send
 from gemini_det3d.models.auxiliary import auxiliary_losses, reliability_losses
@@ -86,8 +87,16 @@ class FusionSegmentor(BaseModel):
             raise ValueError(f"autocast_dtype={autocast_dtype!r} must be bfloat16, float16 or None")
         self.autocast_dtype = autocast_dtype
         self.backbone: Any = MODELS.build({**backbone, "num_modalities": len(self.modalities)})
-        self.decode_head: Any = MODELS.build({"in_channels": self.backbone.dims, **decode_head})
+        dims = tuple(decode_head.get("in_channels", self.backbone.dims))
+        if dims != tuple(self.backbone.dims):
+            raise ValueError(f"decode_head: in_channels={dims} must be the backbone's "
+                             f"{tuple(self.backbone.dims)}, or left out")  # fmt: skip
+        self.decode_head: Any = MODELS.build({**decode_head, "in_channels": dims})
         self.loss_function: Any = MODELS.build(dict(loss or {"type": "PixelCrossEntropy"}))
+        counted = getattr(self.loss_function, "ignore_index", IGNORED)
+        if counted != IGNORED:
+            raise ValueError(f"loss: ignore_index={counted} must be {IGNORED}, the label of pixels "
+                             "that do not count")  # fmt: skip
         self.ensemble = (
             StreamBlend(num_streams=self.backbone.num_streams) if len(self.modalities) > 1 else None
         )
@@ -293,6 +302,9 @@ def _checked_test_cfg(given: Mapping[str, Any]) -> dict[str, Any]:
                 f"test_cfg: stride={cfg['stride']!r} leaves pixels between windows of "
                 f"window={cfg['window']!r}; it must not be larger"
             )
+    for name in ("flip", "rescale"):
+        if not isinstance(cfg[name], bool):
+            raise ValueError(f"test_cfg: {name} must be True or False, got {cfg[name]!r}")
     if cfg["resize"] not in ("bilinear", "bicubic"):
         raise ValueError(f"test_cfg: resize must be bilinear or bicubic, got {cfg['resize']!r}")
     if not cfg["scales"] or min(cfg["scales"]) <= 0:

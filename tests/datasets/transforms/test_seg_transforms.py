@@ -150,3 +150,20 @@ def test_noise_levels_rise():
 def test_wrong_settings_are_told_when_the_pipeline_is_built(kind, options):
     with pytest.raises(ValueError):
         step(kind, **options)
+
+
+@pytest.mark.parametrize(
+    ("kind", "options", "said"),
+    [
+        ("SegColorJitter", dict(prob=3), "prob=3 must lie in 0 to 1"),
+        ("SegColorJitter", dict(factors=(1.5, 0.5)), "factors=.* must be two numbers from 0 on"),
+        ("SegColorJitter", dict(factors=(1.5,)), "factors=.* must be two numbers from 0 on"),
+        ("SegBlur", dict(prob=-0.1), "prob=-0.1 must lie in 0 to 1"),
+        ("AlignedFlip", dict(prob="half"), "prob='half' must lie in 0 to 1"),
+        ("SegRandomResizedCrop", dict(crop_size=32), r"crop_size=32, .* must be \(height, width\)"),
+        ("SegRandomResizedCrop", dict(crop_size=(0, 4)), r"crop_size=\(0, 4\)"),
+    ],
+)
+def test_arguments_that_cannot_be_are_refused_when_built(kind, options, said):
+    with pytest.raises(ValueError, match=f"{kind}: {said}"):
+        step(kind, **options)

@@ -7,7 +7,7 @@ from mmcv.transforms import BaseTransform
 from mmengine.registry import DATASETS
 from toy import NoisySamples, toy_config, train
 
-from gemini_det3d.engine.run_checks import RunChecksHook, check_modalities, check_synced_norms
+from gemini_det3d.engine.run_checks import RunChecksHook, check_synced_norms
 from gemini_det3d.formats import FormatError
 
 
@@ -50,20 +50,6 @@ def test_a_resumed_run_with_another_optimizer_is_refused(tmp_path, two):
     said = r"iter_6\.pth: is of an optimizer with betas, the config's has momentum"
     with pytest.raises(FormatError, match=said):
         train(config, resume=True)
-
-
-@pytest.mark.parametrize(
-    ("stated", "model"),
-    [(("rgb", "depth"), ("depth", "rgb")), (("rgb", "depth", "event", "lidar"), ("rgb", "depth")),
-     (("rgb",), ("rgb", "depth"))],
-)  # fmt: skip
-def test_other_modalities_than_in_training_are_named(stated, model):
-    checkpoint = {"meta": {"dataset_meta": {"classes": ("a",), "modalities": stated}}}
-    with pytest.raises(FormatError, match=f"a.pth: was trained on {', '.join(stated)}, in this"):
-        check_modalities(checkpoint, model, "a.pth")
-    check_modalities(checkpoint, list(stated), "a.pth")
-    check_modalities({"meta": {}}, model, "a.pth")
-    check_modalities(checkpoint, None, "a.pth")
 
 
 def test_another_word_is_refused_when_built():

@@ -204,9 +204,28 @@ def test_flip_mirrors_the_answer_back():
         dict(mode="slide", window=(32, 32), stride=(16, 64)),
         dict(size=3),
         dict(scales=()),
+        dict(flip="no"),
     ],
     ids=str,
 )
 def test_wrong_test_cfg_is_told_when_the_model_is_built(test_cfg):
     with pytest.raises(ValueError, match="test_cfg"):
         make(test_cfg=test_cfg)
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        (dict(decode_head=dict(in_channels=[8, 8])), r"decode_head: in_channels=\(8, 8\) must be"),
+        (dict(loss=dict(type="PixelCrossEntropy", ignore_index=0)), "ignore_index=0 must be 255"),
+    ],
+)
+def test_parts_that_do_not_fit_are_told_when_the_model_is_built(change, said):
+    head = dict(type="SegFormerMLPHead", num_classes=7, embed_dim=8)
+    backbone = dict(type="GeminiMiT", dims=(8, 16), depths=(1, 1), num_heads=(1, 1),
+                    sr_ratios=(1, 1), patch_sizes=(3, 3), strides=(2, 2))  # fmt: skip
+    settings = dict(type="FusionSegmentor", backbone=backbone, decode_head=head)
+    MODELS.build(settings)
+    head.update(change.pop("decode_head", {}))
+    with pytest.raises(ValueError, match=said):
+        MODELS.build({**settings, **change})

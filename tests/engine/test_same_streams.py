@@ -1,4 +1,4 @@
-"""Data sets and checkpoints of a translator that mean other domains are named."""
+"""Data sets, models and checkpoints that mean other streams are named."""
 
 from __future__ import annotations
 
@@ -11,9 +11,11 @@ pytest.importorskip("mmdet3d", exc_type=ImportError)
 import torch
 
 from gemini_det3d.apis.translator import Translator
-from gemini_det3d.engine.same_domains import (
+from gemini_det3d.engine.same_streams import (
     Domains,
     check_domains,
+    check_modalities,
+    check_read_modalities,
     check_trained_domains,
     domains_of_config,
 )
@@ -45,7 +47,7 @@ def test_data_sets_and_checkpoints_of_other_domains_are_refused(other):
         check_trained_domains(checkpoint(other), OURS, "a.pth")
 
 
-def test_the_same_domains_and_what_does_not_translate_pass():
+def test_the_same_streams_and_what_does_not_translate_pass():
     wrapped = SimpleNamespace(dataset=data(OURS))
     assert check_domains({"train": wrapped, "val": data(OURS)}) == OURS
     assert check_domains({"train": SimpleNamespace(metainfo={})}) is None
@@ -65,3 +67,29 @@ def test_a_translator_refuses_the_checkpoint_of_another_task(tmp_path):
     with pytest.raises(FormatError, match=f"was trained to translate {OTHERS[2]}"):
         Translator(name, tmp_path / "other.pth")
     assert Translator(name, tmp_path / "ours.pth").sources == OURS.sources
+
+
+@pytest.mark.parametrize(
+    ("stated", "model"),
+    [(("rgb", "depth"), ("depth", "rgb")), (("rgb", "depth", "event", "lidar"), ("rgb", "depth")),
+     (("rgb",), ("rgb", "depth"))],
+)  # fmt: skip
+def test_other_modalities_than_in_training_are_named(stated, model):
+    checkpoint = {"meta": {"dataset_meta": {"classes": ("a",), "modalities": stated}}}
+    with pytest.raises(FormatError, match=f"a.pth: was trained on {', '.join(stated)}, in this"):
+        check_modalities(checkpoint, model, "a.pth")
+    check_modalities(checkpoint, list(stated), "a.pth")
+    check_modalities({"meta": {}}, model, "a.pth")
+    check_modalities(checkpoint, None, "a.pth")
+
+
+@pytest.mark.parametrize("given", [("depth", "rgb"), ("rgb",), ("rgb", "rgb"), ("rgb", "event")])
+def test_data_of_other_modalities_than_the_model_reads_are_refused(given):
+    model = torch.nn.Module()
+    model.modalities = ("rgb", "depth")
+    wrapped = SimpleNamespace(dataset=SimpleNamespace(modalities=given))
+    said = f"val.dataset.modalities: gives {', '.join(given)}; model.modalities are rgb, depth"
+    with pytest.raises(FormatError, match=said):
+        check_read_modalities({"val": wrapped}, model)
+    check_read_modalities({"val": SimpleNamespace(modalities=["rgb", "depth"])}, model)
+    check_read_modalities({"val": wrapped}, torch.nn.Module())

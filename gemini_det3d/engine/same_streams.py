@@ -1,12 +1,14 @@
-"""Do data sets and checkpoint translate from the same domains to the same one, in one order?
+"""Do data sets, model and checkpoint mean the same streams, in one order?
 
-All domains are three channels wide, so a translator takes any for another without an error.
+All images are three channels wide, so a model takes any of them for another without an error.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from typing import Any, NamedTuple
+
+from torch import nn
 
 from gemini_det3d.engine.leaf_datasets import leaf_configs, leaf_datasets
 from gemini_det3d.formats import FormatError
@@ -77,6 +79,49 @@ def check_trained_domains(checkpoint: Mapping, domains: Domains | None, name: An
     if trained is not None and trained != domains:
         fault = f"was trained to translate {trained}, in this order; the config's data sets have "
         raise FormatError(name, f"{fault}{domains}")
+
+
+def check_modalities(checkpoint: Mapping, modalities: Any, name: Any) -> None:
+    """Refuse a segmentor's checkpoint whose streams are not the model's, in order.
+
+    Args:
+        checkpoint: With ``meta``, where a trained segmentor's data set states its ``modalities``.
+        modalities: Of the model; None: it has none.
+        name: Of the file, for the error.
+
+    Raises:
+        FormatError: They differ.
+    """
+    meta = checkpoint.get("meta") or {}
+    stated = (meta.get("dataset_meta") or {}).get("modalities")
+    if stated is None or modalities is None or tuple(stated) == tuple(modalities):
+        return
+    fault = (
+        f"was trained on {', '.join(map(str, stated))}, in this order; the config's model reads "
+        f"{', '.join(modalities)}"
+    )
+    raise FormatError(name, fault)
+
+
+def check_read_modalities(datasets: Mapping[str, Any], model: nn.Module) -> None:
+    """Refuse data sets whose modalities are not the segmentor's, in order.
+
+    A checkpoint states those of the data set, and they are then taken for the model's.
+
+    Args:
+        datasets: Data sets that are built, by the name of their loader.
+        model: That reads them; one without modalities is not asked.
+
+    Raises:
+        FormatError: They differ.
+    """
+    read = getattr(model, "modalities", None)
+    for loader, dataset in datasets.items() if read else ():
+        for leaf in leaf_datasets(dataset):
+            given = getattr(leaf, "modalities", None)
+            if given is not None and tuple(given) != tuple(read):
+                fault = f"gives {', '.join(given)}; model.modalities are {', '.join(read)}"
+                raise FormatError(f"{loader}.dataset.modalities", f"{fault}: both need one list")
 
 
 def _domains(sources: Any, target: Any) -> Domains | None:
