@@ -104,8 +104,9 @@ def view_geometries(
     With ``img_aug_matrix`` (one per view, 3 x 3 on ``[u, v, 1]`` or 4 x 4 with the shift in the
     last column, as BEVFusion writes it) that is the image augmentation; the projection is
     ``lidar2img`` of each view, or ``cam2img @ lidar2cam``. BEVFusion's transform leaves
-    ``img_shape`` as the files have it, so images are at most as large as what the maps cover. A
-    single view without it is read as by :func:`image_geometry`.
+    ``img_shape`` as the files have it, so images are at most as large as what the maps cover.
+    Where cameras differ in size, ``ori_shapes`` has one for each view. A single view without
+    ``img_aug_matrix`` is read as by :func:`image_geometry`.
 
     Args:
         meta: ``metainfo`` of a data sample.
@@ -123,7 +124,8 @@ def view_geometries(
         return [image_geometry(meta, coord_type, defaults, pixel_offset)]
     padded = tuple(int(v) for v in entries.first("batch_input_shape", "input_shape")[:2])
     height, width = (min(int(v), limit) for v, limit in zip(entries["img_shape"], padded))
-    original = tuple(int(v) for v in entries["ori_shape"][:2])
+    shapes = entries.get("ori_shapes") or [entries["ori_shape"]] * num_views
+    originals = [(int(shape[0]), int(shape[1])) for shape in shapes]
     points = _points_matrix(entries, coord_type)
     images = _image_matrices(entries, num_views)
     moved = torch.from_numpy(images @ _shift(pixel_offset).numpy())
@@ -131,7 +133,7 @@ def view_geometries(
     matrices = point_to_pixel_matrix(projections, points, moved)
     return [
         ImageGeometry(matrix, (height, width), padded, image, original)
-        for matrix, image in zip(matrices, torch.from_numpy(images))
+        for matrix, image, original in zip(matrices, torch.from_numpy(images), originals)
     ]
 
 

@@ -175,7 +175,7 @@ def _sample(
     images = list(images) if isinstance(images, (list, tuple)) else [images]
     meta.setdefault("batch_input_shape", images[0].shape[:2])
     geometries = view_geometries(meta, len(images), pixel_offset=offset)
-    height, width = results["ori_shape"][:2]
+    size = None if "ori_shapes" in results else results["ori_shape"][1::-1]
     labels = results.get("gt_bboxes")
     return AugmentedSample(
         name=str(results.get("lidar_path") or results.get("img_path") or results["sample_idx"]),
@@ -185,5 +185,5 @@ def _sample(
         boxes=results["gt_bboxes_3d"].tensor.cpu().double().numpy()[:, :7],
         names=[classes[label] for label in np.asarray(results["gt_labels_3d"])],
         labels_2d=None if labels is None else np.asarray(labels, dtype=np.float64),
-        faults=calibration_faults(info, results.get("points_on_disk", _NONE), (width, height)),
+        faults=calibration_faults(info, results.get("points_on_disk", _NONE), size),
     )

@@ -32,16 +32,21 @@ class LoadMultiViewImages(BaseTransform):
     Args:
         missing: What to do about an image file that is not there: 'error', or 'mask': the camera
             is dead in this sample (``sensor_mask``), its pixels are never read.
+        one_size: Whether all cameras must have one size. Of rigs whose cameras differ (Argoverse,
+            ONCE) False keeps each as it is, and `MultiViewImageAug` brings them to one size, each
+            with its own matrix.
         backend_args: Of mmengine's file client.
 
     Raises:
         ValueError: ``missing`` is another word.
     """
 
-    def __init__(self, missing: str = "error", backend_args: dict | None = None) -> None:
+    def __init__(
+        self, missing: str = "error", one_size: bool = True, backend_args: dict | None = None
+    ) -> None:
         if missing not in ("error", "mask"):
             raise ValueError(f"missing must be 'error' or 'mask', got {missing!r}")
-        self.missing, self.backend_args = missing, backend_args
+        self.missing, self.one_size, self.backend_args = missing, one_size, backend_args
         self._has_told = False
 
     def transform(self, results: dict) -> dict:
@@ -52,9 +57,10 @@ class LoadMultiViewImages(BaseTransform):
                 ``lidar2cam``; a camera that holds ``img`` (BGR) is not read.
 
         Returns:
-            The same dictionary with ``img``, a list of V images ``(H, W, 3)`` BGR of one size;
-            ``img_path``; ``lidar2img`` ``(V, 4, 4)``; ``img_aug_matrix``; ``img_shape`` and
-            ``ori_shape`` ``(H, W)``; ``num_views``; and with a dead camera ``sensor_mask``.
+            The same dictionary with ``img``, a list of V images ``(H, W, 3)`` BGR; ``img_path``;
+            ``lidar2img`` ``(V, 4, 4)``; ``img_aug_matrix``; ``img_shape`` and ``ori_shape``
+            ``(H, W)`` of the first; ``ori_shapes``, V such, where they differ; ``num_views``; and
+            with a dead camera ``sensor_mask``.
 
         Raises:
             FormatError: An image is missing (unless masked), cut off or of another size; or a
@@ -68,11 +74,12 @@ class LoadMultiViewImages(BaseTransform):
             name = (*paths, results.get("lidar_path", "images"))[0]
             raise FormatError(name, "no camera of this sample has an image")
         for path, image in zip(paths, images):
-            if image is not None and image.shape != shape:
+            if self.one_size and image is not None and image.shape != shape:
                 raise FormatError(
                     path,
                     f"is {image.shape[1]} x {image.shape[0]}, the first image of the sample "
-                    f"{shape[1]} x {shape[0]}; all cameras must have one size",
+                    f"{shape[1]} x {shape[0]}; LoadMultiViewImages(one_size=False) takes cameras "
+                    "that differ, MultiViewImageAug(size=...) brings them to one size",
                 )
         for line in told_otherwise(dict(zip(results["images"], paths))):
             self._tell_once(line)
@@ -81,10 +88,14 @@ class LoadMultiViewImages(BaseTransform):
             mask_sensors(results, camera=exists)
         results["img"] = [np.zeros(shape, np.uint8) if i is None else i for i in images]
         results["img_path"] = paths
-        size = (shape[1], shape[0])
-        results["lidar2img"] = np.stack([self._lidar2img(camera, size) for camera in cameras])
+        shapes = [image.shape[:2] for image in results["img"]]
+        results["lidar2img"] = np.stack(
+            [self._lidar2img(camera, each[::-1]) for camera, each in zip(cameras, shapes)]
+        )
         results["img_aug_matrix"] = np.tile(np.eye(4), (len(cameras), 1, 1))
-        results["img_shape"] = results["ori_shape"] = shape[:2]
+        results["img_shape"] = results["ori_shape"] = shapes[0]
+        if len(set(shapes)) > 1:
+            results["ori_shapes"] = shapes
         results["num_views"] = len(cameras)
         # RandomFlip3D flips images unless it is told that this has been decided
         results["flip"], results["flip_direction"] = False, None
@@ -123,7 +134,7 @@ class LoadMultiViewImages(BaseTransform):
             self._has_told = True
 
     def __repr__(self) -> str:
-        return f"{type(self).__name__}(missing={self.missing!r})"
+        return f"{type(self).__name__}(missing={self.missing!r}, one_size={self.one_size})"
 
 
 @register(TRANSFORMS)

@@ -7,12 +7,14 @@ read (:func:`gemini_det3d.models.metas.sensor_mask`).
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 from mmcv.transforms import BaseTransform
 from mmdet3d.datasets.transforms import Pack3DDetInputs
 from mmdet3d.registry import TRANSFORMS
 
+from gemini_det3d.formats.errors import FormatError
 from gemini_det3d.registration import register
 
 MASK_KEY = "sensor_mask"
@@ -116,8 +118,8 @@ class SensorSwitch(BaseTransform):
 class PackSensorInputs(Pack3DDetInputs):
     """mmdet3d's ``Pack3DDetInputs`` that also packs what was done to sensors, images and points.
 
-    That is ``sensor_mask``, ``corruption_strength``, ``img_aug_matrix`` and ``lidar_aug_matrix``,
-    in which BEVFusion's transforms record what else they leave unsaid.
+    That is ``sensor_mask``, ``corruption_strength``, ``ori_shapes``, ``img_aug_matrix`` and
+    ``lidar_aug_matrix``, in which BEVFusion's transforms record what else they leave unsaid.
 
     Args:
         keys: As there.
@@ -126,8 +128,23 @@ class PackSensorInputs(Pack3DDetInputs):
 
     def __init__(self, keys: Sequence[str], meta_keys: Sequence[str] | None = None) -> None:
         super().__init__(keys, *(() if meta_keys is None else (meta_keys,)))
-        of_augmentation = ("img_aug_matrix", "lidar_aug_matrix")
-        self.meta_keys = (*self.meta_keys, MASK_KEY, STRENGTH_KEY, *of_augmentation)
+        of_images = ("ori_shapes", "img_aug_matrix", "lidar_aug_matrix")
+        self.meta_keys = (*self.meta_keys, MASK_KEY, STRENGTH_KEY, *of_images)
+
+    def transform(self, results: dict) -> Any:
+        """As there.
+
+        Raises:
+            FormatError: The cameras' images differ in size.
+        """
+        images = results.get("img")
+        shapes = [image.shape for image in images] if isinstance(images, list) else []
+        if len(set(shapes)) > 1:
+            sizes = ", ".join(f"{shape[1]} x {shape[0]}" for shape in shapes)
+            name = (*results.get("img_path", ()), "img")[0]
+            fault = f"the sample's images are {sizes}; MultiViewImageAug(size=...) before packing "
+            raise FormatError(name, f"{fault}brings them to one size")
+        return super().transform(results)
 
 
 def num_cameras(results: dict) -> int:

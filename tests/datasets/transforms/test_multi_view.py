@@ -11,6 +11,7 @@ from gemini_det3d.datasets.transforms import multi_view
 from gemini_det3d.datasets.transforms.multi_view import homogeneous, warp
 from gemini_det3d.formats.errors import FormatError
 from gemini_det3d.geometry import image_matrix
+from gemini_det3d.models.metas import view_geometries
 
 SIZE = (97, 61)  # width, height of the images below
 
@@ -69,7 +70,7 @@ def test_load_names_a_broken_image_and_one_of_another_size(tmp_path):
 
     results = write_cameras(tmp_path)
     cv2.imwrite(str(tmp_path / "back.png"), smooth_image()[:50])
-    with pytest.raises(FormatError, match="back.png.*97 x 50"):
+    with pytest.raises(FormatError, match=r"back.png.*97 x 50.*one_size=False.*MultiViewImageAug"):
         load(results)
     (tmp_path / "back.png").write_bytes((tmp_path / "front.png").read_bytes()[:100])
     with pytest.raises(FormatError, match="back.png"):
@@ -213,3 +214,42 @@ def test_exchanged_files_of_two_cameras_are_told_once(tmp_path, monkeypatch, nam
         step(swapped(write_cameras(tmp_path, ("front", "left", "front_left")), *names))
     (line,) = said
     assert f"{names[1]}.png: is given for front, and by its name it is {names[1]}" in line
+
+
+def upright_camera(folder) -> dict:
+    """The third camera stands upright: 61 wide, 97 high, its matrix likewise."""
+    import cv2
+
+    results = write_cameras(folder)
+    image = np.ascontiguousarray(smooth_image().transpose(1, 0, 2))
+    cv2.imwrite(str(folder / "back.png"), image)
+    results["images"]["back"]["cam2img"] = [[10.0, 0, 30], [0, 10, 40], [0, 0, 1]]
+    return results
+
+
+@pytest.mark.parametrize("options", [dict(), dict(resize=(1.1, 1.1), flip=1.0, rotate_deg=(9, 9))])
+def test_cameras_of_different_sizes_come_to_one_each_with_its_own_matrix(tmp_path, options):
+    results = load(upright_camera(tmp_path), one_size=False)
+    assert results["ori_shapes"] == [(61, 97), (61, 97), (97, 61)]
+    files = [image.copy() for image in results["img"]]
+    results = augment(results, size=(53, 61), crop_y=(0.5, 0.5), **options)
+    moved = results["img"]
+    pack = TRANSFORMS.build(dict(type="PackSensorInputs", keys=["img"]))
+    meta = pack(results)["data_samples"].metainfo
+    meta = {**meta, "batch_input_shape": (61, 53), "transformation_3d_flow": []}
+    for number, geometry in enumerate(view_geometries(meta, 3)):
+        assert geometry.original_size == files[number].shape[:2]
+        for column, row in ((35.5, 33.5), (28.5, 45.5), (44.5, 40.5)):  # of the file, by hand
+            centre = (30, 40) if number == 2 else (40, 30)
+            point = [(column - centre[0]) / 2 - number, (row - centre[1]) / 2, 5.0, 1.0]
+            u, v, depth = geometry.matrix.numpy() @ point
+            pixel = moved[number][int(v / depth), int(u / depth)].astype(int)
+            assert np.abs(pixel - files[number][int(row), int(column)]).max() <= 3
+
+
+def test_cameras_of_different_sizes_that_nothing_resizes_are_told_when_packed(tmp_path):
+    results = load(upright_camera(tmp_path), one_size=False)
+    pack = TRANSFORMS.build(dict(type="PackSensorInputs", keys=["img"]))
+    said = r"front.png: the sample's images are 97 x 61, 97 x 61, 61 x 97; MultiViewImageAug\(size"
+    with pytest.raises(FormatError, match=said):
+        pack(results)
