@@ -28,9 +28,10 @@ def check_pipelines(datasets: Mapping[str, Any], model: nn.Module) -> None:
         model: That reads them.
 
     Raises:
-        FormatError: Two steps flip the image of a sample with points, one rescales the camera
-            matrix of a model that rescales it by the metadata, one names a modality that the set
-            does not have, or means other classes by its names than the data set by their numbers.
+        FormatError: Points lie in another frame than a neck projects them from, two steps flip the
+            image of a sample with points, one rescales the camera matrix of a model that rescales
+            it by the metadata, one names a modality that the set does not have, or means other
+            classes by its names than the data set by their numbers.
     """
     for loader, dataset in datasets.items():
         for leaf in leaf_datasets(dataset):
@@ -39,6 +40,7 @@ def check_pipelines(datasets: Mapping[str, Any], model: nn.Module) -> None:
                 steps = list(_flat(pipeline.transforms))
                 _check_flips(steps, loader)
                 _check_camera(steps, model, loader)
+                _check_frame(leaf, model, loader)
                 _check_modalities(steps, leaf, loader)
                 metainfo = getattr(leaf, "metainfo", None) or {}
                 if metainfo.get("classes"):
@@ -66,6 +68,17 @@ def _check_camera(steps: list, model: nn.Module, loader: str) -> None:
     name = type(scaled).__name__
     fault = f"{name} rescales cam2img, which a neck with coord_type='CAMERA' does by scale_factor"
     raise FormatError(f"{loader}.dataset.pipeline", f"{fault}; take {name.removesuffix('3D')}")
+
+
+def _check_frame(dataset: Any, model: nn.Module, loader: str) -> None:
+    """Each frame has matrices of its own, and points of another one would fall anywhere."""
+    mode = getattr(getattr(dataset, "box_mode_3d", None), "name", None)
+    mode = {"CAM": "CAMERA"}.get(mode, mode)
+    for name, part in model.named_modules() if mode else ():
+        frame = getattr(getattr(part, "sampler", None), "coord_type", mode)
+        if frame != mode:
+            fault = f"has its boxes in the frame {mode}; model.{name} has coord_type={frame!r}"
+            raise FormatError(f"{loader}.dataset.box_type_3d", fault)
 
 
 def _check_modalities(steps: list, dataset: Any, loader: str) -> None:

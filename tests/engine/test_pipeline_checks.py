@@ -12,7 +12,7 @@ import torch
 pytest.importorskip("mmdet3d", exc_type=ImportError)
 
 from mmdet3d.registry import TRANSFORMS
-from mmdet3d.structures import LiDARPoints
+from mmdet3d.structures import Box3DMode, LiDARPoints
 from mmengine.dataset import Compose
 from mmengine.registry import init_default_scope
 from torch import nn
@@ -132,3 +132,15 @@ def test_modalities_that_a_set_has_pass() -> None:
     made = data(*steps, dict(type="SegModalityDropout", prob=0.2))
     made["train_dataloader"].dataset.published = DELIVER
     check_pipelines(made, nn.Module())
+
+
+@pytest.mark.parametrize("frame", ["CAMERA", "DEPTH"])
+def test_points_in_another_frame_than_they_are_projected_from_are_named(frame: str) -> None:
+    made = data()
+    made["train_dataloader"].dataset.box_mode_3d = Box3DMode.LIDAR
+    said = f"box_type_3d: has its boxes in the frame LIDAR; model.neck has coord_type='{frame}'"
+    with pytest.raises(FormatError, match=said):
+        check_pipelines(made, model(frame))
+    check_pipelines(made, model("LIDAR"))
+    made["train_dataloader"].dataset.box_mode_3d = Box3DMode.CAM
+    check_pipelines(made, model("CAMERA"))

@@ -291,3 +291,17 @@ def test_what_is_no_tensor_is_named(meta):
         neck([images[0], None], points, feats, metas)
     with pytest.raises(TypeError, match=r"pts\[0\] must be a torch\.Tensor, got ndarray"):
         neck(images, [points[0].numpy()], feats, metas)
+
+
+@pytest.mark.parametrize(
+    "change, said",
+    [
+        (dict(img_channels=6), r"img_channels=\[6, 6\], and the maps at .*\[0, 1\] have \[5, 5\]"),
+        (dict(img_levels=[0, 2]), r"img_levels=\[0, 2\], and there are 2 "),
+        (dict(img_levels=[0, -3]), r"img_levels=\[0, -3\], and there are 2 "),
+    ],
+)
+def test_maps_that_are_not_those_of_the_arguments_are_named(change, said):
+    maps = [torch.zeros(1, 5, 8, 16), torch.zeros(1, 5, 4, 8)]
+    with pytest.raises(ValueError, match=said):
+        build(**change)(maps, [torch.zeros(3, 4)], torch.zeros(3, 7), [{}])

@@ -7,7 +7,6 @@ read (:func:`gemini_det3d.models.metas.sensor_mask`).
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
 
 import numpy as np
 from mmcv.transforms import BaseTransform
@@ -131,7 +130,7 @@ class PackSensorInputs(Pack3DDetInputs):
         of_images = ("ori_shapes", "img_aug_matrix", "lidar_aug_matrix")
         self.meta_keys = (*self.meta_keys, MASK_KEY, STRENGTH_KEY, *of_images)
 
-    def transform(self, results: dict) -> Any:
+    def pack_single_results(self, results: dict) -> dict:
         """As there.
 
         Raises:
@@ -144,7 +143,7 @@ class PackSensorInputs(Pack3DDetInputs):
             name = (*results.get("img_path", ()), "img")[0]
             fault = f"the sample's images are {sizes}; MultiViewImageAug(size=...) before packing "
             raise FormatError(name, f"{fault}brings them to one size")
-        return super().transform(results)
+        return super().pack_single_results(results)
 
 
 def num_cameras(results: dict) -> int:

@@ -20,6 +20,7 @@ from mmengine.runner.base_loop import BaseLoop
 from mmengine.runner.checkpoint import _load_checkpoint_to_model
 from torch.utils.data import DataLoader
 
+from gemini_det3d.engine.config_errors import config_fault
 from gemini_det3d.engine.exact.bad_samples import bad_sample_policy, notes_path
 from gemini_det3d.engine.exact.batches import ExactBatchSampler, with_exact_batches
 from gemini_det3d.engine.exact.checkpoint_files import BACKEND, newest_whole_checkpoint
@@ -125,6 +126,23 @@ class ExactRunner(Runner):
         self._bad_samples = bad_sample_policy(self.cfg.get)
         if self._bad_samples is not None:
             self.register_hook(dict(type="BadSampleHook", limit=self._bad_samples))
+
+    def train(self) -> Any:
+        """As mmengine's.
+
+        Raises:
+            FormatError: Besides faults of files: a part of the model does not fit what it is given
+                in the first step. Whoever starts the run, the line names the part in the config.
+        """
+        try:
+            return super().train()
+        except FormatError:
+            raise
+        except Exception as error:
+            fault = config_fault(error)
+            if fault is None:
+                raise
+            raise FormatError(self.cfg.filename or "the config", fault) from error
 
     def load_or_resume(self) -> None:
         """As mmengine's; ``--resume`` without a file takes the newest whole checkpoint."""

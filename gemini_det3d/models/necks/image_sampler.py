@@ -108,7 +108,16 @@ class ImageSampler:
             )
 
     def levels(self, img_feats: Sequence[Tensor]) -> list[Tensor]:
-        """The levels of the pyramid that are read."""
+        """The levels of the pyramid that are read.
+
+        Raises:
+            ValueError: It has no such level.
+        """
+        count = len(img_feats)
+        if not all(-count <= level < count for level in self.img_levels):
+            raise ValueError(
+                f"img_levels={list(self.img_levels)}, and there are {count} image maps"
+            )
         return [img_feats[level] for level in self.img_levels]
 
     def __call__(

@@ -83,7 +83,7 @@ class PointFusionNeck(PointFusion):
             self.fuse_conv[1] = SmallBatchNorm1d(out_channels, eps=1e-3, momentum=0.01)
         self.operator = build_operator(operator, out_channels)
         self.blend = StreamBlend()
-        self.out_channels = out_channels
+        self.out_channels, self.img_channels = out_channels, tuple(img_channels)
         self.sampler = sampler or ImageSampler(
             tuple(img_levels),
             self.coord_type,
@@ -194,9 +194,19 @@ def read_image(
         img_feats: Pyramid of ``(B, C, h, w)`` maps.
         points: B tensors ``(N_b, 3 or more)``, augmented points, metres.
         metas: Metadata of the B frames.
+
+    Raises:
+        ValueError: The pyramid has no such level, or maps of other channels than the necks'.
     """
     sampler = necks[-1].sampler
     levels = sampler.levels(img_feats)
+    channels = tuple(level.shape[1] for level in levels)
+    for neck in necks:
+        if neck.img_channels != channels:
+            raise ValueError(
+                f"{type(neck).__name__}: img_channels={list(neck.img_channels)}, and the maps at "
+                f"img_levels={list(sampler.img_levels)} have {list(channels)} channels"
+            )
     if not can_read_tiles(necks, levels):
         return sampler([neck.lateral(img_feats) for neck in necks], points, metas)
     there = sampler.locate(points, metas)
