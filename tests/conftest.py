@@ -127,6 +127,15 @@ def shared_dir() -> Path:
     return Path(folder).resolve()
 
 
+@pytest.fixture(params=["reader of this PyTorch", "reader for an older one"])
+def each_reader(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Checkpoints are read as this PyTorch can, and as those before 2.6 have to."""
+    from gemini_det3d.models.checkpoints import reading
+
+    if request.param == "reader for an older one":
+        monkeypatch.setattr(reading, "_TORCH_CAN", False)
+
+
 @pytest.fixture
 def cuda() -> torch.device:
     """A CUDA device; without one the test skips, or fails under GEMINI_REQUIRE_CUDA=1."""

@@ -14,6 +14,7 @@ import pickle
 import struct
 import subprocess
 import sys
+import tarfile
 import zipfile
 from pathlib import Path
 
@@ -55,11 +56,13 @@ def checkpoints(mark: Path) -> dict[str, bytes]:
     files["message_hub.pth"] = _saved(_checkpoint(message_hub={"log_scalars": attack}))
     files["plain_pickle.pth"] = pickle.dumps(attack)
     files["old_layout.pth"] = _saved(attack, new=False)
+    files["tar.pth"] = _tar(attack)
     files["text_pickle.pth"] = b"cos\nsystem\n(S'touch " + str(mark).encode() + b"'\ntR."
     files["bomb.pth"] = _packed(_saved(_checkpoint(state_dict={"w": torch.zeros(1 << 22)})))
     whole = _saved(_checkpoint(state_dict={"w": torch.arange(999.0)}))
     files["cut.pth"] = whole[: len(whole) // 2]
     files["size_that_lies.pth"] = _lying(whole)
+    files["size_beyond_the_storage.pth"] = _lying(whole, skip=1)
     for name, entry in {"slip": "../../was_run", "slip_to_root": str(mark)}.items():
         files[f"{name}.pth"] = _with_entry(whole, entry)
     files["nothing.pth"] = b""
@@ -131,6 +134,18 @@ def _saved(content, new=True) -> bytes:
     return file.getvalue()
 
 
+def _tar(content) -> bytes:
+    """The layout of PyTorch's first releases."""
+    saved, parts = io.BytesIO(), {"storages": 0, "tensors": 0, "pickle": content}
+    with tarfile.open(fileobj=saved, mode="w") as archive:
+        for name, part in parts.items():
+            data = pickle.dumps(part, protocol=2)
+            entry = tarfile.TarInfo(name)
+            entry.size = len(data)
+            archive.addfile(entry, io.BytesIO(data))
+    return saved.getvalue()
+
+
 def _packed(data: bytes) -> bytes:
     """The same archive, compressed."""
     packed = io.BytesIO()
@@ -149,14 +164,20 @@ def _with_entry(data: bytes, name: str) -> bytes:
     return changed.getvalue()
 
 
-def _lying(data: bytes) -> bytes:
-    """The same archive, whose pickle says that the tensor is a million times as large."""
+def _lying(data: bytes, skip: int = 0) -> bytes:
+    """The same archive, whose pickle says that the tensor is a million times as large.
+
+    With skip=1 the first place that tells the size, the storage's, is left as it is.
+    """
     changed = io.BytesIO()
     with zipfile.ZipFile(io.BytesIO(data)) as source, zipfile.ZipFile(changed, "w") as target:
         for name in source.namelist():
             content = source.read(name)
             if name.endswith("data.pkl"):
-                content = content.replace(b"M\xe7\x03", b"J\xff\xff\xff\x3f")
+                start = content.index(b"M\xe7\x03") + 3 * skip
+                content = content[:start] + content[start:].replace(
+                    b"M\xe7\x03", b"J\xff\xff\xff\x3f"
+                )
             target.writestr(name, content)
     return changed.getvalue()
 

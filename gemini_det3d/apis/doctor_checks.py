@@ -37,7 +37,7 @@ def scatter(device: str = "cpu") -> str:
 
 
 def checkpoints() -> str:
-    """A file of `torch.save`, read without running what it says; PyTorch 2.5 and later can."""
+    """A file of `torch.save`, read without running what it says."""
     import torch
 
     from gemini_det3d.models.checkpoints.reading import read_checkpoint

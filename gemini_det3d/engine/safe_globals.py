@@ -16,6 +16,7 @@ from collections.abc import Callable
 import numpy as np
 import torch
 from mmengine.logging import HistoryBuffer
+from torch.torch_version import TorchVersion
 
 # numpy's kinds of plain values: booleans, integers, floats, bytes, text; not objects.
 PLAIN_KINDS = "?bBhHiIlLqQefdgSU"
@@ -34,35 +35,24 @@ def statistic_of(owner: object, name: str) -> Callable:
     return getattr(HistoryBuffer, name)
 
 
-def openmmlab_globals() -> list:
+def openmmlab_globals() -> list[type | tuple[Callable, str]]:
     """What OpenMMLab checkpoints refer to, for ``torch.serialization.add_safe_globals``."""
     reconstruct = np.zeros(1).__reduce__()[0]
     scalar = np.float64(0).__reduce__()[0]
     return [
         HistoryBuffer,
-        _under_name("builtins.getattr", statistic_of),
+        (statistic_of, "builtins.getattr"),
         np.ndarray,
         np.dtype,
         *{type(np.dtype(kind)) for kind in PLAIN_KINDS},
-        _under_name("numpy.core.multiarray._reconstruct", reconstruct),
-        _under_name("numpy._core.multiarray._reconstruct", reconstruct),
-        _under_name("numpy.core.multiarray.scalar", scalar),
-        _under_name("numpy._core.multiarray.scalar", scalar),
+        (reconstruct, "numpy.core.multiarray._reconstruct"),
+        (reconstruct, "numpy._core.multiarray._reconstruct"),
+        (scalar, "numpy.core.multiarray.scalar"),
+        (scalar, "numpy._core.multiarray.scalar"),
     ]
 
 
-def _under_name(name: str, function: Callable) -> Callable:
-    """The function as files ask for it: torch looks up by module and name (2.5 knows no pairs)."""
-
-    def asked_for(*arguments: object) -> object:
-        return function(*arguments)
-
-    asked_for.__module__, _, asked_for.__qualname__ = name.rpartition(".")
-    asked_for.__name__ = asked_for.__qualname__
-    return asked_for
-
-
 def admit_openmmlab_checkpoints() -> None:
-    """Put them on torch's allow-list; where torch has none (before 2.5) there is nothing to do."""
-    if hasattr(torch.serialization, "add_safe_globals"):
+    """Put them on torch's allow-list; before 2.6 ``torch.load`` admits everything by default."""
+    if TorchVersion(torch.__version__) >= (2, 6):
         torch.serialization.add_safe_globals(openmmlab_globals())

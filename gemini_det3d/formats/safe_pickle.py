@@ -157,13 +157,14 @@ _BUILTINS = {
     "bytearray": _Admitted(_bytearray),
     "complex": _Admitted(complex),
 }
-_ADMITTED: dict[tuple[str, str], Any] = {
+PLAIN_CALLS: dict[tuple[str, str], Callable] = {
     ("collections", "OrderedDict"): _Admitted(OrderedDict),
     ("_codecs", "encode"): _Admitted(_encode),
     # Protocols 2 and below call the module as Python 2 did.
     **{(module, n): f for module in ("builtins", "__builtin__") for n, f in _BUILTINS.items()},
-    **_numpy_names(),
 }
+"""What a pickle calls to make plain containers, by module and name."""
+_ADMITTED: dict[tuple[str, str], Any] = {**PLAIN_CALLS, **_numpy_names()}
 
 
 class _PlainUnpickler(pickle.Unpickler):

@@ -17,6 +17,10 @@ from gemini_det3d.engine.exact.reading import read_training_checkpoint
 from gemini_det3d.formats.errors import FormatError
 from gemini_det3d.models.checkpoints import load_parameters, read_checkpoint
 
+pytestmark = pytest.mark.usefixtures("each_reader")
+needs_torch_23 = pytest.mark.skipif(
+    not hasattr(torch._utils, "_rebuild_tensor_v3"), reason="PyTorch cannot store it before 2.3"
+)
 CLASSES = ["Pedestrian", "Cyclist", "Car"]
 
 
@@ -103,6 +107,9 @@ def test_function_of_openmmlab_is_swallowed_and_not_called(tmp_path):
         read_checkpoint(path)
 
 
+@pytest.mark.skipif(
+    not hasattr(torch.serialization, "get_safe_globals"), reason="no list in PyTorch before 2.4"
+)
 def test_loading_leaves_no_name_admitted_behind(tmp_path):
     path = tmp_path / "c.pth"
     torch.save({"state_dict": _state(), "meta": {"best": np.float64(0.5)}}, path)
@@ -188,7 +195,7 @@ def loaded(path):
 @pytest.mark.parametrize(
     "change",
     [torch.Tensor.to_sparse, torch.Tensor.double, torch.Tensor.bfloat16, torch.nn.Parameter,
-     lambda t: t.to(torch.float8_e4m3fn)],
+     pytest.param(lambda t: t.to(torch.float8_e4m3fn), marks=needs_torch_23)],
 )  # fmt: skip
 def test_parameters_in_another_form_are_loaded_with_their_values(tmp_path, change):
     torch.save({name: change(tensor) for name, tensor in _state().items()}, tmp_path / "a.pth")

@@ -19,7 +19,8 @@ def resize_position_table(table: Tensor, window: int) -> Tensor:
     side, wanted = round(table.shape[0] ** 0.5), 2 * window - 1
     if side == wanted:
         return table
-    image = table.T.reshape(1, -1, side, side).float()
+    image = table.T.reshape(1, -1, side, side)
+    image = image.to(torch.promote_types(table.dtype, torch.float32))
     resized = torch.nn.functional.interpolate(
         image, (wanted, wanted), mode="bicubic", align_corners=False
     )

@@ -2,52 +2,37 @@
 
 A checkpoint is a pickle, and a pickle may name any function to be called. PyTorch's restricted
 reader (``weights_only=True``) admits tensors, but also refuses what OpenMMLab's training loop
-stores beside them: log histories, schedulers, numpy numbers. Such names are bound to a stand-in
-here that swallows whatever is done to it, so nothing of theirs is imported or called, and what
-was made of them is dropped afterwards.
+stores beside them: log histories, schedulers, numpy numbers. Those are left out (`left_out`).
 """
 
 from __future__ import annotations
 
 import os
 import re
+import tarfile
 import zipfile
-from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path, PurePosixPath
 from pickle import UnpicklingError
 from typing import Any
 
 import torch
-from torch import Tensor
-from torch.utils._pytree import tree_leaves
+from torch.torch_version import TorchVersion
 
 from gemini_det3d.formats.errors import FormatError, first_line
 from gemini_det3d.formats.files import refuse_devices
 from gemini_det3d.formats.kinds import MOST_BYTES, seeming_kind
+from gemini_det3d.models.checkpoints.left_out import (
+    LeftOut,
+    may_be_left_out,
+    stand_in,
+    without_stand_ins,
+)
+from gemini_det3d.models.checkpoints.older_torch import restricted_pickle
 from gemini_det3d.models.checkpoints.wrappers import find_parameters, without_wrappers
 
-
-class _Dropped:
-    """Stands for an object that is not wanted; any call or state leaves it as it is."""
-
-    def __new__(cls, *args: Any, **kwargs: Any) -> _Dropped:
-        return super().__new__(cls)
-
-    def __init__(self, *args: Any, **kwargs: Any) -> None:
-        pass
-
-    def __setstate__(self, state: Any) -> None:
-        pass
-
-
-# Where names lead that a training loop of OpenMMLab leaves in its checkpoints: log histories,
-# schedulers, numbers of numpy. `getattr` is how they name a method; here it gets nothing.
-_DROPPED_PREFIXES = ("mmengine.", "mmcv.", "mmdet.", "mmdet3d.", "gemini_det3d.", "numpy.")
-_DROPPED_NAMES = ("builtins.getattr",)
-
-
+_TORCH_CAN = TorchVersion(torch.__version__) >= (2, 6)  # before: `older_torch`
 _SAFETENSORS, _TORCH = ".safetensors", "torch"
 
 
@@ -66,7 +51,7 @@ def read_checkpoint(path: str | os.PathLike) -> dict:
         FormatError: It cannot be read, is cut off, names something that is neither a tensor nor
             plain data, or holds no parameters.
     """
-    loaded = _without_dropped(read_content(path))
+    loaded = without_stand_ins(read_content(path))
     state = find_parameters(loaded, path)
     checkpoint = dict(loaded) if "state_dict" in loaded else {"meta": loaded.get("meta")}
     if not isinstance(checkpoint.get("meta"), dict):
@@ -97,24 +82,10 @@ def read_content(
         return _read_safetensors(path, map_location)
     if kind not in ("", _TORCH):
         raise FormatError(path, f"is no checkpoint, but {kind}")
-    if not hasattr(torch.serialization, "safe_globals"):
-        raise FormatError(
-            path, f"torch {torch.__version__} cannot read it safely; 2.5 or later can"
-        )
-    _refuse_bombs(path)
-    stand_ins: dict[str, type[_Dropped]] = {}
+    read = _read_by_torch if _TORCH_CAN else _read_by_us
     try:
-        while True:
-            try:
-                with _admitting_only([*admitted, *stand_ins.values()]), open(path, "rb") as file:
-                    loaded = torch.load(file, map_location=map_location, weights_only=True)
-                _refuse_lies(path, loaded)
-                return loaded
-            except UnpicklingError as error:
-                name = _unwanted_name(str(error))
-                if name is None or name in stand_ins:
-                    raise
-                stand_ins[name] = _stand_in(name)  # and once more, past this name
+        _refuse_archives(path)
+        return read(path, admitted, map_location)
     except FileNotFoundError:
         raise FormatError(path, "no such file") from None
     except IsADirectoryError:
@@ -126,6 +97,25 @@ def read_content(
     except Exception as error:  # a broken file leads the reader to any of them
         fault = f"is not a readable checkpoint ({first_line(error)})"
         raise FormatError(path, fault) from error
+
+
+def _read_by_torch(path: str | os.PathLike, admitted: Sequence, map_location: Any) -> Any:
+    stand_ins: dict[str, type[LeftOut]] = {}
+    while True:
+        try:
+            with _admitting_only([*admitted, *stand_ins.values()]), open(path, "rb") as file:
+                return torch.load(file, map_location=map_location, weights_only=True)
+        except UnpicklingError as error:
+            name = _unwanted_name(str(error))
+            if name is None or name in stand_ins:
+                raise
+            stand_ins[name] = stand_in(name)  # and once more, past this name
+
+
+def _read_by_us(path: str | os.PathLike, admitted: Sequence, map_location: Any) -> Any:
+    with open(path, "rb") as file:
+        restricted = restricted_pickle(path, admitted)
+        return torch.load(file, map_location, pickle_module=restricted, weights_only=False)
 
 
 def _kind_of_file(path: str | os.PathLike) -> str:
@@ -144,13 +134,15 @@ def _kind_of_file(path: str | os.PathLike) -> str:
     return seeming_kind(start)
 
 
-def _refuse_bombs(path: str | os.PathLike) -> None:
-    """torch stores its archives uncompressed; one that is not could fill the memory.
+def _refuse_archives(path: str | os.PathLike) -> None:
+    """What no state dict needs and some version of PyTorch would follow.
 
     Raises:
-        FormatError: It is compressed, claims more than the file can hold, names files outside, or
-            is no archive of torch's.
+        FormatError: It is a tar file, no archive of torch's, compressed (torch packs nothing, so it
+            could fill the memory), claims more than the file can hold, or names files outside.
     """
+    if tarfile.is_tarfile(path):
+        raise FormatError(path, "is no checkpoint, but a tar archive; unpack it first")
     try:
         with zipfile.ZipFile(path) as archive:
             entries = archive.infolist()
@@ -192,27 +184,6 @@ def _of_folder(path: str | os.PathLike) -> str:
     return f"; its newest one is {files[-1]}" if files else ""
 
 
-def _refuse_lies(path: str | os.PathLike, loaded: Any) -> None:
-    """An older PyTorch (2.5.1) lets a tensor reach beyond what the file holds, into other memory.
-
-    Raises:
-        FormatError: There are more storages of a size than entries of it in the archive.
-    """
-    if not zipfile.is_zipfile(path):
-        return
-    with zipfile.ZipFile(path) as archive:
-        held = Counter(entry.file_size for entry in archive.infolist())
-    tensors = [leaf for leaf in tree_leaves(loaded) if _has_storage(leaf)]
-    storages = {each.data_ptr(): each.nbytes() for each in map(Tensor.untyped_storage, tensors)}
-    beyond = Counter(filter(None, storages.values())) - held
-    if beyond:
-        raise FormatError(path, f"claims tensors of {max(beyond)} bytes, and holds none of them")
-
-
-def _has_storage(value: Any) -> bool:
-    return isinstance(value, Tensor) and value.layout == torch.strided and not value.is_meta
-
-
 def _read_safetensors(path: str | os.PathLike, map_location: Any) -> dict:
     try:
         import safetensors
@@ -227,12 +198,6 @@ def _read_safetensors(path: str | os.PathLike, map_location: Any) -> dict:
     except Exception as error:  # the library raises an error class of its own for each fault
         raise FormatError(path, f"is not a readable safetensors file ({error})") from error
     return {"state_dict": state, "meta": meta}
-
-
-def _stand_in(name: str) -> type[_Dropped]:
-    """A class that carries a full name, for the reader looks names up by what it is told."""
-    module, _, qualname = name.rpartition(".")
-    return type(qualname, (_Dropped,), {"__module__": module, "__qualname__": qualname})
 
 
 @contextmanager
@@ -254,7 +219,7 @@ def _unwanted_name(message: str) -> str | None:
     if match is None:
         return None
     name = match.group(1) if "." in match.group(1) else f"builtins.{match.group(1)}"
-    return name if name.startswith(_DROPPED_PREFIXES) or name in _DROPPED_NAMES else None
+    return name if may_be_left_out(name) else None
 
 
 def _refusal(message: str) -> str:
@@ -266,23 +231,3 @@ def _refusal(message: str) -> str:
             "it was not loaded"
         )
     return "is not a readable checkpoint (no pickle of tensors and plain data)"
-
-
-def _without_dropped(value: Any) -> Any:
-    """Plain containers without stand-ins; tensors and other values as they are."""
-    if isinstance(value, Mapping):
-        items = value.items()
-        kept = {k: _without_dropped(v) for k, v in items if not _is_dropped(k, v)}
-        if hasattr(value, "_metadata"):  # versions of the modules, which old layouts are told by
-            kept = type(value)(kept)
-            kept._metadata = value._metadata
-        return kept
-    if isinstance(value, Tensor):
-        return value
-    if isinstance(value, (list, tuple, set)):
-        return type(value)(_without_dropped(v) for v in value if not isinstance(v, _Dropped))
-    return value
-
-
-def _is_dropped(*values: Any) -> bool:
-    return any(isinstance(value, _Dropped) for value in values)
