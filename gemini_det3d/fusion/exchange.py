@@ -106,7 +106,8 @@ class ChannelExchangeFusion(_ExchangeFusion):
     def fuse(self, first: Tensor, second: Tensor, valid: Tensor | None) -> tuple[Tensor, Tensor]:
         """Normalise and exchange channels of checked streams; see `FusionOperator.forward`."""
         streams = first, second
-        chosen = [s.flatten(0, -2) if valid is None else s[valid] for s in streams]
+        rows = -1 if first.numel() else 0
+        chosen = [s.reshape(rows, self.dim) if valid is None else s[valid] for s in streams]
         normed = [_normalise(norm, tokens) for norm, tokens in zip(self.norm, chosen)]
         if self.training:
             self.keep_losses({"loss_channel_scales": self.loss_weight * self._sparsity()})

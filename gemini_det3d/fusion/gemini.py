@@ -69,7 +69,7 @@ class GeminiFusion(FusionOperator):
         ValueError: A value above is out of its range; the message names the key.
     """
 
-    reads_samples = True
+    reads_samples = takes_any_dtype = True
     reliability_centre: Tensor
     reliability_variance: Tensor
     reliability_seen: Tensor

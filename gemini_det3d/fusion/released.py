@@ -47,6 +47,7 @@ def from_released(released: Mapping[str, Tensor], prefix: str = "") -> dict[str,
         prefix: What stands before the names of this block, for example `block1.0.attn.`.
 
     Raises:
+        TypeError: A value is no tensor.
         ValueError: A name is missing or its shape does not fit; the message names it.
     """
     block = _checked_block(released, prefix)
@@ -153,6 +154,10 @@ def _checked_block(released: Mapping[str, Tensor], prefix: str) -> dict[str, Ten
     if missing:
         raise ValueError(f"released parameters: {missing[0]} is missing ({len(missing)} of 14)")
     block = {name: released[prefix + name] for name in RELEASED_NAMES}
+    other = next((name for name in block if not isinstance(block[name], Tensor)), None)
+    if other is not None:
+        kind = type(block[other]).__name__
+        raise TypeError(f"released parameters: {prefix}{other} must be a tensor, got {kind}")
     channels = block["relation_judger.0.fc2.bias"].shape[-1]
     for name, shape in _expected_shapes(channels).items():
         if tuple(block[name].shape) != shape:

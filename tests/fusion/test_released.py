@@ -58,3 +58,11 @@ def test_operators_that_are_not_the_released_one_have_no_released_names():
         GeminiFusion(8, 2, with_noise=False).to_released()
     two = to_released(GeminiWaysFusion(8, 2, 2).state_dict())
     assert set(two) == set(RELEASED_NAMES)
+
+
+def test_released_parameters_that_are_no_tensors_are_named():
+    operator = GeminiFusion(8, 2)
+    arrays = {name: tensor.numpy() for name, tensor in operator.to_released().items()}
+    said = r"a\.cross_attn_0_to_1\.in_proj_weight must be a tensor, got ndarray"
+    with pytest.raises(TypeError, match=said):
+        GeminiFusion.from_released({f"a.{n}": x for n, x in arrays.items()}, 2, prefix="a.")

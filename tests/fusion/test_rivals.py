@@ -41,7 +41,7 @@ def test_every_parameter_gets_a_gradient(name, make):
 
 
 @pytest.mark.parametrize("name", OPERATORS)
-@pytest.mark.parametrize("shape", [(0,), (1,), (0, 5), (3, 0), (2, 3, 5)])
+@pytest.mark.parametrize("shape", [(), (0,), (1,), (0, 5), (3, 0), (2, 3, 5)])
 @pytest.mark.parametrize("is_training", [True, False])
 def test_any_leading_shape_is_fused(name, shape, is_training, make):
     operator = name(16).double().train(is_training)
@@ -223,3 +223,35 @@ def test_channel_scale_loss_presses_disjoint_halves():
 def test_wrong_argument_is_named_when_built(name, arguments, key):
     with pytest.raises(ValueError, match=f"{name.__name__}: {key}"):
         name(**{"dim": 16, **arguments})
+
+
+DTYPES = [torch.float16, torch.bfloat16, torch.float32, torch.float64]
+
+
+@pytest.mark.parametrize("name", OPERATORS)
+@pytest.mark.parametrize("of_second", DTYPES)
+@pytest.mark.parametrize("of_first", DTYPES)
+def test_streams_of_any_dtype_are_fused_or_refused_in_one_line(name, of_first, of_second, make):
+    """One word swaps operators, of a half-precision camera, too."""
+    operator = name(16).eval()
+    exact = make(7, 16), make(7, 16)
+    streams = exact[0].to(of_first), exact[1].to(of_second)
+    wider = torch.promote_types(of_first, of_second)
+    own = next((parameter.dtype for parameter in operator.parameters()), wider)
+    if not operator.takes_any_dtype and torch.promote_types(wider, own) != own:
+        with pytest.raises(ValueError, match=rf"streams are {wider}, the parameters torch.float32"):
+            operator(*streams)
+        return
+    fused = operator(*streams)
+    wanted = operator.double()(*exact)
+    tolerance = 0.1 if torch.bfloat16 in (of_first, of_second) else 0.02
+    for ours, theirs in zip(fused, wanted):
+        assert ours.dtype == wider
+        assert_close(ours.double(), theirs, rtol=tolerance, atol=tolerance)
+
+
+@pytest.mark.parametrize("name", OPERATORS)
+def test_sparse_streams_are_refused_by_every_operator(name, make):
+    stream = make(7, 16, dtype=torch.float32)
+    with pytest.raises(ValueError, match=f"{name.__name__}: a stream is sparse"):
+        name(16)(stream, stream.to_sparse())
