@@ -247,6 +247,9 @@ def test_segmentor_names_what_is_wrong_with_its_images(segmentor):
         segmentor({"rgb": images["rgb"]})
     with pytest.raises(ConfigError, match="3 images for 4 modalities"):
         segmentor(tuple(images.values())[:3])
+    for nothing in (None, "rgb.png", iter(images.values())):
+        with pytest.raises(ConfigError, match="1 images for 4 modalities .*; a list of them"):
+            segmentor(nothing)
     with pytest.raises(ConfigError, match="no image of rgb"):
         segmentor(dict.fromkeys(images))
     with pytest.raises(FormatError, match="depth: is 55 x 40 pixels, rgb 56 x 40"):
@@ -301,6 +304,8 @@ def test_translator_gives_the_same_for_arrays_files_and_batches(tmp_path):
         (["eval-sensors", TRANSLATOR, "a.pth"], "its model has no modalities"),
         (["check-alignment", SEGMENTOR], "loads no points to align"),
         (["check-alignment", TRANSLATOR], "loads no points to align"),
+        (["draw", SEGMENTOR, "a.pth"], "its model is no detector of 3D objects"),
+        (["draw", TRANSLATOR, "a.pth"], "its model is no detector of 3D objects"),
     ],
 )
 def test_command_names_a_config_of_another_task(words, said, capsys):

@@ -43,6 +43,7 @@ def effective_changes(config: Mapping[str, Any], change: str) -> list[str]:
     top = key.split(".")[0]
     if top in known_names():
         _check_path(config, key)
+        _check_overlaid(config, key)
         loader, _, last = key.rpartition(".")
         if last == "num_workers" and value == "0" and config.get(loader, {}).get(_KEPT_WORKERS):
             return [change, f"{loader}.{_KEPT_WORKERS}=False"]  # torch refuses to keep no workers
@@ -110,6 +111,22 @@ def _check_path(config: Mapping, key: str) -> None:
             if depth:
                 _check_new_key(node, part, place, key)
             return
+
+
+def _check_overlaid(config: Mapping, key: str) -> None:
+    """Refuse a setting of all optimisers where each of several has its own."""
+    modules = (config.get("optim_wrapper") or {}).get("modules")
+    top, _, rest = key.partition(".")
+    if top != "optim_wrapper" or not isinstance(modules, Mapping) or rest.startswith("modules"):
+        return
+    for change in modules.values():
+        node: Any = change
+        for part in rest.split("."):
+            node = node.get(part) if isinstance(node, Mapping) else None
+        if node is None or isinstance(node, Mapping):
+            return
+    own = ", ".join(f"optim_wrapper.modules.{name}.{rest}" for name in modules)
+    raise ConfigError(f"--cfg-options {key}: every part has its own; set {own}")
 
 
 def _check_new_key(node: Mapping, part: str, place: str, key: str) -> None:

@@ -90,9 +90,10 @@ class Segmentor(Predictor):
         """What the data set makes of a frame."""
         names = ", ".join(self.modalities)
         if not isinstance(images, Mapping):
-            if len(images) != len(self.modalities):
-                raise ConfigError(f"{len(images)} images for {len(self.modalities)} modalities "
-                                  f"({names})")  # fmt: skip
+            count = 1 if is_path(images) or not hasattr(images, "__len__") else len(images)
+            if count != len(self.modalities) or count == 1 and is_path(images):
+                raise ConfigError(f"{count} images for {len(self.modalities)} modalities "
+                                  f"({names}); a list of them, or a dict by name")  # fmt: skip
             images = dict(zip(self.modalities, images))
             tell_other_names(images)
         if set(images) != set(self.modalities):

@@ -8,8 +8,8 @@ from typing import Any
 
 import torch
 from mmcv.transforms import BaseTransform
-from mmengine.runner import Runner
-from torch import nn
+from mmengine.optim import OptimWrapperDict
+from mmengine.runner import Runner, TestLoop, ValLoop
 
 from gemini_det3d.formats.errors import OTHER_FORM, FormatError
 
@@ -25,7 +25,7 @@ def config_fault(error: BaseException) -> str | None:
 
     Returns:
         One line with the part of the model and the line of code; None for what does not come from
-        building from a config, or from the model's first step.
+        building from a config, from the model's first step, or from the first of an evaluation.
     """
     frames = [frame for frame, _ in traceback.walk_tb(error.__traceback__)]
     if isinstance(error, torch.cuda.OutOfMemoryError) or not isinstance(error, _NOT_FITTING):
@@ -35,13 +35,15 @@ def config_fault(error: BaseException) -> str | None:
         return f"cannot be built: {what}"
     selves = [_self_of(frame) for frame in frames]
     runner = next((each for each in selves if isinstance(each, Runner)), None)
-    if runner is None or runner.iter > 0:
+    if runner is None or runner.iter > 0 and not any(map(_is_first_evaluated, frames)):
         return None
-    names = {id(module): name for name, module in runner.model.named_modules()}
-    parts = [
-        names[id(each)] for each in selves if isinstance(each, nn.Module) and id(each) in names
-    ]
-    return f"model.{parts[-1]} does not fit what it is given: {what}" if parts else None
+    names = {id(each): f"model.{name}" for name, each in runner.model.named_modules() if name}
+    names[id(runner.model)] = "model"
+    wrapper = runner.optim_wrapper
+    several = wrapper.items() if isinstance(wrapper, OptimWrapperDict) else [("", wrapper)]
+    names.update({id(each): f"optim_wrapper.{name}".rstrip(".") for name, each in several})
+    parts = [names[id(each)] for each in selves if each is not None and id(each) in names]
+    return f"{parts[-1]} does not fit what it is given: {what}" if parts else None
 
 
 def step_fault(error: BaseException) -> FormatError | None:
@@ -74,6 +76,12 @@ def _is_building(frame: FrameType) -> bool:
     """
     name = frame.f_code.co_name
     return name in _BUILDING or name.startswith("build_") and isinstance(_self_of(frame), Runner)
+
+
+def _is_first_evaluated(frame: FrameType) -> bool:
+    """Whether the first batch of a validation or a test is in work there."""
+    is_loop = isinstance(_self_of(frame), (ValLoop, TestLoop))
+    return is_loop and frame.f_locals.get("idx") == 0
 
 
 def _self_of(frame: FrameType) -> Any:

@@ -71,11 +71,12 @@ def check_trained_domains(checkpoint: Mapping, domains: Domains | None, name: An
     Raises:
         FormatError: They differ, or stand in another order.
     """
-    stated = (checkpoint.get("meta") or {}).get("dataset_meta")
-    if domains is None or not isinstance(stated, Mapping):
+    stated = _data_meta(checkpoint)
+    targets = stated.get("targets")
+    target = targets[0] if isinstance(targets, (list, tuple)) and targets else None
+    trained = _domains(stated.get("sources"), target)
+    if domains is None:
         return
-    targets = stated.get("targets") or [None]
-    trained = _domains(stated.get("sources"), targets[0])
     if trained is not None and trained != domains:
         fault = f"was trained to translate {trained}, in this order; the config's data sets have "
         raise FormatError(name, f"{fault}{domains}")
@@ -92,9 +93,10 @@ def check_modalities(checkpoint: Mapping, modalities: Any, name: Any) -> None:
     Raises:
         FormatError: They differ.
     """
-    meta = checkpoint.get("meta") or {}
-    stated = (meta.get("dataset_meta") or {}).get("modalities")
-    if stated is None or modalities is None or tuple(stated) == tuple(modalities):
+    stated = _data_meta(checkpoint).get("modalities")
+    if not isinstance(stated, (list, tuple)) or modalities is None:
+        return
+    if tuple(stated) == tuple(modalities):
         return
     fault = (
         f"was trained on {', '.join(map(str, stated))}, in this order; the config's model reads "
@@ -122,6 +124,12 @@ def check_read_modalities(datasets: Mapping[str, Any], model: nn.Module) -> None
             if given is not None and tuple(given) != tuple(read):
                 fault = f"gives {', '.join(given)}; model.modalities are {', '.join(read)}"
                 raise FormatError(f"{loader}.dataset.modalities", f"{fault}: both need one list")
+
+
+def _data_meta(checkpoint: Mapping) -> Mapping:
+    """What a training states of its data set; empty where that is no mapping."""
+    stated = (checkpoint.get("meta") or {}).get("dataset_meta")
+    return stated if isinstance(stated, Mapping) else {}
 
 
 def _domains(sources: Any, target: Any) -> Domains | None:

@@ -153,10 +153,3 @@ def test_config_without_a_model_is_one_line(tmp_path, capsys, command):
     words = [config] if command == "train" else [config, checkpoint]
     assert main([command, *words]) == 2
     assert "c.py: has no model = dict(type=...)" in capsys.readouterr().err
-
-
-def test_config_of_another_task_is_one_line(capsys):
-    for name in ("segformer_gemini-pixel_mit-toy_1xb4-toy_scenes-25class",
-                 "translator_gemini_mit-toy_views-rgb-edge2depth"):  # fmt: skip
-        assert main(["draw", name, "any.pth"]) == 2
-        assert capsys.readouterr().err.strip().endswith("its model is no detector of 3D objects")

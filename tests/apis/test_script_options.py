@@ -175,3 +175,12 @@ def test_a_refused_option_is_one_line_and_exit_code_2(capsys):
     assert main(["train", "--work-dir", "w", TOY, "--cfg-options", "max_epochs=1"]) == 2
     error = capsys.readouterr().err
     assert error.count("\n") == 1 and "train_cfg.max_epochs" in error
+
+
+def test_a_setting_that_every_optimizer_has_of_its_own_is_named():
+    views = "translator_gemini_mit-toy_views-rgb-edge2depth"
+    said = r"every part has its own; set optim_wrapper\.modules\.generator\.optimizer\.lr, optim"
+    with pytest.raises(ConfigError, match=said):
+        checked("--cfg-options", "optim_wrapper.optimizer.lr=1", config=views)
+    for change in ("optim_wrapper.optimizer.weight_decay=1", "optim_wrapper.modules.generator={}"):
+        assert checked("--cfg-options", change, config=views)[2:] == [change]

@@ -93,3 +93,14 @@ def test_data_of_other_modalities_than_the_model_reads_are_refused(given):
         check_read_modalities({"val": wrapped}, model)
     check_read_modalities({"val": SimpleNamespace(modalities=["rgb", "depth"])}, model)
     check_read_modalities({"val": wrapped}, torch.nn.Module())
+
+
+@pytest.mark.parametrize(
+    "stated",
+    [7, [], "rgb", {"modalities": 5}, {"modalities": "rgb"}, {"sources": 5, "targets": ()},
+     {"sources": ("rgb",), "targets": {"a": 1}}, {"sources": ["rgb"], "targets": None}],
+)  # fmt: skip
+def test_what_a_file_states_in_another_form_says_nothing(stated):
+    checkpoint = {"meta": {"dataset_meta": stated}}
+    check_modalities(checkpoint, ("rgb", "depth"), "a.pth")
+    check_trained_domains(checkpoint, OURS, "a.pth")

@@ -90,8 +90,8 @@ class ExactRunner(Runner):
 
         Raises:
             ValueError: The config names another loop.
-            FormatError: There are fewer frames than a batch, and ``drop_last``; or it would
-                validate after every 0 steps.
+            FormatError: There are fewer frames than a batch, and ``drop_last``; it would train for
+                fewer than 0 steps, or validate after every 0.
         """
         if isinstance(loop, Mapping):
             loop = dict(loop)
@@ -106,6 +106,9 @@ class ExactRunner(Runner):
                 notes = str(notes_path(self.work_dir))
                 self._train_dataloader = {**self._train_dataloader, "bad_sample_notes": notes}
         built = super().build_train_loop(loop)
+        for name, most in (("max_epochs", built.max_epochs), ("max_iters", built.max_iters)):
+            if most < 0:
+                raise FormatError(f"train_cfg.{name}", f"is {most}, must be 0 or more")
         if self._val_loop is not None and built.val_interval < 1:
             fault = f"is {built.val_interval}, must be 1 or more; without validation val_dataloader"
             raise FormatError("train_cfg.val_interval", f"{fault}, val_cfg, val_evaluator are None")
@@ -181,6 +184,9 @@ class ExactRunner(Runner):
         Raises:
             FormatError: It is no local file, cannot be read, or holds more than plain data.
         """
+        if not isinstance(filename, (str, Path)):
+            raise FormatError("load_from", f"is {filename!r}, expected the path of a file")
+        filename = str(filename)
         if "://" in filename:
             raise FormatError(filename, "is not a local file; fetch it and name the copy")
         checkpoint = read_training_checkpoint(Path(filename).expanduser(), map_location)

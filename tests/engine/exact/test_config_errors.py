@@ -68,6 +68,51 @@ def test_part_that_does_not_fit_is_named(tmp_path):
         train(toy_config(tmp_path, model=dict(type="Misfit")))
 
 
+@MODELS.register_module()
+class EvaluationMisfit(OnePart):
+    """Trains, and fails when it answers; the second batch, or the first."""
+
+    def __init__(self, at=1):
+        super().__init__()
+        self.at, self.calls = at, 0
+
+    def forward(self, inputs, index=None, mode="tensor"):
+        if mode == "predict":
+            self.calls += 1
+            if self.calls == self.at:
+                raise ValueError("images of 70 x 70")
+        return super().forward(inputs, index, mode)
+
+
+def test_a_model_that_does_not_fit_the_validation_is_told_at_its_first_batch(tmp_path):
+    said = "model does not fit what it is given: ValueError: images of 70 x 70"
+    with pytest.raises(FormatError, match=said):
+        train(toy_config(tmp_path, model=dict(type="EvaluationMisfit")))
+    with pytest.raises(ValueError, match="^images of 70 x 70$"):
+        train(toy_config(tmp_path, model=dict(type="EvaluationMisfit", at=2)))
+
+
+@pytest.mark.parametrize("two, name", [(False, "optim_wrapper"), (True, "optim_wrapper.gen")])
+def test_an_optimizer_that_does_not_fit_is_named(tmp_path, two, name):
+    config = toy_config(tmp_path, two=two)
+    config.optim_wrapper.clip_grad = dict(max_nrom=1)
+    if two:
+        config.optim_wrapper.modules = dict(discriminator=dict(clip_grad=None), generator=dict())
+        del config.optim_wrapper["clip_grad"]
+        config.optim_wrapper.modules.generator.clip_grad = dict(max_nrom=1)
+    with pytest.raises(FormatError, match=rf": {name}\w* does not fit .*argument 'max_nrom'"):
+        train(config)
+
+
+@pytest.mark.parametrize("changes, said", [
+    ({"train_cfg.max_epochs": -1}, "train_cfg.max_epochs: is -1, must be 0 or more"),
+    (dict(load_from=["a.pth"]), r"load_from: is \['a.pth'\], expected the path of a file"),
+])  # fmt: skip
+def test_settings_of_other_kinds_are_named(tmp_path, changes, said):
+    with pytest.raises(FormatError, match=said):
+        train(toy_config(tmp_path, **changes))
+
+
 def test_errors_of_later_steps_and_of_other_code_keep_their_frames(tmp_path):
     assert fault_of(tmp_path, model=dict(type="Misfit", late=True)) is None
     try:
