@@ -85,7 +85,7 @@ def list_sunrgbd(root: str | os.PathLike, split: str) -> list[SegFrame]:
 
 def _listed(path: Path) -> Path:
     """The file that a list names, or the same name with another image suffix (``.PNG``)."""
-    return path if path.is_file() else find_file(path.parent, stem_of(path)) or path
+    return path if os.path.isfile(path) else find_file(path.parent, stem_of(path)) or path
 
 
 def _sunrgbd_name(root: Path, line: str) -> str:
@@ -223,7 +223,7 @@ def write_image(path: str | os.PathLike, pixels: np.ndarray) -> None:
 def _file_of(folder: Path, name: str, suffix: str) -> Path:
     """A frame's file of any image suffix; the usual one where there is none."""
     usual = folder / f"{name}{suffix}"
-    return usual if usual.is_file() else find_file(folder, name) or usual
+    return usual if os.path.isfile(usual) else find_file(folder, name) or usual
 
 
 def _names(paths: Sequence[str]) -> list[str]:

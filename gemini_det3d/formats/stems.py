@@ -122,5 +122,6 @@ def spellings(folder: str | os.PathLike, name: str, suffixes: Sequence[str]) -> 
     base = Path(folder) / name
     cases = (lambda s: s, str.upper, str.title)  # .jpg, .JPG, .Jpg
     spelled = [base.with_name(base.name + case(s)) for s in suffixes for case in cases]
-    found = [path for path in spelled if path.is_file()]
+    # not Path.is_file, which raises of names that are too long
+    found = [path for path in spelled if os.path.isfile(path)]
     return [p for i, p in enumerate(found) if not any(p.samefile(q) for q in found[:i])]
