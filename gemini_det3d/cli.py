@@ -141,12 +141,12 @@ def _in_one_line(name: str, run: Callable[[], int]) -> int:
         print(f"gemini-det3d {name}: the reader of its output has gone", file=sys.stderr)
         return 2
     except (FormatError, ConfigError) as error:
-        return _refused(name, error, str(error))
+        return _refused(name, str(error))
     except ImportError as error:  # a package that is not there, or not of these versions
         fault = " ".join(str(error).split())
-        return _refused(name, error, f"{fault} (gemini-det3d doctor says more)")
+        return _refused(name, f"{fault} (gemini-det3d doctor says more)")
     except OSError as error:  # a disk, a permission, a device: nothing that a traceback explains
-        return _refused(name, error, _one_line(error))
+        return _refused(name, _one_line(error))
     except KeyboardInterrupt:
         print(f"gemini-det3d {name}: interrupted", file=sys.stderr)
         return 130
@@ -154,7 +154,7 @@ def _in_one_line(name: str, run: Callable[[], int]) -> int:
         fault = _config_fault(error)
         if fault is None:
             raise
-        return _refused(name, error, fault)
+        return _refused(name, fault)
 
 
 def _config_fault(error: Exception) -> str | None:
@@ -166,11 +166,19 @@ def _config_fault(error: Exception) -> str | None:
     return config_fault(error)
 
 
-def _refused(name: str, error: Exception, reason: str) -> int:
-    # With the frames that raised it go their progress bars, which then end their line.
-    error.__traceback__ = error.__cause__ = error.__context__ = None
+def _refused(name: str, reason: str) -> int:
+    _end_progress_bars()
     print(f"gemini-det3d {name}: {reason}", file=sys.stderr)
     return 2
+
+
+def _end_progress_bars() -> None:
+    """What was begun in a frame that has failed ends its line."""
+    if "tqdm" in sys.modules:
+        from tqdm import tqdm
+
+        for bar in list(getattr(tqdm, "_instances", ())):
+            bar.close()
 
 
 def _one_line(error: OSError) -> str:

@@ -27,6 +27,8 @@ def test_every_name_that_is_imported_from_the_package_exists():
             has_name = hasattr(import_module(module), name) or find_spec(f"{module}.{name}")
         except ImportError as error:  # of a package that is not installed
             has_name = (error.name or "").split(".")[0] not in ("", "gemini_det3d")
+        except SyntaxError:  # Triton before 3, which the operator leaves aside
+            has_name = module.startswith("gemini_det3d.fusion.kernels.")
         if not has_name:
             missing.append(f"{module} has no {name}")
     assert len(imported_names()) > 300 and not missing, missing

@@ -154,7 +154,7 @@ CHECKS: tuple[tuple[str, Callable[[], str], str], ...] = (
     ("mmcv ops on CPU", checks.mmcv_ops, "pip install --upgrade numba"),
     ("fusion operator on CPU", checks.operator, "pip install --force-reinstall torch"),
     ("plug-in in the registry", checks.plugin, "pip install mmengine==0.10.7 mmdet3d==1.4.0"),
-    ("checkpoints", checks.checkpoints, 'pip install "torch>=2.5"'),
+    ("checkpoints", checks.checkpoints, 'pip install --force-reinstall torch'),
     ("dynamic scatter on CPU", checks.scatter, "pip install --upgrade numba"),
     ("KITTI evaluation on CPU", checks.kitti_evaluation, "pip install --upgrade numba"),
     ("tools and configs", checks.tools,

@@ -11,9 +11,11 @@ import copy
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+import torch
 from mmengine.optim import DefaultOptimWrapperConstructor, OptimWrapperDict
 from mmengine.registry import OPTIM_WRAPPER_CONSTRUCTORS
 from torch import nn
+from torch.torch_version import TorchVersion
 
 from gemini_det3d.models.bare import bare_model
 from gemini_det3d.registration import register
@@ -60,8 +62,16 @@ class ModuleOptimWrapperConstructor:
                                  "has no such module")  # fmt: skip
             config = _merged(self.config, change or {})
             paramwise = config.pop("paramwise_cfg", self.paramwise_cfg)
+            if not _can_fuse(part):
+                config.get("optimizer", {}).pop("fused", None)
             wrappers[name] = DefaultOptimWrapperConstructor(config, paramwise)(part)
         return OptimWrapperDict(**wrappers)
+
+
+def _can_fuse(part: nn.Module) -> bool:
+    """Whether PyTorch has a step in one call for these parameters: on CPUs from 2.4 on."""
+    has_step = TorchVersion(torch.__version__) >= (2, 4)
+    return has_step or all(parameter.is_cuda for parameter in part.parameters())
 
 
 def _merged(base: Mapping, change: Mapping) -> dict:

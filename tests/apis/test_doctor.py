@@ -166,9 +166,9 @@ def test_stack_without_torchvision_is_fine(monkeypatch):
     assert stack.torchvision_problem() is None
 
 
-def test_doctor_says_where_pytorch_cannot_read_checkpoints_safely(monkeypatch):
+@pytest.mark.usefixtures("each_reader")
+def test_doctor_reads_a_checkpoint_and_says_what_it_was_told(monkeypatch):
     check = next(entry for entry in doctor.CHECKS if entry[0] == "checkpoints")
     assert doctor._check_row(*check).ok
-    monkeypatch.delattr(torch.serialization, "safe_globals")
-    row = doctor._check_row(*check)
-    assert not row.ok and "2.5 or later can" in row.detail and "torch>=2.5" in row.fix
+    monkeypatch.setattr(torch, "load", lambda *_, **__: {"state_dict": {}})
+    assert not doctor._check_row(*check).ok

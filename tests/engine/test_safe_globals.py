@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import pickle
 
 import numpy as np
 import pytest
@@ -11,6 +10,8 @@ import torch
 from mmengine.logging import HistoryBuffer, MessageHub
 
 import gemini_det3d.engine.safe_globals as safe
+from gemini_det3d.formats.errors import FormatError
+from gemini_det3d.models.checkpoints import read_content
 
 
 @pytest.fixture
@@ -25,9 +26,9 @@ def checkpoint(tmp_path):
     return path
 
 
-def test_checkpoint_of_mmengine_loads_with_weights_only(checkpoint):
-    with torch.serialization.safe_globals(safe.openmmlab_globals()):
-        loaded = torch.load(checkpoint, weights_only=True)
+@pytest.mark.usefixtures("each_reader")
+def test_checkpoint_of_mmengine_is_read_with_its_histories(checkpoint):
+    loaded = read_content(checkpoint, safe.openmmlab_globals())
     info = loaded["message_hub"]["runtime_info"]
     assert info["classes"].tolist() == ["Car", "Van"] and info["best"] == 0.5
     history = loaded["message_hub"]["log_scalars"]["train/loss"]
@@ -49,12 +50,12 @@ class Malicious:
         return self.call, self.args
 
 
+@pytest.mark.usefixtures("each_reader")
 @pytest.mark.parametrize(
     "call, args", [(os.system, ("true",)), (getattr, (HistoryBuffer, "__init__"))]
 )
 def test_checkpoint_that_wants_to_run_code_is_refused(tmp_path, call, args):
     path = tmp_path / "bad.pth"
     torch.save(dict(state_dict=Malicious(call, *args)), path)
-    with torch.serialization.safe_globals(safe.openmmlab_globals()):
-        with pytest.raises((pickle.UnpicklingError, ValueError)):
-            torch.load(path, weights_only=True)
+    with pytest.raises(FormatError, match="could run code|refused"):
+        read_content(path, safe.openmmlab_globals())

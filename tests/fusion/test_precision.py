@@ -15,6 +15,7 @@ from benchmarks.fusion import ReleasedFusion
 from gemini_det3d.fusion import GeminiFusion
 from gemini_det3d.fusion.kernels import precision
 from gemini_det3d.fusion.kernels.blockwise import Setting, blockwise_forward
+from gemini_det3d.fusion.kernels.torch_versions import CAN_TRACE
 
 NUM_CASES = 1200
 BOUNDS = {torch.float32: 1.0, torch.bfloat16: 1.5, torch.float16: 1.5}
@@ -111,6 +112,10 @@ FORMS = {
     "blockwise": run_backend("blockwise"),
     "products in the streams' dtype": run_lowered_products,
 }
+
+
+if not CAN_TRACE:
+    del FORMS["traced"]
 
 
 def test_error_is_bounded_by_the_released_forms_over_a_thousand_cases():

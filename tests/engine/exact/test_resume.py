@@ -52,8 +52,12 @@ def _one_thread():
 
 
 @pytest.fixture(autouse=True)
-def _mixed_precision_without_a_gpu(monkeypatch):
+def _mixed_precision_without_a_gpu(monkeypatch, request):
     """mmengine's wrapper for mixed precision, which asks for CUDA, with PyTorch's CPU scaler."""
+    if not hasattr(torch.amp, "GradScaler"):
+        if "mixed precision" in request.node.name:
+            pytest.skip("PyTorch scales losses on a CPU from 2.3 on")
+        return
     wrapper = "mmengine.optim.optimizer.amp_optimizer_wrapper."
     monkeypatch.setattr(wrapper + "is_cuda_available", lambda: True)
     monkeypatch.setattr(wrapper + "GradScaler", partial(torch.amp.GradScaler, "cpu"))
