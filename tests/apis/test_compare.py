@@ -16,7 +16,7 @@ from gemini_det3d.apis.comparison import compare as module
 from gemini_det3d.apis.comparison.chart import short_names
 from gemini_det3d.apis.comparison.compare import compare
 from gemini_det3d.apis.comparison.paired import Threshold
-from gemini_det3d.apis.comparison.rows import build_rows, headline
+from gemini_det3d.apis.comparison.rows import build_rows, headline, score_name
 from gemini_det3d.apis.comparison.table import markdown
 from gemini_det3d.apis.comparison.variants import Swap, make_variants
 from gemini_det3d.apis.config import ConfigError
@@ -195,6 +195,19 @@ def test_headline_is_the_strictest_overlap_of_each_class():
     assert headline(metrics, "bev") == {"KITTI/Car/bev_AP40_moderate_0.70": 1.0}
     with pytest.raises(ConfigError, match="--metric"):
         headline({"time": 1.0})
+
+
+@pytest.mark.parametrize(
+    "metrics, name",
+    [
+        ({"KITTI/Car/3d_AP40_moderate_0.70": 5.0, "KITTI/Tram/3d_AP40_moderate_0.50": 7.0}, "AP"),
+        ({"seg/mIoU": 41.0, "seg/rgb/mIoU": 39.0}, "mIoU"),
+        ({"Office metric/mAP": 0.25, "Office metric/NDS": 0.5}, "score"),
+    ],
+)
+def test_score_is_called_what_it_is_a_mean_of(metrics, name):
+    rows = build_rows({"a": [{"seed": 0, "metrics": metrics, "train_minutes": None}]}, {"a": {}})
+    assert score_name(rows) == name and f"| variant | {name} |" in markdown(rows)
 
 
 def test_headline_of_a_segmentor_is_its_ensemble_not_the_mean_of_its_streams():

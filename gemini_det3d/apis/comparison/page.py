@@ -7,7 +7,7 @@ from pathlib import Path
 
 from gemini_det3d.apis.comparison.chart import short_names
 from gemini_det3d.apis.comparison.paired import Threshold
-from gemini_det3d.apis.comparison.rows import Row
+from gemini_det3d.apis.comparison.rows import Row, score_name
 from gemini_det3d.apis.comparison.table import paired_cells, variant_cells
 from gemini_det3d.apis.reports import facts_section, find_trainings, write_report
 from gemini_det3d.apis.reports.training_report import training_sections
@@ -41,7 +41,7 @@ def comparison_sections(rows: Sequence[Row], threshold: Threshold | None = None)
         if row.scores else [name, score, *rest]
         for row, (name, score, *rest) in zip(rows, cells)
     ]  # fmt: skip
-    note = "AP in percent: mean ± standard deviation over seeds."
+    note = f"{score_name(rows)} in percent: mean ± standard deviation over seeds."
     sections: list[Section] = [
         Table("Variants", head, scored, note=f"{note} {threshold}." if threshold else note),
         Charts("Every run", [_dots(rows)]),
@@ -62,4 +62,11 @@ def _dots(rows: Sequence[Row]) -> Chart:
         Series("mean", names, [row.mean for row in rows]),
         Series("median", names, [row.median for row in rows]),
     ]
-    return Chart("score of every run", series, "", "AP, percent", with_lines=False, with_marks=True)
+    return Chart(
+        "score of every run",
+        series,
+        "",
+        f"{score_name(rows)}, percent",
+        with_lines=False,
+        with_marks=True,
+    )

@@ -90,6 +90,15 @@ class Row:
         return statistics.stdev(self.scores) if len(self.scores) > 1 else 0.0
 
 
+def score_name(rows: Sequence[Row]) -> str:
+    """What the score is a mean of: ``AP`` of classes, ``mIoU``, ... for a table's head."""
+    keys = {part for row in rows for part in row.per_part if "/" in part}
+    kinds = {key.rpartition("/")[2] for key in keys}
+    if len(kinds) == 1:
+        return kinds.pop()
+    return "AP" if all("AP" in kind for kind in kinds) else "score"
+
+
 def check_pattern(pattern: str) -> re.Pattern:
     """A ``--metric``, compiled.
 

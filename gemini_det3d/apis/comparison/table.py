@@ -10,7 +10,7 @@ from pathlib import Path
 
 from gemini_det3d.apis.comparison.chart import draw_chart
 from gemini_det3d.apis.comparison.paired import Threshold
-from gemini_det3d.apis.comparison.rows import Row
+from gemini_det3d.apis.comparison.rows import Row, score_name
 from gemini_det3d.formats.tables import cell, markdown_table
 from gemini_det3d.formats.text import without_nan, write_json, write_text
 
@@ -39,7 +39,7 @@ def variant_cells(
     parts = list(dict.fromkeys(part for row in rows for part in row.per_part))
     shown = parts if len(parts) > 1 else []
     learning = ["learned", "in epoch"] if threshold else []
-    head = ["variant", "AP", "median", "seeds", *learning, *shown, "parameters (M)",
+    head = ["variant", score_name(rows), "median", "seeds", *learning, *shown, "parameters (M)",
             "multiply-adds (G)", "latency (ms)", "peak memory (MB)", "training (min)"]  # fmt: skip
     cells: list[list[object]] = []
     for row in rows:
