@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+import tarfile
 import types
 
 import numpy as np
@@ -101,6 +102,13 @@ def test_inception_never_runs_code_of_the_weights(fidelity, tmp_path, capsys):
     with pytest.raises(FormatError, match="weights.pth: cannot be read as tensors"):
         InceptionFeatures(tmp_path / "weights.pth")
     assert "code ran" not in capsys.readouterr().out
+
+
+def test_inception_takes_no_tar_file(fidelity, tmp_path):
+    with tarfile.open(tmp_path / "weights.pth", "w") as archive:
+        archive.addfile(tarfile.TarInfo("storages"))
+    with pytest.raises(FormatError, match="weights.pth: .*a tar archive"):
+        InceptionFeatures(tmp_path / "weights.pth")
 
 
 def test_inception_of_another_network_names_the_file(fidelity, tmp_path):

@@ -7,6 +7,7 @@ extra, and nothing is downloaded: the user names the file of weights.
 from __future__ import annotations
 
 import os
+import tarfile
 from importlib import import_module
 from pathlib import Path
 
@@ -72,6 +73,8 @@ def _check_weights(path: str | os.PathLike) -> None:
     """Refuse a file that holds more than tensors before anybody else opens it."""
     if not Path(path).is_file():
         raise FormatError(path, "no such file (weights of the FID Inception)")
+    if tarfile.is_tarfile(path):  # PyTorch before 2.6 lets those run code (CVE-2025-32434)
+        raise FormatError(path, "cannot be read as tensors (it is a tar archive)")
     try:
         torch.load(path, map_location="cpu", weights_only=True)
     except Exception as error:  # torch raises many kinds for a damaged or foreign file
