@@ -107,6 +107,8 @@ def read_changed_config(name: str, options: list[str], allow_missing: Sequence[s
     parser.add_argument("--cfg-options", nargs="+", action=DictAction, default={})
     changes = parser.parse_args(["--cfg-options", *options] if options else []).cfg_options
     config.merge_from_dict(changes)
+    if not isinstance(config.model, Mapping):
+        raise ConfigError(f"--cfg-options model: is {config.model!r}, expected a dict of its parts")
     if allow_missing:
         hook = dict(type="CheckedLoadingHook", allow_missing=list(allow_missing))
         config.merge_from_dict({"default_hooks": {"checked_loading": hook}})

@@ -44,6 +44,9 @@ def run(args: argparse.Namespace) -> int:
     """Write the page; with --watch until all trainings are over."""
     if (args.results is None) != (args.labels is None):
         raise ConfigError("--results and --labels belong together: give both, or none")
+    for name, value in (("classes", args.classes), ("split", args.split)):
+        if value is not None and args.results is None:
+            raise ConfigError(f"--{name} is for --results and --labels: give them, too")
     if args.watch is not None and not args.watch >= 1:
         raise ConfigError(f"--watch {args.watch:g}: must be 1 second or more")
     while True:
@@ -62,7 +65,7 @@ def _write(args: argparse.Namespace) -> tuple[Path, bool]:
     sections = training_sections(trainings, args.base)
     if args.results is not None:
         sections[1:1] = kitti_sections(args.results, args.labels, args.classes, args.split)
-    files = pictures_in(args.pictures)
+    files = pictures_in([require_folder(folder) for folder in args.pictures])
     if args.pictures:
         sections.append(Pictures("Pictures", files))
     out = args.out or args.work_dir

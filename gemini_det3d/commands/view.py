@@ -144,6 +144,10 @@ def _title(args: argparse.Namespace) -> str:
 
 def _open(args: argparse.Namespace) -> FrameSource | PictureSource:
     single = [args.image, args.points, args.calib]
+    of_models = ("device", "allow_missing", "cfg_options")
+    given = next((name for name in of_models if getattr(args, name)), None)
+    if given and not (args.data and is_config(args.data)):
+        raise ConfigError(f"--{given.replace('_', '-')} is for a config's model; DATA is no config")
     if args.data is None:
         if not all(single):
             raise ConfigError("give DATA, or all of --image, --points and --calib")

@@ -153,3 +153,12 @@ def test_config_without_a_model_is_one_line(tmp_path, capsys, command):
     words = [config] if command == "train" else [config, checkpoint]
     assert main([command, *words]) == 2
     assert "c.py: has no model = dict(type=...)" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("command", ["draw", "check-alignment", "eval-robustness", "ablate"])
+def test_change_that_leaves_no_model_is_one_line(capsys, command):
+    config = "mvxnet_gemini-point_r18_1xb2-toy_scenes-3class"
+    words = [config] if command == "check-alignment" else [config, "any.pth"]
+    assert main([command, *words, "--cfg-options", "model="]) == 2
+    said = capsys.readouterr().err.strip()
+    assert said.endswith("--cfg-options model: is '', expected a dict of its parts")

@@ -275,6 +275,9 @@ def test_watching_ends_with_the_training(tmp_path, capsys, monkeypatch):
         (["{}/run", "--results", "{}"], "--labels"),
         (["{}/run", "--watch", "0"], "--watch 0"),
         (["{}/run", "--base", "no_such"], "no_such"),
+        (["{}/run", "--pictures", "{}/none"], "none: no such folder"),
+        (["{}/run", "--classes", "Car"], "--classes is for --results and --labels"),
+        (["{}/run", "--split", "{}/val.txt"], "--split is for --results and --labels"),
         (["{}/run", "--results", "{}/r", "--labels", "{}/l"], "l: no such"),
     ],
 )

@@ -158,3 +158,11 @@ def test_page_of_one_frame_without_anything_opens_without_an_error(kitti):
     view(kitti, "--frames", 0)
     page, log = dump(kitti / "out" / "view.html")
     assert 'data-ready="yes"' in page and not browser.ERROR.search(log)
+
+
+@pytest.mark.parametrize(
+    "option", [["--device", "cpu"], ["--allow-missing", "a"], ["--cfg-options", "a=1"]]
+)
+def test_options_of_a_model_are_refused_where_there_is_none(kitti, capsys, option):
+    said = f"{option[0]} is for a config's model; DATA is no config"
+    assert fault(capsys, kitti / "wörld", *option).endswith(said)
