@@ -236,17 +236,22 @@ def _names(paths: Sequence[str]) -> list[str]:
     return [(f.parent.relative_to(common) / stem_of(f)).as_posix() for f in files]
 
 
+def paths_of(line: str) -> list[str]:
+    """Paths on a line of a list; blanks belong to their names where tabs stand between them."""
+    return [word.strip() for word in (line.split("\t") if "\t" in line else line.split())]
+
+
 def _rows(path: Path, count: int | None = None) -> list[Sequence[str]]:
     if not path.exists():
         raise NoSuchSplit(path, "no such file")
     rows = []
     for number, line in read_lines(path):
-        words = line.split("\t") if "\t" in line else line.split()
+        words = paths_of(line)
         if count is not None and len(words) != count:
             fault = f"line {number}: expected {count} paths, got {len(words)}"
             hint = "; tabs between paths let them hold blanks" if len(words) > count else ""
             raise FormatError(path, fault + hint)
-        rows.append([word.strip() for word in words])
+        rows.append(words)
     if not rows:
         raise FormatError(path, "lists no frames")
     return rows

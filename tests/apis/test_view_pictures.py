@@ -33,6 +33,15 @@ def test_segmentation_folder_shows_inputs_truth_and_shares(seg):
     assert set(row[0] for row in frame["rows"]) <= set(data["swatches"])
 
 
+def test_list_with_blanks_in_its_names_and_before_its_lines_is_known(seg):
+    text = (seg / "val.txt").read_text()
+    for kind in ("rgb", "depth", "label"):
+        (seg / kind / "1.png").rename(seg / kind / "a frame.png")
+    text = "\n" + "".join(reversed(text.replace("1.png", "a frame.png").splitlines(keepends=True)))
+    (seg / "val.txt").write_bytes(b"\xef\xbb\xbf" + text.encode())
+    assert [frame["name"] for frame in view(seg / "v.html", seg)["frames"]] == ["a frame", "0"]
+
+
 def test_prediction_is_judged_against_the_labelled_pixels(seg):
     class AllFirst:
         modalities = ("rgb",)

@@ -14,8 +14,10 @@ from gemini_det3d.apis.translator import Translator
 from gemini_det3d.apis.view.source import result_names
 from gemini_det3d.engine.exact.batches import build_dataset
 from gemini_det3d.engine.leaf_datasets import leaf_configs
-from gemini_det3d.formats.segmentation import IGNORED, read_color, read_labels
+from gemini_det3d.formats.errors import FormatError
+from gemini_det3d.formats.segmentation import IGNORED, paths_of, read_color, read_labels
 from gemini_det3d.formats.taskonomy import DOMAINS, find_domain, read_domain, read_list
+from gemini_det3d.formats.text import read_lines
 from gemini_det3d.visualization import class_palette, color_labels
 from gemini_det3d.visualization.page import Picture, PictureFrame
 
@@ -231,8 +233,10 @@ def _splits(root: Path) -> list[str]:
 
 
 def _has_three_paths(path: Path) -> bool:
-    with path.open(encoding="utf-8", errors="replace") as file:
-        return len(file.readline().split()) == 3
+    try:
+        return len(paths_of(read_lines(path)[0][1])) == 3
+    except (FormatError, IndexError):  # another layout's file, or nobody's
+        return False
 
 
 def _iou(found: np.ndarray, truth: np.ndarray, label: int) -> str:

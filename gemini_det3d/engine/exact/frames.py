@@ -7,11 +7,10 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 _MOST = 4096  # frames that are looked at, evenly spread: reading the infos of more takes seconds
-_NAMES = ("sample_idx", "sample_name", "stem", "token")
+_NAMES = ("sample_name", "stem", "token")  # `sample_idx` is mmengine's: the place in the data set
 # Long, and nothing of them tells one frame from another.
 _SKIPPED = ("instances", "cam_instances", "ann_info", "eval_ann_info", "lidar_sweeps",
             "image_sweeps")  # fmt: skip
-_FOLDERS = 3  # last parts of a path: a set may move
 
 
 def frame_marks(dataset: Any) -> dict[str, str]:
@@ -27,9 +26,11 @@ def frame_marks(dataset: Any) -> dict[str, str]:
     if read is None or not len(dataset):
         return {}
     step = -(-len(dataset) // _MOST)
-    names = ["|".join(_names(read(index))) for index in range(0, len(dataset), step)]
-    if not any(names):
+    frames = [list(_names(read(index))) for index in range(0, len(dataset), step)]
+    if not any(frames):
         return {}
+    shared = _shared_folders([name for frame in frames for name in frame if len(name) > 1])
+    names = ["|".join("/".join(n[shared if len(n) > 1 else 0 :]) for n in f) for f in frames]
     return {"order": _digest(names), "frames": _digest(sorted(names))}
 
 
@@ -42,26 +43,28 @@ def difference(before: Mapping[str, str], now: Mapping[str, str]) -> str | None:
     return "its data set has other frames"
 
 
-def _names(info: Any) -> Iterator[str]:
-    """Names in the nested infos of a frame."""
+def _names(info: Any) -> Iterator[list[str]]:
+    """Names in the nested infos of a frame, folders apart."""
     for key, value in info.items() if isinstance(info, Mapping) else ():
         if key in _SKIPPED:
             continue
-        is_path = str(key).endswith("path") or str(key).endswith("paths")
-        if is_path and isinstance(value, (list, tuple)):
-            yield from (_tail(each) for each in value)
-        elif is_path and isinstance(value, Mapping):
-            yield from (_tail(each) for each in value.values())
-        elif is_path:
-            yield _tail(value)
+        if str(key).endswith(("path", "paths")):
+            several = list(value.values()) if isinstance(value, Mapping) else value
+            paths = several if isinstance(several, (list, tuple)) else [value]
+            yield from (str(path).replace("\\", "/").split("/") for path in paths)
         elif key in _NAMES:
-            yield str(value)
+            yield [str(value)]
         else:
             yield from _names(value)
 
 
-def _tail(path: Any) -> str:
-    return "/".join(str(path).replace("\\", "/").split("/")[-_FOLDERS:])
+def _shared_folders(paths: list[list[str]]) -> int:
+    """How many folders all paths begin with: a set may lie elsewhere."""
+    if not paths:
+        return 0
+    first, last = min(paths), max(paths)
+    most = min(len(first), len(last)) - 1
+    return next((i for i in range(most) if first[i] != last[i]), most)
 
 
 def _digest(names: list[str]) -> str:
