@@ -8,8 +8,10 @@ from typing import Any
 
 import torch
 from mmcv.transforms import BaseTransform
+from mmengine.model import BaseModel
 from mmengine.optim import OptimWrapperDict
 from mmengine.runner import Runner, TestLoop, ValLoop
+from torch import nn
 
 from gemini_det3d.formats.errors import OTHER_FORM, FormatError
 
@@ -25,7 +27,8 @@ def config_fault(error: BaseException) -> str | None:
 
     Returns:
         One line with the part of the model and the line of code; None for what does not come from
-        building from a config, from the model's first step, or from the first of an evaluation.
+        building from a config, from the first step of a runner's training or evaluation, or, where
+        there is no runner, from a pipeline or a model at all.
     """
     frames = [frame for frame, _ in traceback.walk_tb(error.__traceback__)]
     if isinstance(error, torch.cuda.OutOfMemoryError) or not isinstance(error, _NOT_FITTING):
@@ -35,15 +38,28 @@ def config_fault(error: BaseException) -> str | None:
         return f"cannot be built: {what}"
     selves = [_self_of(frame) for frame in frames]
     runner = next((each for each in selves if isinstance(each, Runner)), None)
-    if runner is None or runner.iter > 0 and not any(map(_is_first_evaluated, frames)):
+    if runner is None:
+        misfit = step_fault(error)
+        if misfit is not None:
+            return str(misfit)
+        names = _parts_of(next((each for each in selves if isinstance(each, BaseModel)), None))
+    elif runner.iter > 0 and not any(map(_is_first_evaluated, frames)):
         return None
-    names = {id(each): f"model.{name}" for name, each in runner.model.named_modules() if name}
-    names[id(runner.model)] = "model"
-    wrapper = runner.optim_wrapper
-    several = wrapper.items() if isinstance(wrapper, OptimWrapperDict) else [("", wrapper)]
-    names.update({id(each): f"optim_wrapper.{name}".rstrip(".") for name, each in several})
+    else:
+        names = {**_parts_of(runner.model), **_parts_of_optimizers(runner.optim_wrapper)}
     parts = [names[id(each)] for each in selves if each is not None and id(each) in names]
     return f"{parts[-1]} does not fit what it is given: {what}" if parts else None
+
+
+def _parts_of(model: nn.Module | None) -> dict[int, str]:
+    """Names that a config has for a model and what is in it, by their identities."""
+    modules = [] if model is None else model.named_modules()
+    return {id(each): f"model.{name}".rstrip(".") for name, each in modules}
+
+
+def _parts_of_optimizers(wrapper: Any) -> dict[int, str]:
+    several = wrapper.items() if isinstance(wrapper, OptimWrapperDict) else [("", wrapper)]
+    return {id(each): f"optim_wrapper.{name}".rstrip(".") for name, each in several}
 
 
 def step_fault(error: BaseException) -> FormatError | None:

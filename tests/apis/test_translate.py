@@ -188,3 +188,29 @@ def test_images_without_a_twin_are_told(folders, tmp_path, caplog):
     write_png(tmp_path / "other" / "frame_7.png", np.zeros((4, 4), dtype=np.uint16))
     with pytest.raises(FormatError, match="other: holds no image of a view in .*: frame_7 here"):
         find_views([folders[0], tmp_path / "other"])
+
+
+LOAD, PACK = "dict(type='LoadDomainImages')", "dict(type='PackTranslationInputs')"
+
+
+@pytest.mark.parametrize(
+    "steps, said",
+    [
+        ([LOAD, "dict(type='ResizeDomainImages', size=70)", PACK],
+         "model.generator does not fit what it is given: ValueError: MiTGenerator: images of 70"),
+        (["dict(type='ResizeDomainImages', size=64)", PACK],
+         "pipeline: ResizeDomainImages cannot use what it is given: KeyError: images"),
+        ([LOAD, "dict(type='ResizeDomainImages', size=64)"],
+         "model.data_preprocessor does not fit what it is given: KeyError: inputs"),
+    ],
+)  # fmt: skip
+def test_pipeline_that_does_not_fit_the_model_is_one_line(
+    config, checkpoint, folders, tmp_path, capsys, steps, said
+):
+    own = tmp_path / "own.py"
+    pipeline = f"test_dataloader = dict(dataset=dict(pipeline=[{', '.join(steps)}]))"
+    own.write_text(f"_base_ = [{config.as_posix()!r}]\n{pipeline}\n")
+    pair = [str(sorted(folder.iterdir())[0]) for folder in folders]
+    assert main(["translate", str(own), str(checkpoint), *pair, "--out", f"{tmp_path}/o"]) == 2
+    error = capsys.readouterr().err.strip().splitlines()[-1]
+    assert error.startswith(f"gemini-det3d translate: {said}")
