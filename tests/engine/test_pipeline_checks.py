@@ -131,7 +131,7 @@ def test_modalities_that_a_set_has_pass() -> None:
     steps = dict(type="LoadModalities", max_values=dict(lidar=10.0)), dict(type="SensorFailure")
     made = data(*steps, dict(type="SegModalityDropout", prob=0.2))
     made["train_dataloader"].dataset.published = DELIVER
-    check_pipelines(made, nn.Module())
+    assert check_pipelines(made, nn.Module()) is None
 
 
 @pytest.mark.parametrize("frame", ["CAMERA", "DEPTH"])

@@ -102,5 +102,5 @@ def test_data_of_other_modalities_than_the_model_reads_are_refused(given):
 )  # fmt: skip
 def test_what_a_file_states_in_another_form_says_nothing(stated):
     checkpoint = {"meta": {"dataset_meta": stated}}
-    check_modalities(checkpoint, ("rgb", "depth"), "a.pth")
-    check_trained_domains(checkpoint, OURS, "a.pth")
+    assert check_modalities(checkpoint, ("rgb", "depth"), "a.pth") is None
+    assert check_trained_domains(checkpoint, OURS, "a.pth") is None
