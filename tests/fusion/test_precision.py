@@ -15,7 +15,7 @@ from benchmarks.fusion import ReleasedFusion
 from gemini_det3d.fusion import GeminiFusion
 from gemini_det3d.fusion.kernels import precision
 from gemini_det3d.fusion.kernels.blockwise import Setting, blockwise_forward
-from gemini_det3d.fusion.kernels.torch_versions import CAN_TRACE
+from gemini_det3d.fusion.kernels.torch_versions import CAN_TRACE, HAS_CUSTOM_OPERATORS
 
 NUM_CASES = 1200
 BOUNDS = {torch.float32: 1.0, torch.bfloat16: 1.5, torch.float16: 1.5}
@@ -116,6 +116,8 @@ FORMS = {
 
 if not CAN_TRACE:
     del FORMS["traced"]
+if not HAS_CUSTOM_OPERATORS:
+    del FORMS["blockwise"]
 
 
 def test_error_is_bounded_by_the_released_forms_over_a_thousand_cases():
