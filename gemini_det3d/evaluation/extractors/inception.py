@@ -73,7 +73,7 @@ def _check_weights(path: str | os.PathLike) -> None:
     """Refuse a file that holds more than tensors before anybody else opens it."""
     if not Path(path).is_file():
         raise FormatError(path, "no such file (weights of the FID Inception)")
-    if tarfile.is_tarfile(path):  # PyTorch before 2.6 lets those run code (CVE-2025-32434)
+    if tarfile.is_tarfile(path):  # PyTorch before 2.6 unpacks those onto the disk
         raise FormatError(path, "cannot be read as tensors (it is a tar archive)")
     try:
         torch.load(path, map_location="cpu", weights_only=True)

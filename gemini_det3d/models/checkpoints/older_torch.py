@@ -1,8 +1,9 @@
 """The restricted reader for PyTorch before 2.6, whose own is missing or can be led astray.
 
 Before 2.4 ``torch.load(weights_only=True)`` cannot be told what else to admit, up to 2.5 it does
-not know tensors that reach beyond their storage, and archives could make it run code
-(CVE-2025-32434). So those versions get an unpickler of ours, by ``torch.load(pickle_module=...)``.
+not know tensors that reach beyond their storage, and code could run in spite of it
+(CVE-2025-32434; not reproduced here). So those versions get an unpickler of ours, by
+``torch.load(pickle_module=...)``.
 It makes and calls what is listed here and what the caller admits, and builds on nothing but
 instances of it.
 """
