@@ -130,7 +130,7 @@ def shared_dir() -> Path:
 @pytest.fixture(params=["reader of this PyTorch", "reader for an older one"])
 def each_reader(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
     """Checkpoints are read as this PyTorch can, and as those before 2.6 have to."""
-    from gemini_det3d.models.checkpoints import reading
+    from gemini_det3d.formats.torch_files import reading
 
     if request.param == "reader for an older one":
         monkeypatch.setattr(reading, "_TORCH_CAN", False)

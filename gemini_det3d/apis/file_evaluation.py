@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 from tqdm import tqdm
 
+from gemini_det3d.apis.config import close_names
 from gemini_det3d.formats.errors import FormatError
 from gemini_det3d.formats.files import require_folder
 from gemini_det3d.formats.stems import files_by_stem
@@ -32,6 +33,18 @@ def angle_doubts(kind: str, name: str, angles: Sequence[np.ndarray]) -> list[str
         return []
     fault = f"{count} of {len(sizes)} {kind} have a {name} beyond 2 pi (up to {sizes.max():.4g})"
     return [f"{fault}; it is meant in radians"]
+
+
+def class_doubts(classes: Sequence[str], names: Sequence[np.ndarray]) -> list[str]:
+    """Classes that no label has, where labels have one of nearly that name.
+
+    Args:
+        classes: What is evaluated.
+        names: Class names of each frame's labels.
+    """
+    known = sorted(set(np.concatenate([np.zeros(0, np.str_), *names]).tolist()))
+    close = {name: close_names(name, known) for name in classes if name not in known}
+    return [f"no label has the class {name}{hint}" for name, hint in close.items() if hint]
 
 
 @dataclass(frozen=True)

@@ -14,12 +14,12 @@ from mmengine.registry import HOOKS
 from mmengine.runner import CheckpointLoader, Runner
 
 from gemini_det3d.engine.safe_globals import openmmlab_globals
+from gemini_det3d.formats.torch_files import read_torch_file
 from gemini_det3d.models.bare import bare_model
 from gemini_det3d.models.checkpoints import (
     check_report,
     find_parameters,
     fit_state,
-    read_content,
 )
 from gemini_det3d.registration import register
 
@@ -80,7 +80,7 @@ def read_for_runner(path: str, map_location: Any = None) -> Any:
     Raises:
         FormatError: It cannot be read, or could run code.
     """
-    return read_content(path, openmmlab_globals(), map_location)
+    return read_torch_file(path, openmmlab_globals(), map_location)
 
 
 def use_our_reader() -> None:

@@ -85,11 +85,12 @@ class RunChecksHook(Hook):
             check_synced_norms(runner.cfg, get_world_size())
 
     def before_train(self, runner: Runner) -> None:
-        """Read a sample of the validation, which a runner would do only after the first epoch.
+        """Look at the rates, and read a sample of the validation before the first epoch.
 
         Raises:
-            FormatError: Its pipeline, or its file, cannot be used.
+            FormatError: Nothing would be learned, or a pipeline or file cannot be used.
         """
+        check_rates(runner.optim_wrapper)
         if runner.val_loop is not None and len(runner.val_loop.dataloader.dataset):
             runner.val_loop.dataloader.dataset[SampleKey(0, runner.shared_seed, 0)]
 
@@ -153,6 +154,26 @@ def check_steps(loader: DataLoader, batch_size: int | None) -> None:
         count, size = len(loader.dataset), f" of {batch_size}" if batch_size else ""  # type: ignore
         fault = f"{count} frames make no batch{size} with drop_last=True: nothing to train on"
         raise FormatError("train_dataloader", fault)
+
+
+def check_rates(wrapper: Any) -> None:
+    """Refuse a training whose steps change nothing.
+
+    Args:
+        wrapper: What wraps the optimiser, or several.
+
+    Raises:
+        FormatError: All learning rates, or all gradients, are made zero.
+    """
+    rates = list(_rates(wrapper))
+    if rates and not any(rates):
+        raise FormatError("optim_wrapper", "every learning rate is 0: nothing would be learned")
+    for name, part in getattr(wrapper, "optim_wrappers", {"": wrapper}).items():
+        clip = getattr(part, "clip_grad_kwargs", None) or {}
+        limit = clip.get("max_norm", clip.get("clip_value", 1))
+        if not limit > 0:
+            key = ".".join(filter(None, ("optim_wrapper", name, "clip_grad")))
+            raise FormatError(key, f"gradients are cut to {limit:g}: nothing would be learned")
 
 
 def check_synced_norms(config: Mapping[str, Any], processes: int) -> None:

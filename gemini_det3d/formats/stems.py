@@ -103,11 +103,15 @@ def find_file(
         The file, or None.
 
     Raises:
-        FormatError: There are two.
+        FormatError: There are two, or what has its name is no file.
     """
     found = spellings(folder, name, suffixes)
     if len(found) > 1:
         raise FormatError(found[1], f"is of one frame with {found[0]}; keep one of the two")
+    for path in [] if found else _spelled(folder, name, suffixes):
+        if os.path.lexists(path):
+            fault = "is a link to nothing" if path.is_symlink() else "is a folder, not a file"
+            raise FormatError(path, fault)
     return found[0] if found else None
 
 
@@ -119,9 +123,12 @@ def spellings(folder: str | os.PathLike, name: str, suffixes: Sequence[str]) -> 
         name: Of the frame, with sub-folders where it has them.
         suffixes: Known ones, in lower case; ``.JPG`` and ``.Jpg`` count as well.
     """
+    # not Path.is_file, which raises of names that are too long
+    found = [path for path in _spelled(folder, name, suffixes) if os.path.isfile(path)]
+    return [p for i, p in enumerate(found) if not any(p.samefile(q) for q in found[:i])]
+
+
+def _spelled(folder: str | os.PathLike, name: str, suffixes: Sequence[str]) -> list[Path]:
     base = Path(folder) / name
     cases = (lambda s: s, str.upper, str.title)  # .jpg, .JPG, .Jpg
-    spelled = [base.with_name(base.name + case(s)) for s in suffixes for case in cases]
-    # not Path.is_file, which raises of names that are too long
-    found = [path for path in spelled if os.path.isfile(path)]
-    return [p for i, p in enumerate(found) if not any(p.samefile(q) for q in found[:i])]
+    return [base.with_name(base.name + case(s)) for s in suffixes for case in cases]

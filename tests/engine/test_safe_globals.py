@@ -11,7 +11,7 @@ from mmengine.logging import HistoryBuffer, MessageHub
 
 import gemini_det3d.engine.safe_globals as safe
 from gemini_det3d.formats.errors import FormatError
-from gemini_det3d.models.checkpoints import read_content
+from gemini_det3d.formats.torch_files import read_torch_file
 
 
 @pytest.fixture
@@ -28,7 +28,7 @@ def checkpoint(tmp_path):
 
 @pytest.mark.usefixtures("each_reader")
 def test_checkpoint_of_mmengine_is_read_with_its_histories(checkpoint):
-    loaded = read_content(checkpoint, safe.openmmlab_globals())
+    loaded = read_torch_file(checkpoint, safe.openmmlab_globals())
     info = loaded["message_hub"]["runtime_info"]
     assert info["classes"].tolist() == ["Car", "Van"] and info["best"] == 0.5
     history = loaded["message_hub"]["log_scalars"]["train/loss"]
@@ -58,4 +58,4 @@ def test_checkpoint_that_wants_to_run_code_is_refused(tmp_path, call, args):
     path = tmp_path / "bad.pth"
     torch.save(dict(state_dict=Malicious(call, *args)), path)
     with pytest.raises(FormatError, match="could run code|refused"):
-        read_content(path, safe.openmmlab_globals())
+        read_torch_file(path, safe.openmmlab_globals())

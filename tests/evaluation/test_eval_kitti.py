@@ -219,3 +219,10 @@ def test_angles_in_degrees_are_told(folders):
         objects.rotation_y = np.degrees(objects.rotation_y)
         write_objects(path, objects)
     assert "detections have a rotation_y beyond 2 pi" in evaluate(folders).report()
+
+
+def test_class_spelt_otherwise_than_in_the_labels_is_told_with_the_one_like_it(folders):
+    doubts = evaluate(folders, classes=("Pedestrain", "Car")).doubts
+    assert [d for d in doubts if "class" in d] == [
+        "no label has the class Pedestrain; close to it: Pedestrian"
+    ]

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import io
 import sys
 import tarfile
 import types
+import zipfile
 
 import numpy as np
 import pytest
@@ -99,9 +101,28 @@ class Trap:
 
 def test_inception_never_runs_code_of_the_weights(fidelity, tmp_path, capsys):
     torch.save({"a": Trap()}, tmp_path / "weights.pth")
-    with pytest.raises(FormatError, match="weights.pth: cannot be read as tensors"):
+    with pytest.raises(FormatError, match="weights.pth: names .*print, which .* could run code"):
         InceptionFeatures(tmp_path / "weights.pth")
     assert "code ran" not in capsys.readouterr().out
+
+
+def test_inception_never_runs_what_our_reader_passes_over(fidelity, tmp_path):
+    """The pickle calls ``numpy.load("absent")`` and leaves the answer below the parameters."""
+    whole = io.BytesIO()
+    torch.save({}, whole)
+    with (
+        zipfile.ZipFile(whole) as plain,
+        zipfile.ZipFile(tmp_path / "weights.pth", "w") as changed,
+    ):
+        for name in plain.namelist():
+            content = plain.read(name)
+            if name.endswith("data.pkl"):
+                content = content[:2] + b"cnumpy\nload\nX\x06\0\0\0absent\x85R" + content[2:]
+            changed.writestr(name, content)
+    with pytest.raises(FileNotFoundError):  # the attack is real
+        torch.load(tmp_path / "weights.pth", weights_only=False)
+    images = noise(2)
+    assert InceptionFeatures(tmp_path / "weights.pth")(images).shape == (2, 3)
 
 
 def test_inception_takes_no_tar_file(fidelity, tmp_path):

@@ -50,6 +50,15 @@ def test_two_files_of_one_frame_are_an_error_that_names_both(tmp_path):
         find_file(tmp_path, "a")
 
 
+def test_folder_or_dead_link_in_place_of_a_file_is_not_taken_for_a_file_that_is_missing(tmp_path):
+    (tmp_path / "a.png").mkdir()
+    (tmp_path / "b.jpg").symlink_to(tmp_path / "gone.jpg")
+    with pytest.raises(FormatError, match=r"a\.png: is a folder, not a file"):
+        find_file(tmp_path, "a")
+    with pytest.raises(FormatError, match=r"b\.jpg: is a link to nothing"):
+        find_file(tmp_path, "b")
+
+
 def test_folders_are_part_of_the_name(tmp_path):
     touch(tmp_path, "kv1/0.png", "kv2/0.png", "1.png")
     assert list(files_by_stem(tmp_path, with_subfolders=True)) == ["1", "kv1/0", "kv2/0"]

@@ -12,6 +12,7 @@ from gemini_det3d.apis.file_evaluation import (
     FileEvaluation,
     ResultFiles,
     angle_doubts,
+    class_doubts,
     read_result_files,
     text_files,
 )
@@ -72,7 +73,11 @@ def evaluate_files(
     read = read_kitti_files(results, annotations, split=split, frames=frames, progress=progress)
     options = dict(min_overlaps=min_overlaps, recall=recall)
     result = evaluate_kitti(read.truth, read.found, classes, **options)
-    doubts = (*_doubts("labels", read.truth), *_doubts("detections", read.found))
+    doubts = (
+        *class_doubts(classes, [each.name for each in read.truth]),
+        *_doubts("labels", read.truth),
+        *_doubts("detections", read.found),
+    )
     return KittiEvaluation(result, read.missing, read.left_out, doubts)
 
 

@@ -10,6 +10,7 @@ from typing import Any
 from gemini_det3d.apis.file_evaluation import (
     FileEvaluation,
     angle_doubts,
+    class_doubts,
     read_result_files,
     text_files,
 )
@@ -73,8 +74,11 @@ def evaluate_room_files(
         progress=progress,
     )
     result = evaluate_indoor(read.truth, read.found, classes, thresholds)
-    doubts = angle_doubts("detections", "yaw", [each.boxes[:, 6] for each in read.found])
-    return RoomEvaluation(result, read.missing, read.left_out, tuple(doubts))
+    doubts = (
+        *class_doubts(classes, [each.names for each in read.truth]),
+        *angle_doubts("detections", "yaw", [each.boxes[:, 6] for each in read.found]),
+    )
+    return RoomEvaluation(result, read.missing, read.left_out, doubts)
 
 
 def open_room_annotations(path: str | Path) -> tuple[list[str], Callable[[str], RoomObjects]]:

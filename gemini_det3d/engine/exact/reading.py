@@ -11,7 +11,7 @@ from torch import Tensor
 from gemini_det3d.engine.exact.checkpoint_files import check_whole
 from gemini_det3d.engine.safe_globals import openmmlab_globals
 from gemini_det3d.formats import FormatError
-from gemini_det3d.models.checkpoints import read_content
+from gemini_det3d.formats.torch_files import read_torch_file
 
 # Parts of a checkpoint that mmengine takes apart, and their forms.
 _FORMS = {"meta": Mapping, "message_hub": Mapping, "optimizer": Mapping,
@@ -34,7 +34,7 @@ def read_training_checkpoint(path: str | os.PathLike, device: Any = "cpu") -> di
         FormatError: It cannot be read, is damaged, or holds anything that could run code.
     """
     check_whole(path)
-    loaded = read_content(path, openmmlab_globals(), device)
+    loaded = read_torch_file(path, openmmlab_globals(), device)
     if not isinstance(loaded, Mapping):
         raise FormatError(path, f"holds a {type(loaded).__name__}, not the dict of a checkpoint")
     for key, kinds in _FORMS.items():

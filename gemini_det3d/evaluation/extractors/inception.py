@@ -7,16 +7,19 @@ extra, and nothing is downloaded: the user names the file of weights.
 from __future__ import annotations
 
 import os
-import tarfile
+from collections.abc import Callable, Mapping
 from importlib import import_module
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import numpy as np
 import torch
 from mmdet3d.registry import MODELS
+from torch import Tensor, nn
 
 from gemini_det3d.evaluation.extractors.base import FeatureExtractor
-from gemini_det3d.formats.errors import FormatError, first_line
+from gemini_det3d.formats.errors import FormatError
+from gemini_det3d.formats.torch_files import read_torch_file
 from gemini_det3d.registration import register
 
 _LAYER = "2048"
@@ -50,9 +53,9 @@ class InceptionFeatures(FeatureExtractor):
                 f"InceptionFeatures needs torch-fidelity ({error}); "
                 'pip install "gemini_det3d[fid]", or use FilterBankFeatures'
             ) from None
-        _check_weights(weights)
+        state = _read_weights(weights)
         try:
-            network = build("inception", [_LAYER], feature_extractor_weights_path=str(weights))
+            network = _build_with(build, state)
         except (RuntimeError, KeyError) as error:
             raise FormatError(weights, f"is not the FID Inception's ({error})") from None
         self.network = network.to(device).eval()
@@ -69,13 +72,18 @@ class InceptionFeatures(FeatureExtractor):
         return torch.cat(found).numpy()
 
 
-def _check_weights(path: str | os.PathLike) -> None:
-    """Refuse a file that holds more than tensors before anybody else opens it."""
+def _read_weights(path: str | os.PathLike) -> Mapping[str, Tensor]:
     if not Path(path).is_file():
         raise FormatError(path, "no such file (weights of the FID Inception)")
-    if tarfile.is_tarfile(path):  # PyTorch before 2.6 unpacks those onto the disk
-        raise FormatError(path, "cannot be read as tensors (it is a tar archive)")
-    try:
-        torch.load(path, map_location="cpu", weights_only=True)
-    except Exception as error:  # torch raises many kinds for a damaged or foreign file
-        raise FormatError(path, f"cannot be read as tensors ({first_line(error)})") from None
+    state = read_torch_file(path)
+    if not isinstance(state, Mapping) or not all(isinstance(v, Tensor) for v in state.values()):
+        raise FormatError(path, "is not the FID Inception's (it holds more than tensors)")
+    return state
+
+
+def _build_with(build: Callable, state: Mapping[str, Tensor]) -> nn.Module:
+    """The library reads files itself, and runs what they say: it gets one of ours."""
+    with TemporaryDirectory() as folder:
+        path = Path(folder) / "weights.pth"
+        torch.save(dict(state), path)
+        return build("inception", [_LAYER], feature_extractor_weights_path=str(path))

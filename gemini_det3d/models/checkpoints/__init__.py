@@ -3,7 +3,7 @@
 from .detectors import convert_released_detector, to_released_detector
 from .loading import LoadReport, check_report, fit_state, load_parameters
 from .names import LAYOUTS, Layout, find_layout
-from .reading import read_checkpoint, read_content
+from .reading import read_checkpoint
 from .segmentors import from_released_segmentor, to_released_segmentor
 from .sparse import accept_either_layout, in_stated_layout
 from .streams import take_streams
@@ -24,7 +24,6 @@ __all__ = [
     "in_stated_layout",
     "load_parameters",
     "read_checkpoint",
-    "read_content",
     "take_streams",
     "to_released_detector",
     "to_released_segmentor",

@@ -52,6 +52,11 @@ class LoadReport:
             f"{len(self.unexpected)} without a place, {len(self.other_shape)} of other shapes"
         )
 
+    def knows(self, start: str) -> bool:
+        """Whether the model or the file has a parameter of this name, or start of a name."""
+        names = (*self.loaded, *self.missing, *self.unexpected, *self.other_shape)
+        return any(_is_allowed(name, (start,)) for name in names)
+
     def faults(self, allowed: Iterable[str] = (), may_have_more: bool = False) -> list[str]:
         """Why the file is not to be used.
 
@@ -132,6 +137,9 @@ def check_report(
     faults = report.faults(allow_missing, may_have_more)
     if not faults:
         return
+    unknown = [name for name in allow_missing if not report.knows(name)]
+    if unknown:
+        faults.append(f"neither has a parameter {' or '.join(unknown)}, which may be missing")
     kind = _kind_of([*state, *report.unexpected])
     if kind:
         faults.append(f"it is a {kind}; gemini-det3d convert-checkpoint makes it ours")

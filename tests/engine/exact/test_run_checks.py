@@ -30,6 +30,18 @@ def test_validation_after_no_step_is_refused(tmp_path):
 
 
 @pytest.mark.parametrize("two", [False, True])
+def test_training_whose_steps_change_nothing_is_refused(tmp_path, two):
+    config = toy_config(tmp_path, two=two)
+    config.optim_wrapper.clip_grad = dict(max_norm=0)
+    with pytest.raises(FormatError, match=r"optim_wrapper\.(\w+\.)?clip_grad: .*are cut to 0"):
+        train(config)
+    config.optim_wrapper.pop("clip_grad")
+    config.optim_wrapper.optimizer.lr = 0.0
+    with pytest.raises(FormatError, match="optim_wrapper: every learning rate is 0"):
+        train(config)
+
+
+@pytest.mark.parametrize("two", [False, True])
 def test_a_resumed_run_does_not_keep_another_rate_in_silence(tmp_path, two):
     config = toy_config(tmp_path, two=two)
     train(config)

@@ -157,3 +157,10 @@ def test_what_may_be_missing_keeps_its_values_and_the_rest_is_loaded(state) -> N
     assert "head.weight" in (*report.missing, *report.other_shape)
     assert torch.equal(model["head"].weight, own)
     assert torch.equal(answers(trained), answers(model))
+
+
+def test_name_that_nothing_has_is_told_where_the_file_is_refused() -> None:
+    with pytest.raises(FormatError, match="neither has a parameter haed, which may be missing"):
+        load_parameters(
+            detector(1), {"state_dict": {"encoder.x": torch.ones(1)}}, "c.pth", ["haed", "encoder"]
+        )

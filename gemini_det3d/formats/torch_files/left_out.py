@@ -6,6 +6,7 @@ imported or called; what was made of them is dropped afterwards.
 
 from __future__ import annotations
 
+from collections import OrderedDict
 from collections.abc import Mapping
 from typing import Any
 
@@ -46,15 +47,19 @@ def without_stand_ins(value: Any) -> Any:
     if isinstance(value, Mapping):
         items = value.items()
         kept = {k: without_stand_ins(v) for k, v in items if not _any_left_out(k, v)}
-        if hasattr(value, "_metadata"):  # versions of the modules, which old layouts are told by
-            kept = type(value)(kept)
-            kept._metadata = value._metadata
-        return kept
+        metadata = getattr(value, "_metadata", None)  # modules' versions, by which layouts differ
+        return kept if metadata is None else _state_dict(kept, metadata)
     if isinstance(value, Tensor):
         return value
     if isinstance(value, (list, tuple, set)):
         return type(value)(without_stand_ins(v) for v in value if not isinstance(v, LeftOut))
     return value
+
+
+def _state_dict(values: dict, metadata: Any) -> OrderedDict:
+    state: Any = OrderedDict(values)
+    state._metadata = metadata
+    return state
 
 
 def _any_left_out(*values: Any) -> bool:

@@ -20,10 +20,10 @@ from types import SimpleNamespace
 from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, _utils
 
 from gemini_det3d.formats.safe_pickle import PLAIN_CALLS
-from gemini_det3d.models.checkpoints.left_out import LeftOut, may_be_left_out, stand_in
+from gemini_det3d.formats.torch_files.left_out import LeftOut, may_be_left_out, stand_in
 
 __all__ = ["restricted_pickle"]
 
@@ -52,11 +52,14 @@ def restricted_pickle(path: str | os.PathLike, admitted: Sequence = ()) -> Any:
     )
 
 
-class _Unpickler(pickle._Unpickler):
+_Python: Any = pickle._Unpickler  # the one written in Python, whose steps can be changed
+
+
+class _Unpickler(_Python):
     names: dict[str, Any]
     built: tuple[type, ...]
     sizes: dict[str, int] | None
-    dispatch = dict(pickle._Unpickler.dispatch)
+    dispatch = dict(_Python.dispatch)
 
     def find_class(self, module: str, name: str) -> Any:
         full = f"{'builtins' if module == '__builtin__' else module}.{name}"
@@ -94,10 +97,8 @@ def _known_names() -> dict[str, Any]:
         "torch._utils._rebuild_tensor_v2": _tensor,
         "torch._utils._rebuild_tensor_v3": _tensor_of_kind,
         "torch._utils._rebuild_qtensor": _quantised_tensor,
-        "torch._utils._rebuild_sparse_tensor": torch._utils._rebuild_sparse_tensor,
-        "torch._utils._rebuild_meta_tensor_no_storage": (
-            torch._utils._rebuild_meta_tensor_no_storage
-        ),
+        "torch._utils._rebuild_sparse_tensor": _utils._rebuild_sparse_tensor,
+        "torch._utils._rebuild_meta_tensor_no_storage": (_utils._rebuild_meta_tensor_no_storage),
         "torch._utils._rebuild_parameter": _parameter,
         "torch._utils._rebuild_parameter_with_state": _parameter,
         "torch._tensor._rebuild_from_type_v2": _plain_tensor,
@@ -119,7 +120,7 @@ def _sizes_of_storages(path: str | os.PathLike) -> dict[str, int] | None:
 def _refuse_lie(key: Any, sizes: dict[str, int]) -> None:
     """PyTorch would read on behind a storage that is said to be larger than it is."""
     _, kind, name, _, count = key
-    claimed = count * torch._utils._element_size(getattr(kind, "dtype", torch.uint8))
+    claimed = count * _utils._element_size(getattr(kind, "dtype", torch.uint8))
     if claimed != sizes.get(name):
         raise pickle.UnpicklingError(f"a storage of {claimed} bytes, {sizes.get(name)} are there")
 
@@ -133,17 +134,15 @@ def _tensor(
 ) -> Tensor:
     """A tensor of its storage; hooks, which would be called later, are left out."""
     _refuse_beyond(storage, offset, size, stride, storage._element_size())
-    return torch._utils._rebuild_tensor_v2(
-        storage, offset, size, stride, requires_grad, OrderedDict()
-    )
+    return _utils._rebuild_tensor_v2(storage, offset, size, stride, requires_grad, OrderedDict())
 
 
 def _tensor_of_kind(
     storage: Any, offset: int, size: tuple, stride: tuple, requires_grad: bool, _: Any, kind: Any
 ) -> Tensor:
     """As `_tensor`, of a dtype that has no storage of its own (float8; PyTorch 2.3 on)."""
-    _refuse_beyond(storage, offset, size, stride, torch._utils._element_size(kind))
-    return torch._utils._rebuild_tensor_v3(
+    _refuse_beyond(storage, offset, size, stride, _utils._element_size(kind))
+    return _utils._rebuild_tensor_v3(
         storage, offset, size, stride, requires_grad, OrderedDict(), kind
     )
 
@@ -152,9 +151,7 @@ def _quantised_tensor(
     storage: Any, offset: int, size: tuple, stride: tuple, scales: tuple, *_: Any
 ) -> Tensor:
     _refuse_beyond(storage, offset, size, stride, storage._element_size())
-    return torch._utils._rebuild_qtensor(
-        storage, offset, size, stride, scales, False, OrderedDict()
-    )
+    return _utils._rebuild_qtensor(storage, offset, size, stride, scales, False, OrderedDict())
 
 
 def _refuse_beyond(storage: Any, offset: int, size: tuple, stride: tuple, bytes_each: int) -> None:
