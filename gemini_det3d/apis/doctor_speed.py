@@ -91,10 +91,20 @@ def layers_ms(num_threads: int) -> list[float]:
 def threads_line(with_all: float, with_one: float, num_threads: int) -> str:
     """What the times of all threads and of one mean."""
     found = f"{with_all:.0f} ms some layers with {num_threads} threads, {with_one:.0f} with one"
-    if with_all <= with_one:
-        return found
+    return found if with_all <= with_one else f"{found}, {_remedy(num_threads)}"
+
+
+def busy_line(num_threads: int) -> str | None:
+    """What to do where so many threads are slower than one; None where they are faster."""
+    if num_threads == 1:
+        return None
+    with_all, with_one = layers_ms(num_threads)
+    return None if with_all <= with_one else _remedy(num_threads)
+
+
+def _remedy(num_threads: int) -> str:
     return (
-        f"{found}, SLOW: another program takes part of the cores, and threads wait for each other; "
+        "SLOW: another program takes part of the cores, and threads wait for each other; "
         f"OMP_NUM_THREADS={num_threads - 1} until it has ended"
     )
 

@@ -19,6 +19,13 @@ def num_cores() -> int:
     return os.cpu_count() or 1
 
 
+def num_threads(jobs: int = 1) -> int:
+    """Threads of each of ``jobs`` processes: its share of the cores, or OMP_NUM_THREADS if less."""
+    share = max(1, num_cores() // jobs)
+    wanted = os.environ.get("OMP_NUM_THREADS", "")
+    return min(share, int(wanted)) if wanted.isdecimal() and int(wanted) else share
+
+
 def facts() -> dict:
     """What a reader needs to repeat a run: command, machine and versions, for JSON."""
     return {

@@ -20,7 +20,8 @@ from tqdm import tqdm
 
 from gemini_det3d.apis.config import ConfigError, mmdet3d_mim
 from gemini_det3d.apis.devices import DevicePool, visible_gpus
-from gemini_det3d.apis.machine import num_cores
+from gemini_det3d.apis.doctor_speed import busy_line
+from gemini_det3d.apis.machine import num_cores, num_threads
 from gemini_det3d.apis.process import Programs
 from gemini_det3d.apis.work_dir import last_checkpoint, read_losses, read_metrics
 from gemini_det3d.formats.files import make_folder
@@ -143,8 +144,8 @@ def run_all(
         jobs: How many at a time, each on its share of the cores and on the GPU that fewest have;
             None: one a GPU, or one a core.
         scripts: How; None: by mmdet3d's.
-        threads: Of each; None: its share of the cores. On a machine that does other things, too,
-            more than one wait for each other at every operation.
+        threads: Of each; None: its share of the cores, or OMP_NUM_THREADS if less. On a machine
+            that does other things, too, they wait for each other at every operation.
 
     Returns:
         By folder: the result, or one line that says why there is none.
@@ -157,7 +158,10 @@ def run_all(
     gpus = visible_gpus()
     devices = DevicePool(gpus)
     jobs = jobs or max(1, min(len(gpus) or num_cores(), len(runs)))
-    programs = Programs(threads or max(1, num_cores() // jobs))
+    threads = threads or num_threads(jobs)
+    if left and not gpus:
+        _tell_of_busy_cores(threads)
+    programs = Programs(threads)
     scripts = scripts or Scripts.of_mmdet3d()
     with _Progress(runs) as progress, ThreadPoolExecutor(jobs) as pool:
         for run in runs:
@@ -253,6 +257,12 @@ def _execute(
     }
     write_json(run.result_file, result)
     return result
+
+
+def _tell_of_busy_cores(threads: int) -> None:
+    line = busy_line(threads)
+    if line:
+        tqdm.write(f"runs of {threads} threads: {line}")
 
 
 class _Progress:

@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from gemini_det3d.apis.demo_pass import DemoPass, add_size_arguments, load_config, set_epochs
-from gemini_det3d.apis.machine import num_cores
+from gemini_det3d.apis.machine import num_cores, num_threads
 from gemini_det3d.apis.runs import Run, declare, run_or_fail
 from gemini_det3d.visualization.report import Pictures, Table
 
@@ -169,7 +169,7 @@ def test_one(name: str, run: Run, seed: int, jobs: int) -> dict[str, dict]:
 
     from gemini_det3d.apis.sensor_failures import evaluate_failures, evaluate_model, failure_cases
 
-    torch.set_num_threads(max(1, num_cores() // jobs))
+    torch.set_num_threads(num_threads(jobs))
     config, model = _load(run)
     # loaders of a spawned process would spawn theirs, seconds each
     config.test_dataloader.update(num_workers=0, persistent_workers=False)

@@ -76,6 +76,15 @@ def test_threads_that_wait_for_each_other_are_told():
     assert told.endswith("OMP_NUM_THREADS=3 until it has ended")
 
 
+def test_a_job_of_several_threads_is_told_of_busy_cores(monkeypatch):
+    times = {"of": [20.0, 40.0]}
+    monkeypatch.setattr(doctor_speed, "layers_ms", lambda num_threads: times["of"])
+    assert doctor_speed.busy_line(2) is None
+    times["of"] = [400.0, 40.0]
+    assert "OMP_NUM_THREADS=1 until" in doctor_speed.busy_line(2)
+    assert doctor_speed.busy_line(1) is None  # nobody to wait for
+
+
 # --- mmcv ------------------------------------------------------------------------------------
 
 

@@ -8,6 +8,7 @@ import textwrap
 import pytest
 from mmengine.config import Config
 
+from gemini_det3d.apis import machine
 from gemini_det3d.apis import runs as module
 from gemini_det3d.apis.config import ConfigError
 from gemini_det3d.apis.runs import Scripts, declare, run_all, run_or_fail
@@ -78,9 +79,22 @@ def test_run_without_test_is_trained_only(scripts, tmp_path):
 
 
 def test_runs_go_side_by_side_and_share_the_cores(scripts, tmp_path, monkeypatch):
-    monkeypatch.setattr(module, "num_cores", lambda: 6)
+    monkeypatch.setattr(machine, "num_cores", lambda: 6)
+    monkeypatch.delenv("OMP_NUM_THREADS", raising=False)
     run_or_fail([a_run(tmp_path, name, with_test=False) for name in ("left", "right")], jobs=2)
     assert {line.split()[2] for line in calls(tmp_path)} == {"3"}
+
+
+def test_threads_that_the_user_asked_for_stay_and_busy_cores_are_told(
+    scripts, tmp_path, monkeypatch, capsys
+):
+    monkeypatch.setattr(machine, "num_cores", lambda: 6)
+    monkeypatch.setenv("OMP_NUM_THREADS", "2")
+    monkeypatch.setattr(module, "busy_line", lambda threads: f"SLOW with {threads}")
+    monkeypatch.setattr(module, "visible_gpus", list)
+    run_all([a_run(tmp_path, "one", with_test=False)], jobs=1)
+    assert {line.split()[2] for line in calls(tmp_path)} == {"2"}
+    assert "runs of 2 threads: SLOW with 2" in capsys.readouterr().out
 
 
 def test_one_job_takes_one_after_the_other_in_the_order_given(scripts, tmp_path):

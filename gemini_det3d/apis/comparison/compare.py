@@ -19,7 +19,7 @@ from gemini_det3d.apis.comparison.table import write_tables
 from gemini_det3d.apis.comparison.variants import Swap, Variant, make_variants
 from gemini_det3d.apis.config import ConfigError, find_config, read_config
 from gemini_det3d.apis.devices import visible_gpus
-from gemini_det3d.apis.machine import facts, num_cores
+from gemini_det3d.apis.machine import facts, num_threads
 from gemini_det3d.apis.process import Programs
 from gemini_det3d.apis.runs import Run, Scripts, fingerprint, run_all
 from gemini_det3d.formats.text import read_json
@@ -72,7 +72,7 @@ def compare(
         paired: Runs of one seed start from the same weights wherever variants share them
             (`SeedByNameHook`; of configs that import this plug-in).
         scripts: Programs to train and test with; None: mmdet3d's.
-        threads: Of each run; None: its share of the cores.
+        threads: Of each run; None: its share of the cores, or OMP_NUM_THREADS if less.
         executor: Where runs go: 'local', or a cluster (`run_on_cluster`).
         cluster: Settings of the cluster's jobs.
 
@@ -86,7 +86,7 @@ def compare(
     plan = make_plan(list(map(os.fspath, configs)), swaps, out, seeds, options or {}, paired)
     _check_against(against, plan)
     jobs = jobs or max(1, len(visible_gpus()))
-    threads = threads or max(1, num_cores() // jobs)
+    threads = threads or num_threads(jobs)
     if executor == "local":
         found = run_all(plan.runs, jobs, scripts, threads)
     else:
