@@ -138,6 +138,16 @@ def test_line_of_one_name_looks_alike_in_all_charts_of_a_section():
     assert [(line["name"], line["place"]) for line in second] == [("c", 2), ("b", 1)]
 
 
+def test_what_is_noted_of_a_line_stands_in_the_legend_and_changes_nothing_else():
+    charts = [
+        Chart("p", [Series("easy", [0], [1.0], note=f"AP {ap}")], "x", "y") for ap in (41, 52)
+    ]
+    page = Page(render_report(Report("r", [Charts("k", charts)])))
+    lines = [chart["series"][0] for chart in json.loads(page.data)["charts"]]
+    assert [line["name"] for line in lines] == ["easy (AP 41)", "easy (AP 52)"]
+    assert [line["place"] for line in lines] == [0, 0]
+
+
 def test_line_of_few_points_shows_each():
     modes = []
     for number in (1, 100):

@@ -72,11 +72,12 @@ def precision_charts(result: KittiFigures) -> Charts:
 
 
 def _curve(score: AveragePrecision) -> Series:
-    return _over_recall(f"{score.difficulty} (AP {score.ap40:.1f})", score.curve)
+    return _over_recall(score.difficulty, score.ap40, score.curve)
 
 
-def _over_recall(name: str, curve: Sequence[float]) -> Series:
-    return Series(name, [k / (len(curve) - 1) for k in range(len(curve))], curve)
+def _over_recall(name: str, percent: float, curve: Sequence[float]) -> Series:
+    recall = [k / (len(curve) - 1) for k in range(len(curve))]
+    return Series(name, recall, curve, note=f"AP {percent:.1f}")
 
 
 def distance_charts(
@@ -88,15 +89,18 @@ def distance_charts(
     charts = []
     for name in classes:
         lines = [
-            Series(level, names, [each.find(name, "3d", level).ap40 for *_, each in rings])
+            _over_distance(level, names, [each.find(name, "3d", level) for *_, each in rings])
             for level in _LEVELS
         ]
-        boxes = ", ".join(str(each.find(name, "3d", "hard").num_truth) for *_, each in rings)
-        title = f"{name} ({boxes} boxes)"
-        charts.append(Chart(title, lines, "distance on the ground", "AP, percent",
+        charts.append(Chart(name, lines, "distance on the ground", "AP, percent",
                             y_range=(0, 102), with_marks=True))  # fmt: skip
     note = "3D, at each class's strictest overlap; a box outside of a ring is ignored there."
     return Charts("AP by distance", charts, note=note)
+
+
+def _over_distance(level: str, names: Sequence[str], scores: Sequence[AveragePrecision]) -> Series:
+    boxes = ", ".join(str(score.num_truth) for score in scores)
+    return Series(level, names, [score.ap40 for score in scores], note=f"{boxes} boxes")
 
 
 def room_precision(evaluations: Mapping[str, RoomEvaluation]) -> Charts:
@@ -109,7 +113,7 @@ def room_precision(evaluations: Mapping[str, RoomEvaluation]) -> Charts:
     for detector, evaluation in evaluations.items():
         for score in evaluation.result.scores:
             if score.num_truth:
-                line = _over_recall(f"{detector} (AP {100 * score.ap:.1f})", score.curve)
+                line = _over_recall(detector, 100 * score.ap, score.curve)
                 charts.setdefault(f"{score.name}, IoU {score.threshold:.2f}", []).append(line)
     return Charts("Precision over recall", [
         Chart(title, lines, "recall", "precision", y_range=(0, 1.02))

@@ -89,7 +89,7 @@ def _chart(chart: Chart, places: Mapping[str, int]) -> dict[str, Any]:
 
 def _series(series: Series) -> dict[str, Any]:
     return {
-        "name": series.name,
+        "name": series.label,
         "x": [x if isinstance(x, str) else _number(x) for x in series.x],
         "y": [_number(y) for y in series.y],
         "deviation": None if series.deviation is None else [_number(d) for d in series.deviation],
@@ -109,7 +109,7 @@ def _figures(chart: Chart) -> list[list[str]]:
     for series in chart.series:
         known = [y for y in map(_number, series.y) if y is not None]
         ends = [known[0], known[-1], min(known), max(known)] if known else [None] * 4
-        rows.append([series.name, str(len(known)), *(cell(_short(value), 0) for value in ends)])
+        rows.append([series.label, str(len(known)), *(cell(_short(value), 0) for value in ends)])
     return rows
 
 

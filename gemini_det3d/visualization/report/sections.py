@@ -38,16 +38,23 @@ class Series:
     """A line of a chart.
 
     Attributes:
-        name: In the legend.
+        name: In the legend; lines of one name look the same in all charts of a section.
         x: Places.
         y: Values; None or NaN leaves a gap.
         deviation: Half the width of a band around the line, or None without a band.
+        note: In the legend behind the name.
     """
 
     name: str
     x: Sequence[float | str]
     y: Sequence[float | None]
     deviation: Sequence[float | None] | None = None
+    note: str = ""
+
+    @property
+    def label(self) -> str:
+        """What the legend says."""
+        return f"{self.name} ({self.note})" if self.note else self.name
 
 
 @dataclass(frozen=True)
