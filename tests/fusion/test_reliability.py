@@ -79,8 +79,9 @@ def test_switching_reliability_on_changes_the_answer(streams):
 @pytest.mark.parametrize("backend", ("plain", *FORMS))
 def test_doubts_worth_nothing_give_the_released_operator(streams, backend):
     operator = build(backend, worth=(0.0, 0.0))
-    plain = GeminiFusion.from_released(random_released(DIM), HEADS, backend=backend)
-    assert_close(operator(*streams), plain(*streams), rtol=0, atol=1e-13)
+    options = dict(backend=backend, block_tokens=32)  # as there: a BLAS rounds by the block's size
+    plain = GeminiFusion.from_released(random_released(DIM), HEADS, **options)
+    assert all(map(torch.equal, operator(*streams), plain(*streams)))
 
 
 def test_a_new_operator_gives_no_doubt_a_say():
