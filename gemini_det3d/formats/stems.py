@@ -110,9 +110,14 @@ def find_file(
         raise FormatError(found[1], f"is of one frame with {found[0]}; keep one of the two")
     for path in [] if found else _spelled(folder, name, suffixes):
         if os.path.lexists(path):
-            fault = "is a link to nothing" if path.is_symlink() else "is a folder, not a file"
-            raise FormatError(path, fault)
+            raise FormatError(path, _no_file(path))
     return found[0] if found else None
+
+
+def _no_file(path: Path) -> str:
+    if path.is_dir():
+        return "is a folder, not a file"
+    return "is a device, not a file" if path.exists() else "is a link to nothing"
 
 
 def spellings(folder: str | os.PathLike, name: str, suffixes: Sequence[str]) -> list[Path]:

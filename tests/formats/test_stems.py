@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+
 import pytest
 
 from gemini_det3d.formats import FormatError
@@ -57,6 +59,12 @@ def test_folder_or_dead_link_in_place_of_a_file_is_not_taken_for_a_file_that_is_
         find_file(tmp_path, "a")
     with pytest.raises(FormatError, match=r"b\.jpg: is a link to nothing"):
         find_file(tmp_path, "b")
+    (tmp_path / "c.png").symlink_to(tmp_path / "a.png")
+    with pytest.raises(FormatError, match=r"c\.png: is a folder, not a file"):
+        find_file(tmp_path, "c")
+    os.mkfifo(tmp_path / "d.png")
+    with pytest.raises(FormatError, match=r"d\.png: is a device, not a file"):
+        find_file(tmp_path, "d")
 
 
 def test_folders_are_part_of_the_name(tmp_path):
