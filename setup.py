@@ -111,10 +111,10 @@ setup(
         "fast": FAST,
         "triton": ["triton>=3.2"],  # not pinned: a CUDA build of torch brings the one it needs
         "onnx": ONNX,
-        # FID and KID with the standard features; brings torchvision.
         # `view --rrd`; the latest want numpy 2
         "rerun": ["rerun-sdk==0.23.1", "pyarrow==20.0.0"],
         "slurm": ["submitit==1.5.4"],
+        # FID and KID with the standard features; brings torchvision
         "fid": ["torch-fidelity==0.4.0"],
         "test": ["pytest==9.2.0", "pytest-xdist==3.8.0", *HYPOTHESIS, *ONNX, *FAST],
         "coverage": ["coverage==7.17.5"],
