@@ -45,25 +45,26 @@ def fit_of(points: np.ndarray, image: np.ndarray, matrix: np.ndarray) -> dict[st
         matrix: ``(3, 4)`` or ``(4, 4)``, point -> pixel (times depth).
 
     Returns:
-        For ``AS_IS``, and where that does not stand out for each other way, deviations; empty
-        where too few points have a neighbour, or the image is narrower than the grid.
+        For ``AS_IS``, and where that does not stand out for each other way, deviations, 0 where too
+        few points with a neighbour fall into the image; empty where that is so in every way, or
+        the image is narrower than the grid.
     """
     if image.shape[1] < _COLUMNS:
         return {}
     pixels = _image_edges(np.asarray(image))
     size = (image.shape[1], image.shape[0])
     grids = _cloud_edges(points, matrix, size, len(pixels))
-    if not grids:
-        return {}
     found = {AS_IS: _stands_out(grids, pixels)}
     if found[AS_IS] >= _FITS:
         return found
     found[_MIRRORED] = _stands_out(grids, pixels[:, ::-1])
     found[_UPSIDE_DOWN] = _stands_out(grids, pixels[::-1, ::-1])
+    shown = bool(grids)
     for name, turned in _turned(points):
         others = _cloud_edges(turned, matrix, size, len(pixels))
-        found[f"cloud {name}"] = _stands_out(others, pixels) if others else 0.0
-    return found
+        found[f"cloud {name}"] = _stands_out(others, pixels)
+        shown = shown or bool(others)
+    return found if shown else {}
 
 
 def check_fit(fit: Mapping[str, float]) -> list[Fault]:

@@ -9,6 +9,7 @@ import zipfile
 
 import numpy as np
 import pytest
+from mat_files import structs
 from PIL import Image
 from programs import run_warm
 from scipy.io import savemat
@@ -163,15 +164,6 @@ def test_prepare_without_data_says_what_it_wants(tmp_path, capsys):
     assert "holds neither sunrgbd_trainval/depth nor SUNRGBDMeta3DBB_v2.mat" in (
         capsys.readouterr().err
     )
-
-
-def structs(rows):
-    """MATLAB's struct array."""
-    rows = list(rows)
-    array = np.empty((1, len(rows)), dtype=[(key, object) for key in (rows or [{"a": 0}])[0]])
-    for index, row in enumerate(rows):
-        array[0, index] = tuple(row.values())
-    return array
 
 
 def official_depth(frame) -> bytes:
