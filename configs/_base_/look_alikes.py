@@ -21,6 +21,7 @@ train_pipeline = [
     *loading,
     dict(type="LoadAnnotations3D", with_bbox_3d=True, with_label_3d=True),
     dict(type="ModalityDropout", camera=0.0, lidar=0.0),
+    dict(type="CalibrationNoise", turned_deg=0.0, moved_m=0.0),
     dict(type="Resize", scale=image_size, keep_ratio=True),
     dict(
         type="GlobalRotScaleTrans",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from gemini_det3d.datasets.transforms.calibration_noise import CalibrationNoise
 from gemini_det3d.datasets.transforms.checked_loading import (
     LoadImageFromFileChecked,
     LoadPointsFromFileChecked,
@@ -39,6 +40,7 @@ from gemini_det3d.datasets.transforms.translation import (
 
 __all__ = [
     "AlignedFlip",
+    "CalibrationNoise",
     "Corrupt",
     "LoadDomainImages",
     "LoadImageFromFileChecked",

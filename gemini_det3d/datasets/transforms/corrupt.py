@@ -104,17 +104,7 @@ class Corrupt(BaseTransform):
         results["points"] = points.new_point(torch.from_numpy(changed))
 
     def _change_calibration(self, results: dict, frame: str) -> None:
-        movement, turn = self._draw(None, frame), _to_front(results)
-        movement[:3, :3] = turn @ movement[:3, :3] @ turn.T
-        movement[:3, 3] = turn @ movement[:3, 3]
-        for key in _PROJECTIONS:
-            if key in results:
-                matrices = np.asarray(results[key], dtype=np.float64)
-                wide = np.broadcast_to(np.eye(4), (*matrices.shape[:-2], 4, 4)).copy()
-                wide[..., : matrices.shape[-2], : matrices.shape[-1]] = matrices
-                results[key] = (wide @ movement)[..., : matrices.shape[-2], :]
-        if _BACK in results:
-            results[_BACK] = np.linalg.inv(movement) @ np.asarray(results[_BACK], np.float64)
+        move_before_projection(results, self._draw(None, frame))
 
     def _change_presence(self, results: dict, frame: str) -> None:
         is_segmentation = "img" not in results
@@ -146,6 +136,26 @@ class Corrupt(BaseTransform):
 
     def __repr__(self) -> str:
         return f"Corrupt(corruption={self.corruption!r}, severity={self.severity})"
+
+
+def move_before_projection(results: dict, movement: np.ndarray) -> None:
+    """Change a sample's projections as if its points had moved, which themselves stay.
+
+    Args:
+        results: With its calibration loaded; it gets new matrices.
+        movement: ``(4, 4)`` of points with x ahead, whatever the sample's own axes.
+    """
+    turn = np.eye(4)
+    turn[:3, :3] = _to_front(results)
+    movement = turn @ movement @ turn.T
+    for key in _PROJECTIONS:
+        if key in results:
+            matrices = np.asarray(results[key], dtype=np.float64)
+            wide = np.broadcast_to(np.eye(4), (*matrices.shape[:-2], 4, 4)).copy()
+            wide[..., : matrices.shape[-2], : matrices.shape[-1]] = matrices
+            results[key] = (wide @ movement)[..., : matrices.shape[-2], :]
+    if _BACK in results:
+        results[_BACK] = np.linalg.inv(movement) @ np.asarray(results[_BACK], np.float64)
 
 
 def _empty(results: dict, exists: dict[str, Any]) -> None:
