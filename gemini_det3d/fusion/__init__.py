@@ -16,7 +16,6 @@ from .released import (
 from .reliability import doubt, gate_bias, reliability_loss
 from .rivals import ConcatFusion, SumFusion
 from .ways import GeminiWaysFusion, ways_fusion
-from .window import WindowedTwin, choose_partner
 
 OPERATOR_KINDS = (FusionOperator, GeminiWaysFusion)
 """Every class that fuses streams: of two, and of any number."""
@@ -33,10 +32,8 @@ __all__ = [
     "StreamBlend",
     "SumFusion",
     "TokenExchangeFusion",
-    "WindowedTwin",
     "blend_many",
     "blend_streams",
-    "choose_partner",
     "convert_released_state_dict",
     "doubt",
     "find_blocks",

@@ -151,38 +151,3 @@ def test_what_is_no_map_is_named():
         neck()([None, second])
     with pytest.raises(TypeError, match=r"exists\[0\] must be a torch\.Tensor, got list"):
         neck()([first, second], [[True] * 3, None])
-
-
-def test_window_starts_as_the_released_pairs_and_moves_from_there():
-    exists = masks()
-    plain, looking = neck(), neck(window=3)
-    missing = looking.load_state_dict(plain.state_dict(), strict=False).missing_keys
-    assert {name.split(".")[0] for name in missing} == {"window"}
-    inputs = maps()
-    assert torch.equal(plain(inputs, exists), looking(inputs, exists))
-    assert torch.equal(plain(inputs), looking(inputs))
-    looking(inputs, exists).square().sum().backward()
-    assert looking.window.amount.grad != 0
-    with torch.no_grad():
-        looking.window.amount.fill_(1.0)
-    assert not torch.equal(plain(inputs), looking(inputs))
-
-
-@pytest.mark.parametrize("name", NAMES)
-def test_window_reads_nothing_that_is_not_real(name):
-    model, exists = neck(name, window=3), masks()
-    with torch.no_grad():
-        model.window.amount.fill_(0.8)
-    inputs = maps()
-    spoiled = [inputs[0].detach().clone(), torch.where(exists[1][:, None], inputs[1], torch.nan)]
-    spoiled[0][~exists[0]] = torch.nan
-    spoiled = [x.detach().requires_grad_() for x in spoiled]
-    fused = model(spoiled, exists)
-    torch.testing.assert_close(fused, model(inputs, exists), rtol=0, atol=0)
-    fused.sum().backward()
-    assert all(p.grad.isfinite().all() for p in model.parameters() if p.grad is not None)
-
-
-def test_window_of_an_even_size_is_refused_when_it_is_built():
-    with pytest.raises(ValueError, match="WindowedTwin: size=4 must be 3, 5"):
-        neck(window=4)

@@ -16,7 +16,7 @@ import torch
 from mmdet3d.registry import MODELS
 from torch import Tensor, nn
 
-from gemini_det3d.fusion import StreamBlend, WindowedTwin
+from gemini_det3d.fusion import StreamBlend
 from gemini_det3d.fusion.base import check_many
 from gemini_det3d.geometry import send
 from gemini_det3d.models.operators import build_operator
@@ -36,9 +36,6 @@ class MapFusionNeck(nn.Module):
         operator: Config of the operator, any that is registered; ``dim`` is set to
             ``out_channels``. None: GeminiFusion.
         returns: 'fused': the blend of both streams. 'both': the list of both fused maps.
-        window: Cells a side in which each cell of the second map looks for its partner in the
-            first, where the calibration is a little off (:class:`WindowedTwin`). 0: at the same
-            place, as released.
 
     Raises:
         ValueError: Arguments that do not fit each other; the message names them.
@@ -50,7 +47,6 @@ class MapFusionNeck(nn.Module):
         out_channels: int,
         operator: Mapping[str, Any] | None = None,
         returns: str = "fused",
-        window: int = 0,
     ) -> None:
         super().__init__()
         if isinstance(in_channels, int) or len(in_channels) != 2:
@@ -63,7 +59,6 @@ class MapFusionNeck(nn.Module):
             nn.Identity() if channels == out_channels else nn.Linear(channels, out_channels)
             for channels in in_channels
         )
-        self.window = WindowedTwin(out_channels, window) if window else None
         self.operator = build_operator(operator, out_channels)
         if returns == "fused":
             self.blend = StreamBlend()
@@ -94,8 +89,6 @@ class MapFusionNeck(nn.Module):
             project(_tokens(feature_map, mask))
             for project, feature_map, mask in zip(self.projections, inputs, masks)
         )
-        if self.window is not None:
-            first = self._looked_for(first, second, masks, inputs[0].shape[-2:])
         # The projection's bias makes something of what is hidden; what is not real stays unread.
         streams = (first, second, _both(*masks))
         bias = self.operator.doubt_bias(*streams) if self.returns == "fused" else None
@@ -104,14 +97,6 @@ class MapFusionNeck(nn.Module):
         if self.returns == "fused":
             return _map(self.blend(first, second, *masks, bias=bias), grid)
         return [_map(_hidden(stream, mask), grid) for stream, mask in zip((first, second), masks)]
-
-    def _looked_for(
-        self, first: Tensor, second: Tensor, masks: Sequence[Tensor | None], grid: torch.Size
-    ) -> Tensor:
-        """The first map's tokens as the second one's cells find them around their places."""
-        own, other = second.unflatten(1, grid), first.unflatten(1, grid)
-        there = [None if mask is None else mask.unflatten(1, grid) for mask in masks]
-        return self.window(own, other, there[1], there[0]).flatten(1, 2)
 
     def _check(self, inputs: Sequence[Tensor]) -> None:
         check_many("MapFusionNeck", inputs, "inputs")
