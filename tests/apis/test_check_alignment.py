@@ -13,7 +13,7 @@ from programs import run_python
 
 from gemini_det3d.apis.alignment.agreement import agreement_of, judge
 from gemini_det3d.apis.alignment.check import _with_findings
-from gemini_det3d.apis.alignment.samples import LabelBoxes, _note_originals
+from gemini_det3d.apis.alignment.samples import LabelBoxes, _note_originals, _transforms
 from gemini_det3d.apis.findings import Finding
 from gemini_det3d.geometry.boxes import project_box_outlines
 
@@ -119,6 +119,13 @@ def test_a_calibration_that_cannot_be_one_is_a_fault_and_an_unlikely_one_is_told
 CONFIG = "mvxnet_gemini-point_r18_1xb2-toy_look-alikes-3class"
 
 
+def test_calibrations_that_are_off_on_purpose_are_left_out():
+    steps = [dict(type="CalibrationNoise", turned_deg=9.0), dict(type="PointShuffle")]
+    assert [type(step).__name__ for step in _transforms(steps, (0, 0))] == ["PointShuffle"]
+    steps[0]["type"] = "gemini_det3d.CalibrationNoise"
+    assert len(_transforms(steps, (0, 0))) == 1
+
+
 @pytest.fixture(scope="module")
 def scenes(tmp_path_factory):
     folder = tmp_path_factory.mktemp("scenes")
@@ -130,19 +137,19 @@ def scenes(tmp_path_factory):
     return folder
 
 
-def check(scenes, name):
+def check(scenes, name, noise_deg=0.0):
     root = "train_dataloader.dataset.data_root"
     return run_python(
         "-c", "import sys; from gemini_det3d.cli import main; print('exit', main(sys.argv[1:]))",
         "check-alignment", CONFIG, "--samples", 4, "--pictures", 1, "--out", scenes / "pictures",
         "--cfg-options", f"{root}={scenes}/", f"train_dataloader.dataset.ann_file={name}",
-        cwd=scenes,
+        f"train_dataloader.dataset.pipeline.4.turned_deg={noise_deg}", cwd=scenes,
     )  # fmt: skip
 
 
 @pytest.mark.slow
 def test_command_passes_good_calibrations_and_draws(scenes):
-    assert "exit 0" in check(scenes, "kitti_infos_train.pkl")
+    assert "exit 0" in check(scenes, "kitti_infos_train.pkl", noise_deg=20.0)
     assert len(list((scenes / "pictures").glob("*.png"))) == 1
     page = (scenes / "pictures" / "report.html").read_text(encoding="utf-8")
     assert "<p>aligned</p>" in page and page.count("data:image/") == 1

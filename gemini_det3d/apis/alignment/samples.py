@@ -86,6 +86,8 @@ class LabelBoxes(np.ndarray):
 def augmented_samples(config: Any, number: int, seed: int = 0) -> Iterator[AugmentedSample]:
     """Run the training pipeline of a config on evenly spread frames.
 
+    `CalibrationNoise` is left out: what it does is no fault of the data.
+
     Args:
         config: An mmengine config with a ``train_dataloader`` of 3D boxes, points and images.
         number: Samples.
@@ -133,14 +135,25 @@ def _dataset(
     if not any(step["type"].startswith("LoadPoints") for step in steps):
         raise ConfigError(f"{config.filename}: the training pipeline loads no points to align")
     pack = TRANSFORMS.build(steps.pop())
+    dataset = build_dataset({**settings, "pipeline": [], "filter_empty_gt": False})
+    dataset.pipeline = Compose(_transforms(steps, offset))
+    return dataset, pack.meta_keys
+
+
+def _transforms(steps: Sequence[dict], offset: tuple[float, float]) -> list[Any]:
+    """The steps built, but for calibrations that are off on purpose."""
+    from mmdet3d.registry import TRANSFORMS
+
+    from gemini_det3d.datasets.transforms import CalibrationNoise
+
     transforms: list = []
     for step in steps:
-        transforms.append(TRANSFORMS.build(step))
+        transform = TRANSFORMS.build(step)
+        if not isinstance(transform, CalibrationNoise):
+            transforms.append(transform)
         if step["type"].startswith("LoadAnnotations"):
             transforms.append(partial(_note_originals, offset=offset))
-    dataset = build_dataset({**settings, "pipeline": [], "filter_empty_gt": False})
-    dataset.pipeline = Compose(transforms)
-    return dataset, pack.meta_keys
+    return transforms
 
 
 def _note_originals(results: dict, offset: tuple[float, float]) -> dict:
