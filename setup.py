@@ -58,6 +58,8 @@ IMPORT_LINTER = [
 ]
 
 FAST = ["isal>=1.6", "pyspng>=0.1.2"]  # decoders of PNG files, see formats/plain_png.py
+LAS = ["laspy==2.7.0", "lazrs==0.8.2"]
+SLURM = ["submitit==1.5.4"]
 
 
 class BuildWithConfigs(build_py):
@@ -113,10 +115,11 @@ setup(
         "onnx": ONNX,
         # `view --rrd`; the latest want numpy 2
         "rerun": ["rerun-sdk==0.23.1", "pyarrow==20.0.0"],
-        "slurm": ["submitit==1.5.4"],
+        "las": LAS,
+        "slurm": SLURM,
         # FID and KID with the standard features; brings torchvision
         "fid": ["torch-fidelity==0.4.0"],
-        "test": ["pytest==9.2.0", "pytest-xdist==3.8.0", *HYPOTHESIS, *ONNX, *FAST],
+        "test": ["pytest==9.2.0", "pytest-xdist==3.8.0", *HYPOTHESIS, *ONNX, *FAST, *LAS, *SLURM],
         "coverage": ["coverage==7.17.5"],
         "mutate": ["cosmic-ray==8.7.0"],
         "lint": ["ruff==0.17.6", "pyright==1.1.414", *IMPORT_LINTER],
