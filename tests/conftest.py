@@ -33,6 +33,8 @@ _LONGEST = (
     "test_pretended_gpu.py",
 )
 
+_LEFT_BEHIND = (("mmengine.registry", "DefaultScope"), ("mmengine.logging", "MMLogger"))
+
 
 def pytest_configure(config: pytest.Config) -> None:
     """One warm Python for all processes of a run, which loads its libraries while they collect."""
@@ -99,16 +101,18 @@ def _seed() -> None:
 
 
 @pytest.fixture(autouse=True)
-def _registry_scope() -> Iterator[None]:
-    """A runner that a test builds leaves its scope behind for all later ones; here it does not."""
-    registry = sys.modules.get("mmengine.registry")
-    if registry is None:
-        yield
-        return
-    before = dict(registry.DefaultScope._instance_dict)
+def _no_runner_stays() -> Iterator[None]:
+    """A runner leaves its scope and its log behind for all later tests; here it does not.
+
+    The log's folder goes with its test, and the next warning would be written there.
+    """
+    kinds = [getattr(sys.modules[module], name)
+             for module, name in _LEFT_BEHIND if module in sys.modules]  # fmt: skip
+    before = [dict(kind._instance_dict) for kind in kinds]
     yield
-    registry.DefaultScope._instance_dict.clear()
-    registry.DefaultScope._instance_dict.update(before)
+    for kind, instances in zip(kinds, before):
+        kind._instance_dict.clear()
+        kind._instance_dict.update(instances)
 
 
 @pytest.fixture(scope="module")
