@@ -231,6 +231,6 @@ def _parse_las(data: bytes, path: str | os.PathLike) -> np.ndarray:
         raise FormatError(path, "is a .las file, which needs the package laspy[lazrs]") from None
     try:
         las = laspy.read(io.BytesIO(data))
-        return np.column_stack([las.x, las.y, las.z, las.intensity])
+        return np.column_stack([getattr(las, name) for name in ("x", "y", "z", "intensity")])
     except Exception as error:  # the library raises errors of its own for each fault
         raise FormatError(path, f"is no readable .las file ({first_line(error)})") from error
