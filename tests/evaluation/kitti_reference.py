@@ -9,7 +9,7 @@ import math
 
 import numpy as np
 
-from gemini_det3d.formats.kitti import Objects
+from gemini_det3d.formats.kitti import Objects, write_objects
 
 MIN_HEIGHT = {"easy": 40, "moderate": 25, "hard": 25}
 MAX_OCCLUSION = {"easy": 0, "moderate": 1, "hard": 2}
@@ -245,3 +245,16 @@ def as_detections(truth, scores="distinct"):
         start += len(frame)
         frames.append(frame)
     return frames
+
+
+def write_random_set(folder, seed=4, num_frames=11):
+    """Random frames as files: their labels in ``label_2``, their detections in ``results``.
+
+    Returns:
+        Labels and detections.
+    """
+    truth, found = random_set(seed=seed, num_frames=num_frames)
+    for index, (boxes, detections) in enumerate(zip(truth, found)):
+        write_objects(folder / "label_2" / f"{index:06d}.txt", boxes)
+        write_objects(folder / "results" / f"{index:06d}.txt", detections)
+    return truth, found

@@ -6,13 +6,12 @@ import math
 
 import numpy as np
 import pytest
-from kitti_reference import random_set
+from kitti_reference import write_random_set
 
 from gemini_det3d.apis.reports.detection import kitti_sections, room_precision
 from gemini_det3d.apis.sunrgbd.evaluate import evaluate_room_files
 from gemini_det3d.evaluation.functional import evaluate_kitti
 from gemini_det3d.formats.errors import FormatError
-from gemini_det3d.formats.kitti import write_objects
 from gemini_det3d.formats.sunrgbd import RoomObjects, write_labels, write_results
 from gemini_det3d.visualization.report import Table, Text
 
@@ -21,11 +20,7 @@ CLASSES = ("Car", "Pedestrian")
 
 @pytest.fixture
 def kitti(tmp_path):
-    truth, found = random_set(seed=4, num_frames=11)
-    for index, (boxes, detections) in enumerate(zip(truth, found)):
-        write_objects(tmp_path / "label_2" / f"{index:06d}.txt", boxes)
-        write_objects(tmp_path / "results" / f"{index:06d}.txt", detections)
-    return truth, found, tmp_path
+    return (*write_random_set(tmp_path), tmp_path)
 
 
 def test_table_and_curves_are_those_of_the_evaluation(kitti):

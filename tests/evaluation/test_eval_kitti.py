@@ -9,7 +9,7 @@ import pickle
 
 import numpy as np
 import pytest
-from kitti_reference import random_set
+from kitti_reference import write_random_set
 
 from benchmarks import kitti_eval as benchmark_kitti_eval
 from gemini_det3d.apis.config import ConfigError
@@ -24,10 +24,7 @@ from gemini_det3d.formats.kitti import read_objects, write_objects
 @pytest.fixture
 def folders(tmp_path):
     """Eleven random frames: label files and result files."""
-    truth, found = random_set(seed=4, num_frames=11)
-    for index, (boxes, detections) in enumerate(zip(truth, found)):
-        write_objects(tmp_path / "label_2" / f"{index:06d}.txt", boxes)
-        write_objects(tmp_path / "results" / f"{index:06d}.txt", detections)
+    write_random_set(tmp_path)
     return tmp_path / "results", tmp_path / "label_2"
 
 

@@ -24,13 +24,13 @@ class CalibrationNoise(BaseTransform):
         moved_m: The largest way, in metres, in a direction that is drawn; likewise.
 
     Raises:
-        ValueError: One of the two is negative.
+        ValueError: One of the two is negative or not finite.
     """
 
     def __init__(self, turned_deg: float = 0.0, moved_m: float = 0.0) -> None:
         for name, value in (("turned_deg", turned_deg), ("moved_m", moved_m)):
-            if not value >= 0:
-                raise ValueError(f"CalibrationNoise: {name}={value} must be 0 or more")
+            if not 0 <= value < np.inf:
+                raise ValueError(f"CalibrationNoise: {name}={value} must be 0 or more, and finite")
         self.turned_deg, self.moved_m = turned_deg, moved_m
 
     def transform(self, results: dict) -> dict:

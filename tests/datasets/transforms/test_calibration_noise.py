@@ -92,10 +92,11 @@ def test_all_cameras_of_a_sample_move_as_one_and_the_way_back_with_them():
     )
 
 
+@pytest.mark.parametrize("value", [-1, float("inf"), float("nan")])
 @pytest.mark.parametrize("name", ["turned_deg", "moved_m"])
-def test_negative_noise_is_refused_by_its_name(name):
-    with pytest.raises(ValueError, match=f"CalibrationNoise: {name}=-1 must be 0 or more"):
-        CalibrationNoise(**{name: -1})
+def test_noise_that_is_no_length_is_refused_by_its_name(name, value):
+    with pytest.raises(ValueError, match=f"CalibrationNoise: {name}={value} must be 0 or more"):
+        CalibrationNoise(**{name: value})
 
 
 def test_sample_without_two_sensors_is_told():
