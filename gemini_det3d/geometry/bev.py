@@ -72,13 +72,15 @@ class BevGrid:
         -1 for points outside the range (above and below it, too) and for NaN.
         """
         height, width = self.shape
-        (x, y, z), size = points.unbind(-1), self.cell_size_m
-        low = self.point_cloud_range
-        x, y, z = (x - low[0]) / size[0], (y - low[1]) / size[1], z - low[2]
-        z_span = self.point_cloud_range[5] - self.point_cloud_range[2]
-        inside = (x >= 0) & (x < width) & (y >= 0) & (y < height) & (z >= 0) & (z < z_span)
-        column, row = (at.masked_fill(~inside, 0).floor().long() for at in (x, y))
-        return (row * width + column).masked_fill(~inside, -1)
+        low, high = self.point_cloud_range[:3], self.point_cloud_range[3:]
+        x, y, z = points.unbind(-1)
+        column, row = (  # in place, as maps are lifted by the million
+            (at - low[axis]).div_(self.cell_size_m[axis]).floor_() for axis, at in enumerate((x, y))
+        )
+        z = z - low[2]
+        inside = (z >= 0) & (z < high[2] - low[2])
+        inside &= (column >= 0) & (column < width) & (row >= 0) & (row < height)
+        return row.double().mul_(width).add_(column).masked_fill_(~inside, -1).long()
 
     def centres(self, device: torch.device | None = None) -> Tensor:
         """Centres ``(H, W, 2)`` of the cells as (x, y), metres, float64."""

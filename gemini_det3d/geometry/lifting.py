@@ -116,9 +116,11 @@ def lift_pixels(
     matrix, inverse = (m.to(pixels.device, torch.float64) for m in (matrix, inverse))
     pixels, depths = pixels.double(), depths.to(pixels.device, torch.float64)
     rays = torch.cat([pixels, torch.ones_like(pixels[..., :1])], dim=-1).reshape(-1, 3)
-    scaled = (depths[:, None, None] * rays).flatten(0, 1)  # (D P, 3)
-    lifted = (scaled - matrix[..., None, :3, 3]) @ inverse.mT
-    return lifted.unflatten(-2, (len(depths), *pixels.shape[:-1]))
+    # each coordinate lies together: (3, N, P) and (3, N, 1)
+    directions = (inverse @ rays.mT).movedim(-2, 0)
+    centre = -(inverse @ matrix[..., :3, 3:]).movedim(-2, 0)
+    lifted = torch.addcmul(centre[..., None], depths[:, None], directions.unsqueeze(-2))
+    return lifted.reshape(*lifted.shape[:-1], *pixels.shape[:-1]).movedim(0, -1)
 
 
 def measured_depth(
