@@ -189,21 +189,21 @@ def test_measured_depth_without_points_is_zero():
     assert depth.shape == (6, 3, 5) and not depth.any()
 
 
-def slow_pool(features, weights, rows, cells, num_cells):
+def slow_pool(features, weights, cells, num_cells):
     pooled = torch.zeros(num_cells, features.shape[1], dtype=features.dtype)
-    for weight, row, cell in zip(weights, rows, cells):
-        if cell >= 0:
-            pooled[cell] += weight * features[row]
+    for feature, row_weights, row_cells in zip(features, weights, cells):
+        for weight, cell in zip(row_weights, row_cells):
+            if cell >= 0:
+                pooled[cell] += weight * feature
     return pooled
 
 
-def entries(num=37, num_rows=7, num_cells=11):
+def entries(num_rows=7, num_bins=5, num_cells=11):
     generator = torch.Generator().manual_seed(3)
-    features = torch.randn(num_rows, 5, generator=generator, dtype=torch.float64)
-    weights = torch.rand(num, generator=generator, dtype=torch.float64)
-    rows = torch.randint(num_rows, (num,), generator=generator)
-    cells = torch.randint(-2, num_cells, (num,), generator=generator)
-    return features, weights, rows, cells, num_cells
+    features = torch.randn(num_rows, 4, generator=generator, dtype=torch.float64)
+    weights = torch.rand(num_rows, num_bins, generator=generator, dtype=torch.float64)
+    cells = torch.randint(-2, num_cells, (num_rows, num_bins), generator=generator)
+    return features, weights, cells, num_cells
 
 
 def test_pool_to_cells_equals_a_loop():
@@ -217,30 +217,29 @@ def test_pool_to_cells_passes_gradcheck():
 
 
 def test_pool_to_cells_reads_no_row_without_an_entry():
-    features, weights, rows, cells, num_cells = entries()
+    features, weights, cells, num_cells = entries()
     features[3] = math.nan
     features.requires_grad_()
-    cells[rows == 3] = -1
-    pooled = pool_to_cells(features, weights, rows, cells, num_cells)
+    cells[3] = -1
+    pooled = pool_to_cells(features, weights, cells, num_cells)
     pooled.sum().backward()
     assert pooled.isfinite().all() and features.grad.isfinite().all()
 
 
 def test_pool_to_cells_of_nothing_is_zero_and_part_of_the_graph():
     features = torch.randn(7, 5, requires_grad=True)
-    weights = torch.rand(3, requires_grad=True)
-    nothing = torch.full((3,), -1)
-    pooled = pool_to_cells(features, weights, torch.arange(3), nothing, 11)
+    weights = torch.rand(7, 3, requires_grad=True)
+    pooled = pool_to_cells(features, weights, torch.full((7, 3), -1), 11)
     pooled.sum().backward()
     assert not pooled.any() and features.grad is not None and weights.grad is not None
 
 
 def test_pool_to_cells_refuses_a_cell_outside_the_grid():
     with pytest.raises(ValueError, match="cell 11"):
-        pool_to_cells(torch.ones(1, 5), torch.ones(1), torch.tensor([0]), torch.tensor([11]), 11)
+        pool_to_cells(torch.ones(1, 5), torch.ones(1, 1), torch.tensor([[11]]), 11)
 
 
 def test_pool_to_cells_on_cuda_equals_cpu(cuda):
-    features, weights, rows, cells, num_cells = entries()
-    pooled = pool_to_cells(*(t.to(cuda) for t in (features, weights, rows, cells)), num_cells)
+    *tensors, num_cells = entries()
+    pooled = pool_to_cells(*(tensor.to(cuda) for tensor in tensors), num_cells)
     torch.testing.assert_close(pooled.cpu(), pool_to_cells(*entries()))

@@ -223,8 +223,8 @@ class LiftToBEV(nn.Module):
         place = send(rank, views.matrix.device)
         cells = self.cells_of(views, feature_size)
         offset = place.view(-1, 1, 1, 1) * num_cells
-        cells = torch.where(cells >= 0, cells + offset, cells).flatten()
-        order = order_by_cell(cells, (max(rank) + 1) * num_cells)
+        cells = torch.where(cells >= 0, cells + offset, cells)
+        order = order_by_cell(_by_pixel(cells), (max(rank) + 1) * num_cells)
         seen = cells_in_view(
             self.grid, views.matrix, views.shows, (self.bins.near_m, self.bins.far_m)
         )
@@ -236,16 +236,10 @@ class LiftToBEV(nn.Module):
     def _splat(self, context: Tensor, depth: Tensor, plan: Plan, num_samples: int) -> Tensor:
         """Sum the lifted features in their cells: (num_samples, C, H, W)."""
         height, width = self.grid.shape
-        num_views, channels, h, w = context.shape
-        rows = torch.arange(num_views * h * w, device=context.device).view(num_views, 1, h, w)
-        pooled = pool_to_cells(
-            context.permute(0, 2, 3, 1).reshape(-1, channels),
-            depth.flatten(),
-            rows.expand_as(depth).flatten(),
-            plan.order,
-            num_samples * height * width,
-        )
-        return pooled.view(num_samples, height, width, channels).permute(0, 3, 1, 2).contiguous()
+        num_cells = num_samples * height * width
+        pooled = pool_to_cells(_by_pixel(context), _by_pixel(depth), plan.order, num_cells)
+        pooled = pooled.view(num_samples, height, width, -1)
+        return pooled.permute(0, 3, 1, 2).contiguous()
 
     def cells_of(self, views: Views, feature_size: tuple[int, int]) -> Tensor:
         """Cell of each bin of each feature cell.
@@ -263,6 +257,11 @@ class LiftToBEV(nn.Module):
         points = lift_pixels(pixels, self.bins.centres(device), views.matrix, views.inverse)
         shown = views.shows(pixels.flatten(0, 1)).unflatten(1, (1, *feature_size))
         return self.grid.cell_of(points).masked_fill(~shown, -1)
+
+
+def _by_pixel(maps: Tensor) -> Tensor:
+    """``(N, C, h, w)`` -> ``(N h w, C)``."""
+    return maps.permute(0, 2, 3, 1).reshape(-1, maps.shape[1])
 
 
 def depth_loss(logits: Tensor, measured: Tensor) -> Tensor:
