@@ -8,6 +8,8 @@ import io
 import statistics
 from pathlib import Path
 
+from gemini_det3d.apis.comparison.corrupted import evaluate_runs
+from gemini_det3d.apis.comparison.corrupted_table import markdown, write_corrupted
 from gemini_det3d.apis.config import ConfigError, read_changed_config
 from gemini_det3d.apis.reports import facts_section, write_report
 from gemini_det3d.apis.robustness import Robustness, evaluate_robustness, read_robustness
@@ -23,6 +25,13 @@ errors), their alignment, sensors that are gone, and, for aligned images, noise 
 --list shows them all. RR is the share of the clean score that is kept, RCE the share lost, and CE
 the error against the one of --baseline. --out holds report.html,
 robustness.md, .csv and .json; the same command goes on where it stopped.
+
+Example: do the variants of a comparison differ when sensors fail?
+  gemini-det3d eval-robustness --runs work_dirs/operators --severities 3 \\
+    --corruptions camera_gone lidar_gone fog lidar_fog camera_turned
+
+With --runs, --out holds report.html, table.md, .csv and .json: the scores of every run, and each
+variant against the first (or --against), seed by seed, by a permutation test.
 """
 
 
@@ -36,8 +45,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add("--frames", type=int, help="frames of the test set, evenly spread (all)")
     add("--metric", metavar="REGEX", help="keys whose mean is the score (KITTI: 3D moderate)")
     add("--baseline", type=Path, help="robustness.json of the model to compare with")
+    add("--runs", type=Path, metavar="FOLDER",
+        help="of compare: its finished runs in place of CONFIG and CHECKPOINT")  # fmt: skip
+    add("--against", metavar="VARIANT", help="of --runs, whom all are held against (first)")
     add_seed(parser, "the corruptions")
-    add("--out", type=Path, default=Path("work_dirs/robustness"), help="folder to write")
+    add("--out", type=Path,
+        help="folder to write (work_dirs/robustness; of --runs: FOLDER/robustness)")  # fmt: skip
     add("--list", action="store_true", help="list the corruptions and end")
     add_model_options(parser)
 
@@ -52,16 +65,21 @@ def run(args: argparse.Namespace) -> int:
     if args.list:
         print(_overview())
         return 0
-    if args.config is None or args.checkpoint is None:
-        raise ConfigError("eval-robustness: needs CONFIG and CHECKPOINT (or --list)")
     if args.frames is not None and args.frames < 1:
         raise ConfigError(f"--frames {args.frames}: must be 1 or more")
+    if args.runs is not None:
+        return _run_comparison(args)
+    if args.config is None or args.checkpoint is None:
+        raise ConfigError("eval-robustness: needs CONFIG and CHECKPOINT (or --runs, or --list)")
+    if args.against is not None:
+        raise ConfigError("--against: goes with --runs")
+    out = args.out or Path("work_dirs/robustness")
     baseline = read_robustness(args.baseline) if args.baseline else None
     config = read_changed_config(args.config, args.cfg_options, args.allow_missing)
     found = evaluate_robustness(
         config,
         args.checkpoint,
-        args.out,
+        out,
         args.corruptions,
         args.severities,
         args.frames,
@@ -71,14 +89,38 @@ def run(args: argparse.Namespace) -> int:
     )
     table = robustness_table(found, baseline)
     print(f"\n{table}\n")
-    write_text(args.out / "robustness.md", table + "\n")
-    write_text(args.out / "robustness.csv", _csv(found))
-    report = write_report(args.out, f"{Path(args.config).stem}, sensors corrupted", [
+    write_text(out / "robustness.md", table + "\n")
+    write_text(out / "robustness.csv", _csv(found))
+    report = write_report(out, f"{Path(args.config).stem}, sensors corrupted", [
         *robustness_sections(found, baseline),
         facts_section({"checkpoint": args.checkpoint, "seed": args.seed}),
     ])  # fmt: skip
-    print(f"everything is in {args.out}; report: {report}")
+    print(f"everything is in {out}; report: {report}")
     return 0
+
+
+def _run_comparison(args: argparse.Namespace) -> int:
+    """The same for every run of a comparison; 1 where one could not be tested."""
+    given = {"CONFIG": args.config, "--baseline": args.baseline}
+    for name in (name for name, value in given.items() if value is not None):
+        raise ConfigError(f"{name}: does not go with --runs")
+    out = args.out or args.runs / "robustness"
+    found = evaluate_runs(
+        args.runs,
+        out,
+        args.corruptions,
+        args.severities,
+        args.frames,
+        args.metric,
+        args.seed,
+        args.device,
+        args.against,
+        lambda path: read_changed_config(str(path), args.cfg_options, args.allow_missing),
+    )
+    facts = {"runs": str(args.runs), "severities": args.severities, "seed": args.seed}
+    report = write_corrupted(out, found, facts)
+    print(f"\n{markdown(found)}\n\neverything is in {out}; report: {report}")
+    return 1 if found.faults else 0
 
 
 def robustness_table(found: Robustness, baseline: Robustness | None = None) -> str:

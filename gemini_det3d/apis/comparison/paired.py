@@ -84,6 +84,15 @@ def bootstrap_interval(differences: np.ndarray) -> tuple[float, float]:
     return float(ends[0]), float(ends[1])
 
 
+def holm(p_values: Sequence[float]) -> list[float]:
+    """P-values of several tests, corrected for their number (Holm, Scand. J. Statist. 6, 1979)."""
+    corrected, last = [0.0] * len(p_values), 0.0
+    for rank, place in enumerate(sorted(range(len(p_values)), key=p_values.__getitem__)):
+        last = max(last, min(1.0, (len(p_values) - rank) * p_values[place]))
+        corrected[place] = last
+    return corrected
+
+
 @dataclass(frozen=True)
 class Threshold:
     """From where on a run counts as learned.
