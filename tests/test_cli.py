@@ -96,6 +96,21 @@ def test_bad_file_is_one_line_that_names_it(capsys, tmp_path):
 def test_train_is_mmdet3d_own_script():
     done = command("train", "--help")
     assert done.returncode == 0 and "--auto-scale-lr" in done.stdout
+    assert "--skip-bad N" in done.stdout.split("options of gemini-det3d")[1]
+
+
+@pytest.mark.parametrize("name", ["train", "test"])
+def test_help_of_a_script_tells_every_option_of_ours(name, monkeypatch, capsys, tmp_path):
+    from gemini_det3d.apis import launch, speed_options
+
+    script = tmp_path / "tools" / f"{name}.py"
+    script.parent.mkdir()
+    script.write_text("import argparse\nargparse.ArgumentParser().parse_args()")
+    monkeypatch.setattr(launch, "mmdet3d_mim", lambda: tmp_path)
+    assert launch.run_script(name, ["--help"]) == 0
+    told = capsys.readouterr().out.split("options of gemini-det3d")[1]
+    ours = {"--skip-bad", "--allow-missing", *(speed_options._OPTIONS if name == "train" else ())}
+    assert {word for word in told.split() if word.startswith("--")} == ours
 
 
 def test_benchmarks_outside_of_a_checkout_are_one_line(monkeypatch, capsys, tmp_path):

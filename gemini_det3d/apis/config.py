@@ -97,12 +97,12 @@ def read_changed_config(name: str, options: list[str], allow_missing: Sequence[s
 
     from mmengine.config import DictAction
 
-    from gemini_det3d.apis.config_changes import effective_changes
+    from gemini_det3d.apis.config_changes import checked_changes
 
     config = read_config(name)
     if not all("=" in word for word in options):
         raise ConfigError(f"--cfg-options {' '.join(options)}: expected KEY=VALUE")
-    options = [c for word in options for c in effective_changes(config.to_dict(), word)]
+    options = checked_changes(config.to_dict(), options)
     parser = argparse.ArgumentParser()
     parser.add_argument("--cfg-options", nargs="+", action=DictAction, default={})
     changes = parser.parse_args(["--cfg-options", *options] if options else []).cfg_options

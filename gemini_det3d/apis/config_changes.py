@@ -6,9 +6,10 @@ only computed with (``max_epochs``) has no effect then, and neither has a misspe
 
 from __future__ import annotations
 
+import copy
 import inspect
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from difflib import get_close_matches
 from typing import Any
 
@@ -27,6 +28,34 @@ _BUILT = (
 )  # fmt: skip
 _KEPT_WORKERS = "persistent_workers"
 _ENV_KEYS = ("cudnn_benchmark", "mp_cfg", "dist_cfg", "resource_limit")
+
+
+def checked_changes(config: Mapping[str, Any], changes: Sequence[str]) -> list[str]:
+    """All ``KEY=VALUE`` together, as :func:`effective_changes` has each.
+
+    Where one changes the ``type`` of a part, the others may set what that type takes.
+
+    Raises:
+        ConfigError: One has no effect.
+    """
+    typed = copy.deepcopy(dict(config))
+    for change in changes:
+        key, _, value = change.partition("=")
+        part, _, last = key.rpartition(".")
+        is_read = last == "type" and key.split(".")[0] in known_names()
+        if is_read and isinstance(node := _node(typed, part), dict):
+            node["type"] = value
+    return [each for change in changes for each in effective_changes(typed, change)]
+
+
+def _node(config: Any, path: str) -> Any:
+    """What lies at a dotted path; None where nothing does."""
+    for part in path.split(".") if path else ():
+        if isinstance(config, (list, tuple)) and part.isdigit() and int(part) < len(config):
+            config = config[int(part)]
+        else:
+            config = config.get(part) if isinstance(config, Mapping) else None
+    return config
 
 
 def effective_changes(config: Mapping[str, Any], change: str) -> list[str]:

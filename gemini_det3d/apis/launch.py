@@ -13,6 +13,23 @@ from gemini_det3d.apis.speed_options import speed_changes
 from gemini_det3d.formats import FormatError
 from gemini_det3d.ops.mmcv_ext import health
 
+# What mmdet3d's scripts do not say in their help.
+_ALLOW = "  --allow-missing NAME  parameter, or start of names, that the checkpoint may lack"
+_SKIP = "  --skip-bad N          leave up to N samples out that cannot be read, and report them"
+_OURS = {
+    "train": f"""
+options of gemini-det3d beside them, which stand for changes of the config:
+{_SKIP}
+{_ALLOW}
+  --tf32                products of float32 in TF32 (GPU)
+  --fused               the optimiser's steps in one kernel (GPU)
+  --compile             the model through torch.compile""",
+    "test": f"""
+options of gemini-det3d beside them, which stand for changes of the config:
+{_SKIP}
+{_ALLOW}""",
+}
+
 
 def run_script(name: str, argv: Sequence[str]) -> int:
     """Run one of mmdet3d's scripts in this process.
@@ -59,6 +76,8 @@ def run_script(name: str, argv: Sequence[str]) -> int:
         print(f"gemini-det3d {name}: {argv[0]}: {fault}", file=sys.stderr)
         return 2
     except SystemExit as stop:
+        if {"-h", "--help"} & set(argv):
+            print(_OURS[name])
         return int(stop.code or 0) if not isinstance(stop.code, str) else 1
     finally:
         sys.argv = before

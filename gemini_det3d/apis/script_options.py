@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from gemini_det3d.apis.config import ConfigError, find_config
-from gemini_det3d.apis.config_changes import effective_changes
+from gemini_det3d.apis.config_changes import checked_changes
 from gemini_det3d.apis.config_names import check_names
 
 # Options of tools/train.py and tools/test.py, and ours, by how many values they take.
@@ -46,7 +46,7 @@ def checked_arguments(name: str, argv: Sequence[str]) -> list[str]:
     config = read_config(places[0])
     check_imports(config)
     check_names(config)
-    changes = [word for change in changes for word in effective_changes(config.to_dict(), change)]
+    changes = checked_changes(config.to_dict(), changes)
     _check_options(name, options, config, changes)
     _check_files(name, places, options)
     return [*places, *options, *([_CFG_OPTIONS, *changes] if changes else [])]

@@ -4,21 +4,30 @@ from __future__ import annotations
 
 import argparse
 from collections import OrderedDict
+from collections.abc import Mapping
 from pathlib import Path
 
 from torch import Tensor
 
-from gemini_det3d.apis.config import ConfigError
+from gemini_det3d.apis.config import ConfigError, read_config
 from gemini_det3d.apis.conversion.resize import resize_position_table
+from gemini_det3d.apis.trained_model import build_model
 from gemini_det3d.formats import FormatError
-from gemini_det3d.models.checkpoints import in_stated_layout, read_checkpoint, write_state
+from gemini_det3d.models.checkpoints import (
+    check_report,
+    fit_state,
+    in_stated_layout,
+    read_checkpoint,
+    write_state,
+)
 
 EPILOG = """\
 Knows the released segmentors (MiT, Swin, DeLiVER), the released KITTI detector, and ImageNet files
 of MiT and Swin; which one a file is, its names tell. The report says what was mapped, what is
 expected to be absent, what is suspicious and what is fatal; with anything fatal nothing is written
-and the exit code is 1. Files are read without running code. The target is .safetensors or .pth
-(then mmengine's load_from and init_cfg take it).
+and the exit code is 1. With --as-is a checkpoint of ours or of mmdet3d keeps its names: its weights
+alone, without optimiser and pickle. Files are read without running code. The target is .safetensors
+or .pth (then mmengine's load_from and init_cfg take it).
 """
 
 
@@ -42,6 +51,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="the other way: 'released MiT segmentor', 'released DeLiVER segmentor', "
         "'released Swin segmentor', 'released KITTI detector'",
     )
+    parser.add_argument(
+        "--as-is", action="store_true", help="keep the names: only the weights of a checkpoint"
+    )
     parser.add_argument("--verbose", action="store_true", help="list every parameter")
 
 
@@ -58,6 +70,8 @@ def run(args: argparse.Namespace) -> int:
     state = in_stated_layout(read_checkpoint(args.source)["state_dict"])
     if args.modalities < 1:
         raise ConfigError(f"--modalities {args.modalities}: must be 1 or more")
+    if args.as_is:
+        return _keep(state, args)
     if args.to_released:
         released = _to_released(state, args)
         if args.target:
@@ -76,6 +90,21 @@ def run(args: argparse.Namespace) -> int:
         meta = {"converted_from": args.source.name, "layout": report.layout}
         write_state(args.target, in_stated_layout(kept), meta)
         print(f"{args.target}: {len(kept)} parameters written")
+    return 0
+
+
+def _keep(state: Mapping[str, Tensor], args: argparse.Namespace) -> int:
+    """Write the weights under their own names, all of them what a config's model wants."""
+    for option, value in (("--to-released", args.to_released), ("--window-size", args.window_size)):
+        if value:
+            raise ConfigError(f"--as-is: does not go with {option}")
+    if args.config:
+        _, report = fit_state(build_model(read_config(args.config)), state)
+        check_report(report, state, args.source, args.without)
+    kept = {n: t for n, t in state.items() if not n.startswith(tuple(args.without))}
+    if args.target:
+        write_state(args.target, in_stated_layout(kept), {"converted_from": args.source.name})
+    print(f"{args.target or args.source}: {len(kept)} parameters under their own names")
     return 0
 
 

@@ -25,16 +25,12 @@ class FlatDecayOptimWrapperConstructor(DefaultOptimWrapperConstructor):
 
         Returns:
             The wrapper; every parameter is a group of its own.
-
-        Raises:
-            ValueError: ``paramwise_cfg`` is missing, so that parameters share a group.
         """
+        # with rules, if empty ones, each parameter is a group of its own
+        self.paramwise_cfg = self.paramwise_cfg or {"custom_keys": {}}
         wrapper = super().__call__(model)
         spared = {id(p) for p in spared_parameters(model)}
         for group in wrapper.optimizer.param_groups:
-            if len(group["params"]) > 1:
-                raise ValueError("FlatDecayOptimWrapperConstructor: optim_wrapper.paramwise_cfg "
-                                 "must be given, an empty dict at least")  # fmt: skip
             if id(group["params"][0]) in spared:
                 group["weight_decay"] = 0.0
         print_log(f"weight_decay is 0 for {len(spared)} biases, norms and other flat parameters, "

@@ -46,11 +46,16 @@ def test_packed_biases_of_every_gemini_operator_are_spared(operator):
     assert names == {"in_bias", "out_bias", "relation_in_bias", "relation_out_bias"}
 
 
-def test_parameters_that_share_a_group_are_refused():
+@pytest.mark.parametrize("more", [{}, {"paramwise_cfg": {}}, {"paramwise_cfg": None}])
+def test_flat_parameters_are_spared_where_nothing_else_has_rules(more):
     options = dict(type="OptimWrapper", constructor="FlatDecayOptimWrapperConstructor",
-                   optimizer=dict(type="AdamW", lr=0.1, weight_decay=0.1))  # fmt: skip
-    with pytest.raises(ValueError, match="optim_wrapper.paramwise_cfg must be given"):
-        build_optim_wrapper(GeminiFusion(8, 2), options)
+                   optimizer=dict(type="AdamW", lr=0.1, weight_decay=0.1), **more)  # fmt: skip
+    operator = GeminiFusion(8, 2)
+    spared = {id(p) for p in spared_parameters(operator)}
+    groups = build_optim_wrapper(operator, options).optimizer.param_groups
+    assert len(groups) == len(list(operator.parameters())) > len(spared) > 0
+    for group in groups:
+        assert group["weight_decay"] == (0 if id(group["params"][0]) in spared else 0.1)
 
 
 def test_the_operator_names_its_biases_as_timm_asks():

@@ -18,6 +18,7 @@ from gemini_det3d.apis.comparison.rows import Row, build_rows, check_pattern
 from gemini_det3d.apis.comparison.table import write_tables
 from gemini_det3d.apis.comparison.variants import Swap, Variant, make_variants
 from gemini_det3d.apis.config import ConfigError, find_config, read_config
+from gemini_det3d.apis.config_changes import checked_changes
 from gemini_det3d.apis.devices import visible_gpus
 from gemini_det3d.apis.machine import facts, num_threads
 from gemini_det3d.apis.process import Programs
@@ -77,7 +78,8 @@ def compare(
         cluster: Settings of the cluster's jobs.
 
     Raises:
-        ConfigError: A config, key or metric is not there, or ``out`` holds other runs.
+        ConfigError: A config, key or metric is not there, a change would change nothing, or ``out``
+            holds other runs.
     """
     out = Path(out).resolve()
     check_pattern(metric or "")
@@ -133,10 +135,13 @@ def make_plan(
     options: Mapping[str, str],
     paired: bool = True,
 ) -> Plan:
-    """Variants and runs; reads every config, so that a wrong key ends here."""
+    """Variants and runs; reads every config, so that a change without an effect ends here."""
     loaded = {path: read_config(path) for path in map(find_config, configs)}
     contents = {path: config.to_dict() for path, config in loaded.items()}
-    variants = make_variants(contents, swaps, options)
+    variants = [
+        _with_effect(variant, contents[variant.config])
+        for variant in make_variants(contents, swaps, options)
+    ]
     runs = []
     for variant in variants:
         text = json.dumps(contents[variant.config], sort_keys=True, default=str)
@@ -154,6 +159,15 @@ def make_plan(
             runs.append(Run(name, variant.config, folder, epochs, mark, options))
     # seed by seed, so that a comparison cut short has all variants
     return Plan(variants, [run for seed in range(seeds) for run in runs[seed::seeds]])
+
+
+def _with_effect(variant: Variant, config: Mapping[str, Any]) -> Variant:
+    """The same, with options that all change something; one that would not is an error."""
+    try:
+        changes = checked_changes(config, [f"{k}={v}" for k, v in variant.options.items()])
+    except ConfigError as error:
+        raise ConfigError(f"{variant.name}: {error}") from None
+    return replace(variant, options=dict(change.split("=", 1) for change in changes))
 
 
 def options_of(variant: Variant, seed: int) -> dict[str, str]:

@@ -116,9 +116,13 @@ class ExactRunner(Runner):
         return built
 
     def register_default_hooks(self, hooks: Mapping | None = None) -> None:
-        """As mmengine's, with our checkpoint hook and the one that keeps the state."""
+        """As mmengine's, with our checkpoint hook and the one that keeps the state.
+
+        Checkpoints are loaded whole or not at all, unless ``checked_loading`` is None.
+        """
         hooks = dict(hooks or {})
         hooks.setdefault("checkpoint", dict(type="CheckpointHook", interval=1))
+        hooks.setdefault("checked_loading", dict(type="CheckedLoadingHook"))
         hooks["run_checks"] = {"type": "RunChecksHook", **(hooks.get("run_checks") or {})}
         for name, hook in hooks.items():
             if isinstance(hook, Mapping) and hook.get("type") in _HOOKS:

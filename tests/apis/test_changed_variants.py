@@ -1,0 +1,34 @@
+"""What a comparison changes in its configs has an effect, or is an error before anything runs."""
+
+from __future__ import annotations
+
+import pytest
+
+import gemini_det3d.plugin  # noqa: F401
+from gemini_det3d.apis.comparison import compare as module
+from gemini_det3d.apis.comparison.variants import Swap
+from gemini_det3d.apis.config import ConfigError
+
+
+def test_changes_that_would_change_nothing_are_refused(tmp_path):
+    config = tmp_path / "fused.py"
+    config.write_text(
+        "max_epochs = 5\ntrain_cfg = dict(by_epoch=True, max_epochs=max_epochs)\n"
+        "model = dict(type='mmdet.ResNet', depth=18)\n"
+    )
+    with pytest.raises(ConfigError, match=r"max_epochs: the config computes with .* train_cfg"):
+        module.make_plan([str(config)], [Swap.parse("max_epochs=5,9")], tmp_path, 1, {})
+    for key in ("optim_wraper.type", "model.depht"):
+        with pytest.raises(ConfigError, match=f"fused: --cfg-options {key}"):
+            module.make_plan([str(config)], [], tmp_path, 1, {key: "3"})
+
+
+def test_a_swapped_type_decides_what_its_part_takes(tmp_path):
+    config = tmp_path / "fused.py"
+    config.write_text("model = dict(type='A', fusion=dict(type='SumFusion', dim=8))\n")
+    swap = Swap.parse("model.fusion.type=SumFusion,GeminiFusion;init=balanced")
+    plan = module.make_plan([str(config)], [swap], tmp_path, 1, {})
+    assert plan.variants[1].options["model.fusion.init"] == "balanced"
+    with pytest.raises(ConfigError, match="model.fusion has no 'init'"):
+        swap = Swap.parse("model.fusion.type=SumFusion;init=balanced,GeminiFusion")
+        module.make_plan([str(config)], [swap], tmp_path, 1, {})
