@@ -11,25 +11,20 @@ from torch import Tensor, nn
 from . import released
 from .base import (
     Counts,
-    Doubts,
-    FusionOperator,
     broadcast_valid,
     check_heads,
     check_integer,
     check_streams,
-    check_tensors,
-    hide,
-    is_in_backward,
 )
+from .doubting import DoubtingOperator
 from .functional import FusionParameters, gemini_gates
-from .kernels import Explanation, check_backend, explain, run
-from .reliability import START_BIAS, doubt, follow_spread, gate_bias, sample_means
+from .kernels import Explanation, check_backend, explain, in_one_dtype, run
 from .start import check_start, draw, noise_std_of
 
 __all__ = ["GeminiFusion"]
 
 
-class GeminiFusion(FusionOperator):
+class GeminiFusion(DoubtingOperator):
     """Two aligned streams read each other token by token (see `functional` for the maths).
 
     Args:
@@ -69,10 +64,7 @@ class GeminiFusion(FusionOperator):
         ValueError: A value above is out of its range; the message names the key.
     """
 
-    reads_samples = takes_any_dtype = True
-    reliability_centre: Tensor
-    reliability_variance: Tensor
-    reliability_seen: Tensor
+    takes_any_dtype = True
 
     def __init__(
         self,
@@ -92,9 +84,6 @@ class GeminiFusion(FusionOperator):
         super().__init__(dim)
         check_start("GeminiFusion", linear_init, noise_std, init)
         check_backend(backend, with_noise and with_relation)
-        if not reliability_loss_weight >= 0:
-            fault = f"must be 0 or more, got {reliability_loss_weight!r}"
-            raise ValueError(f"GeminiFusion: reliability_loss_weight {fault}")
         dim, self.num_heads = self.dim, check_heads(self.dim, num_heads, "GeminiFusion")
         self.backend = backend
         self.with_recompute = with_recompute
@@ -113,11 +102,7 @@ class GeminiFusion(FusionOperator):
         self.relation_out_bias = _parameter(with_relation, dim)
         self.key_noise = _parameter(with_noise, 2, dim)
         self.value_noise = _parameter(with_noise, 2, dim)
-        self.reliability_weight = _parameter(reliability, 2, 2 * dim)
-        self.reliability_bias = _parameter(reliability, 2)
-        self.reliability_worth = _parameter(reliability, 2)
-        self._add_buffers(reliability)
-        self.reliability_loss_weight = reliability_loss_weight
+        self.add_reliability(reliability, reliability_loss_weight)
         self.reset_parameters()
 
     @classmethod
@@ -134,13 +119,18 @@ class GeminiFusion(FusionOperator):
             **options: Further arguments of the constructor.
 
         Raises:
-            ValueError: A name is missing or has a wrong shape; the message names it.
+            ValueError: A name is missing, has a wrong shape, or belongs to what an option leaves
+                out; the message names it.
         """
         ours = released.from_released(params, prefix)
         weight = ours["query_weight"]
         module = cls(weight.shape[-1], num_heads, **options)
         module = module.to(device=weight.device, dtype=weight.dtype)
-        module.load_state_dict({**module._own_state(), **ours})
+        try:
+            module.load_state_dict({**module._own_state(), **ours})
+        except RuntimeError as error:  # parameters that an option has left out
+            fault = " ".join(str(error).split())
+            raise ValueError(f"GeminiFusion.from_released: {fault}") from None
         return module
 
     def to_released(self, prefix: str = "") -> dict[str, Tensor]:
@@ -159,20 +149,7 @@ class GeminiFusion(FusionOperator):
     def reset_parameters(self) -> None:
         """Draw all parameters anew, as `init` says."""
         draw(self.fusion_parameters(), self.linear_init, self.noise_std, self.init)
-        if self.reliability_weight is not None:
-            self.reliability_weight.zero_()
-            self.reliability_bias.fill_(START_BIAS)
-            self.reliability_worth.zero_()
-            self.reliability_centre.zero_()
-            self.reliability_variance.fill_(1)
-            self.reliability_seen.zero_()
-
-    def _add_buffers(self, reliability: bool) -> None:
-        """Where the tokens lie that the doubts are read from; of each stream."""
-        if reliability:
-            self.register_buffer("reliability_centre", torch.zeros(2, 2 * self.dim))
-            self.register_buffer("reliability_variance", torch.ones(2, 2 * self.dim))
-            self.register_buffer("reliability_seen", torch.zeros(2, dtype=torch.bool))
+        self.reset_reliability()
 
     def _own_state(self) -> dict[str, Tensor]:
         """What the released operator lacks."""
@@ -190,75 +167,9 @@ class GeminiFusion(FusionOperator):
         self, first: Tensor, second: Tensor, valid: Tensor | None, counts: Counts = None
     ) -> tuple[Tensor, Tensor]:
         """Fuse checked streams (..., C); see `FusionOperator.forward`."""
-        parameters, bias = self.fusion_parameters(), self._bias(first, second, valid, counts)
+        parameters, bias = self.fusion_parameters(), self.own_bias(first, second, valid, counts)
         options = (self.with_recompute, self.block_tokens, bias)
         return run(self.backend, first, second, parameters, self.num_heads, valid, *options)
-
-    def doubts(
-        self, first: Tensor, second: Tensor, valid: Tensor | None = None, counts: Counts = None
-    ) -> tuple[Tensor, Tensor]:
-        """How far tokens are corrupted, as logits: two (...) from streams (..., C).
-
-        Arguments as in `forward`; `counts` and else the first axis tell the samples apart.
-
-        Raises:
-            ValueError: The operator was built with `reliability=False`.
-        """
-        if self.reliability_weight is None:
-            raise ValueError("GeminiFusion: doubts needs reliability=True")
-        check_tensors("GeminiFusion", first=first, second=second)
-        if valid is not None:
-            valid = broadcast_valid(valid, first.shape[:-1])
-        rows = zip(
-            (first, second),
-            self.reliability_weight,
-            self.reliability_bias,
-            self.reliability_centre,
-            self.reliability_variance,
-        )
-        found = []
-        for stream, weight, bias, centre, variance in rows:
-            stream = hide(stream, valid)
-            mean = sample_means(stream, valid, counts)
-            # a copy, since the next forward moves the centre, maybe before the backward of this
-            found.append(doubt(stream, mean, weight, bias, (centre.clone(), variance.sqrt())))
-        return found[0], found[1]
-
-    def _follow(self, first: Tensor, second: Tensor, valid: Tensor | None, counts: Counts) -> None:
-        """Let the running statistics follow the streams of a training forward.
-
-        Each process follows its own, as a batch norm's without SyncBN; a checkpoint has those of
-        the first.
-        """
-        own = (self.reliability_centre, self.reliability_variance, self.reliability_seen)
-        for stream, centre, variance, seen in zip((first, second), *own):
-            stream = hide(stream, valid)
-            mean = sample_means(stream, valid, counts)
-            follow_spread(centre, variance, seen, stream, mean, valid)
-
-    def doubt_bias(
-        self, first: Tensor, second: Tensor, valid: Tensor | None = None, counts: Counts = None
-    ) -> Tensor | None:
-        """What reliability adds to the first direction's logit: (...); None without.
-
-        It has a gradient towards `reliability_worth`, none towards the doubts.
-        """
-        if self.reliability_worth is None:
-            return None
-        return gate_bias(*self.doubts(first, second, valid, counts), self.reliability_worth)
-
-    def _bias(
-        self, first: Tensor, second: Tensor, valid: Tensor | None, counts: Counts
-    ) -> Tensor | None:
-        """As `doubt_bias`; in training the doubts are kept for their loss."""
-        if self.reliability_worth is None:
-            return None
-        if self.training and not is_in_backward():  # a repeated forward sees what the first saw
-            self._follow(first, second, valid, counts)
-        doubts = self.doubts(first, second, valid, counts)
-        if self.training:
-            self.keep_doubts(Doubts(*doubts, valid, counts, self.reliability_loss_weight))
-        return gate_bias(*doubts, self.reliability_worth)
 
     def explain(self, first: Tensor, second: Tensor) -> Explanation:
         """Which form a call with these streams (..., C) runs, and why not another; print it.
@@ -284,8 +195,9 @@ class GeminiFusion(FusionOperator):
         check_streams(first, second, self.dim, type(self).__name__)
         if valid is not None:
             valid = broadcast_valid(valid, first.shape[:-1])
-        bias = self.doubt_bias(first, second, valid, counts)
-        return gemini_gates(first, second, self.fusion_parameters(), self.num_heads, valid, bias)
+        bias, parameters = self.doubt_bias(first, second, valid, counts), self.fusion_parameters()
+        streams = in_one_dtype(first, second, parameters)
+        return gemini_gates(*streams, self.num_heads, valid, bias)
 
     def extra_repr(self) -> str:
         """Show what the printed model should tell."""

@@ -34,6 +34,7 @@ from .kernels.torch_versions import autocast_dtype, without_autocast
 
 __all__ = [
     "START_BIAS",
+    "batch_centre",
     "doubt",
     "follow_spread",
     "gate_bias",
@@ -91,11 +92,12 @@ def follow_spread(
     stream: Tensor,
     mean: Tensor,
     valid: Tensor | None,
-) -> None:
+) -> Tensor:
     """Let running centre and variance (2C,) follow the tokens of a training forward, in place.
 
     Of tokens mean and variance are over all that are valid; of the samples' means likewise, so that
-    each counts as often as it has tokens. The first forward sets them.
+    each counts as often as it has tokens. The first forward sets them; one that is not finite, or
+    in which nothing is valid, leaves them.
 
     Args:
         centre: (2C,).
@@ -104,19 +106,38 @@ def follow_spread(
         stream: (..., C).
         mean: As of `doubt`.
         valid: Bool (...); None: all.
+
+    Returns:
+        `batch_centre`, on the way.
     """
-    both = torch.cat([stream, mean.expand_as(stream)], dim=-1).to(centre)
-    share = both.new_ones(both.shape[:-1]) if valid is None else valid.to(centre)
-    number = share.sum()
-    share = share.flatten() / number.clamp(min=1)
-    rows = both.flatten(0, -2) if both.dim() > 1 else both[None]
+    rows, share, number = _weighed(stream, mean, valid, centre)
     first = share @ rows
     second = share @ (rows - centre).square() - (first - centre).square()
-    step = (torch.where(seen, _MOMENTUM, 1.0) * (number > 0)).to(centre)
+    counts = (number > 0) & first.isfinite().all() & second.isfinite().all()
+    step = (torch.where(seen, _MOMENTUM, 1.0) * counts).to(centre)
     spread = second + (1 - step) * (first - centre).square() * seen
-    variance.lerp_(spread.clamp(min=1e-6), step)
-    centre.lerp_(first, step)
-    seen.logical_or_(number > 0)
+    variance.lerp_(torch.where(counts, spread.clamp(min=1e-6), variance), step)
+    centre.lerp_(torch.where(counts, first, centre), step)
+    seen.logical_or_(counts)
+    return first
+
+
+@torch.no_grad()
+def batch_centre(stream: Tensor, mean: Tensor, valid: Tensor | None, like: Tensor) -> Tensor:
+    """Mean of [x ; mean] over the valid tokens of one forward: (2C,) in the dtype of `like`."""
+    rows, share, _ = _weighed(stream, mean, valid, like)
+    return share @ rows
+
+
+def _weighed(
+    stream: Tensor, mean: Tensor, valid: Tensor | None, like: Tensor
+) -> tuple[Tensor, Tensor, Tensor]:
+    """Tokens beside their means (N, 2C), the share of each (N,), and how many are valid."""
+    both = torch.cat([stream.to(like), mean.to(like).expand_as(stream)], dim=-1)
+    share = both.new_ones(both.shape[:-1]) if valid is None else valid.to(like)
+    number = share.sum()
+    rows = both.flatten(0, -2) if both.dim() > 1 else both[None]
+    return rows, share.flatten() / number.clamp(min=1), number
 
 
 def sample_means(stream: Tensor, valid: Tensor | None, counts: tuple[int, ...] | None) -> Tensor:
@@ -128,8 +149,9 @@ def sample_means(stream: Tensor, valid: Tensor | None, counts: tuple[int, ...] |
         counts: As of `FusionOperator.forward`.
 
     Returns:
-        Broadcastable to (..., C); zeros of a sample where none is valid.
+        Broadcastable to (..., C), float32 or float64; zeros of a sample where none is valid.
     """
+    stream = stream.to(torch.promote_types(stream.dtype, torch.float32))
     if counts == ():
         return torch.zeros_like(stream)
     if counts is None:

@@ -1,6 +1,6 @@
 """Faster ways to compute what `functional` says, with a backward written by hand."""
 
-from .choice import BACKENDS, Explanation, check_backend, explain, run
+from .choice import BACKENDS, Explanation, check_backend, explain, in_one_dtype, run
 from .compact import compact_fusion
 from .forms import FORMS
 
@@ -11,5 +11,6 @@ __all__ = [
     "check_backend",
     "compact_fusion",
     "explain",
+    "in_one_dtype",
     "run",
 ]

@@ -13,7 +13,7 @@ from .calls import Call, describe
 from .forms import FORMS, NEEDS_COMPLETE, Form, is_for_other_runtimes
 from .torch_versions import autocast_dtype
 
-__all__ = ["BACKENDS", "Explanation", "check_backend", "explain", "run"]
+__all__ = ["BACKENDS", "Explanation", "check_backend", "explain", "in_one_dtype", "run"]
 
 _BY_NAME = {form.name: form for form in FORMS}
 BACKENDS = ("auto", *_BY_NAME)
@@ -94,7 +94,7 @@ def run(
     fuse, dtype = form.load(), first.dtype
     if form.takes_all:
         return fuse(first, second, parameters, num_heads, valid, *options, bias=bias)
-    first, second, parameters = _in_one_dtype(first, second, parameters)
+    first, second, parameters = in_one_dtype(first, second, parameters)
     seen = hide(first, valid), hide(second, valid)
     fused_first, fused_second = fuse(*seen, parameters, num_heads, bias=bias)
     fused_first, fused_second = (
@@ -166,7 +166,7 @@ def _why_not(form: Form, call: Call) -> str:
     )
 
 
-def _in_one_dtype(
+def in_one_dtype(
     first: Tensor, second: Tensor, parameters: FusionParameters
 ) -> tuple[Tensor, Tensor, FusionParameters]:
     """Streams and parameters in the widest dtype among them; autocast does so by itself."""
