@@ -22,7 +22,7 @@ def test_without_a_name_cuda_is_chosen_where_there_is_one(monkeypatch, there, ex
     assert choose_device("cpu").type == "cpu"
 
 
-@pytest.mark.parametrize("name", ["cuda:99", "gpu"])
+@pytest.mark.parametrize("name", ["cuda:99", "gpu", "xpu", "mps", "hpu", "vulkan", "meta"])
 def test_a_device_that_is_not_there_is_named(name):
     with pytest.raises(ConfigError, match=f"--device {name}"):
         choose_device(name)
