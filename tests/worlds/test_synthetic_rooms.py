@@ -124,6 +124,12 @@ def test_make_rooms_refuses_what_it_cannot_make(tmp_path, arguments):
         make_rooms(tmp_path, **{"num_train": 1, "num_val": 1, **arguments})
 
 
+def test_rooms_refuse_noise_that_is_no_number():
+    for name in ("image_noise", "depth_noise"):
+        with pytest.raises(ValueError, match=f"{name}=nan"):
+            RoomWorld(**{name: float("nan")})
+
+
 def test_room_style_refuses_classes_that_nobody_can_make():
     with pytest.raises(ValueError, match="piano"):
         RoomStyle(shares=(("piano", 1.0),))
