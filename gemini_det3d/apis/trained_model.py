@@ -92,7 +92,7 @@ def build_for_test(
 
 def allowed_missing(config: Config) -> tuple[str, ...]:
     """What a config says that checkpoints of it may lack: its CheckedLoadingHook's."""
-    hook = config.get("default_hooks", {}).get("checked_loading") or {}
+    hook = (config.get("default_hooks") or {}).get("checked_loading") or {}
     return tuple(hook.get("allow_missing", ()))
 
 

@@ -47,7 +47,9 @@ def check_evaluator(evaluator: Any, dataset: Any) -> None:
             raise FormatError(path, "no such file (ann_file of the evaluator)")
     for kind, metric in metrics:
         if kind == _NUSCENES and not metric.get("format_only"):
-            _check_nuscenes(metric, leaf_datasets(dataset)[0])
+            leaves = leaf_datasets(dataset)
+            own = [leaf for leaf in leaves if "NuScenes" in type(leaf).__name__]
+            _check_nuscenes(metric, (own or leaves)[0])
 
 
 def _check_nuscenes(metric: Mapping, leaf: Any) -> None:

@@ -18,6 +18,8 @@ from gemini_det3d.worlds import (
     sample_room,
 )
 from gemini_det3d.worlds.furniture import FURNITURE
+from gemini_det3d.worlds.presets import KittiWorld
+from gemini_det3d.worlds.views import Viewpoint
 
 SMALL = RoomWorld(image_width=97, image_height=71)
 
@@ -128,6 +130,10 @@ def test_rooms_refuse_noise_that_is_no_number():
     for name in ("image_noise", "depth_noise"):
         with pytest.raises(ValueError, match=f"{name}=nan"):
             RoomWorld(**{name: float("nan")})
+    with pytest.raises(ValueError, match="image_noise=nan"):
+        KittiWorld(image_noise=float("nan"))
+    with pytest.raises(ValueError, match="noise=nan"):
+        Viewpoint(noise=float("nan"))
 
 
 def test_room_style_refuses_classes_that_nobody_can_make():

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import os
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
@@ -177,9 +178,13 @@ def _with_effect(variant: Variant, config: Mapping[str, Any]) -> Variant:
 def _epochs_of(variant: Variant, config: Mapping[str, Any]) -> int:
     """How long a variant trains; 1 where the config counts otherwise."""
     own = (config.get("train_cfg") or {}).get("max_epochs") or 1
-    epochs = str(variant.options.get(_EPOCHS, own))
-    if not epochs.isdecimal() or int(epochs) < 1:
-        raise ConfigError(f"{variant.name}: {_EPOCHS}={epochs}: expected a whole number above 0")
+    given = variant.options.get(_EPOCHS, own)
+    try:
+        epochs = float(given)
+    except ValueError:
+        epochs = math.nan
+    if not (epochs.is_integer() and epochs >= 1):
+        raise ConfigError(f"{variant.name}: {_EPOCHS}={given}: expected a whole number above 0")
     return int(epochs)
 
 
