@@ -8,6 +8,7 @@ from PIL import Image
 from gemini_det3d.apis.view.pictures import SegmentationFrames
 from gemini_det3d.cli import main
 from gemini_det3d.datasets.segmentation import NYUDv2SegDataset
+from gemini_det3d.datasets.transforms.seg_loading import LoadModalities
 from gemini_det3d.formats.taskonomy import domain_path, write_png
 
 
@@ -64,7 +65,7 @@ def test_prediction_is_judged_against_the_labelled_pixels(seg):
 def test_images_of_more_bits_are_scaled_as_the_pipeline_scales_them(seg, value, shown):
     (seg / "val.txt").write_text((seg / "val.txt").read_text().replace("depth/0.png", "d.tif"))
     Image.fromarray(np.full((8, 12), value, np.float32)).save(seg / "d.tif")
-    load = dict(type="LoadModalities", max_values={"depth": 2.0}, on_non_finite="zero")
+    load = LoadModalities(max_values={"depth": 2.0}, on_non_finite="zero")
     frames = SegmentationFrames([NYUDv2SegDataset(str(seg), "val", pipeline=[load])])
     _, depth, _ = frames.read_pictures("0").pictures
     assert (depth.pixels == shown).all()
