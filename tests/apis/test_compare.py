@@ -115,17 +115,6 @@ def test_options_may_name_the_run(config, tmp_path):
     assert len({run.fingerprint for run in plan.runs}) == 4
 
 
-@pytest.mark.parametrize("epochs", ["abc", "0", "-1", "2.5", "nan"])
-def test_epochs_that_are_no_number_are_named(config, tmp_path, epochs):
-    options = {"train_cfg.max_epochs": epochs}
-    said = f"train_cfg.max_epochs={epochs}: expected a whole number above 0"
-    with pytest.raises(ConfigError, match=said):
-        module.make_plan([str(config)], [Swap.parse(f"{KEY}=A,B")], tmp_path, 1, options)
-    options = {"train_cfg.max_epochs": "7.0"}
-    plan = module.make_plan([str(config)], [], tmp_path, 1, options)
-    assert plan.runs[0].epochs == 7
-
-
 @pytest.mark.parametrize(
     "text", ["model.operator.type", "=A", "a=", "a=A,,B", "a=A,A", "a=A;b", "a=A;=3"]
 )
