@@ -9,6 +9,7 @@ from gemini_det3d.apis.view.pictures import SegmentationFrames
 from gemini_det3d.cli import main
 from gemini_det3d.datasets.segmentation import NYUDv2SegDataset
 from gemini_det3d.datasets.transforms.seg_loading import LoadModalities
+from gemini_det3d.formats.errors import FormatError
 from gemini_det3d.formats.taskonomy import domain_path, write_png
 
 
@@ -69,6 +70,9 @@ def test_images_of_more_bits_are_scaled_as_the_pipeline_scales_them(seg, value, 
     frames = SegmentationFrames([NYUDv2SegDataset(str(seg), "val", pipeline=[load])])
     _, depth, _ = frames.read_pictures("0").pictures
     assert (depth.pixels == shown).all()
+    folder = SegmentationFrames([NYUDv2SegDataset(str(seg), "val")])
+    with pytest.raises(FormatError, match=r"d\.tif: .*; view a config whose LoadModalities says"):
+        folder.read_pictures("0")
 
 
 def test_frames_of_one_name_in_two_splits_are_both_there(seg):
