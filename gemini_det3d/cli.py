@@ -143,7 +143,11 @@ def _in_one_line(name: str, run: Callable[[], int]) -> int:
     except (FormatError, ConfigError) as error:
         return _refused(name, str(error))
     except ImportError as error:  # a package that is not there, or not of these versions
-        fault = " ".join(str(error).split())
+        from gemini_det3d.stack import stack_fault
+
+        fault = stack_fault(error)
+        if fault is None:
+            return _refused(name, " ".join(str(error).split()))
         return _refused(name, f"{fault} (gemini-det3d doctor says more)")
     except OSError as error:  # a disk, a permission, a device: nothing that a traceback explains
         return _refused(name, _one_line(error))

@@ -19,6 +19,40 @@ HOSTS = {
     "mmdet": ("3.3.0", (3, 2), (3, 4)),
     "mmdet3d": ("1.4.0", (1, 4), (2, 0)),
 }
+# Names of modules that are not those of their distributions.
+_DISTRIBUTIONS = {
+    "cv2": "opencv-python-headless",
+    "PIL": "pillow",
+    "skimage": "scikit-image",
+    "sklearn": "scikit-learn",
+    "yaml": "PyYAML",
+}
+# Modules whose absence `gemini-det3d doctor` explains.
+_LOOKED_AT = (*HOSTS, "cv2", "mmcv", "numba", "numpy", "torch")
+
+
+class StackError(ImportError):
+    """Packages do not fit together; one line says which, and what mends it."""
+
+
+def stack_fault(error: BaseException | None) -> str | None:
+    """One line of the fault that `gemini-det3d doctor` would find; None for other errors.
+
+    Args:
+        error: What was raised; what that came from counts, too.
+    """
+    while error is not None:
+        missing = error.name if isinstance(error, ModuleNotFoundError) else None
+        if isinstance(error, StackError) or (missing or "").split(".")[0] in _LOOKED_AT:
+            return " ".join(str(error).split())
+        error = error.__cause__ or error.__context__
+    return None
+
+
+def distribution_of(module: str | None) -> str:
+    """What pip calls the distribution of a module."""
+    top = (module or "").split(".")[0]
+    return _DISTRIBUTIONS.get(top, top)
 
 
 def numpy_problem() -> str | None:
@@ -44,7 +78,7 @@ def numba_problem() -> str | None:
     try:
         import_module("numba")
     except ModuleNotFoundError as error:
-        return f"{first_line(error)}: pip install {error.name}"
+        return f"{first_line(error)}: pip install {distribution_of(error.name)}"
     except Exception as error:  # noqa: BLE001 (what it is built on may raise anything)
         found = f"numba {_version('numba')} with numpy {_version('numpy')}"
         return f"{found} does not load ({first_line(error)}): pip install --upgrade numba"
@@ -128,7 +162,8 @@ def loading_problem() -> str | None:
         import_module("mmdet3d.apis")
     except Exception as error:  # noqa: BLE001 (whatever it is built on may raise anything)
         if isinstance(error, ModuleNotFoundError):
-            return f"mmdet3d does not load: {first_line(error)}: pip install {error.name}"
+            package = distribution_of(error.name)
+            return f"mmdet3d does not load: {first_line(error)}: pip install {package}"
         package = _where_it_was_raised(error) or "mmdet3d"
         remedy = f"pip install --force-reinstall --no-deps {package}"
         return f"mmdet3d does not load ({package}: {first_line(error)}): {remedy}"
@@ -147,18 +182,18 @@ PROBLEMS = {
 
 
 def require() -> None:
-    """Raise ImportError with the one line where the packages do not fit together."""
+    """Raise StackError with the one line where the packages do not fit together."""
     for problem_of in PROBLEMS.values():
         problem = problem_of()
         if problem:
-            raise ImportError(problem)
+            raise StackError(problem)
 
 
 def require_loading() -> None:
-    """Raise ImportError with one line where mmdet3d itself does not load; slow, after the rest."""
+    """Raise StackError with one line where mmdet3d itself does not load; slow, after the rest."""
     problem = loading_problem()
     if problem:
-        raise ImportError(problem)
+        raise StackError(problem)
 
 
 def _version(package: str) -> str | None:

@@ -129,7 +129,56 @@ def test_package_that_is_not_there_is_one_line(monkeypatch, capsys):
     monkeypatch.setattr(doctor, "run", fail)
     assert main(["doctor"]) == 2
     error = capsys.readouterr().err
-    assert error.count("\n") == 1 and "needs sparse convolution" in error
+    assert error.count("\n") == 1 and error.endswith("needs sparse convolution\n")
+
+
+@pytest.mark.parametrize("raised", ["of the stack", "behind another", "of a host"])
+def test_only_a_fault_of_the_stack_sends_to_the_doctor(monkeypatch, capsys, raised):
+    from gemini_det3d.commands import doctor
+    from gemini_det3d.stack import StackError
+
+    def fail(args):
+        if raised == "of a host":
+            raise ModuleNotFoundError("No module named 'mmdet3d'", name="mmdet3d")
+        try:
+            raise StackError("numba is too old")
+        except ImportError:
+            if raised == "of the stack":
+                raise
+            raise ImportError("Failed to import plugin")  # noqa: B904 (as mmengine does)
+
+    monkeypatch.setattr(doctor, "run", fail)
+    assert main(["doctor"]) == 2
+    fault = "No module named 'mmdet3d'" if raised == "of a host" else "numba is too old"
+    assert (
+        capsys.readouterr().err == f"gemini-det3d doctor: {fault} (gemini-det3d doctor says more)\n"
+    )
+
+
+@pytest.mark.parametrize(
+    ("argv", "said"),
+    [
+        (["make-rooms", "--train", "-1"], "--train -1: must be 0 or more"),
+        (["make-rooms", "--workers", "0"], "--workers 0: must be 1 or more"),
+        (["make-views", "--val", "-2"], "--val -2: must be 0 or more"),
+        (["make-views", "--size", "4"], "--size 4: must be 8 or more"),
+        (["make-scenes", "--beams", "0"], "--beams 0: must be positive"),
+        (["make-scenes", "--azimuths", "0"], "--azimuths 0: must be positive"),
+        (["make-scenes", "--field", "nan"], "--field nan: must be positive"),
+        (["make-scenes", "--range", "nan"], "--range nan: must be positive"),
+        (["make-scenes", "--decoys", "2"], "--decoys 2.0: must lie in 0 to 1"),
+        (["make-scenes", "--image-size", "0", "9"], "--image-size 0: must be 1 or more"),
+        (["make-scenes", "--train", "-1"], "--train -1: must be 0 or more"),
+        (["eval-sunrgbd", "a", "--iou", "1.5", "0.5"], "--iou 1.5 0.5: overlaps lie between"),
+        (["eval-sunrgbd", "a", "--classes", "bed", "bed"], "--classes: classes must be different"),
+    ],
+)
+def test_wrong_value_is_told_by_the_option_it_came_from(tmp_path, capsys, argv, said):
+    name, *options = argv
+    assert main([name, str(tmp_path / "out"), *options]) == 2
+    error = capsys.readouterr().err
+    assert error.startswith(f"gemini-det3d {name}: {said}") and error.count("\n") == 1
+    assert not (tmp_path / "out").exists()
 
 
 @pytest.mark.parametrize("name", [n for n in COMMANDS if n not in SCRIPTS])

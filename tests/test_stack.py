@@ -10,6 +10,7 @@ import pytest
 
 from gemini_det3d import stack
 from gemini_det3d.apis import doctor
+from gemini_det3d.ops.mmcv_ext import health
 
 
 def fails_with(error):
@@ -123,11 +124,17 @@ def test_package_built_for_another_numpy_is_named_where_mmdet3d_does_not_load(
     assert problem.endswith("pip install --force-reinstall --no-deps for_other_numpy")
 
 
-def test_a_module_that_mmdet3d_misses_is_named(monkeypatch):
-    error = ModuleNotFoundError("No module named 'shapely'", name="shapely")
+@pytest.mark.parametrize(
+    "module, package",
+    [("shapely", "shapely"), ("PIL", "pillow"), ("yaml", "PyYAML"), ("skimage.io", "scikit-image")],
+)
+def test_a_module_that_is_missing_is_named_as_pip_calls_it(monkeypatch, module, package):
+    error = ModuleNotFoundError(f"No module named '{module}'", name=module)
     monkeypatch.setattr(stack, "import_module", fails_with(error))
-    problem = stack.loading_problem()
-    assert problem == "mmdet3d does not load: No module named 'shapely': pip install shapely"
+    said = f"No module named '{module}': pip install {package}"
+    assert stack.loading_problem() == f"mmdet3d does not load: {said}"
+    assert stack.numba_problem() == said
+    assert health._reason(error) == said
 
 
 def test_doctor_takes_the_fix_from_the_error_where_it_names_one():

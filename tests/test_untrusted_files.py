@@ -97,6 +97,9 @@ def test_training_without_its_info_file_is_told_what_writes_it(tmp_path):
     config = dict(type="mmdet3d.KittiDataset", data_root=f"{tmp_path}/", ann_file="none.pkl")
     with pytest.raises(FormatError, match=r"none\.pkl: no such file; gemini-det3d prepare"):
         build_dataset(config)
+    config["type"] = "mmdet3d.NuScenesDataset"
+    with pytest.raises(FormatError, match=r"none\.pkl: no such file; mmdet3d's tools/create_data"):
+        build_dataset(config)
 
 
 @pytest.mark.parametrize("name", NAMES["yamls"])

@@ -74,7 +74,8 @@ def effective_changes(config: Mapping[str, Any], change: str) -> list[str]:
         _check_path(config, key)
         _check_overlaid(config, key)
         loader, _, last = key.rpartition(".")
-        if last == "num_workers" and value == "0" and config.get(loader, {}).get(_KEPT_WORKERS):
+        keeps = (_node(config, loader) or {}).get(_KEPT_WORKERS)
+        if last == "num_workers" and value == "0" and keeps:
             return [change, f"{loader}.{_KEPT_WORKERS}=False"]  # torch refuses to keep no workers
         return [change]
     if top not in config:
@@ -88,7 +89,7 @@ def effective_changes(config: Mapping[str, Any], change: str) -> list[str]:
             values = dict(_leaves(config))
             return [f"{path}={root}{values[path].rstrip('/')[len(old) :]}" for path in below]
     found = twins_of(config, top, config[top])
-    remedy = f"; set {', '.join(found[:6])}" if found else ""
+    remedy = f"; set {', '.join(found)}" if found else ""
     raise ConfigError(
         f"--cfg-options {key}: the config computes with {top}, and nothing reads it afterwards, so "
         f"this would change nothing{remedy}"
@@ -105,17 +106,20 @@ def twins_of(config: Mapping, name: str, value: Any, by_name: bool = True) -> li
         by_name: Whether the same name does; else it takes the same value.
 
     Returns:
-        Dotted paths of entries with the value, where that says enough or the name is the same.
+        Dotted paths of entries with the value, where that says enough, or of the same name; those
+        of the same value first.
     """
     is_telling = isinstance(value, str) or (
         isinstance(value, (list, dict, tuple)) and len(value) > 1
     )
-    found = []
+    same, named = [], []
     for path, leaf in _leaves(config, with_inner=True):
         is_named = path.rsplit(".", 1)[-1] == name
-        if is_named and (by_name or leaf == value) or is_telling and leaf == value:
-            found.append(path)
-    return found
+        if leaf == value and (is_named or is_telling):
+            same.append(path)
+        elif is_named and by_name:
+            named.append(path)
+    return same + named
 
 
 def _check_path(config: Mapping, key: str) -> None:

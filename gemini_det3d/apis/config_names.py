@@ -46,7 +46,7 @@ def check_names(config: Any) -> None:
         if kept and not twins_of(entries, name, config[name], by_name=False):
             raise ConfigError(
                 f"{path}: {name} changes nothing: the base config has computed with its own; set "
-                f"{', '.join(kept[:6])}"
+                f"{', '.join(kept)}"
             )
 
 

@@ -130,14 +130,18 @@ def load_config(name: str, root: Path, seed: int, epochs: int | None = None) -> 
     return config
 
 
+def begin_of_fall(config: Any) -> int:
+    """Epochs before the learning rate begins to fall."""
+    return config.param_scheduler[-1].get("begin", 0)
+
+
 def set_epochs(config: Any, epochs: int) -> None:
     """Let a training and the fall of its learning rate end after so many epochs.
 
     Raises:
         ConfigError: They are over before the fall begins.
     """
-    last = config.param_scheduler[-1]
-    begin = last.get("begin", 0)
+    last, begin = config.param_scheduler[-1], begin_of_fall(config)
     if epochs <= begin:
         raise ConfigError(
             f"--epochs {epochs}: must be {begin + 1} or more, {begin} of them to rise"

@@ -121,15 +121,19 @@ def with_allowed_missing(argv: Sequence[str]) -> list[str]:
 def _taken(
     argv: Sequence[str], option: str, is_value: Callable[[str], bool], need: str
 ) -> tuple[list[str], list[str]]:
-    """The arguments without an option, and the values that it was given."""
-    rest, values = list(argv), []
-    while option in rest:
-        place = rest.index(option)
-        value = "".join(rest[place + 1 : place + 2])
+    """The arguments without an option, and the values that it was given, in one word or two."""
+    rest, values, words = [], [], list(argv)
+    while words:
+        word = words.pop(0)
+        name, is_one_word, value = word.partition("=")
+        if name != option:
+            rest.append(word)
+            continue
+        if not is_one_word:
+            value = words.pop(0) if words else ""
         if not is_value(value):
             raise ConfigError(f"{option} {need}, got {value!r}")
         values.append(value)
-        del rest[place : place + 2]
     return rest, values
 
 

@@ -9,7 +9,7 @@ import numpy as np
 from torch import Tensor
 
 from gemini_det3d.apis.config import ConfigError
-from gemini_det3d.engine.evaluator_checks import check_evaluator, kinds_of
+from gemini_det3d.engine.evaluator_checks import check_evaluator, metrics_of
 
 _WHOLE = "NuScenesMetric"
 
@@ -33,7 +33,7 @@ def check_part(evaluator: Any, number: int, dataset: Any) -> None:
         FormatError: It lacks its tables.
     """
     total = len(dataset)
-    if number < total and _WHOLE in kinds_of(evaluator):
+    if number < total and _WHOLE in dict(metrics_of(evaluator)):
         raise ConfigError(f"--frames {number}: {_WHOLE} evaluates all {total} frames or none")
     check_evaluator(evaluator, dataset)
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import copy
 import hashlib
 import statistics
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -51,17 +51,39 @@ class Robustness:
     def summary(self, baseline: Robustness | None = None) -> RobustnessScores:
         """CE, RR and RCE; see :func:`gemini_det3d.corruptions.robustness_scores`.
 
+        Args:
+            baseline: Scores of the model to compare with; those of other conditions are left out.
+
         Raises:
-            ConfigError: The baseline was tested otherwise.
+            ConfigError: It was not tested under a condition that this was tested under.
         """
         others = None
         if baseline is not None:
-            others = {name: _shares(each) for name, each in baseline.corrupted.items()}
-            for name, each in self.corrupted.items():
-                if set(baseline.corrupted.get(name, ())) != set(each):
-                    raise ConfigError(f"--baseline: {name} was not tested there at {list(each)}")
+            baseline.require({name: list(each) for name, each in self.corrupted.items()})
+            others = {
+                name: [baseline.corrupted[name][severity] / 100 for severity in each]
+                for name, each in self.corrupted.items()
+            }
         ours = {name: _shares(each) for name, each in self.corrupted.items()}
         return robustness_scores(self.clean / 100, ours, others)
+
+    def require(self, conditions: Mapping[str, Sequence[int]]) -> None:
+        """Refuse a baseline without scores of all these conditions.
+
+        Args:
+            conditions: Severities by corruption.
+
+        Raises:
+            ConfigError: One is missing.
+        """
+        for name, severities in conditions.items():
+            there = self.corrupted.get(name)
+            if there is None:
+                raise ConfigError(f"--baseline: {name} was not tested there")
+            absent = [severity for severity in severities if severity not in there]
+            if absent:
+                fault = f"was tested there at severities {_listed(there)}, not {_listed(absent)}"
+                raise ConfigError(f"--baseline: {name} {fault}")
 
 
 def evaluate_robustness(
@@ -74,6 +96,7 @@ def evaluate_robustness(
     metric: str | None = None,
     seed: int = 0,
     device: str | None = None,
+    baseline: Robustness | None = None,
 ) -> Robustness:
     """Test a detector or segmentor without and under each corruption.
 
@@ -88,15 +111,21 @@ def evaluate_robustness(
         metric: See :func:`gemini_det3d.apis.comparison.rows.headline`.
         seed: Of the corruptions.
         device: Where to run; None: CUDA where there is one.
+        baseline: What the scores are going to be compared with; only looked at.
 
     Raises:
-        ConfigError: There is no such corruption, or the model reads nothing that it changes.
+        ConfigError: There is no such corruption, the model reads nothing that it changes, or the
+            baseline was not tested under a condition.
         FormatError: The checkpoint cannot be read or does not belong to the config.
     """
     config = copy.deepcopy(read_config(config))
     check_pattern(metric or "")
+    if baseline is not None and corruptions:
+        baseline.require(dict.fromkeys(corruptions, severities))
     test = _Test(config, Path(checkpoint), frames, metric, seed, device)
     names = test.applicable(corruptions)
+    if baseline is not None:
+        baseline.require(dict.fromkeys(names, severities))
     path = Path(out) / "robustness.json"
     scores = _Scores(path, test.mark)
     conditions = [(CLEAN, 0), *((name, each) for name in names for each in severities)]
@@ -234,6 +263,10 @@ def _read(path: Path) -> dict:
     if not isinstance(found, dict):
         raise FormatError(path, "is not a robustness.json of eval-robustness")
     return found
+
+
+def _listed(severities: Iterable[int]) -> str:
+    return ", ".join(map(str, severities))
 
 
 def _shares(scores: dict[int, float]) -> list[float]:

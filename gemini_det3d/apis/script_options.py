@@ -53,7 +53,11 @@ def checked_arguments(name: str, argv: Sequence[str]) -> list[str]:
 
 
 def split_arguments(argv: Sequence[str]) -> tuple[list[str], list[str], list[str]]:
-    """Positional words, options with their values, and ``KEY=VALUE`` changes of the config."""
+    """Positional words, options with their values, and ``KEY=VALUE`` changes of the config.
+
+    Raises:
+        ConfigError: What ``--cfg-options=`` is given in one word is no ``KEY=VALUE``.
+    """
     places, options, changes = [], [], []
     words = list(argv)
     while words:
@@ -61,14 +65,20 @@ def split_arguments(argv: Sequence[str]) -> tuple[list[str], list[str], list[str
         if not word.startswith("-"):
             places.append(word)
             continue
-        name = _full_name(word.split("=")[0])
+        given, is_one_word, value = word.partition("=")
+        name = _full_name(given)
+        if name == _CFG_OPTIONS and is_one_word:
+            if "=" not in value:
+                raise ConfigError(f"{word}: expected {_CFG_OPTIONS} KEY=VALUE")
+            changes.append(value)
+            continue
         if name == _CFG_OPTIONS:
             while words and "=" in words[0] and not words[0].startswith("-"):
                 changes.append(words.pop(0))
             continue
         options.append(word)
         takes_one = name in _ONE_VALUE or (name == _RESUME and words and _is_checkpoint(words[0]))
-        if takes_one and "=" not in word and words:
+        if takes_one and not is_one_word and words:
             options.append(words.pop(0))
     return places, options, changes
 
@@ -123,9 +133,10 @@ def _check_options(name: str, options: list[str], config: Any, changes: list[str
 
 
 def _check_files(name: str, places: list[str], options: list[str]) -> None:
-    resume = [b for a, b in zip(options, options[1:]) if _full_name(a) == _RESUME and b != "auto"]
-    checkpoints = places[1:2] if name == "test" else [b for b in resume if not b.startswith("-")]
-    for path in checkpoints:
+    pairs = [word.partition("=")[::2] for word in options if "=" in word]
+    pairs += [(a, b) for a, b in zip(options, options[1:]) if not b.startswith("-")]
+    resume = [b for a, b in pairs if _full_name(a) == _RESUME and b not in ("", "auto")]
+    for path in places[1:2] if name == "test" else resume:
         if "://" not in path and not os.path.isfile(path):
             raise ConfigError(f"{path}: no such file")
 

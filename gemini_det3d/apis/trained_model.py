@@ -21,6 +21,7 @@ from gemini_det3d.engine.same_streams import (
     check_trained_domains,
     domains_of_config,
 )
+from gemini_det3d.formats.errors import first_line
 from gemini_det3d.models.checkpoints import load_parameters, read_checkpoint
 
 if TYPE_CHECKING:
@@ -91,7 +92,7 @@ def build_for_test(
 
 def allowed_missing(config: Config) -> tuple[str, ...]:
     """What a config says that checkpoints of it may lack: its CheckedLoadingHook's."""
-    hook = config.get("default_hooks", {}).get("checked_loading") or {}
+    hook = (config.get("default_hooks") or {}).get("checked_loading") or {}
     return tuple(hook.get("allow_missing", ()))
 
 
@@ -137,7 +138,7 @@ def choose_device(name: str | None = None) -> torch.device:
     """The device of that name; None: CUDA where there is a device of it, else the CPU.
 
     Raises:
-        ConfigError: torch knows no such name, or sees no such device.
+        ConfigError: torch knows no such name, sees no such device, or cannot compute there.
     """
     if name is None:
         name = "cuda" if torch.cuda.is_available() else "cpu"
@@ -147,6 +148,14 @@ def choose_device(name: str | None = None) -> torch.device:
         raise ConfigError(f"--device {name}: not a device of torch") from None
     if device.type == "cuda" and (device.index or 0) >= torch.cuda.device_count():
         raise ConfigError(f"--device {name}: torch sees {torch.cuda.device_count()} CUDA devices")
+    if device.type == "meta":
+        raise ConfigError(f"--device {name}: holds shapes and no numbers")
+    if device.type not in ("cpu", "cuda"):
+        try:
+            torch.empty(0, device=device)
+        except Exception as error:  # each kind of device has its own
+            fault = f"torch cannot use it here ({first_line(error)})"
+            raise ConfigError(f"--device {name}: {fault}") from None
     return device
 
 

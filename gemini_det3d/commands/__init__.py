@@ -18,6 +18,7 @@ __all__ = [
     "add_set_sizes",
     "add_subcommands",
     "add_workers",
+    "check_set_sizes",
     "load_command",
 ]
 
@@ -101,6 +102,19 @@ def add_set_sizes(parser: argparse.ArgumentParser, things: str, train: int, val:
     add("--val", type=int, default=val, help=f"validation {things} (%(default)s)")
     add_seed(parser, f"all {things}")
     add_workers(parser)
+
+
+def check_set_sizes(args: argparse.Namespace) -> None:
+    """Refuse numbers of :func:`add_set_sizes` that are too small.
+
+    Raises:
+        ConfigError: One is; the message names the option.
+    """
+    from gemini_det3d.apis.config import ConfigError
+
+    for name, least in (("train", 0), ("val", 0), ("seed", 0), ("workers", 1)):
+        if getattr(args, name) < least:
+            raise ConfigError(f"--{name} {getattr(args, name)}: must be {least} or more")
 
 
 def add_subcommands(

@@ -68,8 +68,12 @@ def run(args: argparse.Namespace) -> int:
     from gemini_det3d.apis.conversion.expected import config_shapes
 
     state = in_stated_layout(read_checkpoint(args.source)["state_dict"])
-    if args.modalities < 1:
-        raise ConfigError(f"--modalities {args.modalities}: must be 1 or more")
+    for option, value in (
+        ("--modalities", args.modalities),
+        ("--window-size", args.window_size),
+    ):
+        if value is not None and value < 1:
+            raise ConfigError(f"{option} {value}: must be 1 or more")
     if args.as_is:
         return _keep(state, args)
     if args.to_released:
@@ -100,7 +104,8 @@ def _keep(state: Mapping[str, Tensor], args: argparse.Namespace) -> int:
             raise ConfigError(f"--as-is: does not go with {option}")
     if args.config:
         _, report = fit_state(build_model(read_config(args.config)), state)
-        check_report(report, state, args.source, args.without)
+        remedy = "--without PREFIX leaves them out"
+        check_report(report, state, args.source, args.without, remedy=remedy)
     kept = {n: t for n, t in state.items() if not n.startswith(tuple(args.without))}
     if args.target:
         write_state(args.target, in_stated_layout(kept), {"converted_from": args.source.name})

@@ -12,11 +12,19 @@ import argparse
 from collections.abc import Mapping
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
+from itertools import count
 from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
 
-from gemini_det3d.apis.demo_pass import DemoPass, add_size_arguments, load_config, set_epochs
+from gemini_det3d.apis.config import ConfigError
+from gemini_det3d.apis.demo_pass import (
+    DemoPass,
+    add_size_arguments,
+    begin_of_fall,
+    load_config,
+    set_epochs,
+)
 from gemini_det3d.apis.machine import num_cores, num_threads
 from gemini_det3d.apis.runs import Run, declare, run_or_fail
 from gemini_det3d.visualization.report import Pictures, Table
@@ -93,15 +101,18 @@ def declare_runs(args: argparse.Namespace, work_dir: Path) -> dict[str, Run]:
     """
     from gemini_det3d.apis.seg_config import with_modalities, with_training_step
 
-    base = load_config(args.config, args.data, args.seed, args.epochs)
-    epochs = base.train_cfg.max_epochs
+    base = load_config(args.config, args.data, args.seed)
+    epochs = base.train_cfg.max_epochs if args.epochs is None else args.epochs
+    _check_epochs(epochs, begin_of_fall(base))
+    if args.epochs is not None:
+        set_epochs(base, epochs)
     runs: dict[str, Run] = {}
     for name, variant in VARIANTS.items():
         config = with_modalities(base, variant.modalities)
         if variant.has_dropout:
             config = with_training_step(config, DROPOUT)
         if variant.after is not None:
-            set_epochs(config, max(2, 3 * epochs // 4))
+            set_epochs(config, _epochs_after(epochs))
             # not load_from: resuming, which the script is told to try, would overrule it
             start = runs[variant.after].checkpoint
             config.model.init_cfg = {"type": "Pretrained", "checkpoint": str(start)}
@@ -109,6 +120,20 @@ def declare_runs(args: argparse.Namespace, work_dir: Path) -> dict[str, Run]:
         # tested here, under failures too
         runs[name] = declare(name, config, folder, with_test=False)
     return runs
+
+
+def _epochs_after(epochs: int) -> int:
+    """Of a model that starts from one trained so long."""
+    return max(2, 3 * epochs // 4)
+
+
+def _check_epochs(epochs: int, begin: int) -> None:
+    least = next(number for number in count(1) if min(number, _epochs_after(number)) > begin)
+    if epochs < least:
+        raise ConfigError(
+            f"--epochs {epochs}: must be {least} or more: models that train on take three quarters "
+            f"of them, and {begin} epochs pass before the learning rate falls"
+        )
 
 
 def train_all(runs: Mapping[str, Run]) -> None:

@@ -46,7 +46,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Evaluate, print the report, write what was asked for."""
-    overlaps = parse_overlaps(args.min_overlap)
+    overlaps = parse_overlaps(args.min_overlap, args.classes)
     try:
         check_options(args.classes, METRICS, args.recall)
         for name in overlaps:

@@ -86,6 +86,7 @@ def run(args: argparse.Namespace) -> int:
         args.metric,
         args.seed,
         args.device,
+        baseline,
     )
     table = robustness_table(found, baseline)
     print(f"\n{table}\n")

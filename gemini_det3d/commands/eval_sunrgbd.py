@@ -41,10 +41,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Evaluate, print the report, write what was asked for."""
+    if not all(0 < value < 1 for value in args.iou):
+        given = " ".join(map(str, args.iou))
+        raise ConfigError(f"--iou {given}: overlaps lie between 0 and 1")
     try:
         check_indoor_options(args.classes, args.iou)
     except ValueError as error:
-        raise ConfigError(str(error)) from None
+        raise ConfigError(f"--classes: {error}") from None
     evaluation = evaluate_room_files(
         args.results, args.annotations, args.classes, args.iou, split=args.split
     )

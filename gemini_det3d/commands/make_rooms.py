@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 
 from gemini_det3d.apis.config import ConfigError
-from gemini_det3d.commands import add_set_sizes
+from gemini_det3d.commands import add_set_sizes, check_set_sizes
 from gemini_det3d.worlds.generate_rooms import make_rooms
 from gemini_det3d.worlds.room_frames import ROOM_PRESETS
 
@@ -33,6 +33,7 @@ def run(args: argparse.Namespace) -> int:
         ConfigError: An argument is out of range.
         FormatError: The folder holds rooms made with other arguments.
     """
+    check_set_sizes(args)
     try:
         made = make_rooms(args.out, args.train, args.val, args.seed, args.preset, args.workers)
     except ValueError as error:

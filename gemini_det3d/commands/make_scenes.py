@@ -6,7 +6,7 @@ import argparse
 from dataclasses import replace
 
 from gemini_det3d.apis.config import ConfigError
-from gemini_det3d.commands import add_set_sizes
+from gemini_det3d.commands import add_set_sizes, check_set_sizes
 from gemini_det3d.worlds.generate import make_kitti_scenes
 from gemini_det3d.worlds.generate_seg import make_seg_scenes
 from gemini_det3d.worlds.presets import PRESETS, KittiWorld, get_preset
@@ -31,6 +31,17 @@ The last three are 256 x 96 pixels unless --image-size says otherwise; presets a
 The same arguments give the same files, for any number of workers. A run that was interrupted goes
 on where it stopped; other arguments need another folder.
 """
+
+# What the library calls them.
+_OPTIONS = {
+    "num_beams": "--beams",
+    "num_azimuths": "--azimuths",
+    "field_deg": "--field",
+    "range_m": "--range",
+    "decoy_share": "--decoys",
+    "image_width": "--image-size",
+    "image_height": "--image-size",
+}
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -58,11 +69,8 @@ def run(args: argparse.Namespace) -> int:
     try:
         world = _world(args)
     except ValueError as error:
-        raise ConfigError(str(error)) from None
-    for name, least in (("train", 0), ("val", 0), ("seed", 0), ("workers", 1)):
-        value = getattr(args, name)
-        if value is not None and value < least:
-            raise ConfigError(f"--{name} {value}: must be {least} or more")
+        raise ConfigError(_of_option(str(error))) from None
+    check_set_sizes(args)
     numbers = (args.train, args.val, args.seed)
     if args.layout == "kitti":
         made = make_kitti_scenes(args.out, *numbers, world, args.workers)
@@ -74,6 +82,13 @@ def run(args: argparse.Namespace) -> int:
         made = make_seg_scenes(args.out, *numbers, args.layout, SegWorld(rig), args.workers)
     print(f"{made.folder}: {made.num_made} frames made, {made.num_kept} were there already")
     return 0
+
+
+def _of_option(fault: str) -> str:
+    """``range_m=-1 must be positive`` by the option that it came from."""
+    name, _, rest = fault.partition("=")
+    value, _, rest = rest.partition(" ")
+    return f"{_OPTIONS[name]} {value}: {rest}" if name in _OPTIONS else fault
 
 
 def _world(args: argparse.Namespace) -> KittiWorld:

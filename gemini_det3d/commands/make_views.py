@@ -5,9 +5,9 @@ from __future__ import annotations
 import argparse
 
 from gemini_det3d.apis.config import ConfigError
-from gemini_det3d.commands import add_set_sizes
+from gemini_det3d.commands import add_set_sizes, check_set_sizes
 from gemini_det3d.worlds.taskonomy_set import WORLDS, ViewSet, make_taskonomy_views
-from gemini_det3d.worlds.views import Viewpoint
+from gemini_det3d.worlds.views import SMALLEST_PX, Viewpoint
 from gemini_det3d.worlds.weather import WEATHERS
 
 EPILOG = """\
@@ -37,13 +37,14 @@ def run(args: argparse.Namespace) -> int:
         ConfigError: An argument is out of range.
         FormatError: The folder holds views made with other arguments.
     """
+    check_set_sizes(args)
+    if args.size < SMALLEST_PX:
+        raise ConfigError(f"--size {args.size}: must be {SMALLEST_PX} or more")
     try:
         views = ViewSet(
             args.train, args.val, args.seed, args.world,
             viewpoint=Viewpoint(size_px=args.size), weathers=tuple(args.weathers),
         )  # fmt: skip
-        if args.workers < 1:
-            raise ValueError(f"--workers {args.workers} must be 1 or more")
     except ValueError as error:
         raise ConfigError(str(error)) from None
     made = make_taskonomy_views(args.out, views, args.workers)

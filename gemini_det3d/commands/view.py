@@ -86,6 +86,8 @@ def run(args: argparse.Namespace) -> int:
     if args.rrd:
         import_rerun()  # before any work
     source = _open(args)
+    if not source.names:
+        raise FormatError(args.data or args.points, "has no frame to show")
     chosen = choose_frames(source.names, args.split, args.frames)
     is_pictures = hasattr(source, "read_pictures")
     sets = {} if is_pictures else open_results(source, args.results, chosen)

@@ -24,6 +24,8 @@ from gemini_det3d.models.checkpoints import (
 from gemini_det3d.registration import register
 
 _KEY = "default_hooks.checked_loading.allow_missing"
+_REMEDY = f"--allow-missing NAME (--cfg-options {_KEY}=[NAME]) lets them differ"
+_WHOLE = "a resumed run needs all of them; load_from starts anew"
 
 
 @register(HOOKS)
@@ -66,7 +68,7 @@ class CheckedLoadingHook(Hook):
             path,
             allow_missing=allowed + (self.starts_anew if is_start else ()),
             may_have_more=is_start,
-            remedy=f"--allow-missing NAME (--cfg-options {_KEY}=[NAME])",
+            remedy=_WHOLE if runner._resume else _REMEDY,
         )
         runner.logger.info(f"{path}: {report.text()}")
         if "state_dict" not in checkpoint:  # parameters at the top, or under another name

@@ -13,22 +13,26 @@ from gemini_det3d.formats.infos import preferred_infos
 _NUSCENES = "NuScenesMetric"
 
 
-def kinds_of(evaluator: Any) -> dict[str, Mapping]:
-    """Configs of an evaluator's metrics by their type, without scope.
+def metrics_of(evaluator: Any) -> list[tuple[str, Mapping]]:
+    """Type, without scope, and config of each of an evaluator's metrics.
 
     Args:
-        evaluator: Of a config: one, several, or none.
+        evaluator: Of a config: one, several, one that holds some as ``metrics``, or none.
     """
-    several = evaluator if isinstance(evaluator, (list, tuple)) else [evaluator]
-    configs = [each for each in several if isinstance(each, Mapping)]
-    return {str(each.get("type")).rpartition(".")[2]: each for each in configs}
+    if isinstance(evaluator, (list, tuple)):
+        return [pair for each in evaluator for pair in metrics_of(each)]
+    if not isinstance(evaluator, Mapping):
+        return []
+    if "metrics" in evaluator:  # mmdet.MultiDatasetsEvaluator
+        return metrics_of(evaluator["metrics"])
+    return [(str(evaluator.get("type")).rpartition(".")[2], evaluator)]
 
 
 def check_evaluator(evaluator: Any, dataset: Any) -> None:
     """Refuse an evaluation that would end in an error after the last frame.
 
     Args:
-        evaluator: As for :func:`kinds_of`.
+        evaluator: As for :func:`metrics_of`.
         dataset: That it evaluates, built.
 
     Raises:
@@ -36,21 +40,26 @@ def check_evaluator(evaluator: Any, dataset: Any) -> None:
             are not, or a frame's ``sample_idx`` is not its place in the info file, by which mmdet3d
             finds its token.
     """
-    for each in kinds_of(evaluator).values():
+    metrics = metrics_of(evaluator)
+    for _, each in metrics:
         path = each.get("ann_file")
         if isinstance(path, str) and "://" not in path and not preferred_infos(path).is_file():
             raise FormatError(path, "no such file (ann_file of the evaluator)")
-    metric = kinds_of(evaluator).get(_NUSCENES)
-    if metric is None or metric.get("format_only"):
-        return
-    leaf = leaf_datasets(dataset)[0]
+    for kind, metric in metrics:
+        if kind == _NUSCENES and not metric.get("format_only"):
+            leaves = leaf_datasets(dataset)
+            own = [leaf for leaf in leaves if "NuScenes" in type(leaf).__name__]
+            _check_nuscenes(metric, (own or leaves)[0])
+
+
+def _check_nuscenes(metric: Mapping, leaf: Any) -> None:
     root = Path(metric["data_root"])
     version = (getattr(leaf, "metainfo", None) or {}).get("version")
     if version is not None and not (root / version).is_dir():
         there = ", ".join(sorted(path.name for path in root.glob("v1.0-*"))) or "none"
         fault = f"has no folder {version} with the tables that {_NUSCENES} reads (there: {there}); "
         raise FormatError(root, f"{fault}metainfo.version of the data set names it, and "
-                          "format_only=True needs none")  # fmt: skip
+                          "format_only=True with jsonfile_prefix=... needs none")  # fmt: skip
     last = len(leaf) - 1
     number = leaf.get_data_info(last).get("sample_idx") if last >= 0 else last
     if number != last:

@@ -34,7 +34,7 @@ class FlatDecayOptimWrapperConstructor(DefaultOptimWrapperConstructor):
             if id(group["params"][0]) in spared:
                 group["weight_decay"] = 0.0
         print_log(f"weight_decay is 0 for {len(spared)} biases, norms and other flat parameters, "
-                  "whatever paramwise_options say", "current")  # fmt: skip
+                  "whatever paramwise_cfg says", "current")  # fmt: skip
         return wrapper
 
 

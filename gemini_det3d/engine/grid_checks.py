@@ -7,6 +7,7 @@ maps and anchors, lie beside each other, and the training goes on.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from numbers import Real
 from typing import Any
 
 import numpy as np
@@ -18,6 +19,7 @@ _SPARSE, _ANCHORS = ("sparse_shape",), ("ranges",)
 # Of a range's length: what anchors may lie further in or out (half a cell is usual).
 _ANCHOR_SHARE = 0.02
 _CLOSE = 1e-4
+_LAYER = "model.data_preprocessor.voxel_layer"
 
 
 def check_grid(model: Mapping[str, Any]) -> None:
@@ -27,16 +29,18 @@ def check_grid(model: Mapping[str, Any]) -> None:
         model: Its config.
 
     Raises:
-        FormatError: A part differs; the message names both entries.
+        FormatError: A part differs; the message names both entries. Or a size is not above 0, a
+            range does not rise, or there is no number where one belongs.
     """
     layer = (model.get("data_preprocessor") or {}).get("voxel_layer") or {}
     low_high, voxel = layer.get("point_cloud_range"), layer.get("voxel_size")
     if not _are_numbers(low_high, 6) or not _are_numbers(voxel, 3):
         return
+    _check_layer(low_high, voxel)
     for names, entry in ((_RANGE, "point_cloud_range"), (_VOXEL, "voxel_size")):
         for place, value in _places(model, names):
             if _is_other(value, layer[entry]):
-                first = f"model.data_preprocessor.voxel_layer.{entry} {list(layer[entry])}"
+                first = f"{_LAYER}.{entry} {list(layer[entry])}"
                 raise FormatError(f"model.{place}", f"is {list(value)}, and {first}")
     size = np.subtract(low_high[3:], low_high[:3])
     cells = np.rint(size / voxel).astype(int)
@@ -50,6 +54,18 @@ def check_grid(model: Mapping[str, Any]) -> None:
             if _are_numbers(value, 6) and _is_elsewhere(value, low_high, size):
                 fault = f"lays anchors over {list(value)}, and the map covers {list(low_high)}"
                 raise FormatError(f"model.{place}", f"{fault} (x, y, z, x, y, z)")
+
+
+def _check_layer(low_high: Any, voxel: Any) -> None:
+    """Refuse what no grid can be made of."""
+    for entry, values in (("point_cloud_range", low_high), ("voxel_size", voxel)):
+        if not all(isinstance(value, Real) and np.isfinite(value) for value in values):
+            raise FormatError(f"{_LAYER}.{entry}", f"is {list(values)}, expected finite numbers")
+    if min(voxel) <= 0:
+        raise FormatError(f"{_LAYER}.voxel_size", f"is {list(voxel)}, expected numbers above 0")
+    if not all(low < high for low, high in zip(low_high[:3], low_high[3:])):
+        fault = f"is {list(low_high)}, expected the lowest x, y, z and then higher ones"
+        raise FormatError(f"{_LAYER}.point_cloud_range", fault)
 
 
 def _is_other(value: Any, wanted: Any) -> bool:
@@ -78,6 +94,8 @@ def _places(node: Any, names: tuple[str, ...], path: str = "") -> Iterator[tuple
     for key, value in items:
         here = f"{path}.{key}" if path else str(key)
         if key in names:
+            if isinstance(value, (list, tuple)) and any(isinstance(each, str) for each in value):
+                raise FormatError(f"model.{here}", f"is {list(value)}, expected numbers")
             yield here, value
         elif isinstance(value, (Mapping, list, tuple)):
             yield from _places(value, names, here)

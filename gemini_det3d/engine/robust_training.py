@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import math
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext
 from typing import Any
@@ -17,6 +18,8 @@ from gemini_det3d.engine.degraded_batch import Chances, degrade_modalities, degr
 from gemini_det3d.models.bare import bare_model
 from gemini_det3d.models.checkpoints import load_parameters, read_checkpoint
 from gemini_det3d.registration import register
+
+_REMEDY = "default_hooks.robust.teacher_allow_missing=[NAME] lets them differ"
 
 
 @register(HOOKS)
@@ -44,7 +47,7 @@ class RobustTrainingHook(Hook):
             class scores, per pixel, or per object that the teacher sees.
 
     Raises:
-        ValueError: A chance is no share, or a weight is negative.
+        ValueError: A chance is no share, or a weight is negative or not finite.
     """
 
     priority = "LOW"
@@ -63,8 +66,8 @@ class RobustTrainingHook(Hook):
             if not all(0 <= value <= 1 for value in values):
                 raise ValueError(f"RobustTrainingHook: {name}={given} must be shares")
         for name, value in (("weight", weight), ("teacher_weight", teacher_weight)):
-            if value < 0:
-                raise ValueError(f"RobustTrainingHook: {name}={value} must be 0 or more")
+            if not 0 <= value < math.inf:  # NaN is neither
+                raise ValueError(f"RobustTrainingHook: {name}={value} must be 0 or more, finite")
         self.chance, self.absent, self.weight = chance, absent, weight
         self.teacher_file, self.teacher_weight = teacher, teacher_weight
         self.teacher_allow_missing = tuple(teacher_allow_missing)
@@ -128,7 +131,7 @@ def load_teacher(model: nn.Module, path: str, allow_missing: Sequence[str] = ())
     """
     _source(model)
     teacher = copy.deepcopy(model).eval().requires_grad_(False)
-    load_parameters(teacher, read_checkpoint(path), path, allow_missing)
+    load_parameters(teacher, read_checkpoint(path), path, allow_missing, _REMEDY)
     return teacher
 
 

@@ -30,6 +30,7 @@ _CLEARLY = 2.0
 _PLAUSIBLE = (1e-9, 1e9)
 _DTYPES = {"float64": "<f8", "big-endian float32": ">f4", "float16": "<f2", "int16": "<i2",
            "int32": "<i4"}  # fmt: skip
+COLUMNS_REMEDY = "pass --point-columns {} (load_dim in a config)"
 _KNOWN = {4: "KITTI's clouds have 4", 5: "nuScenes' sweeps have 5", 6: "SUN RGB-D's have 6"}
 _OTHERS = {
     **KINDS,
@@ -45,7 +46,9 @@ _FEW_ROWS, _MANY_COLUMNS = 16, 64
 _PRINTED, _START = frozenset(string.printable.encode()), 64
 
 
-def parse_cloud(data: bytes, path: str | os.PathLike, num_features: int = 4) -> np.ndarray:
+def parse_cloud(
+    data: bytes, path: str | os.PathLike, num_features: int = 4, remedy: str = COLUMNS_REMEDY
+) -> np.ndarray:
     """Bytes of a point file as an array, finite or not.
 
     Args:
@@ -53,6 +56,7 @@ def parse_cloud(data: bytes, path: str | os.PathLike, num_features: int = 4) -> 
         path: Its name, for the error.
         num_features: Columns of a .bin; of other containers the first so many: x, y, z, then the
             intensity, then what else there is, in the file's order.
+        remedy: What to do where a .bin seems to have other columns; ``{}`` is their number.
 
     Returns:
         ``(N, num_features)`` float32, writable.
@@ -69,7 +73,7 @@ def parse_cloud(data: bytes, path: str | os.PathLike, num_features: int = 4) -> 
     elif data.startswith(b"LASF"):
         points = _parse_las(data, path)
     else:
-        return _parse_bin(data, path, num_features)
+        return _parse_bin(data, path, num_features, remedy)
     return first_columns(points, num_features, path)
 
 
@@ -142,7 +146,7 @@ def _is_like_points(data: bytes, each: int) -> bool:
     return not len(values) or float(np.median(values)) < _HUGE
 
 
-def _parse_bin(data: bytes, path: str | os.PathLike, num_features: int) -> np.ndarray:
+def _parse_bin(data: bytes, path: str | os.PathLike, num_features: int, remedy: str) -> np.ndarray:
     each = _BYTES_PER_FLOAT * num_features
     start = next((start for start in _OTHERS if data.startswith(start)), None)
     kind = seeming_kind(data) if start is None else _OTHERS[start]
@@ -157,21 +161,21 @@ def _parse_bin(data: bytes, path: str | os.PathLike, num_features: int) -> np.nd
             f"{len(data)} bytes are no whole number of points of {num_features} float32 "
             f"({each} bytes each)"
         )
-        raise FormatError(path, fault + _guess(data, num_features))
+        raise FormatError(path, fault + _guess(data, num_features, remedy))
     values = np.frombuffer(data, dtype="<f4")
-    guess = _guess(data, num_features) if len(values) >= _FEW_POINTS * num_features else ""
+    guess = _guess(data, num_features, remedy) if len(values) >= _FEW_POINTS * num_features else ""
     if guess:
         guess = f": {kind}?" if kind else guess
         raise FormatError(path, f"{len(data)} bytes are not {num_features} float32 a point{guess}")
     return values.reshape(-1, num_features).astype(np.float32)
 
 
-def _guess(data: bytes, num_features: int) -> str:
+def _guess(data: bytes, num_features: int, remedy: str) -> str:
     """What a .bin seems to be instead; nothing where it may well be what was asked for."""
     if len(data) % _BYTES_PER_FLOAT == 0:
         values = np.frombuffer(data, dtype="<f4")
         if _share_plausible(values) > 0.9:  # some may be NaN or not be set
-            return _guess_columns(values, len(data), num_features)
+            return _guess_columns(values, num_features, remedy)
     for name, dtype in _DTYPES.items():
         if len(data) % np.dtype(dtype).itemsize == 0:
             if _share_plausible(np.frombuffer(data, dtype=dtype)) > 0.999:
@@ -179,7 +183,7 @@ def _guess(data: bytes, num_features: int) -> str:
     return ""
 
 
-def _guess_columns(values: np.ndarray, num_bytes: int, num_features: int) -> str:
+def _guess_columns(values: np.ndarray, num_features: int, remedy: str) -> str:
     if len(values) < _FEW_POINTS * num_features:
         return ""
     found = seeming_columns(values)
@@ -190,7 +194,7 @@ def _guess_columns(values: np.ndarray, num_bytes: int, num_features: int) -> str
     if best == num_features or (asked is not None and asked <= _CLEARLY * found[best]):
         return ""
     known = f" {_KNOWN[best]};" if best in _KNOWN else ""
-    return f": {best} float32 columns?{known} pass --point-columns {best} (load_dim in a config)"
+    return f": {best} float32 columns?{known} {remedy.format(best)}"
 
 
 def _share_plausible(values: np.ndarray) -> float:

@@ -85,6 +85,10 @@ class KittiInfos:
         """The name of a frame's files, such as ``000007``."""
         return self._file_names[frame]
 
+    def paths(self) -> list[Path]:
+        """Of the frames' images, or clouds, as far as the file names them."""
+        return [Path(path) for path in map(_path_of, self._frames.values()) if path]
+
     def frame_named(self, name: str) -> int | str:
         """The frame whose files have this name, such as ``000007``.
 
@@ -183,9 +187,14 @@ class KittiInfos:
 
 def _name_of_files(frame: dict) -> str:
     """The stem of a frame's image, else of its cloud, else what its ``sample_idx`` says."""
-    camera = (frame.get("images") or {}).get("CAM2") or {}
-    path = camera.get("img_path") or (frame.get("lidar_points") or {}).get("lidar_path")
+    path = _path_of(frame)
     return Path(path).stem if path else frame_name(frame["sample_idx"])
+
+
+def _path_of(frame: dict) -> str | None:
+    """Of a frame's image, else of its cloud."""
+    camera = (frame.get("images") or {}).get("CAM2") or {}
+    return camera.get("img_path") or (frame.get("lidar_points") or {}).get("lidar_path")
 
 
 def frame_name(frame: int | str) -> str:

@@ -131,7 +131,7 @@ def read_objects(path: str | os.PathLike, with_score: bool | None = None) -> Obj
 
     Raises:
         FormatError: It cannot be read, a line has the wrong number of columns, a value is not a
-            finite number, or ``occluded`` is not a whole number.
+            finite number, or ``occluded`` is not a small whole number.
     """
     expected = {None: None, True: _RESULT_COLUMNS, False: _TRUTH_COLUMNS}[with_score]
     names: list[str] = []
@@ -144,8 +144,11 @@ def read_objects(path: str | os.PathLike, with_score: bool | None = None) -> Obj
             wanted = _WANTED[expected]
             raise FormatError(path, f"line {number}: {len(words)} columns, expected {wanted}")
         row = parse_numbers(path, words[1:], f"line {number}")
-        if row[1] != round(row[1]) or abs(row[1]) > _MOST_OCCLUDED:
+        if row[1] != round(row[1]):
             raise FormatError(path, f"line {number}: occluded {words[2]!r} is no whole number")
+        if abs(row[1]) > _MOST_OCCLUDED:
+            fault = f"occluded {words[2]!r} is too large (KITTI's go from -1 to 3)"
+            raise FormatError(path, f"line {number}: {fault}")
         names.append(words[0])
         rows.append(row)
     if not rows:

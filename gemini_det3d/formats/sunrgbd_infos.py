@@ -112,9 +112,11 @@ class SunInfos:
         """
         camera = (self._frames[frame].get("images") or {}).get(_CAMERA) or {}
         matrix = np.asarray(camera.get("depth2img", ()), dtype=np.float64)
-        if matrix.shape not in ((3, 3), (4, 4)) or not np.isfinite(matrix).all():
-            fault = f"frame {frame}: images.{_CAMERA}.depth2img is missing or no 3 x 3 matrix"
-            raise FormatError(self.path, fault)
+        key = f"frame {frame}: images.{_CAMERA}.depth2img"
+        if matrix.shape not in ((3, 3), (4, 4)):
+            raise FormatError(self.path, f"{key} is missing or no 3 x 3 or 4 x 4 matrix")
+        if not np.isfinite(matrix).all():
+            raise FormatError(self.path, f"{key} is not finite")
         return matrix
 
     @naming_its_file

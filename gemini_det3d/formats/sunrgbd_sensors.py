@@ -80,8 +80,10 @@ def checked_calibration(
         FormatError: The tilt is no rotation, or K cannot be inverted.
     """
     off = np.abs(tilt @ tilt.T - np.eye(3)).max()
-    if not off < _ROTATION_TOLERANCE or np.linalg.det(tilt) < 0:
+    if not off < _ROTATION_TOLERANCE:
         raise FormatError(path, f"the tilt is no rotation (off by {off:.3g})")
+    if np.linalg.det(tilt) < 0:
+        raise FormatError(path, "the tilt is no rotation (it mirrors, determinant -1)")
     if not (abs(np.linalg.det(intrinsics)) > 1e-9 and intrinsics[0, 0] > 0 < intrinsics[1, 1]):
         raise FormatError(path, f"K is no camera matrix (diagonal {np.diag(intrinsics)})")
     return RoomCalibration(intrinsics, tilt)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 import numpy as np
@@ -38,9 +39,9 @@ class Scanner:
     def __post_init__(self) -> None:
         """Refuse what cannot be scanned with."""
         for name in ("num_beams", "num_azimuths", "field_deg", "range_m"):
-            if getattr(self, name) <= 0:
+            if not 0 < getattr(self, name) < math.inf:  # NaN is neither
                 raise ValueError(f"{name}={getattr(self, name)} must be positive")
-        if self.noise_m < 0 or not 0 <= self.dropout < 1:
+        if not 0 <= self.noise_m < math.inf or not 0 <= self.dropout < 1:
             raise ValueError(f"noise_m={self.noise_m}, dropout={self.dropout} are out of range")
 
     def directions(self) -> np.ndarray:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, field, replace
 
 from gemini_det3d.worlds.guises import LIVERIES
@@ -40,7 +41,7 @@ class KittiWorld:
         for name in ("image_width", "image_height", "supersample"):
             if getattr(self, name) < 1:
                 raise ValueError(f"{name}={getattr(self, name)} must be 1 or more")
-        if self.image_noise < 0:
+        if not 0 <= self.image_noise < math.inf:  # NaN is neither
             raise ValueError(f"image_noise={self.image_noise} must be 0 or more")
 
     @property

@@ -7,6 +7,7 @@ doll's house, and light falls in from there.
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 import numpy as np
@@ -68,7 +69,7 @@ class RoomStyle:
         """Refuse what cannot be drawn."""
         for name in ("num_objects", "num_clutter", "distance_m", "size_m"):
             low, high = getattr(self, name)
-            if not 0 <= low <= high:
+            if not 0 <= low <= high < math.inf:
                 raise ValueError(f"{name}={low, high} must be two rising numbers, 0 or more")
         unknown = [name for name, _ in self.shares if name not in FURNITURE]
         if unknown:

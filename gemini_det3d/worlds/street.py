@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -67,7 +68,7 @@ class Street:
         """Refuse what cannot be drawn."""
         for name in ("num_objects", "num_clutter", "distance_m"):
             low, high = getattr(self, name)
-            if not 0 <= low <= high:
+            if not 0 <= low <= high < math.inf:
                 raise ValueError(f"{name}={low, high} must be two rising numbers, 0 or more")
         for name in ("decoy_share", "random_yaw_share"):
             if not 0 <= getattr(self, name) <= 1:

@@ -5,6 +5,7 @@ All are read off the same hits, so they agree pixel by pixel. Shape shorthand: H
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 import numpy as np
@@ -17,6 +18,7 @@ VIEW_DOMAINS = (
     "rgb", "normal", "reshading", "depth_euclidean", "depth_zbuffer", "principal_curvature",
     "edge_occlusion", "edge_texture",
 )  # fmt: skip
+SMALLEST_PX = 8
 # Curvature of a ball of this radius is drawn at three quarters of the range.
 _RADIUS_M = 0.3
 # Brightness step between neighbours that counts as the strongest edge.
@@ -47,9 +49,11 @@ class Viewpoint:
 
     def __post_init__(self) -> None:
         """Refuse views that cannot be."""
-        if self.size_px < 8 or not 5 <= self.field_deg <= 150:
-            raise ValueError(f"size_px={self.size_px} must be 8 or more, field_deg="
+        if self.size_px < SMALLEST_PX or not 5 <= self.field_deg <= 150:
+            raise ValueError(f"size_px={self.size_px} must be {SMALLEST_PX} or more, field_deg="
                              f"{self.field_deg} 5 to 150")  # fmt: skip
+        if not 0 <= self.noise < math.inf:  # NaN is neither
+            raise ValueError(f"noise={self.noise} must be 0 or more")
 
 
 def sample_camera(

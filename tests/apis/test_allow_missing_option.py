@@ -8,7 +8,7 @@ import pytest
 from mmengine.config import Config, DictAction
 
 from gemini_det3d.apis.config import ConfigError, find_config
-from gemini_det3d.apis.launch import with_allowed_missing
+from gemini_det3d.apis.launch import with_allowed_missing, with_skip_option
 
 
 def options_of(argv: list[str]) -> dict:
@@ -26,6 +26,16 @@ def test_names_reach_the_hook_of_a_config(before: list[str], names: list[str]) -
     config = Config.fromfile(find_config("mvxnet_gemini-point_r50_8xb2-80e_kitti-3d-3class"))
     config.merge_from_dict(options_of(found))
     assert list(config.default_hooks.checked_loading.allow_missing) == names
+
+
+def test_value_may_stand_in_one_word_with_its_option() -> None:
+    two = with_allowed_missing(["c.py", "--allow-missing", "head", "--allow-missing", "neck"])
+    assert with_allowed_missing(["c.py", "--allow-missing=head", "--allow-missing=neck"]) == two
+    assert with_skip_option(["c.py", "--skip-bad=3"]) == with_skip_option(
+        ["c.py", "--skip-bad", "3"]
+    )
+    with pytest.raises(ConfigError, match="--skip-bad needs a whole number, got 'x'"):
+        with_skip_option(["c.py", "--skip-bad=x"])
 
 
 def test_arguments_without_it_stay_as_they_are() -> None:

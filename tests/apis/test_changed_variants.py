@@ -32,3 +32,18 @@ def test_a_swapped_type_decides_what_its_part_takes(tmp_path):
     with pytest.raises(ConfigError, match="model.fusion has no 'init'"):
         swap = Swap.parse("model.fusion.type=SumFusion;init=balanced,GeminiFusion")
         module.make_plan([str(config)], [swap], tmp_path, 1, {})
+
+
+@pytest.mark.parametrize("epochs", ["abc", "0", "-1", "2.5", "nan"])
+def test_epochs_that_are_no_number_are_named(tmp_path, epochs):
+    config = tmp_path / "fused.py"
+    config.write_text("model = dict(type='A')\ntrain_cfg = dict(by_epoch=True, max_epochs=2)\n")
+
+    def planned(number):
+        options = {"train_cfg.max_epochs": number}
+        return module.make_plan([str(config)], [], tmp_path, 1, options)
+
+    said = f"fused: train_cfg.max_epochs={epochs}: expected a whole number above 0"
+    with pytest.raises(ConfigError, match=said):
+        planned(epochs)
+    assert planned("7.0").runs[0].epochs == 7

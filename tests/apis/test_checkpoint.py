@@ -262,6 +262,7 @@ def test_folder_in_place_of_a_checkpoint_says_what_to_give(tmp_path):
     for name, content in (("b.pth", b"1"), ("a.pth", b"2")):
         (tmp_path / name).write_bytes(content)
         os.utime(tmp_path / name, (len(name), content[0]))
+    (tmp_path / "latest.pth").symlink_to(tmp_path / "moved.pth")
     for read in (read_checkpoint, read_training_checkpoint):
         with pytest.raises(FormatError, match="is a folder, not a checkpoint; its newest one is a"):
             read(tmp_path)

@@ -6,6 +6,7 @@ import pytest
 from mmengine.config import Config
 
 from gemini_det3d.apis.config import ConfigError, config_root, find_config
+from gemini_det3d.apis.config_changes import effective_changes, twins_of
 from gemini_det3d.apis.config_names import check_names
 
 TOY = "mvxnet_gemini-point_r18_1xb2-toy_scenes-3class"
@@ -31,6 +32,26 @@ def check(folder, text):
 def test_name_that_the_base_has_computed_with_is_refused(tmp_path, text, said):
     with pytest.raises(ConfigError, match=said):
         check(tmp_path, text)
+
+
+def test_every_entry_is_listed_those_of_the_same_value_first(tmp_path):
+    places = [f"model.part{number}.size" for number in range(9)]
+    (tmp_path / "base.py").write_text(
+        "size = [1, 2]\nmodel = dict("
+        + ", ".join(f"part{n}=dict(size=size)" for n in range(9))
+        + ")"
+    )
+    path = tmp_path / "mine.py"
+    path.write_text("_base_ = ['base.py']\nsize = [3, 4]\n")
+    with pytest.raises(ConfigError) as error:
+        check_names(Config.fromfile(path))
+    assert str(error.value).endswith(f"set {', '.join(places)}")
+    config = Config.fromfile(tmp_path / "base.py").to_dict()
+    with pytest.raises(ConfigError) as error:
+        effective_changes(config, "size=[3,4]")
+    assert f"; set {', '.join(places)}" in str(error.value)
+    entries = {"model": {"size": 3, "a": {"size": [1, 2]}, "b": [1, 2]}}
+    assert twins_of(entries, "size", [1, 2]) == ["model.a.size", "model.b", "model.size"]
 
 
 @pytest.mark.parametrize(

@@ -7,9 +7,10 @@ from importlib import import_module
 
 import pytest
 import torch
+from mmengine.config import Config
 
 from gemini_det3d.apis.config import ConfigError
-from gemini_det3d.apis.trained_model import choose_device
+from gemini_det3d.apis.trained_model import allowed_missing, choose_device
 
 COMMANDS = ("ablate", "draw", "eval_robustness", "eval_sensors", "infer", "translate")
 
@@ -22,10 +23,14 @@ def test_without_a_name_cuda_is_chosen_where_there_is_one(monkeypatch, there, ex
     assert choose_device("cpu").type == "cpu"
 
 
-@pytest.mark.parametrize("name", ["cuda:99", "gpu"])
+@pytest.mark.parametrize("name", ["cuda:99", "gpu", "xpu", "mps", "hpu", "vulkan", "meta"])
 def test_a_device_that_is_not_there_is_named(name):
     with pytest.raises(ConfigError, match=f"--device {name}"):
         choose_device(name)
+
+
+def test_config_with_its_default_hooks_switched_off_allows_nothing_to_be_missing():
+    assert allowed_missing(Config(dict(default_hooks=None))) == ()
 
 
 @pytest.mark.parametrize("command", COMMANDS)

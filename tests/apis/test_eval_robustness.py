@@ -125,8 +125,31 @@ def test_the_page_has_a_line_for_each_corruption_that_starts_clean():
 
 def test_a_baseline_of_other_severities_is_refused():
     found = Robustness(80.0, {"fog": {1: 70.0}}, 7)
-    with pytest.raises(ConfigError, match="fog was not tested there at .1."):
-        found.summary(Robustness(80.0, {"fog": {5: 70.0}}, 7))
+    with pytest.raises(ConfigError, match="fog was tested there at severities 3, 5, not 1"):
+        found.summary(Robustness(80.0, {"fog": {3: 75.0, 5: 70.0}}, 7))
+    with pytest.raises(ConfigError, match="--baseline: fog was not tested there$"):
+        found.summary(Robustness(80.0, {"dark": {1: 70.0}}, 7))
+
+
+def test_more_severities_of_a_baseline_are_left_out():
+    found = Robustness(80.0, {"fog": {1: 70.0}}, 7)
+    same = found.summary(Robustness(90.0, {"fog": {1: 85.0}}, 7))
+    more = {"fog": {5: 3.0, 1: 85.0}, "dark": {1: 2.0}}
+    assert found.summary(Robustness(90.0, more, 7)) == same
+    assert same.error["fog"] == pytest.approx(200.0)
+
+
+@pytest.mark.parametrize("corruptions", [["dark"], None])
+def test_a_baseline_of_other_severities_is_refused_before_anything_is_tested(
+    trained, tmp_path, monkeypatch, corruptions
+):
+    config, checkpoint = trained
+    monkeypatch.setattr(robustness._Test, "score", lambda *_: pytest.fail("tested"))
+    baseline = Robustness(80.0, dict.fromkeys(robustness.CORRUPTIONS, {5: 70.0}), 7)
+    with pytest.raises(ConfigError, match="was tested there at severities 5, not 1"):
+        evaluate_robustness(
+            config.copy(), checkpoint, tmp_path, corruptions, [1, 5], baseline=baseline
+        )
 
 
 @pytest.mark.parametrize("text", ["", "[]", "{}", '{"scores": {"clean": 3}, "test": {}}'])

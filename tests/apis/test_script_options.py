@@ -26,10 +26,21 @@ def checked(*options, config=TOY, name="train"):
         (["--cfg-options", "a=1", "b.c=2", "c.py"], ["c.py"], [], ["a=1", "b.c=2"]),
         (["--cfg", "a=1", "--work-dir=w", "c.py", "x.pth"], ["c.py", "x.pth"], ["--work-dir=w"],
          ["a=1"]),
+        (["c.py", "--cfg-options=a=1", "--cfg-opt=b=c=d"], ["c.py"], [], ["a=1", "b=c=d"]),
+        (["--cfg-options=a=1", "c.py"], ["c.py"], [], ["a=1"]),
     ],
 )  # fmt: skip
 def test_options_may_stand_before_the_config(argv, places, options, changes):
     assert split_arguments(argv) == (places, options, changes)
+
+
+def test_a_change_in_one_word_with_its_option_is_checked_and_kept():
+    change = "train_cfg.max_epochs=1"
+    assert checked(f"--cfg-options={change}")[1:] == ["--cfg-options", change]
+    with pytest.raises(ConfigError, match="dataroot: no such key"):
+        checked("--cfg-options=dataroot=x")
+    with pytest.raises(ConfigError, match="--cfg-options=x: expected --cfg-options KEY=VALUE"):
+        checked("--cfg-options=x")
 
 
 def test_the_config_comes_first_with_its_path():
@@ -93,6 +104,13 @@ def test_a_loader_without_workers_keeps_none():
     assert len(checked("--cfg-options", "train_dataloader.num_workers=2", config=SEG)) == 3
 
 
+def test_workers_of_a_loader_that_the_config_switches_off_are_left_alone(tmp_path):
+    path = tmp_path / "child.py"
+    path.write_text(f"_base_ = [{str(find_config(TOY))!r}]\nval_dataloader = None\n")
+    found = checked("--cfg-options", "val_dataloader.num_workers=0", config=str(path))
+    assert found[2:] == ["val_dataloader.num_workers=0"]
+
+
 @pytest.mark.parametrize("config", [TOY, SEG, "translator_gemini_mit-toy_views-rgb-edge2depth"])
 def test_data_root_reaches_everything_below_it(config):
     from mmengine.config import Config, DictAction
@@ -121,6 +139,7 @@ def test_data_root_reaches_everything_below_it(config):
         ("test", ["a.pth", "--show"], "--show"),
         ("test", ["nowhere.pth"], "nowhere.pth: no such file"),
         ("train", ["--resume", "nowhere.pth"], "nowhere.pth: no such file"),
+        ("train", ["--resume=nowhere.pth"], "nowhere.pth: no such file"),
     ],
 )
 def test_what_machine_or_config_cannot_do_is_named(monkeypatch, name, options, message):

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import argparse
+import re
 
 import numpy as np
 import pytest
@@ -103,6 +104,19 @@ def test_both_continuations_start_from_one_model_and_differ_in_the_failing_senso
     step = dropout.train_dataloader.dataset.pipeline.pop(-2)
     assert step["type"] == "SegModalityDropout"
     assert dropout.to_dict() == longer.to_dict()
+
+
+def test_too_few_epochs_for_the_continuations_name_a_number_that_works(tmp_path):
+    def declared(epochs):
+        args = argparse.Namespace(config=CONFIG, data=tmp_path, seed=0, epochs=epochs)
+        return declare_runs(args, tmp_path / str(epochs))
+
+    with pytest.raises(ConfigError, match="--epochs 1: must be [0-9]+ or more") as error:
+        declared(1)
+    least = int(re.search("must be ([0-9]+)", str(error.value))[1])
+    with pytest.raises(ConfigError, match=f"--epochs {least - 1}: must be {least} or more"):
+        declared(least - 1)
+    assert len(declared(least)) == len(VARIANTS)
 
 
 def test_folders_that_cannot_be_written_are_told_before_anything_is_tested(tmp_path, capsys):

@@ -2,6 +2,7 @@
 
 import base64
 import io
+import pickle
 import re
 import shutil
 
@@ -13,7 +14,7 @@ from kitti_street import objects, write_street
 from PIL import Image
 
 from gemini_det3d.cli import main
-from gemini_det3d.formats.kitti import write_objects
+from gemini_det3d.formats.kitti import write_objects, write_points
 
 
 @pytest.fixture
@@ -39,6 +40,35 @@ def test_page_has_truth_without_dont_care_and_both_sets(kitti):
 def test_frames_come_from_the_split_by_short_numbers_too(kitti):
     (kitti / "val.txt").write_text("1\n")
     assert [f["name"] for f in view(kitti, "--split", kitti / "val.txt")["frames"]] == ["000001"]
+
+
+@pytest.mark.parametrize(
+    ("file", "folder"), [("kitti_infos_test.pkl", ""), ("mine.pkl", "testing/image_2/")]
+)
+def test_info_file_of_the_test_part_shows_its_frames(kitti, file, folder):
+    root = kitti / "wörld"
+    for kind in ("velodyne", "image_2", "calib"):
+        shutil.copytree(root / "training" / kind, root / "testing" / kind)
+    write_points(root / "testing" / "velodyne" / "000000.bin", np.ones((7, 4)))
+    frame = {"sample_idx": 0, "images": {"CAM2": {"img_path": f"{folder}000000.png"}}}
+    meta = {"categories": {"Car": 0}, "dataset": "kitti"}
+    content = {"metainfo": meta, "data_list": [frame]}
+    (root / file).write_bytes(pickle.dumps(content))
+    shown = browser.view(kitti / "out" / "view.html", root / file)["frames"]
+    assert [(f["points"]["shown"], f["boxes"]) for f in shown] == [(7, [])]
+    (root / "kitti_infos_val.pkl").write_bytes(
+        pickle.dumps({**content, "data_list": [{"sample_idx": 0}]})
+    )
+    shown = browser.view(kitti / "out" / "view.html", root / "kitti_infos_val.pkl")["frames"]
+    assert [(f["points"]["shown"], len(f["boxes"])) for f in shown] == [(503, 1)]
+
+
+def test_info_file_without_frames_is_named(kitti, capsys):
+    path = kitti / "wörld" / "kitti_infos_val.pkl"
+    meta = {"categories": {"Car": 0}, "dataset": "kitti"}
+    path.write_bytes(pickle.dumps({"metainfo": meta, "data_list": []}))
+    assert main(["view", str(path), "--out", str(kitti / "v.html")]) == 2
+    assert capsys.readouterr().err == f"gemini-det3d view: {path}: has no frame to show\n"
 
 
 def test_frames_above_the_limit_are_left_out_and_said_on_the_page(kitti):

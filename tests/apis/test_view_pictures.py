@@ -3,10 +3,13 @@
 import numpy as np
 import pytest
 from browser import needs_browser, title_after, view
+from PIL import Image
 
 from gemini_det3d.apis.view.pictures import SegmentationFrames
 from gemini_det3d.cli import main
 from gemini_det3d.datasets.segmentation import NYUDv2SegDataset
+from gemini_det3d.datasets.transforms.seg_loading import LoadModalities
+from gemini_det3d.formats.errors import FormatError
 from gemini_det3d.formats.taskonomy import domain_path, write_png
 
 
@@ -57,6 +60,19 @@ def test_prediction_is_judged_against_the_labelled_pixels(seg):
     assert [row[2] for row in frame.rows] == ["0.75", "0.00"]
     wrong = frame.pictures[-1].pixels
     assert (wrong[:, 9:] == wrong[0, 9]).all() and (wrong[:, :9] != wrong[0, 9]).any(axis=2).all()
+
+
+@pytest.mark.parametrize(("value", "shown"), [(1.0, 127), (np.nan, 0)])
+def test_images_of_more_bits_are_scaled_as_the_pipeline_scales_them(seg, value, shown):
+    (seg / "val.txt").write_text((seg / "val.txt").read_text().replace("depth/0.png", "d.tif"))
+    Image.fromarray(np.full((8, 12), value, np.float32)).save(seg / "d.tif")
+    load = LoadModalities(max_values={"depth": 2.0}, on_non_finite="zero")
+    frames = SegmentationFrames([NYUDv2SegDataset(str(seg), "val", pipeline=[load])])
+    _, depth, _ = frames.read_pictures("0").pictures
+    assert (depth.pixels == shown).all()
+    folder = SegmentationFrames([NYUDv2SegDataset(str(seg), "val")])
+    with pytest.raises(FormatError, match=r"d\.tif: .*; view a config whose LoadModalities says"):
+        folder.read_pictures("0")
 
 
 def test_frames_of_one_name_in_two_splits_are_both_there(seg):

@@ -75,9 +75,13 @@ def without_head(folder: Path, **more) -> Path:
 @pytest.mark.parametrize("is_training", [False, True])
 @pytest.mark.parametrize("resume", [False, True])
 def test_missing_parameters_stop_every_run(tmp_path: Path, is_training, resume) -> None:
-    made = runner(tmp_path, without_head(tmp_path), is_training, resume)
-    with pytest.raises(FormatError, match=r"c\.pth: 2 parameters \(head\.weight, head\.bias\)"):
+    made = runner(tmp_path, without_head(tmp_path), is_training, resume, allow_missing=["nothing"])
+    said = r"c\.pth: 2 parameters \(head\.weight, head\.bias\)"
+    with pytest.raises(FormatError, match=said) as error:
         made.load_or_resume()
+    remedy = "; a resumed run needs all of them; load_from starts anew"
+    assert str(error.value).endswith(remedy) == resume
+    assert ("--allow-missing NAME" in str(error.value)) != resume
 
 
 def test_unused_parameters_stop_a_test_and_not_a_training_that_starts_from_them(tmp_path) -> None:

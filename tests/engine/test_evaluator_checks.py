@@ -34,9 +34,34 @@ def test_labels_of_the_evaluator_must_be_there(metric):
         check_evaluator(dict(metric, ann_file=metric["ann_file"] + "_"), Frames([0]))
 
 
+def test_every_metric_of_one_type_is_looked_at_and_those_inside_another(metric):
+    there = dict(type="KittiDetectionMetric", ann_file=metric["ann_file"])
+    absent = dict(there, ann_file="nowhere.pkl")
+    both = [absent, there]
+    for evaluator in (both, dict(type="mmdet.MultiDatasetsEvaluator", metrics=both)):
+        with pytest.raises(FormatError, match=r"nowhere\.pkl: no such file"):
+            check_evaluator(evaluator, Frames([0]))
+
+
+def test_metric_of_nuscenes_beside_others_looks_at_its_own_set(metric):
+    class NuScenesFrames(Frames):
+        pass
+
+    class Both:
+        datasets = [Frames([3]), NuScenesFrames([0, 1], "v1.0-mini")]
+
+    evaluator = dict(type="MultiDatasetsEvaluator", metrics=[dict(type="Other"), metric])
+    assert check_evaluator(evaluator, Both()) is None
+    Both.datasets[1].numbers = [0, 10]
+    with pytest.raises(FormatError, match="frame 1 has sample_idx 10"):
+        check_evaluator(evaluator, Both())
+
+
 def test_tables_of_the_version_must_be_there(metric, tmp_path):
     check_evaluator(metric, Frames([0, 1], "v1.0-mini"))
-    said = r"has no folder v1\.0-trainval .*there: v1\.0-mini\); metainfo\.version"
+    said = (
+        r"has no folder v1\.0-trainval .*there: v1\.0-mini\); metainfo\.version.*=True with jsonf"
+    )
     for evaluator in (metric, [dict(type="Other"), metric]):
         with pytest.raises(FormatError, match=said):
             check_evaluator(evaluator, Frames([0, 1]))

@@ -11,6 +11,7 @@ from mmengine.registry import init_default_scope
 
 import gemini_det3d.plugin  # noqa: F401
 from gemini_det3d.apis.config import find_config
+from gemini_det3d.engine import flat_decay
 from gemini_det3d.engine.flat_decay import spared_parameters
 from gemini_det3d.fusion import GeminiFusion, GeminiWaysFusion
 
@@ -44,6 +45,15 @@ def test_packed_biases_of_every_gemini_operator_are_spared(operator):
     spared = {id(p) for p in spared_parameters(operator)}
     names = {name for name, p in operator.named_parameters() if id(p) in spared}
     assert names == {"in_bias", "out_bias", "relation_in_bias", "relation_out_bias"}
+
+
+def test_what_is_overruled_is_named_as_the_config_has_it(monkeypatch):
+    said = []
+    monkeypatch.setattr(flat_decay, "print_log", lambda text, logger: said.append(text))
+    options = dict(type="OptimWrapper", constructor="FlatDecayOptimWrapperConstructor",
+                   optimizer=dict(type="AdamW", lr=0.1, weight_decay=0.1))  # fmt: skip
+    build_optim_wrapper(GeminiFusion(8, 2), options)
+    assert len(said) == 1 and said[0].endswith("whatever paramwise_cfg says")
 
 
 @pytest.mark.parametrize("more", [{}, {"paramwise_cfg": {}}, {"paramwise_cfg": None}])

@@ -40,6 +40,33 @@ def test_part_that_was_forgotten_is_named(change, said):
         check_grid(changed(change))
 
 
+LAYER = r"model\.data_preprocessor\.voxel_layer\."
+
+
+@pytest.mark.parametrize(
+    "layer, said",
+    [
+        (
+            {"voxel_size": [0.1, 0, 0.2]},
+            r"voxel_size: is \[0\.1, 0, 0\.2\], expected numbers above 0",
+        ),
+        ({"voxel_size": [0.1, "a", 0.2]}, r"voxel_size: is .*'a'.*, expected finite numbers"),
+        ({"point_cloud_range": [0, 0, 0, 1, 1, float("nan")]}, r"point_cloud_range: is .*finite"),
+        ({"point_cloud_range": [0, 0, 3, 1, 1, 1]}, r"point_cloud_range: is .*then higher ones"),
+    ],
+)
+def test_numbers_that_make_no_grid_are_named(layer, said):
+    with pytest.raises(FormatError, match=LAYER + said):
+        check_grid(changed({"data_preprocessor": {"voxel_layer": layer}}))
+
+
+def test_text_in_place_of_a_number_is_named_wherever_it_is():
+    with pytest.raises(
+        FormatError, match=r"model\.pts_voxel_encoder\.voxel_size: is \['x', 1, 1\]"
+    ):
+        check_grid(changed({"pts_voxel_encoder": {"voxel_size": ["x", 1, 1]}}))
+
+
 def test_every_config_is_of_one_grid():
     for path in sorted(config_root().glob("*/*.py")):
         if path.parent.name != "_base_":

@@ -208,7 +208,13 @@ def test_divergence_is_nothing_from_oneself_and_grows_with_the_distance():
 
 
 def test_what_cannot_be_is_refused(tmp_path):
-    for wrong in (dict(chance=1.5), dict(absent={"camera": -1}), dict(weight=-1)):
+    for wrong in (
+        dict(chance=1.5),
+        dict(absent={"camera": -1}),
+        dict(weight=-1),
+        dict(weight=float("nan")),
+        dict(teacher_weight=float("inf")),
+    ):
         with pytest.raises(ValueError, match="RobustTrainingHook"):
             HOOKS.build(dict(type="RobustTrainingHook", **wrong))
     path = str(tmp_path / "other.pth")
@@ -221,7 +227,8 @@ def test_teacher_may_lack_what_is_named(tmp_path):
     model, data, path = segmentor(), segmentor_batch(), str(tmp_path / "less.pth")
     state = {n: x for n, x in model.state_dict().items() if not n.startswith("ensemble")}
     torch.save(dict(state_dict=state, meta={}), path)
-    with pytest.raises(FormatError, match="ensemble.alpha"):
+    said = r"ensemble\.alpha.*default_hooks\.robust\.teacher_allow_missing=\[NAME\] lets"
+    with pytest.raises(FormatError, match=said):
         losses_of(model, data, teacher=path)
     found = losses_of(model, data, teacher=path, teacher_allow_missing=["ensemble"])
     assert found["loss_teacher"].isfinite()

@@ -113,6 +113,8 @@ def test_the_command_prints_the_table_and_writes_json_and_markdown(folders, tmp_
         (["--classes", "Car", "car"], "classes must be distinct names"),
         (["--min-overlap", "Car"], "--min-overlap Car: expected NAME=IOU"),
         (["--min-overlap", "Car=2"], "min_overlaps['Car'] is 2.0"),
+        (["--min-overlap", "Cra=0.5"], "--min-overlap Cra=0.5: 'Cra' is none of the classes"),
+        (["--min-overlap", "=0.5"], "--min-overlap =0.5: '' is none of the classes evaluated"),
         (["--frames", "99"], "has no frame 000099"),
     ],
 )
@@ -124,10 +126,10 @@ def test_a_wrong_argument_is_one_line_and_exit_code_two(folders, capsys, extra, 
 
 
 def test_own_overlaps_are_taken_from_the_command_line():
-    overlaps = eval_kitti.parse_overlaps(["Bus=0.6", "Car=0.7,0.5,0.4"])
+    overlaps = eval_kitti.parse_overlaps(["Bus=0.6", "Car=0.7,0.5,0.4"], ["Car", "bus"])
     assert overlaps == {"Bus": 0.6, "Car": [0.7, 0.5, 0.4]}
     with pytest.raises(ConfigError, match="Bus=x"):
-        eval_kitti.parse_overlaps(["Bus=x"])
+        eval_kitti.parse_overlaps(["Bus=x"], ["Bus"])
 
 
 def test_an_info_file_gives_the_figures_of_the_label_folder(folders, tmp_path):

@@ -108,6 +108,8 @@ def test_other_number_of_columns_is_refused_and_named(columns: int) -> None:
     data = scan(columns, 4 * 125).tobytes()
     with pytest.raises(FormatError, match=rf": {columns} float32 columns\?.*--point-columns"):
         parse_cloud(data, "a.bin")
+    with pytest.raises(FormatError, match=rf"columns\?.* save 4 of {columns}$"):
+        parse_cloud(data, "a.bin", remedy="save 4 of {}")
     assert parse_cloud(data, "a.bin", columns).shape == (500, columns)
 
 

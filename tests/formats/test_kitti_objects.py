@@ -83,6 +83,11 @@ def test_empty_file_holds_no_objects(tmp_path):
         ("\n" + CAR.replace("20.0", "inf"), None, "line 2: 'inf' is not finite"),
         (CAR.replace("20.0", "far"), None, "line 1: 'far' is not a number"),
         (CAR.replace(" 1 ", " 1.5 "), None, "line 1: occluded '1.5' is no whole number"),
+        (
+            CAR.replace(" 1 ", " 2000 "),
+            None,
+            "line 1: occluded '2000' is too large (KITTI's go from -1 to 3)",
+        ),
     ],
 )
 def test_bad_line_is_named_with_file_and_number(tmp_path, text, with_score, fault):

@@ -104,6 +104,21 @@ def test_infos_are_read_back_without_other_classes(tmp_path):
     np.testing.assert_allclose(infos.depth2img("000003"), calibration.depth2img)
 
 
+@pytest.mark.parametrize(
+    ("value", "said"),
+    [
+        (np.full((3, 3), np.nan), "depth2img is not finite"),
+        (np.eye(2), "depth2img is missing or no 3 x 3 or 4 x 4 matrix"),
+    ],
+)
+def test_infos_say_what_is_wrong_with_a_matrix(tmp_path, value, said):
+    info = frame_info("000003", RoomCalibration(np.eye(3), np.eye(3)), (64, 48), objects())
+    info["images"]["CAM0"]["depth2img"] = value
+    write_infos(tmp_path / "a.pkl", [info])
+    with pytest.raises(FormatError, match=rf"frame 000003: images\.CAM0\.{said}"):
+        SunInfos(tmp_path / "a.pkl").depth2img("000003")
+
+
 def test_infos_of_the_published_frame_are_read(shared_dir):
     infos = SunInfos(shared_dir / "data" / "sunrgbd_mini" / "sunrgbd_000017_infos.pkl")
     assert infos.frames == ("000017",)

@@ -151,7 +151,8 @@ def test_outlines_are_projected_where_there_are_none():
     [
         ({"K": np.eye(2)}, r"entry 1: K is .* \(2, 2\), expected \(3, 3\)"),
         ({"K": np.full((3, 3), np.nan)}, "entry 1: K holds values that are not finite"),
-        ({"Rtilt": 2 * np.eye(3)}, "the tilt is no rotation"),
+        ({"Rtilt": 2 * np.eye(3)}, r"the tilt is no rotation \(off by 3\)"),
+        ({"Rtilt": np.diag([1.0, 1, -1])}, r"the tilt is no rotation \(it mirrors"),
         ({"K": "text"}, "entry 1: K is .*, expected"),
     ],
 )

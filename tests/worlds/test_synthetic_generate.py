@@ -204,10 +204,10 @@ def test_command_writes_what_its_arguments_say(tmp_path, capsys):
 @pytest.mark.parametrize(
     ("argv", "message"),
     [
-        (["--decoys", "2"], "decoy_share=2"),
-        (["--beams", "0"], "num_beams=0"),
+        (["--decoys", "2"], "--decoys 2.0: must lie"),
+        (["--beams", "0"], "--beams 0: must"),
         (["--train", "-1"], "--train -1"),
-        (["--image-size", "0", "9"], "image_width=0"),
+        (["--image-size", "0", "9"], "--image-size 0: must"),
     ],
 )
 def test_command_refuses_impossible_arguments(tmp_path, argv, message):

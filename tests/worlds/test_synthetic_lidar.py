@@ -85,7 +85,15 @@ def test_material_decides_how_many_pulses_return_and_how_bright(crate, scene_of)
 
 
 @pytest.mark.parametrize(
-    ("name", "value"), [("num_beams", 0), ("range_m", -1.0), ("noise_m", -0.1), ("dropout", 1.0)]
+    ("name", "value"),
+    [
+        ("num_beams", 0),
+        ("range_m", -1.0),
+        ("noise_m", -0.1),
+        ("dropout", 1.0),
+        *((name, np.nan) for name in ("range_m", "field_deg", "noise_m", "dropout")),
+        *((name, np.inf) for name in ("range_m", "field_deg", "noise_m")),
+    ],  # fmt: skip
 )
 def test_impossible_scanner_is_an_error_that_names_the_value(name, value):
     with pytest.raises(ValueError, match=f"{name}={value}"):

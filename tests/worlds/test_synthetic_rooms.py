@@ -18,6 +18,8 @@ from gemini_det3d.worlds import (
     sample_room,
 )
 from gemini_det3d.worlds.furniture import FURNITURE
+from gemini_det3d.worlds.presets import KittiWorld
+from gemini_det3d.worlds.views import Viewpoint
 
 SMALL = RoomWorld(image_width=97, image_height=71)
 
@@ -122,6 +124,16 @@ def test_make_rooms_goes_on_where_it_stopped(tmp_path):
 def test_make_rooms_refuses_what_it_cannot_make(tmp_path, arguments):
     with pytest.raises(ValueError):
         make_rooms(tmp_path, **{"num_train": 1, "num_val": 1, **arguments})
+
+
+def test_rooms_refuse_noise_that_is_no_number():
+    for name in ("image_noise", "depth_noise"):
+        with pytest.raises(ValueError, match=f"{name}=nan"):
+            RoomWorld(**{name: float("nan")})
+    with pytest.raises(ValueError, match="image_noise=nan"):
+        KittiWorld(image_noise=float("nan"))
+    with pytest.raises(ValueError, match="noise=nan"):
+        Viewpoint(noise=float("nan"))
 
 
 def test_room_style_refuses_classes_that_nobody_can_make():

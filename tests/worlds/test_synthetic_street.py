@@ -176,6 +176,7 @@ def test_decoys_are_named_apart_and_are_clutter():
         ({"decoy_share": 1.5}, "decoy_share=1.5"),
         ({"num_objects": (5, 3)}, "num_objects"),
         ({"distance_m": (-1.0, 9.0)}, "distance_m"),
+        ({"distance_m": (1.0, float("inf"))}, "distance_m"),
         ({"shares": (("Truck", 1.0),)}, "Truck"),
     ],
 )

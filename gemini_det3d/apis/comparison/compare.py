@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import os
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
@@ -26,6 +27,7 @@ from gemini_det3d.apis.runs import Run, Scripts, fingerprint, run_all
 from gemini_det3d.formats.text import read_json
 
 _PLUGIN, _START = "gemini_det3d.plugin", "default_hooks.start.type"
+_EPOCHS = "train_cfg.max_epochs"
 
 
 @dataclass(frozen=True)
@@ -135,7 +137,11 @@ def make_plan(
     options: Mapping[str, str],
     paired: bool = True,
 ) -> Plan:
-    """Variants and runs; reads every config, so that a change without an effect ends here."""
+    """Variants and runs; reads every config, so that a change without an effect ends here.
+
+    Raises:
+        ConfigError: There is such a change, or a number of epochs that is none.
+    """
     loaded = {path: read_config(path) for path in map(find_config, configs)}
     contents = {path: config.to_dict() for path, config in loaded.items()}
     variants = [
@@ -145,8 +151,7 @@ def make_plan(
     runs = []
     for variant in variants:
         text = json.dumps(contents[variant.config], sort_keys=True, default=str)
-        epochs = contents[variant.config].get("train_cfg", {}).get("max_epochs") or 1
-        epochs = int(variant.options.get("train_cfg.max_epochs", epochs))
+        epochs = _epochs_of(variant, contents[variant.config])
         plugs = contents[variant.config].get("custom_imports") or {}
         can_pair = paired and _PLUGIN in plugs.get("imports", ())
         start = {_START: "SeedByNameHook"} if can_pair else {}
@@ -168,6 +173,19 @@ def _with_effect(variant: Variant, config: Mapping[str, Any]) -> Variant:
     except ConfigError as error:
         raise ConfigError(f"{variant.name}: {error}") from None
     return replace(variant, options=dict(change.split("=", 1) for change in changes))
+
+
+def _epochs_of(variant: Variant, config: Mapping[str, Any]) -> int:
+    """How long a variant trains; 1 where the config counts otherwise."""
+    own = (config.get("train_cfg") or {}).get("max_epochs") or 1
+    given = variant.options.get(_EPOCHS, own)
+    try:
+        epochs = float(given)
+    except ValueError:
+        epochs = math.nan
+    if not (epochs.is_integer() and epochs >= 1):
+        raise ConfigError(f"{variant.name}: {_EPOCHS}={given}: expected a whole number above 0")
+    return int(epochs)
 
 
 def options_of(variant: Variant, seed: int) -> dict[str, str]:

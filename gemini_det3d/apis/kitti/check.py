@@ -143,7 +143,7 @@ class FrameChecker:
         return calibration
 
     def _points(self, report: FrameReport, path: Path) -> np.ndarray:
-        points = read_points(path)
+        points = read_points(path, remedy="save the first 4 columns")
         report.stats["points"] = len(points)
         if not len(points):
             raise FormatError(path, "holds no points")

@@ -119,12 +119,17 @@ def open_annotations(path: str | Path) -> tuple[list[str], Callable[[str], Objec
     return list(numbers), lambda name: infos.objects(numbers[name])
 
 
-def parse_overlaps(words: Sequence[str]) -> dict[str, OverlapSpec]:
+def parse_overlaps(words: Sequence[str], classes: Sequence[str]) -> dict[str, OverlapSpec]:
     """``['Bus=0.6', 'Car=0.7,0.5,0.5']`` as overlaps by class.
 
+    Args:
+        words: The pairs.
+        classes: That are evaluated, in any case of letters.
+
     Raises:
-        ConfigError: A word is no such pair.
+        ConfigError: A word is no such pair, or its class is not evaluated.
     """
+    known = {name.lower() for name in classes}
     overlaps: dict[str, OverlapSpec] = {}
     for word in words:
         name, _, text = word.partition("=")
@@ -132,5 +137,8 @@ def parse_overlaps(words: Sequence[str]) -> dict[str, OverlapSpec]:
             values = [float(value) for value in text.split(",")]
         except ValueError:
             raise ConfigError(f"--min-overlap {word}: expected NAME=IOU") from None
+        if name.lower() not in known:
+            fault = f"{name!r} is none of the classes evaluated ({', '.join(classes)})"
+            raise ConfigError(f"--min-overlap {word}: {fault}")
         overlaps[name] = values[0] if len(values) == 1 else values
     return overlaps

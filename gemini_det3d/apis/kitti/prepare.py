@@ -160,15 +160,21 @@ def _only_frames_are_bad(report: TreeReport) -> bool:
 
 
 def _skip_hint(report: TreeReport) -> str:
-    bad = len(report.bad_frames())
-    return f", or leave {bad} frames out with --skip-bad" if _only_frames_are_bad(report) else ""
+    bad = report.bad_frames()
+    if not _only_frames_are_bad(report) or not _is_some_left(report.splits.without(bad)):
+        return ""
+    return f", or leave {len(bad)} frames out with --skip-bad"
+
+
+def _is_some_left(splits: Splits) -> bool:
+    return bool(splits.frames["train"] or splits.frames["val"])
 
 
 def _leave_out(report: TreeReport, out: Path) -> Splits:
     """Lists without bad frames; in the tree itself they are written beside the originals."""
     bad = report.bad_frames()
     splits = report.splits.without(bad)
-    if not splits.frames["train"] and not splits.frames["val"]:
+    if not _is_some_left(splits):
         raise FormatError(report.root, "every frame has an error; none is left to convert")
     folder = out / "ImageSets"
     if out == report.root:  # the tree's own lists stay as they are

@@ -20,12 +20,13 @@ from gemini_det3d.formats.kitti import (
     read_points,
     to_lidar_boxes,
 )
-from gemini_det3d.formats.kitti_infos import read_infos
+from gemini_det3d.formats.kitti_infos import KittiInfos, read_infos
 from gemini_det3d.formats.stems import files_by_stem, find_file
 from gemini_det3d.visualization import LabeledBoxes
 from gemini_det3d.visualization.page import Camera, ViewFrame
 
 _DONT_CARE = "dontcare"
+_TRAINING, _TESTING = "training", "testing"
 
 
 @dataclass(frozen=True)
@@ -63,18 +64,20 @@ class KittiFrames:
         self._columns = columns
 
     @classmethod
-    def of_folder(cls, root: Path, columns: int = 4) -> KittiFrames:
+    def of_folder(cls, root: Path, columns: int = 4, part: str = _TRAINING) -> KittiFrames:
         """Frames of a folder in KITTI's layout; its point clouds decide which there are.
 
         Args:
             root: Folder with ``training/velodyne`` (or that ``training`` folder itself), and beside
                 it ``image_2``, ``calib`` and ``label_2`` where there are such.
             columns: Values per point.
+            part: The folder in it, ``training`` or ``testing``.
 
         Raises:
             FormatError: It holds no point clouds.
         """
-        folder = root / "training" if (root / "training").is_dir() else root
+        has_parts = any((root / name).is_dir() for name in (_TRAINING, _TESTING))
+        folder = root / part if has_parts else root
         points = files_by_stem(folder / "velodyne", clouds.SUFFIXES)
         if not points:
             raise FormatError(folder / "velodyne", "holds no point clouds")
@@ -84,12 +87,15 @@ class KittiFrames:
     def of_infos(cls, path: Path, columns: int = 4) -> KittiFrames:
         """Frames that an info file lists, whose files lie in KITTI's layout beside it.
 
+        They are those of ``testing`` where the file's paths or its name say so, else of
+        ``training``.
+
         Raises:
             FormatError: It cannot be read, or the points of a frame are not there.
         """
         infos = read_infos(path)
         names = [infos.name_of(frame) for frame in infos.frames]
-        there = cls.of_folder(path.parent, columns)
+        there = cls.of_folder(path.parent, columns, _part_of(infos, path))
         absent = next((name for name in names if name not in there._frames), None)
         if absent is not None:
             raise FormatError(path, f"there are no points of frame {absent} beside it")
@@ -136,6 +142,14 @@ class KittiFrames:
         calib = self._frames[name].calib
         assert calib is not None
         return _boxes(read_objects(path, with_score=True), read_any_calibration(calib))
+
+
+def _part_of(infos: KittiInfos, path: Path) -> str:
+    """The folder that an info file's frames are of."""
+    parts = {part for file in infos.paths() for part in file.parts[:-1]}
+    if parts & {_TRAINING, _TESTING}:
+        return _TESTING if _TESTING in parts else _TRAINING
+    return _TESTING if "test" in path.stem.split("_") else _TRAINING
 
 
 def _of_folder(folder: Path, name: str, points: Path) -> FrameFiles:

@@ -18,6 +18,7 @@ from gemini_det3d.visualization import LabeledBoxes
 from gemini_det3d.visualization.page import Camera, ViewFrame
 
 _COLUMNS = 5
+_NEED = f"this layout needs {_COLUMNS}"
 _LIDAR = "LIDAR_TOP"
 # The order in which six images make two rows: the front ones above.
 _ORDER = ("CAM_FRONT_LEFT", "CAM_FRONT", "CAM_FRONT_RIGHT",
@@ -63,7 +64,7 @@ class NuScenesFrames:
             Camera(read_image(image), _projection(frame["images"][camera]), camera)
             for camera, image in zip(self._cameras(frame), images)
         ]
-        return ViewFrame(name, read_points(cloud, _COLUMNS), cameras, self._truth(frame))
+        return ViewFrame(name, read_points(cloud, _COLUMNS, _NEED), cameras, self._truth(frame))
 
     def results(self, path: Path) -> Results:
         """A submission (`results_nusc.json`), its boxes brought from the world into the LiDAR's."""

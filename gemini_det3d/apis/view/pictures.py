@@ -56,7 +56,7 @@ class SegmentationFrames:
 
     Args:
         datasets: Registered data sets of one kind; frames of several splits stand one after the
-            other.
+            other. Images are scaled as the pipeline's `LoadModalities` says.
         segmentors: By name.
     """
 
@@ -64,6 +64,7 @@ class SegmentationFrames:
         self, datasets: Sequence[Any], segmentors: Mapping[str, Segmentor] | None = None
     ) -> None:
         self._frames: dict[str, dict] = {}
+        self._loading: dict[str, tuple[Mapping[str, float], str] | None] = {}
         for dataset in datasets:
             for index in range(len(dataset)):
                 info = dataset.get_data_info(index)
@@ -72,6 +73,7 @@ class SegmentationFrames:
                 if known != info["label_path"]:  # another frame, of another split
                     name = f"{dataset.split}/{name}"
                 self._frames[name] = info
+                self._loading[name] = _loading_of(dataset)
         self.names = list(self._frames)
         self._classes = list(datasets[0].metainfo["classes"])
         self._palette = class_palette(self._classes)
@@ -108,7 +110,7 @@ class SegmentationFrames:
         """Inputs, truth, and of each segmentor its labels and where they are wrong."""
         info = self._frames[name]
         paths = info["image_paths"]
-        pictures = [Picture(m, read_color(path).astype(np.uint8)) for m, path in paths.items()]
+        pictures = [Picture(m, self._image(name, m)) for m in paths]
         count = len(self._classes)
         truth = read_labels(info["label_path"], info["first_label"], count, info["label_code"])
         pictures.append(Picture("truth", color_labels(truth, self._palette), True))
@@ -129,6 +131,19 @@ class SegmentationFrames:
             for row in rows:
                 row.append(_iou(found, truth, self._classes.index(row[0])))
         return PictureFrame(name, pictures, rows, " · ".join(said), error)
+
+    def _image(self, name: str, modality: str) -> np.ndarray:
+        path, loading = self._frames[name]["image_paths"][modality], self._loading[name]
+        if loading is not None:
+            most, on_non_finite = loading
+            return read_color(path, most.get(modality), on_non_finite).astype(np.uint8)
+        try:
+            return read_color(path).astype(np.uint8)
+        except FormatError as error:
+            if not any(option in error.fault for option in ("max_values", "on_non_finite")):
+                raise
+            remedy = "view a config whose LoadModalities says it, not the folder"
+            raise FormatError(path, f"{error.fault}; {remedy}") from None
 
     def _shares(self, truth: np.ndarray) -> list[tuple[str, float]]:
         """Classes of the truth and their shares of it, the largest first."""
@@ -226,6 +241,14 @@ def picture_source(
 def folder_pictures(root: Path) -> PictureSource | None:
     """Frames of a folder of a segmentation set or of Taskonomy's; None: it is neither."""
     return SegmentationFrames.of_folder(root) or TranslationFrames.of_folder(root)
+
+
+def _loading_of(dataset: Any) -> tuple[Mapping[str, float], str] | None:
+    """`max_values` and `on_non_finite` of the step that loads a data set's images; None: none."""
+    for step in getattr(dataset.pipeline, "transforms", ()):
+        if hasattr(step, "max_values"):
+            return step.max_values, step.on_non_finite
+    return None
 
 
 def _splits(root: Path) -> list[str]:

@@ -21,6 +21,7 @@ from gemini_det3d.visualization.page import Camera, ViewFrame
 # Pixels counted from 1, as SUN RGB-D's matrices have them, -> from 0.
 _FROM_ZERO = np.array([[1.0, 0.0, -1.0], [0.0, 1.0, -1.0], [0.0, 0.0, 1.0]])
 _COLUMNS = 6
+_NEED = f"this layout needs {_COLUMNS}"
 _FOLDERS = ("", "sunrgbd_trainval/image", "points")  # where an info file's names may lie
 
 
@@ -98,7 +99,7 @@ class RoomInfoFrames:
         _, points, image = self.files(name)
         truth = room_boxes(self._infos.objects(name)) if self._infos.has_truth(name) else None
         matrix = self._infos.depth2img(name)[:3, :3]
-        return _frame(name, read_points(points, _COLUMNS), read_image(image), matrix, truth)
+        return _frame(name, read_points(points, _COLUMNS, _NEED), read_image(image), matrix, truth)
 
     def results(self, path: Path) -> Results:
         """A folder of result files, as `eval-sunrgbd` reads them."""

@@ -20,12 +20,20 @@ from torch.utils.data import BatchSampler, Sampler
 
 from gemini_det3d.engine.exact.dataset import SeededDataset
 from gemini_det3d.engine.exact.seeding import ORDER, SampleKey, seed_process
+from gemini_det3d.engine.leaf_datasets import leaf_configs
 from gemini_det3d.engine.plain_files import UNNAMED, annotation_file, with_preferred_infos
 from gemini_det3d.engine.same_classes import check_class_names
 from gemini_det3d.formats import FormatError
 from gemini_det3d.formats.errors import OTHER_FORM
 from gemini_det3d.formats.files import refuse_devices
 from gemini_det3d.registration import register
+
+# Data sets whose info files our own command writes, and those of mmdet3d's script.
+_PREPARED = ("KittiDataset", "SUNRGBDDataset")
+_CREATED = (
+    "LyftDataset", "NuScenesDataset", "S3DISDataset", "S3DISSegDataset", "ScanNetDataset",
+    "ScanNetInstanceSegDataset", "ScanNetSegDataset", "SemanticKittiDataset", "WaymoDataset",
+)  # fmt: skip
 
 
 @register(DATA_SAMPLERS)
@@ -154,7 +162,7 @@ def build_dataset(config: Mapping[str, Any]) -> Any:
         path = error.filename or annotation_file(config) or UNNAMED
         fault = f"cannot be read ({error.strerror or error})"
         if isinstance(error, FileNotFoundError) and Path(path) == annotation_file(config):
-            fault = "no such file; gemini-det3d prepare writes info files (its --help says how)"
+            fault = "no such file" + _writer_of(config)
         raise FormatError(path, fault) from error
     except OTHER_FORM as error:
         places = {frame.name for frame in traceback.extract_tb(error.__traceback__)}
@@ -167,6 +175,14 @@ def build_dataset(config: Mapping[str, Any]) -> Any:
         fault = "has no object of one of the classes (metainfo.classes), so they cannot be balanced"
         raise FormatError(annotation_file(config) or UNNAMED, fault) from error
     return dataset
+
+
+def _writer_of(config: Mapping[str, Any]) -> str:
+    """What makes the info file of a data set, for the error that it is not there."""
+    kind = str(leaf_configs(config)[0].get("type")).rpartition(".")[2]
+    if kind in _PREPARED:
+        return "; gemini-det3d prepare writes info files (its --help says how)"
+    return "; mmdet3d's tools/create_data.py writes its info files" if kind in _CREATED else ""
 
 
 def with_exact_batches(loader: Mapping[str, Any], seed: int, diff_rank_seed: bool) -> dict:

@@ -149,7 +149,8 @@ def _kind_of_archive(names: Sequence[str]) -> str:
 
 def _of_folder(path: str | os.PathLike) -> str:
     """What to give in place of a folder."""
-    inside = sorted(Path(path).iterdir(), key=lambda file: file.stat().st_mtime)
+    there = [file for file in Path(path).iterdir() if file.exists()]  # a link may lead nowhere
+    inside = sorted(there, key=lambda file: file.stat().st_mtime)
     if any(file.suffix == ".distcp" for file in inside):
         return "; torch.distributed.checkpoint.format_utils.dcp_to_torch_save makes a file of it"
     files = [file.name for file in inside if file.suffix in (".pth", ".pt", _SAFETENSORS)]

@@ -22,6 +22,7 @@ from gemini_det3d.models.checkpoints.sparse import (
 from gemini_det3d.models.checkpoints.wrappers import without_wrappers
 
 _SHOWN = 3
+_REMEDY = "--allow-missing NAME lets them differ"
 
 
 @dataclass(frozen=True)
@@ -93,6 +94,7 @@ def load_parameters(
     checkpoint: Mapping,
     path: str | os.PathLike,
     allow_missing: Collection[str] = (),
+    remedy: str = _REMEDY,
 ) -> LoadReport:
     """Put a checkpoint's parameters into a model.
 
@@ -102,13 +104,14 @@ def load_parameters(
         path: Its file, for the errors.
         allow_missing: Names, or starts of names at a dot, that only one of the two may have, or
             that may differ in shape; the model's keep their values.
+        remedy: As for :func:`check_report`.
 
     Raises:
         FormatError: Another parameter is on one side only, has another shape, or is not finite:
             the two do not belong together.
     """
     state, report = fit_state(model, checkpoint["state_dict"])
-    check_report(report, state, path, allow_missing)
+    check_report(report, state, path, allow_missing, remedy=remedy)
     model.load_state_dict(state, strict=False)
     return report
 
@@ -119,7 +122,7 @@ def check_report(
     path: str | os.PathLike,
     allow_missing: Collection[str] = (),
     may_have_more: bool = False,
-    remedy: str = "--allow-missing NAME",
+    remedy: str = _REMEDY,
 ) -> None:
     """Refuse what does not belong together.
 
@@ -129,7 +132,7 @@ def check_report(
         path: Its name.
         allow_missing: As for :func:`load_parameters`.
         may_have_more: Whether the file may hold what the model has no place for.
-        remedy: How to say that names are allowed to be missing.
+        remedy: What to do where names are missing, differ in shape or have no place.
 
     Raises:
         FormatError: With all faults, in one line.
@@ -144,7 +147,7 @@ def check_report(
     if kind:
         faults.append(f"it is a {kind}; gemini-det3d convert-checkpoint makes it ours")
     elif not report.not_finite and not report.other_kind:
-        faults.append(f"{remedy} lets them differ")
+        faults.append(remedy)
     raise FormatError(path, "; ".join(faults))
 
 

@@ -169,7 +169,8 @@ def __getattr__(name: str) -> Callable:
         del args, kwargs
         raise NotImplementedError(
             f"mmcv op {name!r} needs mmcv's compiled module, and here mmcv came without it: "
-            "MMCV_WITH_OPS=1 pip install --no-build-isolation mmcv==2.1.0 (needs a compiler)"
+            "pip uninstall -y mmcv mmcv-lite && MMCV_WITH_OPS=1 pip install --no-build-isolation "
+            "--no-cache-dir mmcv==2.1.0 (needs a compiler)"
         )
 
     missing.__name__ = name

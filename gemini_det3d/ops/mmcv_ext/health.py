@@ -9,6 +9,7 @@ from importlib import metadata
 
 from gemini_det3d import mmcv_finder
 from gemini_det3d.formats.errors import first_line
+from gemini_det3d.stack import StackError, distribution_of
 
 # All of these put their files into the one folder mmcv/.
 DISTRIBUTIONS = ("mmcv", "mmcv-lite", "mmcv-full")
@@ -53,10 +54,10 @@ def check() -> MmcvHealth:
 
 
 def require() -> None:
-    """Raise ImportError with the one line where mmcv's ops cannot work."""
+    """Raise StackError with the one line where mmcv's ops cannot work."""
     problem = check().problem
     if problem:
-        raise ImportError(problem)
+        raise StackError(problem)
 
 
 def problem_of(installed: dict[str, str]) -> str | None:
@@ -105,8 +106,7 @@ def _ops_problem(error: Exception) -> str:
 
 def _reason(error: Exception) -> str:
     if isinstance(error, ModuleNotFoundError) and error.name and "mmcv" not in error.name:
-        package = {"cv2": "opencv-python-headless"}.get(error.name, error.name)
-        return f"{error}: pip install {package}"
+        return f"{error}: pip install {distribution_of(error.name)}"
     return first_line(error)
 
 

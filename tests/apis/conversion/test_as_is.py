@@ -37,7 +37,18 @@ def test_names_that_are_kept_may_be_held_against_a_config(tmp_path, capsys):
     del state["conv1.weight"]
     torch.save({"state_dict": state}, source)
     assert main(command) == 2
-    assert "conv1.weight" in capsys.readouterr().err and not target.exists()
+    error = capsys.readouterr().err
+    assert "conv1.weight" in error and "--without PREFIX leaves them out" in error
+    assert not target.exists()
+    assert main([*command, "--without", "conv1"]) == 0 and target.is_file()
+
+
+@pytest.mark.parametrize("window", ["0", "-3"])
+def test_a_window_without_a_pixel_is_refused(tmp_path, capsys, window):
+    source = tmp_path / "a.pth"
+    torch.save({"state_dict": GeminiFusion(8, 2).state_dict()}, source)
+    assert main(["convert-checkpoint", str(source), "--window-size", window]) == 2
+    assert f"--window-size {window}: must be 1 or more" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("more", [["--to-released", "x"], ["--window-size", "7"]])

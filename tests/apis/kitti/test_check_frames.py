@@ -69,6 +69,14 @@ def test_bad_file_is_one_error_that_names_it(tree, folder, spoil, fault):
     assert fault in errors[0][2] and "\n" not in errors[0][2]
 
 
+def test_cloud_of_more_columns_says_what_helps(tree):
+    angle = np.linspace(0, 6 * np.pi, 500)
+    columns = [12 * np.cos(angle), 12 * np.sin(angle), angle / 9, angle / 20, 30 + angle]
+    write_points(tree / "training" / "velodyne" / "000001.bin", np.stack(columns, axis=1))
+    ((_, _, fault),) = [each for each in _findings(tree) if each[0] == "error"]
+    assert fault.endswith("nuScenes' sweeps have 5; save the first 4 columns")
+
+
 SINGULAR = {
     "P2": " ".join(["1"] * 12),
     "R0_rect": "0 0 0 0 0 0 0 0 0",

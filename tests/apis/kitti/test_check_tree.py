@@ -66,9 +66,11 @@ def test_lists_without_bad_frames_lie_beside_those_of_the_tree(tree, monkeypatch
     assert "left out 1 frames with errors (training/000001)" in capsys.readouterr().out
 
 
-def test_tree_of_bad_frames_is_not_converted_at_all(tree):
+def test_tree_of_bad_frames_is_not_converted_at_all(tree, capsys):
     for path in (tree / "training" / "calib").iterdir():
         path.write_text("")
+    assert prepare_kitti(Options(tree)) == 1
+    assert capsys.readouterr().err.endswith("nothing converted: mend the errors\n")
     with pytest.raises(FormatError, match="every frame has an error; none is left"):
         prepare_kitti(Options(tree, skip_bad=True))
 
