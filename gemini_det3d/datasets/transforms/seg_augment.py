@@ -6,6 +6,7 @@ Samples as in `seg_loading`. Sizes are (height, width).
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from numbers import Real
 
 import numpy as np
 from mmcv.transforms import BaseTransform
@@ -217,14 +218,14 @@ def resize_sample(results: dict, size: Sequence[int], with_labels: bool = True) 
     results["img_shape"] = (height, width)
 
 
-def check_share(owner: str, prob: float) -> None:
+def check_share(owner: str, prob: float, name: str = "prob") -> None:
     """Refuse a chance that is none.
 
     Raises:
-        ValueError: It lies outside 0 to 1.
+        ValueError: It is no number in 0 to 1; the message names the argument.
     """
-    if not isinstance(prob, (int, float)) or not 0 <= prob <= 1:
-        raise ValueError(f"{owner}: prob={prob!r} must lie in 0 to 1")
+    if not isinstance(prob, Real) or not 0 <= prob <= 1:
+        raise ValueError(f"{owner}: {name}={prob!r} must lie in 0 to 1")
 
 
 def _apply(
