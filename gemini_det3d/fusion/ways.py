@@ -153,9 +153,16 @@ def ways_fusion(
         M times (..., C).
 
     Raises:
-        TypeError: A stream is no tensor; the message names it.
+        TypeError: A stream or a mask is no tensor; the message names it.
+        ValueError: Not as many masks as streams.
     """
     check_many("ways_fusion", streams)
+    if exists is not None:
+        check_many("ways_fusion", exists, "exists")
+        if len(exists) != len(streams):
+            raise ValueError(
+                f"ways_fusion: exists has {len(exists)} masks for {len(streams)} streams"
+            )
     p, number = parameters, len(streams)
     seen = list(streams) if exists is None else [hide(x, e) for x, e in zip(streams, exists)]
     near, far = p.relation_in_weight.chunk(2, dim=1)

@@ -10,6 +10,7 @@ from reference import random_released
 from torch.testing import assert_close
 
 from gemini_det3d.fusion import GeminiFusion, GeminiWaysFusion, to_released
+from gemini_det3d.fusion.ways import ways_fusion
 
 DIM, HEADS, TOKENS = 15, 5, 7
 
@@ -161,3 +162,10 @@ def test_operator_is_exported(make):
 
     model, streams = Three().eval(), tuple(make(TOKENS, DIM) for _ in range(3))
     assert_close(torch.export.export(model, streams).module()(*streams), model(*streams))
+
+
+def test_function_refuses_masks_of_another_number(make):
+    operator, masks = build(3), [torch.ones(TOKENS, dtype=torch.bool)] * 2
+    streams = [make(TOKENS, DIM) for _ in range(3)]
+    with pytest.raises(ValueError, match="exists has 2 masks for 3 streams"):
+        ways_fusion(streams, operator.fusion_parameters(), HEADS, masks)

@@ -293,6 +293,12 @@ def test_what_is_no_tensor_is_named(meta):
         neck(images, [points[0].numpy()], feats, metas)
 
 
+def test_clouds_of_more_frames_than_there_is_metadata_of_are_refused(meta):
+    images, points, feats, metas = frame(meta, [[SEEN, ASIDE]])
+    with pytest.raises(ValueError, match="points are 2 clouds, img_metas of 1 frames"):
+        build()(images, points * 2, torch.cat([feats, feats]), metas)
+
+
 @pytest.mark.parametrize(
     "change, said",
     [
