@@ -184,6 +184,9 @@ def test_wrong_settings_are_told_when_the_pipeline_is_built(kind, options):
         ("SegColorJitter", dict(prob=3), "prob=3 must lie in 0 to 1"),
         ("SegColorJitter", dict(factors=(1.5, 0.5)), "factors=.* must be two numbers from 0 on"),
         ("SegColorJitter", dict(factors=(1.5,)), "factors=.* must be two numbers from 0 on"),
+        ("SegColorJitter", dict(factors=(0.5, float("inf"))), "factors=.* must be two numbers"),
+        ("SegColorJitter", dict(factors=(0.5, float("nan"))), "factors=.* must be two numbers"),
+        ("SegResize", dict(short_side=float("nan")), "short_side=nan, .* must be 1 or more"),
         ("SegBlur", dict(prob=-0.1), "prob=-0.1 must lie in 0 to 1"),
         ("AlignedFlip", dict(prob="half"), "prob='half' must lie in 0 to 1"),
         ("SegModalityDropout", dict(prob={"rgb": 2}), r"prob\['rgb'\]=2 must lie in 0 to 1"),
@@ -194,6 +197,14 @@ def test_wrong_settings_are_told_when_the_pipeline_is_built(kind, options):
         ("SensorFailure", dict(noisy="rgb"), "noisy='rgb' must be a list"),
         ("SegRandomResizedCrop", dict(crop_size=32), r"crop_size=32, .* must be \(height, width\)"),
         ("SegRandomResizedCrop", dict(crop_size=(0, 4)), r"crop_size=\(0, 4\)"),
+        *(
+            ("SegRandomResizedCrop", dict(crop_size=(8, 8), factors=factors), "crop_size=.* range")
+            for factors in ((0.5, float("inf")), (1,), (0, 1), (2, 1), (1, float("nan")), ())
+        ),
+        *(
+            ("SegRandomResizedCrop", dict(crop_size=(8, 8), short_side=side), "short_side=.* pix")
+            for side in (-5, 0, float("nan"), float("inf"))
+        ),
     ],
 )
 def test_arguments_that_cannot_be_are_refused_when_built(kind, options, said):
