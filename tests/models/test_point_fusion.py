@@ -241,7 +241,9 @@ def _tokens(neck, samples):
 @pytest.mark.parametrize("outside", ["invalid", "zeros"])
 @pytest.mark.parametrize("padding", ["zeros", "border"])
 @pytest.mark.parametrize("align", [False, True])
-@pytest.mark.parametrize("second", [[], [[6.0, 2.0, 1.0], BEHIND, SEEN], [ASIDE]], ids=len)
+@pytest.mark.parametrize(
+    "second", [[], [[6.0, 2.0, 1.0], BEHIND, SEEN], [ASIDE], [[torch.nan] * 3, SEEN]], ids=len
+)
 def test_tiles_that_points_touch_say_what_whole_maps_say(meta, outside, padding, align, second):
     options = dict(outside_image=outside, padding_mode=padding, align_corners=align)
     necks = [build(mid_channels=m, out_channels=o, **options) for m, o in ((8, 8), (24, 16))]
