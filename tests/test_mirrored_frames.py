@@ -183,7 +183,7 @@ def test_first_batch_warns_of_a_turned_cloud_and_a_mirrored_image(shared_dir, mo
     boxes = to_lidar_boxes(objects.select(objects.name != "DontCare"), calibration)
     meta = dict(
         lidar2img=calibration.lidar2img, img_shape=image.shape[:2], scale_factor=(1.0, 1.0),
-        flip=False, lidar_path="000076.bin", transformation_3d_flow=[],
+        flip=False, lidar_path="000076.bin", transformation_3d_flow=[], ori_shape=image.shape[:2],
     )  # fmt: skip
 
     def said(change) -> str:

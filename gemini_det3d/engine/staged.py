@@ -19,6 +19,9 @@ from mmengine.runner import Runner
 from gemini_det3d.engine.training_errors import refuse_iterations
 from gemini_det3d.registration import register
 
+STAGE_LENGTHS = (100, 100, 100)
+"""As released."""
+
 
 def staged_factor(
     step: int,
@@ -70,7 +73,7 @@ class StagedPolyLR(LRSchedulerMixin, _ParamScheduler):
     def __init__(
         self,
         optimizer: Any,
-        stage_lengths: Sequence[int] = (100, 100, 100),
+        stage_lengths: Sequence[int] = STAGE_LENGTHS,
         stage_factors: Sequence[float] = (1.0, 0.5, 0.25),
         warmup: int = 1500,
         warmup_ratio: float = 1e-6,
@@ -90,14 +93,14 @@ class StagedPolyLR(LRSchedulerMixin, _ParamScheduler):
     def build_iter_from_epoch(
         cls,
         *args: Any,
-        stage_lengths: Sequence[int],
+        stage_lengths: Sequence[int] = STAGE_LENGTHS,
         epoch_length: int,
         begin: int = 0,
         end: int = INF,
         by_epoch: bool = True,
         **kwargs: Any,
     ) -> StagedPolyLR:
-        """mmengine's way from epochs to iterations.
+        """mmengine's way from epochs to iterations: of the stages, of ``begin`` and of ``end``.
 
         Raises:
             ValueError: The lengths are iterations already.
@@ -105,6 +108,8 @@ class StagedPolyLR(LRSchedulerMixin, _ParamScheduler):
         if not by_epoch:
             raise ValueError("StagedPolyLR: convert_to_iter_based=True needs by_epoch=True")
         lengths = [epoch_length * length for length in stage_lengths]
+        kwargs["begin"] = int(begin * epoch_length)
+        kwargs["end"] = end if end == INF else int(end * epoch_length)
         return cls(*args, stage_lengths=lengths, by_epoch=False, **kwargs)
 
     def _get_value(self) -> list[float]:

@@ -12,6 +12,8 @@ from typing import Any, NamedTuple, SupportsIndex
 import torch
 from torch import Tensor, nn
 
+from .dtypes import autocast_would_fail, computing_dtype
+
 __all__ = [
     "Counts",
     "Doubts",
@@ -96,13 +98,14 @@ class FusionOperator(nn.Module):
                 that of the samples. An operator that judges tokens one by one takes no notice.
 
         Returns:
-            The fused streams, each (..., C), in the wider dtype of the two.
+            The fused streams, each (..., C), in the wider dtype of the two, under autocast too.
 
         Raises:
             TypeError: An argument is no tensor; the message names it.
             ValueError: Shapes differ, the last axis is not `dim`, a stream is not floating point
                 or sparse, or `valid` is not a mask that fits the leading axes; or streams are wider
-                than the parameters of an operator that computes in theirs.
+                than the parameters of an operator that computes in theirs, which under autocast
+                holds for float64 alone.
         """
         check_streams(first, second, self.dim, type(self).__name__)
         if first.dtype != second.dtype:
@@ -113,39 +116,17 @@ class FusionOperator(nn.Module):
         if self._losses or self._doubts:  # nobody took them, and they hold a graph
             self._losses, self._doubts = {}, None
         if self.reads_samples:
+            if autocast_would_fail(self, first):
+                with torch.autocast(first.device.type, enabled=False):
+                    return self.fuse(first, second, valid, counts)  # type: ignore[call-arg]
             return self.fuse(first, second, valid, counts)  # type: ignore[call-arg]
-        if self.takes_any_dtype or self._has_parameters_of(first):
-            return self.fuse(first, second, valid)
-        dtype, wide = first.dtype, self._dtype_for(first)
-        fused_first, fused_second = self.fuse(first.to(wide), second.to(wide), valid)
+        dtype = first.dtype
+        if not self.takes_any_dtype:
+            wide = computing_dtype(self, first)
+            first, second = first.to(wide), second.to(wide)
+        # autocast's products are narrower, and masks would decide whether they stay so
+        fused_first, fused_second = self.fuse(first, second, valid)
         return fused_first.to(dtype), fused_second.to(dtype)
-
-    def _has_parameters_of(self, stream: Tensor) -> bool:
-        """Whether parameters have the stream's dtype, or autocast sees to that; or there are none.
-
-        Those of one operator have one dtype.
-        """
-        weight = next(self.parameters(), stream)
-        if weight.dtype == stream.dtype:
-            return True
-        from .kernels.torch_versions import autocast_dtype
-
-        return autocast_dtype(stream.device.type) is not None
-
-    def _dtype_for(self, stream: Tensor) -> torch.dtype:
-        """What narrower streams are computed in: the parameters' own.
-
-        Raises:
-            ValueError: The stream is no narrower.
-        """
-        own = next(self.parameters()).dtype
-        wide = torch.promote_types(stream.dtype, own)
-        if wide != own:
-            raise ValueError(
-                f"{type(self).__name__}: the streams are {stream.dtype}, the parameters {own}; "
-                f"convert the operator, .to({wide})"
-            )
-        return wide
 
     def fuse(self, first: Tensor, second: Tensor, valid: Tensor | None) -> tuple[Tensor, Tensor]:
         """Fuse checked streams (..., C) under the mask `valid` (...) or None."""
@@ -270,7 +251,7 @@ def check_streams(first: Tensor, second: Tensor, dim: int, owner: str) -> None:
         raise ValueError(
             f"{owner}: both streams must be floating point, got {first.dtype} and {second.dtype}"
         )
-    if first.is_sparse or second.is_sparse:
+    if first.layout != torch.strided or second.layout != torch.strided:
         raise ValueError(f"{owner}: a stream is sparse; .to_dense() makes it one that is not")
     if first.dim() < 1 or first.shape[-1] != dim:
         raise ValueError(

@@ -105,13 +105,23 @@ def blend_many(
 
     Raises:
         TypeError: An argument is no tensor; the message names it.
+        ValueError: No stream, weights or masks of another number, or they do not fit each other.
     """
     check_many("blend_many", streams)
     check_tensors("blend_many", alpha=alpha)
+    if len(streams) == 0 or alpha.shape != (len(streams),):
+        raise ValueError(
+            f"blend_many: alpha of shape {tuple(alpha.shape)} for {len(streams)} streams"
+        )
+    for stream in streams:
+        check_streams(streams[0], stream, stream.shape[-1], "blend_many")
     shape = (len(streams), *[1] * streams[0].dim())
     logits = alpha.view(shape)
     if exists is None:
         return (torch.stack(list(streams)) * logits.softmax(dim=0).to(streams[0].dtype)).sum(dim=0)
+    check_many("blend_many", exists, "exists")
+    if len(exists) != len(streams):
+        raise ValueError(f"blend_many: exists has {len(exists)} masks for {len(streams)} streams")
     real = torch.stack([_mask(mask, stream) for mask, stream in zip(exists, streams)])
     lowest = torch.finfo(logits.dtype).min  # not infinite: a softmax over nothing is NaN
     weights = torch.where(real, logits, lowest).softmax(dim=0).to(streams[0].dtype)

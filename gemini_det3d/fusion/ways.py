@@ -17,6 +17,7 @@ Shape shorthand: M streams, N tokens, C channels, h heads.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import reduce
 
 import torch
 import torch.nn.functional as F
@@ -31,6 +32,7 @@ from .base import (
     hide,
     keep_own,
 )
+from .dtypes import computing_dtype
 from .functional import FusionParameters, query_bias, value_bias
 from .start import check_start, draw, noise_std_of
 
@@ -104,11 +106,12 @@ class GeminiWaysFusion(nn.Module):
                 bit by bit, as one does whose partners are all not real.
 
         Returns:
-            The M fused streams.
+            The M fused streams, in the widest dtype of all.
 
         Raises:
             TypeError: A stream or a mask is no tensor; the message names it.
-            ValueError: Not M streams or masks, or they do not fit each other.
+            ValueError: Not M streams or masks, or they do not fit each other; or streams are wider
+                than the parameters, float64 under autocast included.
         """
         check_many("GeminiWaysFusion", streams)
         if exists is not None:
@@ -125,7 +128,11 @@ class GeminiWaysFusion(nn.Module):
             leading = streams[0].shape[:-1]
             one = torch.ones((), dtype=torch.bool, device=streams[0].device)
             masks = [broadcast_valid(one if m is None else m, leading) for m in exists]
-        return ways_fusion(streams, self.fusion_parameters(), self.num_heads, masks)
+        dtype = reduce(torch.promote_types, (stream.dtype for stream in streams))
+        wide = computing_dtype(self, streams[0].to(dtype))
+        given = [stream.to(wide) for stream in streams]
+        fused = ways_fusion(given, self.fusion_parameters(), self.num_heads, masks)
+        return [stream.to(dtype) for stream in fused]
 
     def extra_repr(self) -> str:
         """Show what the printed model should tell."""
@@ -153,9 +160,16 @@ def ways_fusion(
         M times (..., C).
 
     Raises:
-        TypeError: A stream is no tensor; the message names it.
+        TypeError: A stream or a mask is no tensor; the message names it.
+        ValueError: Not as many masks as streams.
     """
     check_many("ways_fusion", streams)
+    if exists is not None:
+        check_many("ways_fusion", exists, "exists")
+        if len(exists) != len(streams):
+            raise ValueError(
+                f"ways_fusion: exists has {len(exists)} masks for {len(streams)} streams"
+            )
     p, number = parameters, len(streams)
     seen = list(streams) if exists is None else [hide(x, e) for x, e in zip(streams, exists)]
     near, far = p.relation_in_weight.chunk(2, dim=1)

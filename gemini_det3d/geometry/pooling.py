@@ -76,9 +76,19 @@ def pool_to_cells(
         ``(num_cells, C)`` in the dtype of ``features``, zeros where no entry falls.
 
     Raises:
-        ValueError: A cell number is ``num_cells`` or more.
+        ValueError: A cell number is ``num_cells`` or more, features, weights and cells are not of
+            the same rows, or an order was found for another grid.
     """
+    if isinstance(cells, Tensor) and cells.shape != weights.shape:
+        shapes = f"{tuple(weights.shape)} and {tuple(cells.shape)}"
+        raise ValueError(f"weights and cells must have one shape (P, D), got {shapes}")
     order = cells if isinstance(cells, CellOrder) else order_by_cell(cells, num_cells)
+    if len(order.starts) != num_cells + 1:
+        fault = f"the order of cells is that of {len(order.starts) - 1} cells"
+        raise ValueError(f"num_cells={num_cells}, and {fault}")
+    if not len(order.row_starts) - 1 == len(features) == len(weights):
+        counts = f"{len(features)}, {len(weights)} and {len(order.row_starts) - 1}"
+        raise ValueError(f"features, weights and cells must have one number of rows, got {counts}")
     if len(order.entries) == 0:  # 0 * sum keeps both in the graph: no parameter is "unused"
         unread = 0 * features[:0].sum() + 0 * weights[:0].sum()
         return features.new_zeros(num_cells, features.shape[1]) + unread

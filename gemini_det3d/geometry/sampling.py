@@ -7,12 +7,16 @@ samples in one list.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from math import inf
 from typing import Any
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 from torch.nn.utils.rnn import pad_sequence
+
+# As grid_sample counts, beside a map of any size.
+_BESIDE = 4.0
 
 
 def sample_maps(
@@ -30,7 +34,8 @@ def sample_maps(
         pixels: B tensors ``(N_b, 2)``, pixels in the padded image.
         image_size: ``(H, W)`` of the padded image.
         mode: 'bilinear' or 'nearest'.
-        padding_mode: What lies outside the image: 'zeros', 'border' or 'reflection'.
+        padding_mode: What lies outside the image: 'zeros', 'border' or 'reflection'. A pixel that
+            is not finite reads zeros with 'zeros'; with 'border' an edge, of NaN the first one.
         align_corners: As in :func:`torch.nn.functional.grid_sample`.
 
     Returns:
@@ -43,9 +48,10 @@ def sample_maps(
         nothing = [level.new_zeros(0, level.shape[1]) + 0 * level.sum() for level in maps]
         return torch.cat(nothing, dim=1)
     # Frames are filled up to the longest, so that each level is read once for all of them.
-    grid = normalised(pad_sequence(list(pixels), batch_first=True), image_size)[
-        :, None
-    ]  # (B, 1, n, 2)
+    grid = normalised(pad_sequence(list(pixels), batch_first=True), image_size)
+    grid = grid[:, None]  # (B, 1, n, 2)
+    # Of a NaN grid_sample's answer is NaN, and its backward writes beside the map.
+    grid = grid.nan_to_num(-_BESIDE, _BESIDE, -_BESIDE)
     grids = {level.dtype: grid.to(_reading_dtype(level)) for level in maps}
     how = dict(mode=mode, padding_mode=padding_mode, align_corners=align_corners)
     read = [_read(level, grids[level.dtype], **how) for level in maps]
@@ -76,13 +82,18 @@ def bilinear_corners(
     Returns:
         Columns x and rows y ``(N, 4)`` int64, all within the map, and shares ``(N, 4)``: zero for a
         cell beside the map.
+
+    Raises:
+        ValueError: Another ``padding_mode``.
     """
+    if padding_mode not in ("zeros", "border"):
+        raise ValueError(f"padding_mode must be 'zeros' or 'border', got {padding_mode!r}")
     height, width = map_size
     size = pixels.new_tensor([width, height], dtype=dtype)
     grid = normalised(pixels, image_size).to(dtype)
     place = (grid + 1) / 2 * (size - 1) if align_corners else ((grid + 1) * size - 1) / 2
     if padding_mode == "border":
-        place = torch.minimum(place.clamp(min=0), size - 1)
+        place = torch.minimum(place.nan_to_num(0.0, inf, -inf).clamp(min=0), size - 1)
     place = torch.minimum(place.nan_to_num(-2.0).clamp(min=-2.0), size + 1)  # far away is beside
     low = place.floor()
     high_share = place - low

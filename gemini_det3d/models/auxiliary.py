@@ -44,7 +44,7 @@ def reliability_losses(
     Args:
         model: Any module.
         metas: Metadata of the B samples, whose ``corruption_strength`` and ``sensor_mask`` are
-            read (:func:`gemini_det3d.models.metas.corruption_strengths`).
+            read (:func:`gemini_det3d.models.sensor_metas.corruption_strengths`).
         streams: The sensors that make up each of the two streams.
 
     Returns:

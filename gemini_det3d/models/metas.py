@@ -146,6 +146,10 @@ def _shift(offset: tuple[float, float]) -> Tensor:
     return image_matrix((1.0, 1.0), (-offset[0], -offset[1]))
 
 
+_REMEDY = (
+    "Pack3DDetInputs, or state its value in meta_defaults of the fusion neck, or of the model "
+    "where that is a GeminiBEVDetector"
+)
 _FLOW = "transformation_3d_flow"
 _ARGUMENT = {"R": "rotation", "S": "scale", "T": "translation"}
 
@@ -160,8 +164,7 @@ class _Entries:
     def __getitem__(self, key: str) -> Any:
         if self.values.get(key) is None:
             raise KeyError(
-                f"metadata of sample {self.sample} has no '{key}': add it to meta_keys of "
-                f"Pack3DDetInputs, or state its value in meta_defaults of the fusion neck"
+                f"metadata of sample {self.sample} has no '{key}': add it to meta_keys of {_REMEDY}"
             )
         return self.values[key]
 
@@ -254,7 +257,10 @@ def _crop_offset(entries: _Entries, size: tuple[int, int]) -> tuple[float, float
         return float(offset[0]), float(offset[1])
     original = entries.get("ori_shape")
     if original is None:
-        return 0.0, 0.0
+        raise KeyError(
+            f"metadata of sample {entries.sample} has neither 'img_crop_offset' nor 'ori_shape', "
+            f"so nothing tells whether the image was cropped: add one to meta_keys of {_REMEDY}"
+        )
     scale = entries["scale_factor"]
     expected = (original[0] * scale[1], original[1] * scale[0])
     if max(abs(expected[0] - size[0]), abs(expected[1] - size[1])) > ROUNDING_PX:

@@ -72,10 +72,13 @@ def ball_query(
         ``(B, M, K)`` int32.
 
     Raises:
-        ValueError: Shapes that do not fit, or radii that do not rise.
+        ValueError: Shapes that do not fit, radii that do not rise, or ``num`` below 1.
     """
     _check(points, "points", 3)
     _check(centers, "centers", 3)
+    _check_frames(points=points, centers=centers)
+    if num < 1:
+        raise ValueError(f"num must be 1 or more members of a ball, got {num}")
     if not 0 <= min_radius < radius:
         raise ValueError(f"need 0 <= min_radius < radius, got {min_radius} and {radius}")
     if points.is_cuda:
@@ -94,13 +97,23 @@ def ball_query(
 
 
 def gather_points(features: Tensor, indices: Tensor) -> Tensor:
-    """Features of chosen points, with gradients: ``(B, C, N)``, ``(B, M)`` -> ``(B, C, M)``."""
+    """Features of chosen points, with gradients: ``(B, C, N)``, ``(B, M)`` -> ``(B, C, M)``.
+
+    Raises:
+        ValueError: Shapes that do not fit.
+    """
+    _check_indices(features, indices, "(B, M)")
     where = indices.long()[:, None].expand(-1, features.shape[1], -1)
     return features.gather(2, where)
 
 
 def group_points(features: Tensor, indices: Tensor) -> Tensor:
-    """The same of each ball's members: ``(B, C, N)``, ``(B, M, K)`` -> ``(B, C, M, K)``."""
+    """The same of each ball's members: ``(B, C, N)``, ``(B, M, K)`` -> ``(B, C, M, K)``.
+
+    Raises:
+        ValueError: Shapes that do not fit.
+    """
+    _check_indices(features, indices, "(B, M, K)")
     flat = gather_points(features, indices.flatten(1))
     return flat.reshape(*flat.shape[:2], *indices.shape[1:])
 
@@ -123,6 +136,7 @@ def three_nn(targets: Tensor, sources: Tensor) -> tuple[Tensor, Tensor]:
     """
     _check(targets, "targets", 3)
     _check(sources, "sources", 3)
+    _check_frames(targets=targets, sources=sources)
     if sources.shape[1] == 0:
         raise ValueError("there are no sources to interpolate from")
     if targets.is_cuda:
@@ -134,7 +148,12 @@ def three_nn(targets: Tensor, sources: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def nearest_three(targets: Tensor, sources: Tensor) -> tuple[Tensor, Tensor]:
-    """:func:`three_nn` of CPU tensors with squared distances."""
+    """:func:`three_nn` of CPU tensors with squared distances.
+
+    Raises:
+        ValueError: The frames of targets and sources are not equally many.
+    """
+    _check_frames(targets=targets, sources=sources)
     from gemini_det3d.ops import _points_numba
 
     squared = np.empty(targets.shape, dtype=np.float32)
@@ -154,7 +173,13 @@ def three_interpolate(features: Tensor, indices: Tensor, weights: Tensor) -> Ten
 
     Returns:
         ``(B, C, N)``.
+
+    Raises:
+        ValueError: Shapes that do not fit.
     """
+    if weights.shape != indices.shape:
+        shapes = f"{tuple(indices.shape)} and {tuple(weights.shape)}"
+        raise ValueError(f"indices and weights must have one shape (B, N, 3), got {shapes}")
     return (group_points(features, indices) * weights[:, None]).sum(-1)
 
 
@@ -168,7 +193,14 @@ def points_in_boxes(points: Tensor, boxes: Tensor) -> Tensor:
 
     Returns:
         ``(M, T)`` int32, 1 inside and 0 outside; a box without size holds nothing.
+
+    Raises:
+        ValueError: Points or boxes with fewer columns.
     """
+    for name, rows, columns in (("points", points, 3), ("boxes", boxes, 7)):
+        if rows.ndim != 2 or rows.shape[1] < columns:
+            fault = f"must have {columns} columns or more, got {tuple(rows.shape)}"
+            raise ValueError(f"{name} {fault}")
     if points.is_cuda:
         from mmcv.ops import points_in_boxes_all
 
@@ -201,6 +233,22 @@ def _curve_keys(frame: np.ndarray) -> np.ndarray:
 def _check(points: Tensor, name: str, columns: int) -> None:
     if points.ndim != 3 or points.shape[-1] != columns:
         raise ValueError(f"{name} must be (B, N, {columns}), got {tuple(points.shape)}")
+
+
+def _check_frames(**given: Tensor) -> None:
+    """Refuse point sets of unequally many frames: a kernel would read or leave out the rest."""
+    (first, one), (second, other) = given.items()
+    if len(one) != len(other):
+        raise ValueError(
+            f"{first} and {second} must have equally many frames, got {len(one)} and {len(other)}"
+        )
+
+
+def _check_indices(features: Tensor, indices: Tensor, axes: str) -> None:
+    if features.ndim != 3 or indices.ndim != axes.count(",") + 1:
+        shapes = f"{tuple(features.shape)} and {tuple(indices.shape)}"
+        raise ValueError(f"features must be (B, C, N) and indices {axes}, got {shapes}")
+    _check_frames(features=features, indices=indices)
 
 
 def _arrays(points: Tensor) -> np.ndarray:

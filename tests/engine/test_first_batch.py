@@ -19,7 +19,8 @@ LIDAR2IMG = np.array([[100.0, -100, 0, 0], [60, 0, -100, 0], [1, 0, 0, 0], [0, 0
 
 def batch(points: torch.Tensor, lidar2img: np.ndarray = LIDAR2IMG) -> dict:
     meta = dict(
-        lidar2img=lidar2img, img_shape=(120, 200), scale_factor=(1.0, 1.0), flip=False,
+        lidar2img=lidar2img, img_shape=(120, 200), ori_shape=(120, 200),
+        scale_factor=(1.0, 1.0), flip=False,
         lidar_path="000007.bin", pcd_horizontal_flip=False, pcd_vertical_flip=False,
         pcd_scale_factor=1.0, pcd_trans=np.zeros(3), pcd_rotation=torch.eye(3),
         transformation_3d_flow=[],

@@ -37,6 +37,35 @@ def test_scheduler_from_epochs_follows_the_factor():
     assert rates == pytest.approx([2 * staged_factor(step, *SHAPE) for step in range(60)])
 
 
+@pytest.mark.parametrize(("begin", "end"), [(1, 10**9), (0, 2), (2, 5)])
+def test_scheduler_from_epochs_begins_and_ends_at_epochs(begin, end):
+    optimizer = torch.optim.SGD([torch.nn.Parameter(torch.zeros(1))], lr=2.0)
+    scheduler = PARAM_SCHEDULERS.build(
+        dict(type="StagedPolyLR", optimizer=optimizer, begin=begin, end=end, warmup=5, fall=15,
+             by_epoch=True, convert_to_iter_based=True, epoch_length=10)
+    )  # fmt: skip
+    changes, before = [], None
+    for step in range(70):
+        rate = optimizer.param_groups[0]["lr"]
+        if rate != before:
+            changes.append(step)
+        before = rate
+        optimizer.step()
+        scheduler.step()
+    # at once or at the beginning; then up for 5 steps and down to the end of the fall
+    steps = range(10 * begin, min(10 * begin + 15, 10 * end))
+    assert changes == ([0] if begin else []) + list(steps)
+
+
+def test_stages_have_their_default_lengths_in_epochs_as_in_iterations():
+    options = dict(type="StagedPolyLR", optimizer=torch.optim.SGD([torch.zeros(1)], lr=2.0))
+    counted = PARAM_SCHEDULERS.build(
+        dict(options, by_epoch=True, convert_to_iter_based=True, epoch_length=7)
+    )
+    assert counted.shape[0] == tuple(7 * length for length in PARAM_SCHEDULERS.build(
+        options).shape[0])  # fmt: skip
+
+
 def test_restart_forgets_the_momenta():
     class Runner:
         epoch = 2

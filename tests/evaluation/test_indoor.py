@@ -139,6 +139,13 @@ def test_indoor_explains_how_far_detections_came():
     ]
 
 
+def test_indoor_explains_at_the_lowest_threshold_wherever_it_stands():
+    truth = [RoomObjects(["bed"], np.array([[0.0, 0, 0, 1, 1, 1, 0]]))]
+    half = [RoomObjects(["bed"], np.array([[0.5, 0, 0, 1, 1, 1, 0]]), np.array([0.5]))]
+    for thresholds in ((0.5, 0.25), (0.25, 0.5)):  # the overlap is a third
+        assert evaluate_indoor(truth, half, ["bed"], thresholds).explain() == []
+
+
 def test_indoor_without_any_detection_is_zero():
     truth, _ = rooms(7)
     nothing = [RoomObjects([], [], scores=[])] * 7

@@ -1,6 +1,7 @@
 """AP by distance: each ring judges what lies in it, and a box at its edge keeps its detection."""
 
 import numpy as np
+import pytest
 
 from gemini_det3d.evaluation.functional import evaluate_kitti
 from gemini_det3d.evaluation.functional.kitti_distance import evaluate_by_distance
@@ -53,3 +54,10 @@ def test_one_ring_around_all_is_the_whole_evaluation():
 def test_frames_without_detections_or_truth_are_evaluated():
     assert np.isnan(aps(cars([]), cars([], []), (0, 15))[0])
     assert aps(cars([9]), cars([], []), (0, 15)) == [0]
+
+
+def test_frames_that_are_not_equally_many_are_refused_as_by_the_whole_evaluation():
+    truth, found = [cars([5])] * 3, [cars([5], [0.9])] * 2
+    for evaluate in (evaluate_kitti, evaluate_by_distance):
+        with pytest.raises(ValueError, match="3 frames of truth but 2 of detections"):
+            evaluate(truth, found, ["Car"])

@@ -50,6 +50,23 @@ def test_an_image_that_is_not_finite_makes_every_figure_nan(lost, stretch):
     assert len(values) == 5 and not any(np.isfinite(v) for v in values.values())
 
 
+def test_an_ensemble_that_is_not_finite_is_told_and_leaves_the_streams_their_figures(monkeypatch):
+    lines = []
+    place = "gemini_det3d.evaluation.metrics.translation_metric.print_log"
+    monkeypatch.setattr(place, lambda line, *_: lines.append(line))
+    batch = samples()
+    batch[3]["translated"][1, 2, 3] = np.nan
+    found = evaluate(batch, distances=())
+    assert lines[0].endswith("(first: v3), so no figure of the ensemble is finite")
+    assert np.isfinite([found[f"translation/MAE_stream{i}"] for i in (0, 1)]).all()
+
+
+def test_one_stream_has_no_figure_of_its_own():
+    assert set(evaluate(samples(streams=1), distances=())) == {
+        f"translation/{name}" for name in ("MAE", "MSE", "RMSE")
+    }
+
+
 def test_views_are_known_by_their_files():
     two_trees = samples(count=2)
     for root, sample in zip("ab", two_trees):

@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch.testing import assert_close
 
-from gemini_det3d.fusion import StreamBlend, blend_streams
+from gemini_det3d.fusion import StreamBlend, blend_many, blend_streams
 
 
 def test_blend_starts_as_the_mean(make):
@@ -56,3 +56,20 @@ def test_blend_gradients_are_finite_where_a_stream_is_missing(make):
 def test_blend_refuses_streams_of_other_shapes(make):
     with pytest.raises(ValueError, match="one shape"):
         StreamBlend()(make(3, 5), make(4, 5))
+
+
+@pytest.mark.parametrize("number", [1, 2, 4])
+def test_blend_many_refuses_masks_of_another_number(make, number):
+    streams = [make(4, 5) for _ in range(3)]
+    masks = [torch.ones(4, dtype=torch.bool)] * number
+    with pytest.raises(ValueError, match=f"exists has {number} masks for 3 streams"):
+        blend_many(streams, torch.ones(3), masks)
+
+
+def test_blend_many_refuses_weights_and_streams_that_do_not_fit(make):
+    with pytest.raises(ValueError, match=r"alpha of shape \(2,\) for 3 streams"):
+        blend_many([make(4, 5) for _ in range(3)], torch.ones(2))
+    with pytest.raises(ValueError, match="for 0 streams"):
+        blend_many([], torch.ones(0))
+    with pytest.raises(ValueError, match="one shape"):
+        blend_many([make(4, 5), make(1, 5)], torch.ones(2))

@@ -250,8 +250,38 @@ def test_streams_of_any_dtype_are_fused_or_refused_in_one_line(name, of_first, o
         assert_close(ours.double(), theirs, rtol=tolerance, atol=tolerance)
 
 
+@pytest.mark.filterwarnings("ignore:Sparse CSR")
+@pytest.mark.parametrize("to_sparse", [torch.Tensor.to_sparse, torch.Tensor.to_sparse_csr])
 @pytest.mark.parametrize("name", OPERATORS)
-def test_sparse_streams_are_refused_by_every_operator(name, make):
+def test_sparse_streams_are_refused_by_every_operator(name, to_sparse, make):
     stream = make(7, 16, dtype=torch.float32)
     with pytest.raises(ValueError, match=f"{name.__name__}: a stream is sparse"):
-        name(16)(stream, stream.to_sparse())
+        name(16)(stream, to_sparse(stream))
+
+
+@pytest.mark.parametrize("mask", [None, [True, False, True, True, False, True, True]])
+@pytest.mark.parametrize("name", OPERATORS)
+def test_autocast_changes_the_dtype_of_no_answer_with_or_without_a_mask(name, mask, make):
+    valid = None if mask is None else torch.tensor(mask)
+    operator = name(16).eval()
+    streams = make(7, 16, dtype=torch.float32), make(7, 16, dtype=torch.float32)
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        fused = operator(*streams, valid)
+    for ours, exact in zip(fused, operator(*streams, valid)):
+        assert ours.dtype == torch.float32
+        assert_close(ours, exact, rtol=0.1, atol=0.1)
+
+
+@pytest.mark.parametrize("of_operator", [torch.float32, torch.float64])
+@pytest.mark.parametrize("name", OPERATORS)
+def test_double_streams_or_parameters_under_autocast_are_fused_or_refused(name, of_operator, make):
+    operator = name(16).eval().to(of_operator)
+    for of_streams in (torch.float64, torch.float32):
+        streams = make(7, 16, dtype=of_streams), make(7, 16, dtype=of_streams)
+        own = next((parameter.dtype for parameter in operator.parameters()), of_streams)
+        with torch.autocast("cpu", dtype=torch.bfloat16):
+            if (of_streams, own) == (torch.float64, torch.float32) and not name.takes_any_dtype:
+                with pytest.raises(ValueError, match="the streams are torch.float64"):
+                    operator(*streams)
+                continue
+            assert [stream.dtype for stream in operator(*streams)] == [of_streams] * 2

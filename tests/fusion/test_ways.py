@@ -10,6 +10,7 @@ from reference import random_released
 from torch.testing import assert_close
 
 from gemini_det3d.fusion import GeminiFusion, GeminiWaysFusion, to_released
+from gemini_det3d.fusion.ways import ways_fusion
 
 DIM, HEADS, TOKENS = 15, 5, 7
 
@@ -161,3 +162,29 @@ def test_operator_is_exported(make):
 
     model, streams = Three().eval(), tuple(make(TOKENS, DIM) for _ in range(3))
     assert_close(torch.export.export(model, streams).module()(*streams), model(*streams))
+
+
+def test_function_refuses_masks_of_another_number(make):
+    operator, masks = build(3), [torch.ones(TOKENS, dtype=torch.bool)] * 2
+    streams = [make(TOKENS, DIM) for _ in range(3)]
+    with pytest.raises(ValueError, match="exists has 2 masks for 3 streams"):
+        ways_fusion(streams, operator.fusion_parameters(), HEADS, masks)
+
+
+@pytest.mark.parametrize("with_autocast", [False, True])
+@pytest.mark.parametrize("of_second", [torch.float16, torch.bfloat16, torch.float32, torch.float64])
+@pytest.mark.parametrize("of_first", [torch.float16, torch.float32])
+def test_streams_of_any_dtype_are_fused_or_refused(make, of_first, of_second, with_autocast):
+    operator = build(3).float()
+    exact = [make(TOKENS, DIM) for _ in range(3)]
+    streams = [exact[0].to(of_first), exact[1].to(of_second), exact[2].to(of_first)]
+    wider = torch.promote_types(of_first, of_second)
+    with torch.autocast("cpu", dtype=torch.bfloat16, enabled=with_autocast):
+        if wider == torch.float64:
+            with pytest.raises(ValueError, match="GeminiWaysFusion: the streams are torch.float64"):
+                operator(streams)
+            return
+        fused = operator(streams)
+    for ours, wanted in zip(fused, operator.double()(exact)):
+        assert ours.dtype == wider
+        assert_close(ours.double(), wanted, rtol=0.1, atol=0.1)

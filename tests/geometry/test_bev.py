@@ -17,6 +17,7 @@ from gemini_det3d.geometry import (
     in_view,
     lift_pixels,
     measured_depth,
+    order_by_cell,
     point_to_pixel_matrix,
     points_matrix,
     pool_to_cells,
@@ -237,6 +238,26 @@ def test_pool_to_cells_of_nothing_is_zero_and_part_of_the_graph():
 def test_pool_to_cells_refuses_a_cell_outside_the_grid():
     with pytest.raises(ValueError, match="cell 11"):
         pool_to_cells(torch.ones(1, 5), torch.ones(1, 1), torch.tensor([[11]]), 11)
+
+
+@pytest.mark.parametrize("number", [10, 12])
+def test_pool_to_cells_refuses_an_order_of_another_grid(number):
+    features, weights, cells, num_cells = entries()
+    order = order_by_cell(cells, num_cells)
+    expected = pool_to_cells(features, weights, cells, num_cells)
+    assert torch.equal(pool_to_cells(features, weights, order, num_cells), expected)
+    with pytest.raises(ValueError, match=f"num_cells={number}, and .* of 11 cells"):
+        pool_to_cells(features, weights, order, number)
+
+
+def test_pool_to_cells_refuses_what_is_of_other_rows():
+    features, weights, cells, num_cells = entries()
+    order = order_by_cell(cells, num_cells)
+    for given in ((features[:6], weights), (features, weights[:6])):
+        with pytest.raises(ValueError, match="one number of rows, got .* and 7"):
+            pool_to_cells(*given, order, num_cells)
+    with pytest.raises(ValueError, match=r"one shape \(P, D\), got \(7, 5\) and \(7, 4\)"):
+        pool_to_cells(features, weights, cells[:, :4], num_cells)
 
 
 def test_pool_to_cells_on_cuda_equals_cpu(cuda):

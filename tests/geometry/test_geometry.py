@@ -178,12 +178,27 @@ def test_sample_maps_gradient_is_right():
 def test_four_cells_and_their_shares_are_what_sample_maps_reads(padding, align):
     maps = torch.randn(1, 3, 5, 7, generator=torch.Generator().manual_seed(0)).double()
     far = [[-1e30, 3.0], [2.0, 1e30], [-0.2, -0.3], [14.1, 10.2], [14.0, 10.0], [0.0, 0.0]]
+    far += [[torch.nan, 3.0], [2.0, torch.nan], [torch.inf, 3.0], [2.0, -torch.inf]]
     inside = torch.rand(31, 2, generator=torch.Generator().manual_seed(1)) * torch.tensor([14, 10])
     pixels = torch.cat([inside, torch.tensor(far)]).double()
     x, y, share = bilinear_corners(pixels, (10, 14), (5, 7), padding, align, torch.float64)
     read = (maps[0, :, y, x] * share).sum(dim=2).T
     torch.testing.assert_close(read, sample_maps([maps], [pixels], (10, 14), "bilinear", padding,
                                                  align))  # fmt: skip
+
+
+@pytest.mark.parametrize("mode", ["bilinear", "nearest"])
+def test_a_point_that_is_nowhere_reads_zeros_of_whole_maps(mode):
+    nan, inf = torch.nan, torch.inf
+    nowhere = torch.tensor([[nan, 2.0], [3.0, nan], [inf, 2.0], [3.0, -inf]])
+    for size in ((5, 7), (1, 1)):
+        read = sample_maps([1 + ramp(*size)], [nowhere], (5, 7), mode)
+        assert torch.equal(read, torch.zeros(4, 2))
+
+
+def test_four_cells_of_a_reflected_image_are_refused():
+    with pytest.raises(ValueError, match="padding_mode must be 'zeros' or 'border', got 'reflec"):
+        bilinear_corners(torch.zeros(1, 2), (10, 14), (5, 7), "reflection")
 
 
 def test_a_point_that_is_nowhere_reads_no_cell():

@@ -138,6 +138,18 @@ def test_maps_that_do_not_fit_are_refused():
         model([first, second], [torch.ones(3), None])
 
 
+@pytest.mark.parametrize("number", [0, 1, 3])
+def test_masks_of_another_number_of_maps_are_refused(number):
+    with pytest.raises(ValueError, match=f"exists must be of two maps, got {number}"):
+        neck()(maps(), [torch.ones(3, dtype=torch.bool)] * number)
+
+
+def test_masks_can_be_one_tensor():
+    model, inputs, (first, _) = neck(), maps(), masks()
+    stacked = torch.stack([first, ~first])
+    assert torch.equal(model(inputs, stacked), model(inputs, [first, ~first]))
+
+
 def test_operator_defaults_to_gemini_fusion():
     model = MapFusionNeck([8, 8], 8)
     assert type(model.operator) is type(build_operator(None, 8))

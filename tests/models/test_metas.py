@@ -61,6 +61,19 @@ def test_image_geometry_notices_a_crop_that_was_not_recorded(meta):
         image_geometry(meta)
 
 
+def test_image_geometry_refuses_to_guess_that_there_was_no_crop(meta):
+    del meta["ori_shape"]
+    with pytest.raises(KeyError, match="sample 7 has neither 'img_crop_offset' nor 'ori_shape'"):
+        image_geometry(meta)
+    assert pixel_of({**meta, "img_crop_offset": (0.0, 0.0)}) == [36.0, 32.0]
+
+
+def test_a_missing_entry_can_be_stated_in_the_neck_or_in_the_birds_eye_view_detector(meta):
+    del meta["flip"]
+    with pytest.raises(KeyError, match="meta_defaults of the fusion neck, or of the model .*BEV"):
+        image_geometry(meta)
+
+
 def test_image_geometry_follows_a_recorded_crop(meta):
     meta.update(img_shape=(50, 70), img_crop_offset=(3.0, 4.0))
     assert pixel_of(meta) == [33.0, 28.0]

@@ -40,6 +40,7 @@ def test_point_fusion_equals_the_released_module(golden):
         out_channels=32,
         img_levels=[0, 1, 2],
         outside_image="zeros",
+        meta_defaults=dict(img_crop_offset=(0.0, 0.0)),  # which the recorded metadata lack
     )
     neck.load_state_dict(convert_released_detector(file.params))
     images, points = file.list("img_feat"), file.list("points")
@@ -240,7 +241,9 @@ def _tokens(neck, samples):
 @pytest.mark.parametrize("outside", ["invalid", "zeros"])
 @pytest.mark.parametrize("padding", ["zeros", "border"])
 @pytest.mark.parametrize("align", [False, True])
-@pytest.mark.parametrize("second", [[], [[6.0, 2.0, 1.0], BEHIND, SEEN], [ASIDE]], ids=len)
+@pytest.mark.parametrize(
+    "second", [[], [[6.0, 2.0, 1.0], BEHIND, SEEN], [ASIDE], [[torch.nan] * 3, SEEN]], ids=len
+)
 def test_tiles_that_points_touch_say_what_whole_maps_say(meta, outside, padding, align, second):
     options = dict(outside_image=outside, padding_mode=padding, align_corners=align)
     necks = [build(mid_channels=m, out_channels=o, **options) for m, o in ((8, 8), (24, 16))]
@@ -291,6 +294,12 @@ def test_what_is_no_tensor_is_named(meta):
         neck([images[0], None], points, feats, metas)
     with pytest.raises(TypeError, match=r"pts\[0\] must be a torch\.Tensor, got ndarray"):
         neck(images, [points[0].numpy()], feats, metas)
+
+
+def test_clouds_of_more_frames_than_there_is_metadata_of_are_refused(meta):
+    images, points, feats, metas = frame(meta, [[SEEN, ASIDE]])
+    with pytest.raises(ValueError, match="points are 2 clouds, img_metas of 1 frames"):
+        build()(images, points * 2, torch.cat([feats, feats]), metas)
 
 
 @pytest.mark.parametrize(

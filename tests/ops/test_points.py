@@ -18,6 +18,7 @@ from gemini_det3d.ops import (
     three_interpolate,
     three_nn,
 )
+from gemini_det3d.ops.points import nearest_three
 
 
 def greedy_loop(points, num):
@@ -131,6 +132,47 @@ def test_ball_query_leaves_out_points_at_exactly_the_radius():
 def test_ball_query_refuses_radii_that_do_not_rise():
     with pytest.raises(ValueError, match="min_radius < radius"):
         ball_query(torch.zeros(1, 2, 3), torch.zeros(1, 2, 3), 0.1, 3, min_radius=0.2)
+
+
+@pytest.mark.parametrize("num", [0, -3])
+def test_ball_query_refuses_to_look_for_no_member(num):
+    with pytest.raises(ValueError, match="num must be 1 or more"):
+        ball_query(torch.zeros(1, 2, 3), torch.zeros(1, 2, 3), 0.1, num)
+
+
+@pytest.mark.parametrize("frames", [(1, 2), (3, 2)])
+@pytest.mark.parametrize(
+    ("op", "names"),
+    [
+        (lambda a, b: ball_query(a, b, 0.5, 2), "points and centers"),
+        (three_nn, "targets and sources"),
+        (nearest_three, "targets and sources"),
+        (lambda a, b: gather_points(a, b[..., 0].int()), "features and indices"),
+        (lambda a, b: group_points(a, b.int()), "features and indices"),
+        (lambda a, b: three_interpolate(a, b.int(), b), "features and indices"),
+    ],
+    ids=["ball_query", "three_nn", "nearest_three", "gather", "group", "interpolate"],
+)
+def test_point_sets_of_unequally_many_frames_are_refused(op, names, frames):
+    first, second = (torch.zeros(number, 5, 3) for number in frames)
+    with pytest.raises(ValueError, match=f"{names} must have equally many frames"):
+        op(first, second)
+
+
+def test_indices_and_weights_of_another_shape_are_refused():
+    features, index = torch.zeros(2, 5, 7), torch.zeros(2, 11, 3, dtype=torch.int32)
+    with pytest.raises(ValueError, match=r"indices \(B, M\), got \(2, 5, 7\) and \(2, 11, 3\)"):
+        gather_points(features, index)
+    with pytest.raises(ValueError, match="one shape"):
+        three_interpolate(features, index, torch.ones(2, 1, 3))
+
+
+@pytest.mark.parametrize(
+    ("points", "boxes", "name"), [((3, 2), (1, 7), "points"), ((3, 3), (1, 6), "boxes")]
+)
+def test_points_in_boxes_refuse_columns_that_are_not_there(points, boxes, name):
+    with pytest.raises(ValueError, match=f"{name} must have . columns or more"):
+        points_in_boxes(torch.zeros(points), torch.zeros(boxes))
 
 
 def test_group_points_reads_the_members_and_sends_gradients_back():

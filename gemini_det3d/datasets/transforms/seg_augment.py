@@ -6,6 +6,8 @@ Samples as in `seg_loading`. Sizes are (height, width).
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from math import inf
+from numbers import Real
 
 import numpy as np
 from mmcv.transforms import BaseTransform
@@ -34,7 +36,7 @@ class SegColorJitter(BaseTransform):
         self, prob: float = 0.2, factors: Sequence[float] = (0.5, 1.5), modality: str = "rgb"
     ) -> None:
         check_share("SegColorJitter", prob)
-        if len(factors) != 2 or not 0 <= factors[0] <= factors[1]:
+        if not _is_range(factors):
             raise ValueError(f"SegColorJitter: factors={factors} must be two numbers from 0 on")
         self.prob, self.factors, self.modality = prob, tuple(factors), modality
 
@@ -134,7 +136,7 @@ class SegRandomResizedCrop(BaseTransform):
             row and column more than there are, so that a padded edge is cut out at times.
 
     Raises:
-        ValueError: A size or factor is not positive.
+        ValueError: A size is below 1, or ``factors`` are no range above 0.
     """
 
     def __init__(
@@ -145,11 +147,15 @@ class SegRandomResizedCrop(BaseTransform):
         with_released_offsets: bool = False,
     ) -> None:
         is_pair = isinstance(crop_size, (list, tuple)) and len(crop_size) == 2
-        if not is_pair or min(crop_size) < 1 or not 0 < factors[0] <= factors[1]:
+        if not is_pair or min(crop_size) < 1 or not _is_range(factors) or factors[0] <= 0:
             raise ValueError(f"SegRandomResizedCrop: crop_size={crop_size}, factors={factors} must "
                              "be (height, width) and a range above 0")  # fmt: skip
+        if short_side is not None and not 1 <= short_side < inf:
+            raise ValueError(
+                f"SegRandomResizedCrop: short_side={short_side} must be None, or 1 or more pixels"
+            )
         self.crop_size = tuple(crop_size)
-        self.short_side = short_side or min(crop_size)
+        self.short_side = min(crop_size) if short_side is None else short_side
         self.factors = tuple(factors)
         self.extra_offsets = 2 if with_released_offsets else 1
 
@@ -189,8 +195,9 @@ class SegResize(BaseTransform):
     """
 
     def __init__(self, short_side: int, divisor: int = 32, with_labels: bool = False) -> None:
-        if short_side < 1 or divisor < 1:
-            raise ValueError(f"SegResize: short_side={short_side}, divisor={divisor}")
+        if not (1 <= short_side < inf and 1 <= divisor < inf):
+            fault = "must be 1 or more pixels each"
+            raise ValueError(f"SegResize: short_side={short_side}, divisor={divisor} {fault}")
         self.short_side, self.divisor, self.with_labels = short_side, divisor, with_labels
 
     def transform(self, results: dict) -> dict:
@@ -217,14 +224,19 @@ def resize_sample(results: dict, size: Sequence[int], with_labels: bool = True) 
     results["img_shape"] = (height, width)
 
 
-def check_share(owner: str, prob: float) -> None:
+def check_share(owner: str, prob: float, name: str = "prob") -> None:
     """Refuse a chance that is none.
 
     Raises:
-        ValueError: It lies outside 0 to 1.
+        ValueError: It is no number in 0 to 1; the message names the argument.
     """
-    if not isinstance(prob, (int, float)) or not 0 <= prob <= 1:
-        raise ValueError(f"{owner}: prob={prob!r} must lie in 0 to 1")
+    if not isinstance(prob, Real) or not 0 <= prob <= 1:
+        raise ValueError(f"{owner}: {name}={prob!r} must lie in 0 to 1")
+
+
+def _is_range(factors: Sequence[float]) -> bool:
+    """Whether these are two finite numbers from 0 on, rising."""
+    return len(factors) == 2 and 0 <= factors[0] <= factors[1] < inf
 
 
 def _apply(

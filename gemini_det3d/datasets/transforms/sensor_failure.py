@@ -15,7 +15,8 @@ import numpy as np
 from mmcv.transforms import BaseTransform
 from mmdet3d.registry import TRANSFORMS
 
-from gemini_det3d.datasets.transforms.sensors import STRENGTH_KEY, mask_sensors
+from gemini_det3d.datasets.transforms.seg_augment import check_share
+from gemini_det3d.datasets.transforms.sensors import MASK_KEY, STRENGTH_KEY, mask_sensors
 from gemini_det3d.registration import register
 
 NOISE_LEVELS = {"low": (0.08, 0.01), "mid": (0.16, 0.05), "high": (0.32, 0.15)}
@@ -46,16 +47,19 @@ def add_noise(
 
 @register(TRANSFORMS)
 class SegModalityDropout(BaseTransform):
-    """In training, take sensors away and disturb others; at least one stays whole.
+    """In training, take sensors away and disturb others; one that is there stays as it is.
+
+    Which one, is drawn for each sample, among those that ``sensor_mask`` does not say are gone.
 
     A sensor that is taken away is zero and False in ``sensor_mask``, so the model neither reads
     nor blames it. A disturbed one is not announced, so the model must notice; its loss is told, by
     ``corruption_strength``, from which a ``GeminiFusion(reliability=True)`` learns to.
 
     Args:
-        prob: Chance of each modality to be taken away; a number, or one for each by name.
-        noise_prob: Chance of each other modality to be disturbed, by noise between none and the
-            highest of `NOISE_LEVELS`.
+        prob: Chance to be taken away, of each modality but the one that stays; a number, or one
+            for each by name.
+        noise_prob: Chance of each that is neither to be disturbed, by noise between none and the
+            highest of `NOISE_LEVELS`; as ``prob``.
 
     Raises:
         ValueError: A chance is no share.
@@ -66,9 +70,10 @@ class SegModalityDropout(BaseTransform):
     ) -> None:
         self.prob, self.noise_prob = prob, noise_prob
         for name, given in (("prob", prob), ("noise_prob", noise_prob)):
-            values = given.values() if isinstance(given, Mapping) else [given]
-            if not all(0 <= value <= 1 for value in values):
-                raise ValueError(f"SegModalityDropout: {name}={given} must be shares")
+            named = isinstance(given, Mapping)
+            chances = {f"{name}[{m!r}]": v for m, v in given.items()} if named else {name: given}
+            for key, value in chances.items():
+                check_share("SegModalityDropout", value, key)
 
     @property
     def named_modalities(self) -> tuple[str, ...]:
@@ -79,7 +84,8 @@ class SegModalityDropout(BaseTransform):
     def transform(self, results: dict) -> dict:
         """Change ``images``, ``sensor_mask`` and ``corruption_strength``."""
         names = list(results["images"])
-        kept = names[np.random.randint(len(names))]
+        left = _left(results) or names
+        kept = left[np.random.randint(len(left))]
         rng = np.random.default_rng(np.random.randint(2**31))
         for name in names:
             drawn_loss, drawn_noise = np.random.rand(2)
@@ -103,7 +109,8 @@ class SensorFailure(BaseTransform):
 
     Args:
         missing: Modalities that are not there.
-        missing_prob: Chance of each modality to be missing; one always stays.
+        missing_prob: Chance to be missing as well, of each modality but one that always stays,
+            drawn for each sample among those that neither ``missing`` nor ``sensor_mask`` takes.
         noise: One of `NOISE_LEVELS` for every modality of ``noisy``.
         noisy: Modalities with noise; None: all.
         is_announced: Whether ``sensor_mask`` tells of missing modalities; if not, the model is
@@ -111,7 +118,8 @@ class SensorFailure(BaseTransform):
         seed: Decides the draws along with the sample's name.
 
     Raises:
-        ValueError: ``noise`` is no level.
+        ValueError: ``noise`` is no level, ``missing_prob`` no share, or ``missing`` or ``noisy`` a
+            word in place of a list.
     """
 
     def __init__(
@@ -125,6 +133,10 @@ class SensorFailure(BaseTransform):
     ) -> None:
         if noise is not None and noise not in NOISE_LEVELS:
             raise ValueError(f"SensorFailure: noise={noise!r} must be one of {list(NOISE_LEVELS)}")
+        check_share("SensorFailure", missing_prob, "missing_prob")
+        for key, given in (("missing", missing), ("noisy", noisy)):
+            if isinstance(given, str):
+                raise ValueError(f"SensorFailure: {key}={given!r} must be a list: [{given!r}]")
         self.missing, self.missing_prob = tuple(missing), missing_prob
         self.noise, self.noisy = noise, noisy
         self.is_announced, self.seed = is_announced, seed
@@ -139,7 +151,8 @@ class SensorFailure(BaseTransform):
         name = str(results.get("sample_name", ""))
         rng = np.random.default_rng([self.seed, zlib.crc32(name.encode())])
         names = list(results["images"])
-        kept = names[rng.integers(len(names))]
+        left = _left(results, self.missing) or names
+        kept = left[rng.integers(len(left))]
         lost = [m for m, drawn in zip(names, rng.random(len(names))) if drawn < self.missing_prob]
         for modality in names:
             if modality in self.missing or (modality in lost and modality != kept):
@@ -155,6 +168,12 @@ def remove(results: dict, modality: str, is_announced: bool = True) -> None:
     results["images"][modality] = np.zeros_like(results["images"][modality])
     if is_announced:
         mask_sensors(results, **{modality: False})
+
+
+def _left(results: dict, missing: Sequence[str] = ()) -> list[str]:
+    """The modalities that are there, none of ``missing``."""
+    mask = results.get(MASK_KEY) or {}
+    return [m for m in results["images"] if m not in missing and mask.get(m) is not False]
 
 
 def _chance(given: float | Mapping[str, float], name: str) -> float:

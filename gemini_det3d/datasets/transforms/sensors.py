@@ -1,7 +1,7 @@
 """Missing sensors, as a mask in the metadata: drawn in training, chosen in a test.
 
 The data stay as they are; ``sensor_mask = {sensor: bool | [bool, ...]}`` says what the model may
-read (:func:`gemini_det3d.models.metas.sensor_mask`).
+read (:func:`gemini_det3d.models.sensor_metas.sensor_mask`).
 """
 
 from __future__ import annotations

@@ -7,12 +7,16 @@ the first so many are left out without anything being loaded, and every index ge
 from __future__ import annotations
 
 import copy
+import random
 import traceback
 from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from itertools import islice
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+import torch
 from mmengine.dataset.sampler import InfiniteSampler
 from mmengine.dist import get_rank
 from mmengine.registry import DATA_SAMPLERS, DATASETS
@@ -84,7 +88,7 @@ class ExactBatchSampler(Sampler):
         return -(-self.order.size // (self.batch_size * self.order.world_size))
 
     def preview(self, number: int) -> list[list[int]]:
-        """The indices of a pass, without beginning it.
+        """The indices of a pass, without beginning it; generators stay as they are.
 
         Args:
             number: Which pass, from 0.
@@ -100,7 +104,8 @@ class ExactBatchSampler(Sampler):
         other.batches.sampler = other.order
         length = self.length_of_pass
         other.epoch, other.first = (0, number * length) if self.is_infinite else (number, 0)
-        return [[key.index for key in batch] for batch in islice(other, length)]
+        with _generators_kept():
+            return [[key.index for key in batch] for batch in islice(other, length)]
 
     def set_epoch(self, epoch: int) -> None:
         """Choose the order and the draws of the next pass."""
@@ -139,6 +144,19 @@ class ExactBatchSampler(Sampler):
                 keys.append(SampleKey(int(index), self.seed, position // order.size))
                 position += order.world_size
             yield keys
+
+
+@contextmanager
+def _generators_kept() -> Iterator[None]:
+    """Give Python's, numpy's and torch's generators their states back."""
+    python, arrays = random.getstate(), np.random.get_state()
+    devices = range(torch.cuda.device_count() if torch.cuda.is_initialized() else 0)
+    try:
+        with torch.random.fork_rng(devices):
+            yield
+    finally:
+        random.setstate(python)
+        np.random.set_state(arrays)
 
 
 def build_dataset(config: Mapping[str, Any]) -> Any:

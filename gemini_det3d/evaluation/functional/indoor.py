@@ -99,7 +99,7 @@ class IndoorResult:
         """One line for every class whose AP is zero or missing at the lowest threshold."""
         lines = []
         for score in self.scores:
-            if score.threshold != self.thresholds[0]:
+            if score.threshold != min(self.thresholds):
                 continue
             if score.num_truth == 0:
                 lines.append(f"{score.name}: no truth in these frames, left out of the mean")

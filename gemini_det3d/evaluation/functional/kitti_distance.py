@@ -7,7 +7,7 @@ from dataclasses import replace
 
 import numpy as np
 
-from gemini_det3d.evaluation.functional.kitti_evaluate import evaluate_kitti
+from gemini_det3d.evaluation.functional.kitti_evaluate import check_frames, evaluate_kitti
 from gemini_det3d.evaluation.functional.kitti_report import KittiResult
 from gemini_det3d.formats.kitti import Objects
 from gemini_det3d.ops.rotated_iou import camera_to_upright, iou_3d
@@ -36,7 +36,11 @@ def evaluate_by_distance(
 
     Returns:
         For each ring: from, to, the figures.
+
+    Raises:
+        ValueError: As :func:`evaluate_kitti`.
     """
+    check_frames(truth, detections)
     ranges = [(_distance(real), _place(found, real)) for real, found in zip(truth, detections)]
     rings = []
     for low, high in zip(edges_m, edges_m[1:]):

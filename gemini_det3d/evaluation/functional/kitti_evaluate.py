@@ -64,7 +64,7 @@ def evaluate_kitti(
             none of the above.
     """
     check_options(classes, metrics, recall)
-    _check_frames(truth, detections)
+    check_frames(truth, detections)
     overlaps = {name: min_overlaps_of(name, min_overlaps) for name in classes}
     stacks = Stack.from_frames(truth), Stack.from_frames(detections)
     scores: list[AveragePrecision] = []
@@ -200,7 +200,12 @@ def check_options(classes: Sequence[str], metrics: Sequence[str], recall: str) -
         raise ValueError(f"recall must be one of {RECALL_RULES}, got {recall!r}")
 
 
-def _check_frames(truth: Sequence[Objects], detections: Sequence[Objects]) -> None:
+def check_frames(truth: Sequence[Objects], detections: Sequence[Objects]) -> None:
+    """Refuse what cannot be compared.
+
+    Raises:
+        ValueError: Frames are not equally many, or detections have no finite scores.
+    """
     if len(truth) != len(detections):
         raise ValueError(f"{len(truth)} frames of truth but {len(detections)} of detections")
     for index, frame in enumerate(detections):

@@ -47,9 +47,10 @@ class TranslationMetric(BaseMetric):
     """MAE, MSE and RMSE on images in -1 to 1; FID and KID from the features of any extractor.
 
     ``MAE``, ``MSE`` and the distances are of the ensemble; ``MAE_stream0`` and so on are of each
-    stream. The names of distances say which features they are of, and whether images were
-    stretched: ``KID_filter-bank``, ``FID_inception-2048_stretched``. ``RMSE`` is the root of
-    ``MSE``, which the released protocol prints under that name. KID is not multiplied by 100.
+    stream, where there are several. The names of distances say which features they are of, and
+    whether images were stretched: ``KID_filter-bank``, ``FID_inception-2048_stretched``. ``RMSE``
+    is the root of ``MSE``, which the released protocol prints under that name. KID is not
+    multiplied by 100.
 
     Args:
         distances: Which of 'FID' and 'KID' to compute; none needs no extractor.
@@ -123,14 +124,15 @@ class TranslationMetric(BaseMetric):
         """Mean errors and distances.
 
         Returns:
-            Values by name; NaN where an image is not finite. A distance of fewer than two views is
-            left out. Both are logged.
+            Values by name; those of the ensemble, or of a stream, are not finite where one of its
+            images is not. A distance of fewer than two views is left out. Both are logged.
         """
         results = list({result.name: result for result in results}.values())
         broken = [result.name for result in results if not result.is_finite]
         if broken:
             count = f"{len(broken)} of {len(results)} images are NaN or infinite"
-            print_log(f"{count} (first: {broken[0]}), so every figure is NaN", "current", WARNING)
+            fault = f"{count} (first: {broken[0]}), so no figure of the ensemble is finite"
+            print_log(fault, "current", WARNING)
         errors = np.mean([result.errors for result in results], axis=0)
         mae, mse = (float(v) for v in errors[0])
         found = {"MAE": mae, "MSE": mse, "RMSE": mse**0.5}

@@ -117,6 +117,7 @@ class ModalityHub(nn.Module):
 
     def __init__(self, dim: int, num_extras: int) -> None:
         super().__init__()
+        self.num_extras = num_extras
         num_scores = num_extras if num_extras > 1 else 0
         self.scores = nn.ModuleList(
             nn.Sequential(nn.Conv2d(dim, dim, 3, padding=1, groups=dim), nn.Conv2d(dim, 1, 1))
@@ -134,7 +135,15 @@ class ModalityHub(nn.Module):
 
         Returns:
             The scored maps, and the merged one.
+
+        Raises:
+            ValueError: Not as many maps or masks as ``num_extras``.
         """
+        for name, given in (("extras", extras), ("exists", extras if exists is None else exists)):
+            if len(given) != self.num_extras:
+                raise ValueError(
+                    f"ModalityHub: num_extras={self.num_extras}, got {len(given)} {name}"
+                )
         if not self.scores:
             return list(extras), extras[0]
         scored = [x + convolve(score, x).sigmoid() * x for score, x in zip(self.scores, extras)]

@@ -56,6 +56,7 @@ class SegFormerMLPHead(BaseModule):
         )
         self.dropout = nn.Dropout2d(dropout)
         self.classify = nn.Conv2d(embed_dim, num_classes, 1)
+        self.train()
 
     def forward(self, maps: Sequence[Tensor]) -> Tensor:
         """Classify.

@@ -30,9 +30,10 @@ _LIDAR_PARTS = ("pts_voxel_encoder", "pts_middle_encoder", "pts_stem")
 class GeminiBEVDetector(WithAuxiliaryLosses, MVXTwoStageDetector):
     """Two maps, one fusion, one head; with one of the sensors left out, a detector of the other.
 
-    Missing sensors (``sensor_mask``, see :func:`gemini_det3d.models.metas.sensor_mask`) are not
-    computed at all: their data are not read, nor seen by any batch normalisation, and the fusion
-    neck takes only what exists.
+    Missing sensors (``sensor_mask``, see :func:`gemini_det3d.models.sensor_metas.sensor_mask`) are
+    not computed at all: their data are not read, nor seen by any batch normalisation, and the
+    fusion neck takes only what exists. Without a camera in the model there is nothing else to go
+    by: a missing LiDAR is an empty cloud then, which passes all parts.
 
     Args:
         view_transform: Config of the lift from image features to the camera's map; None: LiDAR
@@ -158,7 +159,10 @@ class GeminiBEVDetector(WithAuxiliaryLosses, MVXTwoStageDetector):
         return self.view_transform(level, geometries, sample_of, points)
 
     def lidar_map(self, voxels: Mapping[str, Tensor], has_lidar: np.ndarray) -> Tensor:
-        """The LiDAR's map ``(B, C, h, w)``; zeros for frames without one.
+        """The LiDAR's map ``(B, C, h, w)``.
+
+        Zeros for frames without one; in a detector of LiDAR alone what ``pts_middle_encoder`` and
+        ``pts_stem`` make of an empty cloud.
 
         Args:
             voxels: ``voxels`` and ``coors``, and of hard voxels ``num_points``.

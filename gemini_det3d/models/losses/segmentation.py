@@ -24,14 +24,15 @@ def hard_pixel_mean(
         losses: Loss of each pixel, any shape.
         is_counted: Bool of the same shape; the others take no part.
         threshold: Pixels above it are hard.
-        min_share: At least this share of the counted pixels are taken, the hardest ones.
+        min_share: At least this share of the counted pixels are taken, the hardest ones; their
+            number is rounded down, so of fewer than 1 / ``min_share`` maybe none.
 
     Returns:
-        A number; 0 with a gradient of 0 where no pixel counts.
+        A number; 0 with a gradient of 0 where no pixel is taken.
     """
     counted = losses[is_counted]
     if counted.numel() == 0:
-        return losses.sum() * 0
+        return counted.sum() * 0
     hard = counted[counted > threshold]
     least = int(counted.numel() * min_share)
     if hard.numel() < least:
@@ -44,7 +45,7 @@ class PixelCrossEntropy(nn.Module):
     """Mean cross-entropy over the labelled pixels.
 
     Args:
-        ignore_index: Label of pixels that do not count.
+        ignore_index: Label of pixels that do not count; their logits are not read, NaN included.
         loss_weight: Factor.
     """
 
@@ -54,9 +55,8 @@ class PixelCrossEntropy(nn.Module):
 
     def forward(self, logits: Tensor, labels: Tensor) -> Tensor:
         """``(B, K, H, W)`` and ``(B, H, W)`` int64 -> a number; 0 where no pixel is labelled."""
-        total = F.cross_entropy(
-            logits.float(), labels, ignore_index=self.ignore_index, reduction="sum"
-        )
+        logits = _hide_ignored(logits, labels, self.ignore_index)
+        total = F.cross_entropy(logits, labels, ignore_index=self.ignore_index, reduction="sum")
         return self.loss_weight * total / (labels != self.ignore_index).sum().clamp(min=1)
 
 
@@ -67,7 +67,7 @@ class OhemCrossEntropy(nn.Module):
     Args:
         threshold: Pixels whose class gets less than this probability are hard.
         min_share: See `hard_pixel_mean`.
-        ignore_index: Label of pixels that do not count.
+        ignore_index: Label of pixels that do not count; their logits are not read, NaN included.
         loss_weight: Factor.
 
     Raises:
@@ -91,9 +91,13 @@ class OhemCrossEntropy(nn.Module):
 
     def forward(self, logits: Tensor, labels: Tensor) -> Tensor:
         """``(B, K, H, W)`` and ``(B, H, W)`` int64 -> a number."""
-        losses = F.cross_entropy(
-            logits.float(), labels, ignore_index=self.ignore_index, reduction="none"
-        )
+        logits = _hide_ignored(logits, labels, self.ignore_index)
+        losses = F.cross_entropy(logits, labels, ignore_index=self.ignore_index, reduction="none")
         is_counted: Tensor = torch.as_tensor(labels != self.ignore_index)
         limit = -math.log(self.threshold)
         return self.loss_weight * hard_pixel_mean(losses, is_counted, limit, self.min_share)
+
+
+def _hide_ignored(logits: Tensor, labels: Tensor, ignore_index: int) -> Tensor:
+    """Logits ``(B, K, H, W)`` in float32; hidden, as a NaN would reach gradients as 0 * NaN."""
+    return logits.float().masked_fill((labels == ignore_index)[:, None], 0)

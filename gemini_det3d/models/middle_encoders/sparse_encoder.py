@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import torch
+from mmdet3d.models.layers.sparse_block import replace_feature
 from mmdet3d.models.middle_encoders import SparseEncoder
 from mmdet3d.registry import MODELS
 from torch import Tensor
@@ -41,21 +42,27 @@ class GeminiSparseEncoder(SparseEncoder):
         super().__init__(in_channels, sparse_shape, order=tuple(order), norm_cfg=norm_cfg, **kwargs)
         accept_either_layout(self)
 
-    def forward(self, voxel_features: Tensor, coors: Tensor, batch_size: int) -> Tensor:
+    def forward(
+        self, voxel_features: Tensor, coors: Tensor, batch_size: int
+    ) -> Tensor | tuple[Tensor, list]:
         """Sparse voxels to a dense bird's-eye-view map.
 
         Args:
-            voxel_features: ``(M, C)``.
+            voxel_features: ``(M, C)``; computed in the dtype of the weights, under autocast too.
             coors: ``(M, 4)`` as ``(batch, z, y, x)``.
             batch_size: Number of frames, including those without a voxel.
 
         Returns:
-            ``(B, C', H, W)``.
+            ``(B, C', H, W)`` in the dtype of the weights; with ``return_middle_feats`` also the
+            list of the sparse tensors of all stages, which without any voxel hold one of zeros.
         """
         # spconv's kernels take one dtype for features and weights, so autocast ends here.
         with torch.autocast(voxel_features.device.type, enabled=False):
-            voxel_features = voxel_features.float()
+            voxel_features = voxel_features.to(next(self.parameters()).dtype)
             if voxel_features.shape[0]:
                 return super().forward(voxel_features, coors, int(batch_size))
             voxel = voxel_features.new_zeros(1, self.in_channels) + 0 * voxel_features.sum()
-            return 0 * super().forward(voxel, coors.new_zeros(1, 4), int(batch_size))
+            found = super().forward(voxel, coors.new_zeros(1, 4), int(batch_size))
+        if not self.return_middle_feats:
+            return 0 * found
+        return 0 * found[0], [replace_feature(stage, 0 * stage.features) for stage in found[1]]

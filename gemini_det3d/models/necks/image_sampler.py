@@ -150,7 +150,12 @@ class ImageSampler:
         """Where points fall, and which of them the camera sees; arguments as of a call.
 
         What the frames' metadata say goes to the device in one piece.
+
+        Raises:
+            ValueError: Not as many clouds as frames, or none.
         """
+        if len(points) != len(metas) or len(metas) == 0:
+            raise ValueError(f"points are {len(points)} clouds, img_metas of {len(metas)} frames")
         geometries = [
             image_geometry(meta, self.coord_type, self.meta_defaults, self.pixel_offset)
             for meta in metas

@@ -84,7 +84,10 @@ class MapFusionNeck(nn.Module):
         self._check(inputs)
         if exists is not None:
             check_many("MapFusionNeck", exists, "exists", with_none=True)
-        masks = [_cells(mask, inputs[0]) for mask in exists or (None, None)]
+            if len(exists) != 2:
+                raise ValueError(f"MapFusionNeck: exists must be of two maps, got {len(exists)}")
+        given = (None, None) if exists is None else exists
+        masks = [_cells(mask, inputs[0]) for mask in given]
         first, second = (
             project(_tokens(feature_map, mask))
             for project, feature_map, mask in zip(self.projections, inputs, masks)

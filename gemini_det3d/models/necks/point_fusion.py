@@ -31,8 +31,8 @@ class PointFusionNeck(PointFusion):
     """mmdet3d's ``PointFusion`` with the sum replaced by any registered fusion operator.
 
     Takes every argument of ``PointFusion`` and can stand wherever that can. Points of a frame
-    whose camera is missing (``sensor_mask``, see :func:`gemini_det3d.models.metas.sensor_mask`)
-    read nothing of it.
+    whose camera is missing (``sensor_mask``, see
+    :func:`gemini_det3d.models.sensor_metas.sensor_mask`) read nothing of it.
 
     Args:
         img_channels: Channels of the image features, one number or one per level.

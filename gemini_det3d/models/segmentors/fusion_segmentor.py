@@ -42,7 +42,7 @@ class FusionSegmentor(BaseModel):
     The ensemble is the mean of the streams' logits with learned weights; the streams are trained
     by losses of their own, and the ensemble's loss reaches only its weights, as released. A sample
     whose metadata hold ``sensor_mask=dict(depth=False)`` says that a modality's sensor delivered
-    nothing (:func:`gemini_det3d.models.metas.sensor_mask`); it is not read, and the ensemble
+    nothing (:func:`gemini_det3d.models.sensor_metas.sensor_mask`); it is not read, and the ensemble
     consists of what is there.
 
     Args:

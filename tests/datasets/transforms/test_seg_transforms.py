@@ -94,6 +94,32 @@ def test_dropout_blanks_tells_and_keeps_one():
     assert all(70 < count < 130 for count in counts.values())
 
 
+@pytest.mark.parametrize(
+    ("kind", "options", "before"),
+    [
+        ("SegModalityDropout", dict(prob=1.0), ["rgb", "event"]),
+        ("SensorFailure", dict(missing_prob=1.0), ["rgb", "event"]),
+        ("SensorFailure", dict(missing_prob=1.0, missing=["rgb", "event"]), []),
+        ("SensorFailure", dict(missing_prob=1.0, missing=["rgb"]), ["event"]),
+    ],
+)
+def test_the_one_that_stays_is_none_that_is_gone_already(kind, options, before):
+    np.random.seed(0)
+    for number in range(20):
+        given = {**sample(modalities=("rgb", "depth", "event")), "sample_name": str(number)}
+        given["sensor_mask"].update(dict.fromkeys(before, False))
+        found = step(kind, **options).transform(given)
+        assert found["sensor_mask"] == {"rgb": False, "depth": True, "event": False}
+        assert found["images"]["depth"].any()
+
+
+def test_a_sample_without_any_sensor_passes():
+    given = sample()
+    given["sensor_mask"] = dict.fromkeys(given["images"], False)
+    for kind, options in (("SegModalityDropout", dict(prob=0.5)), ("SensorFailure", {})):
+        assert not any(step(kind, **options).transform(given)["sensor_mask"].values())
+
+
 def test_dropout_disturbs_without_telling():
     np.random.seed(0)
     found = step("SegModalityDropout", prob=0.0, noise_prob=1.0).transform(sample())
@@ -158,10 +184,27 @@ def test_wrong_settings_are_told_when_the_pipeline_is_built(kind, options):
         ("SegColorJitter", dict(prob=3), "prob=3 must lie in 0 to 1"),
         ("SegColorJitter", dict(factors=(1.5, 0.5)), "factors=.* must be two numbers from 0 on"),
         ("SegColorJitter", dict(factors=(1.5,)), "factors=.* must be two numbers from 0 on"),
+        ("SegColorJitter", dict(factors=(0.5, float("inf"))), "factors=.* must be two numbers"),
+        ("SegColorJitter", dict(factors=(0.5, float("nan"))), "factors=.* must be two numbers"),
+        ("SegResize", dict(short_side=float("nan")), "short_side=nan, .* must be 1 or more"),
         ("SegBlur", dict(prob=-0.1), "prob=-0.1 must lie in 0 to 1"),
         ("AlignedFlip", dict(prob="half"), "prob='half' must lie in 0 to 1"),
+        ("SegModalityDropout", dict(prob={"rgb": 2}), r"prob\['rgb'\]=2 must lie in 0 to 1"),
+        ("SegModalityDropout", dict(noise_prob="x"), "noise_prob='x' must lie in 0 to 1"),
+        ("SensorFailure", dict(missing_prob=3), "missing_prob=3 must lie in 0 to 1"),
+        ("SensorFailure", dict(missing_prob=float("nan")), "missing_prob=nan must lie in 0 to 1"),
+        ("SensorFailure", dict(missing="rgb"), r"missing='rgb' must be a list: \['rgb'\]"),
+        ("SensorFailure", dict(noisy="rgb"), "noisy='rgb' must be a list"),
         ("SegRandomResizedCrop", dict(crop_size=32), r"crop_size=32, .* must be \(height, width\)"),
         ("SegRandomResizedCrop", dict(crop_size=(0, 4)), r"crop_size=\(0, 4\)"),
+        *(
+            ("SegRandomResizedCrop", dict(crop_size=(8, 8), factors=factors), "crop_size=.* range")
+            for factors in ((0.5, float("inf")), (1,), (0, 1), (2, 1), (1, float("nan")), ())
+        ),
+        *(
+            ("SegRandomResizedCrop", dict(crop_size=(8, 8), short_side=side), "short_side=.* pix")
+            for side in (-5, 0, float("nan"), float("inf"))
+        ),
     ],
 )
 def test_arguments_that_cannot_be_are_refused_when_built(kind, options, said):

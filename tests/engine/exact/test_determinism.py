@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import random
+
+import numpy as np
 import pytest
 import torch
 from mmengine.dataset.sampler import DefaultSampler, InfiniteSampler
@@ -9,6 +12,7 @@ from toy import SIZE, NoisySamples, differences, newest, toy_config, train
 
 from gemini_det3d.engine.exact import ExactBatchSampler, ExactRunner, SeededDataset
 from gemini_det3d.engine.exact.order import order_path
+from gemini_det3d.engine.exact.seeding import seed_process
 
 
 def loader(workers=0, sampler="DefaultSampler", batch_size=4, seed=3):
@@ -61,6 +65,18 @@ def test_two_processes_share_the_batches_of_one(kind, monkeypatch):
     alone = [sorted(batch) for batch in keys(0, 1, 4)]
     shared = [sorted(a + b) for a, b in zip(keys(0, 2, 2), keys(1, 2, 2))]
     assert shared == alone
+
+
+@pytest.mark.parametrize("kind", [DefaultSampler, InfiniteSampler])
+def test_preview_leaves_the_generators_as_they_are(kind):
+    batches = ExactBatchSampler(kind(NoisySamples(24), seed=5), 4, seed=3)
+    drawn = []
+    for is_previewed in (False, True):
+        seed_process(11)
+        found = batches.preview(1) if is_previewed else None
+        drawn.append((random.random(), np.random.rand(), torch.rand(1).item()))
+    assert len(found) == 6
+    assert drawn[0] == drawn[1]
 
 
 def test_key_alone_decides_what_a_sample_draws():

@@ -105,6 +105,14 @@ def test_hub_leaves_out_what_does_not_exist():
     assert merged[2].abs().sum() == 0
 
 
+def test_hub_refuses_maps_or_masks_of_another_number():
+    extras, exists = [torch.zeros(2, 5, 7, 3)] * 3, [torch.ones(2, dtype=torch.bool)]
+    with pytest.raises(ValueError, match="num_extras=3, got 1 exists"):
+        ModalityHub(3, 3)(extras, exists)
+    with pytest.raises(ValueError, match="num_extras=2, got 3 extras"):
+        ModalityHub(3, 2)(extras)
+
+
 @both
 @pytest.mark.parametrize("operator", OPERATORS, ids=lambda o: o.__name__)
 def test_every_operator_fits_the_slot(kind, operator):

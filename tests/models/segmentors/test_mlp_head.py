@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pytest
 import torch
 
 from gemini_det3d.models.decode_heads import SegFormerMLPHead
@@ -21,7 +22,9 @@ def test_head_equals_its_definition():
     torch.testing.assert_close(head(maps), wanted)
 
 
-def test_norm_eval_keeps_the_statistics():
-    head = SegFormerMLPHead([3], CLASSES, embed_dim=7, norm_eval=True).train()
+@pytest.mark.parametrize("with_train", [False, True])
+def test_norm_eval_keeps_the_statistics(with_train):
+    head = SegFormerMLPHead([3], CLASSES, embed_dim=7, norm_eval=True)
+    head = head.train() if with_train else head
     head([torch.rand(2, 3, 8, 6)])
     assert head.fuse["bn"].running_mean.abs().sum() == 0
