@@ -20,6 +20,7 @@ from mmengine.runner.base_loop import BaseLoop
 from mmengine.runner.checkpoint import _load_checkpoint_to_model
 from torch.utils.data import DataLoader
 
+from gemini_det3d.engine.checkpoint_loading import CheckedLoadingHook
 from gemini_det3d.engine.config_errors import config_fault
 from gemini_det3d.engine.exact.bad_samples import bad_sample_policy, notes_path
 from gemini_det3d.engine.exact.batches import ExactBatchSampler, with_exact_batches
@@ -122,7 +123,7 @@ class ExactRunner(Runner):
         """
         hooks = dict(hooks or {})
         hooks.setdefault("checkpoint", dict(type="CheckpointHook", interval=1))
-        hooks.setdefault("checked_loading", dict(type="CheckedLoadingHook"))
+        hooks.setdefault("checked_loading", dict(type=CheckedLoadingHook))
         hooks["run_checks"] = {"type": "RunChecksHook", **(hooks.get("run_checks") or {})}
         for name, hook in hooks.items():
             if isinstance(hook, Mapping) and hook.get("type") in _HOOKS:
