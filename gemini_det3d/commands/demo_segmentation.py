@@ -130,9 +130,9 @@ def _epochs_after(epochs: int) -> int:
 def _check_epochs(epochs: int, begin: int) -> None:
     least = next(number for number in count(1) if min(number, _epochs_after(number)) > begin)
     if epochs < least:
+        more = "; models that train on take three quarters" if least > begin + 1 else ""
         raise ConfigError(
-            f"--epochs {epochs}: must be {least} or more: models that train on take three quarters "
-            f"of them, and {begin} epochs pass before the learning rate falls"
+            f"--epochs {epochs}: must be {least} or more, {begin} of them to rise{more}"
         )
 
 

@@ -107,13 +107,20 @@ def test_both_continuations_start_from_one_model_and_differ_in_the_failing_senso
 
 
 def test_too_few_epochs_for_the_continuations_name_a_number_that_works(tmp_path):
+    config = tmp_path / "slow_rise.py"
+    config.write_text(
+        f"_base_ = [{find_config(CONFIG).as_posix()!r}]\nparam_scheduler = ["
+        "dict(type='LinearLR', start_factor=0.1, end=10), dict(type='PolyLR', begin=10, end=80)]\n"
+    )
+
     def declared(epochs):
-        args = argparse.Namespace(config=CONFIG, data=tmp_path, seed=0, epochs=epochs)
+        args = argparse.Namespace(config=str(config), data=tmp_path, seed=0, epochs=epochs)
         return declare_runs(args, tmp_path / str(epochs))
 
-    with pytest.raises(ConfigError, match="--epochs 1: must be [0-9]+ or more") as error:
-        declared(1)
-    least = int(re.search("must be ([0-9]+)", str(error.value))[1])
+    said = "must be ([0-9]+) or more, 10 of them to rise; models that train on take three quarters"
+    with pytest.raises(ConfigError, match=f"--epochs 12: {said}") as error:
+        declared(12)
+    least = int(re.search(said, str(error.value))[1])
     with pytest.raises(ConfigError, match=f"--epochs {least - 1}: must be {least} or more"):
         declared(least - 1)
     assert len(declared(least)) == len(VARIANTS)
