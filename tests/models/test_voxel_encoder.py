@@ -44,6 +44,7 @@ def test_voxel_encoder_equals_the_released_module(golden):
         fusion_layer=dict(
             type="PointFusionNeck", img_channels=16, pts_channels=16, mid_channels=32,
             out_channels=32, img_levels=[0, 1], align_corners=False, outside_image="zeros",
+            meta_defaults=dict(img_crop_offset=(0.0, 0.0)),  # the record has none
         ),
     )  # fmt: skip
     encoder.load_state_dict(convert_released_detector(file.params))
