@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from .base import (
     Counts,
@@ -22,6 +22,7 @@ from .reliability import (
     gate_bias,
     sample_means,
 )
+from .start import optional_parameter
 
 __all__ = ["DoubtingOperator"]
 
@@ -49,10 +50,9 @@ class DoubtingOperator(FusionOperator):
             fault = f"must be 0 or more, got {loss_weight!r}"
             raise ValueError(f"{type(self).__name__}: reliability_loss_weight {fault}")
         self.reliability_loss_weight = loss_weight
-        shapes = {"weight": (2, 2 * self.dim), "bias": (2,), "worth": (2,)}
-        for name, shape in shapes.items():
-            parameter = nn.Parameter(torch.empty(*shape)) if is_wanted else None
-            self.register_parameter(f"reliability_{name}", parameter)
+        self.reliability_weight = optional_parameter(is_wanted, 2, 2 * self.dim)
+        self.reliability_bias = optional_parameter(is_wanted, 2)
+        self.reliability_worth = optional_parameter(is_wanted, 2)
         if not is_wanted:
             return
         wide = torch.zeros(2, 2 * self.dim)  # of each stream
@@ -131,8 +131,8 @@ class DoubtingOperator(FusionOperator):
         centres, variances = spread
         rows = zip(tokens, self.reliability_weight, self.reliability_bias, centres, variances)
         first, second = (
-            doubt(*pair, weight, bias, (centre, variance.sqrt()))
-            for pair, weight, bias, centre, variance in rows
+            doubt(stream, mean, weight, bias, (centre, variance.sqrt()))
+            for (stream, mean), weight, bias, centre, variance in rows
         )
         return first, second
 

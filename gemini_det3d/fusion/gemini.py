@@ -19,7 +19,7 @@ from .base import (
 from .doubting import DoubtingOperator
 from .functional import FusionParameters, gemini_gates
 from .kernels import Explanation, check_backend, explain, in_one_dtype, run
-from .start import check_start, draw, noise_std_of
+from .start import check_start, draw, noise_std_of, optional_parameter
 
 __all__ = ["GeminiFusion"]
 
@@ -96,12 +96,12 @@ class GeminiFusion(DoubtingOperator):
         self.in_bias = nn.Parameter(torch.empty(2, 3 * dim))
         self.out_weight = nn.Parameter(torch.empty(2, dim, dim))
         self.out_bias = nn.Parameter(torch.empty(2, dim))
-        self.relation_in_weight = _parameter(with_relation, dim, 2 * dim)
-        self.relation_in_bias = _parameter(with_relation, dim)
-        self.relation_out_weight = _parameter(with_relation, dim, dim)
-        self.relation_out_bias = _parameter(with_relation, dim)
-        self.key_noise = _parameter(with_noise, 2, dim)
-        self.value_noise = _parameter(with_noise, 2, dim)
+        self.relation_in_weight = optional_parameter(with_relation, dim, 2 * dim)
+        self.relation_in_bias = optional_parameter(with_relation, dim)
+        self.relation_out_weight = optional_parameter(with_relation, dim, dim)
+        self.relation_out_bias = optional_parameter(with_relation, dim)
+        self.key_noise = optional_parameter(with_noise, 2, dim)
+        self.value_noise = optional_parameter(with_noise, 2, dim)
         self.add_reliability(reliability, reliability_loss_weight)
         self.reset_parameters()
 
@@ -206,7 +206,3 @@ class GeminiFusion(DoubtingOperator):
             f"with_relation={self.relation_in_weight is not None}, init={self.init!r}, "
             f"reliability={self.reliability_weight is not None}"
         )
-
-
-def _parameter(is_wanted: bool, *shape: int) -> Any:
-    return nn.Parameter(torch.empty(*shape)) if is_wanted else None

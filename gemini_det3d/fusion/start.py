@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import torch
 from torch import Tensor, nn
 
 from .functional import FusionParameters
 
-__all__ = ["check_start", "draw", "noise_std_of"]
+__all__ = ["check_start", "draw", "noise_std_of", "optional_parameter"]
 
 _LINEAR_INITS = ("trunc_normal", "xavier_uniform")
 _NOISE_STD = {"released": 1.0, "balanced": 0.02}
@@ -59,3 +61,8 @@ def _draw_linear(weight: Tensor, linear_init: str) -> None:
         nn.init.trunc_normal_(weight, std=0.02)
     else:
         nn.init.xavier_uniform_(weight)
+
+
+def optional_parameter(is_wanted: bool, *shape: int) -> Any:
+    """A parameter that is yet to be drawn, or None."""
+    return nn.Parameter(torch.empty(*shape)) if is_wanted else None
