@@ -7,6 +7,7 @@ import csv
 import io
 import statistics
 from pathlib import Path
+from typing import Any
 
 from gemini_det3d.apis.comparison.corrupted import evaluate_runs
 from gemini_det3d.apis.comparison.corrupted_table import markdown, write_corrupted
@@ -76,18 +77,8 @@ def run(args: argparse.Namespace) -> int:
     out = args.out or Path("work_dirs/robustness")
     baseline = read_robustness(args.baseline) if args.baseline else None
     config = read_changed_config(args.config, args.cfg_options, args.allow_missing)
-    found = evaluate_robustness(
-        config,
-        args.checkpoint,
-        out,
-        args.corruptions,
-        args.severities,
-        args.frames,
-        args.metric,
-        args.seed,
-        args.device,
-        baseline,
-    )
+    options = _conditions(args)
+    found = evaluate_robustness(config, args.checkpoint, out, baseline=baseline, **options)
     table = robustness_table(found, baseline)
     print(f"\n{table}\n")
     write_text(out / "robustness.md", table + "\n")
@@ -100,6 +91,12 @@ def run(args: argparse.Namespace) -> int:
     return 0
 
 
+def _conditions(args: argparse.Namespace) -> dict[str, Any]:
+    """What is tested, as `evaluate_robustness` takes it."""
+    names = ("corruptions", "severities", "frames", "metric", "seed", "device")
+    return {name: getattr(args, name) for name in names}
+
+
 def _run_comparison(args: argparse.Namespace) -> int:
     """The same for every run of a comparison; 1 where one could not be tested."""
     given = {"CONFIG": args.config, "--baseline": args.baseline}
@@ -109,14 +106,9 @@ def _run_comparison(args: argparse.Namespace) -> int:
     found = evaluate_runs(
         args.runs,
         out,
-        args.corruptions,
-        args.severities,
-        args.frames,
-        args.metric,
-        args.seed,
-        args.device,
         args.against,
         lambda path: read_changed_config(str(path), args.cfg_options, args.allow_missing),
+        **_conditions(args),
     )
     facts = {"runs": str(args.runs), "severities": args.severities, "seed": args.seed}
     report = write_corrupted(out, found, facts)

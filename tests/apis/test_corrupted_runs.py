@@ -58,7 +58,7 @@ def tested(monkeypatch):
     """What is tested, in order; sum: 90, 50 and 70, of GeminiFusion seed by seed more."""
     calls = []
 
-    def evaluate(config, checkpoint, out, *options):
+    def evaluate(config, checkpoint, out, **options):
         calls.append((config.variant, config.seed, checkpoint, out, options))
         more = config.seed + 1 if config.variant == NAMES[1] else 0
         return scores(90.0 + config.seed, 50.0 + 2 * more, 70.0 - more)
@@ -107,10 +107,10 @@ def test_what_is_no_finished_comparison_is_one_line(comparison, tmp_path):
 
 
 def test_every_run_is_tested_in_a_folder_of_its_own(comparison, tested, tmp_path):
-    found = evaluate_runs(comparison, tmp_path / "out", ["fog"], [1, 3], 7, "mIoU", 5, "cpu")
+    found = evaluate_runs(comparison, tmp_path / "out", corruptions=["fog"], frames=7, seed=5)
     assert [call[:2] for call in tested] == [(name, seed) for name in NAMES for seed in range(3)]
     assert tested[3][3] == tmp_path / "out" / NAMES[1] / "seed0"
-    assert all(call[4] == (["fog"], [1, 3], 7, "mIoU", 5, "cpu") for call in tested)
+    assert all(call[4] == {"corruptions": ["fog"], "frames": 7, "seed": 5} for call in tested)
     assert not found.faults and list(found.runs) == list(NAMES)
 
 
@@ -152,7 +152,7 @@ def test_a_run_that_cannot_be_tested_does_not_end_the_others(comparison, monkeyp
     assert "| camera weather | fog | - | 50.0 (50.0 to 50.0) |" in text
     assert "permutation" not in text and f"- {NAMES[0]} seed 0: " in text
     assert corrupted_sections(found)[-1].title == "What failed"
-    monkeypatch.setattr(module, "evaluate_robustness", lambda *_: 1 / 0)
+    monkeypatch.setattr(module, "evaluate_robustness", lambda *_, **__: 1 / 0)
     with pytest.raises(ZeroDivisionError):
         evaluate_runs(comparison, tmp_path)
 
@@ -203,7 +203,8 @@ def test_the_command_writes_beside_the_comparison(comparison, tested, capsys):
     assert main(["eval-robustness", "--runs", str(comparison), "--severities", "3"]) == 0
     assert "| fog | GeminiFusion | SumFusion | 3 | +4.00 |" in capsys.readouterr().out
     assert (comparison / "robustness/report.html").is_file()
-    assert tested[0][4][1] == [3]
+    assert tested[0][4] == {"corruptions": None, "severities": [3], "frames": None,
+                            "metric": None, "seed": 0, "device": None}  # fmt: skip
 
 
 @pytest.mark.parametrize("more, fault", [

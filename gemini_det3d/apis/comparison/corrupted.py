@@ -6,7 +6,7 @@ import statistics
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from tqdm import tqdm
 
@@ -14,7 +14,7 @@ from gemini_det3d.apis.comparison.finished import FinishedRun, finished_runs
 from gemini_det3d.apis.comparison.paired import Paired, compare_pairs, holm
 from gemini_det3d.apis.config import ConfigError, read_config
 from gemini_det3d.apis.robustness import CLEAN, Robustness, evaluate_robustness
-from gemini_det3d.corruptions import CORRUPTIONS, SEVERITIES
+from gemini_det3d.corruptions import CORRUPTIONS
 from gemini_det3d.formats.errors import FormatError
 
 if TYPE_CHECKING:
@@ -61,28 +61,18 @@ class CorruptedRuns:
 def evaluate_runs(
     folder: Path | str,
     out: Path | str,
-    corruptions: Sequence[str] | None = None,
-    severities: Sequence[int] = SEVERITIES,
-    frames: int | None = None,
-    metric: str | None = None,
-    seed: int = 0,
-    device: str | None = None,
     against: str | None = None,
     read: Callable[[Path], Config] = read_config,
+    **options: Any,
 ) -> CorruptedRuns:
     """Test every finished run of a comparison without and under each corruption.
 
     Args:
         folder: ``--out`` of ``compare``.
         out: Folder of each run's ``robustness.json``; what is tested there is not tested again.
-        corruptions: Names; None: all that change something the model reads.
-        severities: Of each.
-        frames: Of the test set; None: all.
-        metric: See :func:`gemini_det3d.apis.comparison.rows.headline`.
-        seed: Of the corruptions, the same for all runs.
-        device: Where to run; None: CUDA where there is one.
         against: The variant that all are held against, seed by seed; None: the first.
         read: How a run's config is read.
+        **options: Of :func:`gemini_det3d.apis.robustness.evaluate_robustness`, for all runs alike.
 
     Raises:
         ConfigError: There are no finished runs or no such variant, or none could be tested.
@@ -96,8 +86,7 @@ def evaluate_runs(
 
     def test(run: FinishedRun) -> Robustness:
         place = Path(out) / run.variant / f"seed{run.seed}"
-        options = corruptions, severities, frames, metric, seed, device
-        return evaluate_robustness(read(run.config), run.checkpoint, place, *options)
+        return evaluate_robustness(read(run.config), run.checkpoint, place, **options)
 
     for run in tqdm(runs, desc="runs", unit="run"):
         try:
