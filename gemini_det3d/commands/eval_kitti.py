@@ -15,7 +15,7 @@ from gemini_det3d.evaluation.functional import (
     check_options,
 )
 from gemini_det3d.evaluation.functional.kitti_ap import RECALL_RULES
-from gemini_det3d.evaluation.functional.kitti_rules import METRICS, min_overlaps_of
+from gemini_det3d.evaluation.functional.kitti_rules import METRICS
 
 EPILOG = """\
 A frame without a result file counts as a frame without detections; a result file without a frame
@@ -49,8 +49,6 @@ def run(args: argparse.Namespace) -> int:
     overlaps = parse_overlaps(args.min_overlap, args.classes)
     try:
         check_options(args.classes, METRICS, args.recall)
-        for name in overlaps:
-            min_overlaps_of(name, overlaps)
     except ValueError as error:
         raise ConfigError(str(error)) from None
     evaluation = evaluate_files(

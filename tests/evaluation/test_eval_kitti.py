@@ -112,7 +112,7 @@ def test_the_command_prints_the_table_and_writes_json_and_markdown(folders, tmp_
     [
         (["--classes", "Car", "car"], "classes must be distinct names"),
         (["--min-overlap", "Car"], "--min-overlap Car: expected NAME=IOU"),
-        (["--min-overlap", "Car=2"], "min_overlaps['Car'] is 2.0"),
+        (["--min-overlap", "Car=2"], "--min-overlap Car=2: overlaps lie between 0 and 1"),
         (["--min-overlap", "Cra=0.5"], "--min-overlap Cra=0.5: 'Cra' is none of the classes"),
         (["--min-overlap", "=0.5"], "--min-overlap =0.5: '' is none of the classes evaluated"),
         (["--frames", "99"], "has no frame 000099"),

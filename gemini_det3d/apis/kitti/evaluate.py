@@ -21,7 +21,7 @@ from gemini_det3d.evaluation.functional import (
     evaluate_kitti,
 )
 from gemini_det3d.evaluation.functional.kitti_ap import RECALL_RULES
-from gemini_det3d.evaluation.functional.kitti_rules import OverlapSpec
+from gemini_det3d.evaluation.functional.kitti_rules import OverlapSpec, overlap_triples
 from gemini_det3d.formats.kitti import NO_ANGLE, Objects, read_objects
 from gemini_det3d.formats.kitti_infos import read_infos
 from gemini_det3d.formats.text import without_nan
@@ -127,7 +127,7 @@ def parse_overlaps(words: Sequence[str], classes: Sequence[str]) -> dict[str, Ov
         classes: That are evaluated, in any case of letters.
 
     Raises:
-        ConfigError: A word is no such pair, or its class is not evaluated.
+        ConfigError: A word is no such pair, its class is not evaluated, or an overlap is none.
     """
     known = {name.lower() for name in classes}
     overlaps: dict[str, OverlapSpec] = {}
@@ -141,4 +141,8 @@ def parse_overlaps(words: Sequence[str], classes: Sequence[str]) -> dict[str, Ov
             fault = f"{name!r} is none of the classes evaluated ({', '.join(classes)})"
             raise ConfigError(f"--min-overlap {word}: {fault}")
         overlaps[name] = values[0] if len(values) == 1 else values
+        try:
+            overlap_triples(overlaps[name])
+        except ValueError as fault:
+            raise ConfigError(f"--min-overlap {word}: {fault}") from None
     return overlaps

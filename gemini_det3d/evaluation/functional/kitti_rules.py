@@ -73,10 +73,31 @@ def min_overlaps_of(
     wanted = {name.lower(): spec for name, spec in (given or {}).items()}
     triples = MIN_OVERLAPS.get(class_name.lower(), _OTHERS)
     if class_name.lower() in wanted:
-        triples = _as_triples(class_name, wanted[class_name.lower()])
+        spec = wanted[class_name.lower()]
+        try:
+            triples = overlap_triples(spec)
+        except ValueError as fault:
+            raise ValueError(f"min_overlaps[{class_name!r}] is {spec!r}: {fault}") from None
     columns = dict(zip(("bbox", "bev", "3d"), zip(*triples)))
     overlaps = {metric: tuple(dict.fromkeys(values)) for metric, values in columns.items()}
     return {**overlaps, "aos": overlaps["bbox"]}
+
+
+def overlap_triples(spec: OverlapSpec) -> tuple[tuple[float, ...], ...]:
+    """Own overlaps of a class as triples (bbox, bev, 3d), the strictest first.
+
+    Raises:
+        ValueError: It is no number, triple or list of triples, or a value lies outside (0, 1).
+    """
+    values = np.asarray(spec, dtype=np.float64)
+    if values.ndim == 0:
+        values = np.full((1, 3), values)
+    values = np.atleast_2d(values)
+    if values.ndim != 2 or values.shape[1] != 3 or not len(values):
+        raise ValueError("expected a number, (bbox, bev, 3d), or several of these triples")
+    if not ((values > 0) & (values < 1)).all():
+        raise ValueError("overlaps lie between 0 and 1")
+    return tuple(tuple(row) for row in values.tolist())
 
 
 def flag_truth(
@@ -142,16 +163,3 @@ def flag_detections(
     flags = np.where(names == class_name.lower(), COUNTS, OTHER).astype(np.int8)
     flags[np.abs(bbox[:, 3] - bbox[:, 1]) < difficulty.min_height_px] = IGNORED
     return flags
-
-
-def _as_triples(class_name: str, spec: OverlapSpec) -> tuple[tuple[float, ...], ...]:
-    values = np.asarray(spec, dtype=np.float64)
-    if values.ndim == 0:
-        values = np.full((1, 3), values)
-    values = np.atleast_2d(values)
-    if values.ndim != 2 or values.shape[1] != 3 or not len(values):
-        fault = "expected a number, (bbox, bev, 3d), or several of these triples"
-        raise ValueError(f"min_overlaps[{class_name!r}] is {spec!r}: {fault}")
-    if not ((values > 0) & (values < 1)).all():
-        raise ValueError(f"min_overlaps[{class_name!r}] is {spec!r}: overlaps lie between 0 and 1")
-    return tuple(tuple(row) for row in values.tolist())

@@ -22,17 +22,13 @@ from gemini_det3d.geometry import send
 from gemini_det3d.models.auxiliary import auxiliary_losses, reliability_losses
 from gemini_det3d.models.decode_heads.mlp_head import enlarge
 from gemini_det3d.models.layers import keep_in_graph
-from gemini_det3d.models.segmentors.inference import multi_scale, slide
+from gemini_det3d.models.segmentors.inference import checked_test_cfg, multi_scale, slide
 from gemini_det3d.models.sensor_metas import sensor_mask
 from gemini_det3d.registration import register
 
 ENSEMBLE = "ensemble"
 NOT_FINITE = -1
 """Answer for a pixel whose logits are NaN or infinite: it is no class, and makes scores NaN."""
-_TEST_DEFAULTS: dict[str, Any] = dict(
-    mode="whole", window=None, stride=None, scales=(1.0,), flip=False, resize="bilinear",
-    rescale=True,
-)  # fmt: skip
 
 
 @register(MODELS)
@@ -101,7 +97,7 @@ class FusionSegmentor(BaseModel):
             StreamBlend(num_streams=self.backbone.num_streams) if len(self.modalities) > 1 else None
         )
         self.with_detached_ensemble = with_detached_ensemble
-        self.test_cfg = _checked_test_cfg(test_cfg or {})
+        self.test_cfg = checked_test_cfg(test_cfg or {})
 
     @property
     def stream_names(self) -> tuple[str, ...]:
@@ -283,30 +279,3 @@ def _is_synced(head: nn.Module) -> bool:
     """
     names = (type(module).__name__ for module in head.modules())
     return get_world_size() > 1 and any("SyncBatchNorm" in name for name in names)
-
-
-def _checked_test_cfg(given: Mapping[str, Any]) -> dict[str, Any]:
-    unknown = set(given) - set(_TEST_DEFAULTS)
-    if unknown:
-        raise ValueError(f"test_cfg: unknown keys {sorted(unknown)}, known {list(_TEST_DEFAULTS)}")
-    cfg = {**_TEST_DEFAULTS, **given}
-    if cfg["mode"] not in ("whole", "slide"):
-        raise ValueError(f"test_cfg: mode must be 'whole' or 'slide', got {cfg['mode']!r}")
-    if cfg["mode"] == "slide":
-        for name in ("window", "stride"):
-            value = cfg[name]
-            if value is None or len(value) != 2 or min(value) < 1:
-                raise ValueError(f"test_cfg: {name} must be two positive numbers, got {value!r}")
-        if any(step > size for step, size in zip(cfg["stride"], cfg["window"])):
-            raise ValueError(
-                f"test_cfg: stride={cfg['stride']!r} leaves pixels between windows of "
-                f"window={cfg['window']!r}; it must not be larger"
-            )
-    for name in ("flip", "rescale"):
-        if not isinstance(cfg[name], bool):
-            raise ValueError(f"test_cfg: {name} must be True or False, got {cfg[name]!r}")
-    if cfg["resize"] not in ("bilinear", "bicubic"):
-        raise ValueError(f"test_cfg: resize must be bilinear or bicubic, got {cfg['resize']!r}")
-    if not cfg["scales"] or min(cfg["scales"]) <= 0:
-        raise ValueError(f"test_cfg: scales must be positive, got {cfg['scales']!r}")
-    return cfg

@@ -7,6 +7,7 @@ they combine. Shape shorthand: B images, K classes, H x W pixels.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Any
 
 import torch
 import torch.nn.functional as F
@@ -16,6 +17,49 @@ Images = Mapping[str, Tensor]
 """For each modality ``(B, C, H, W)``."""
 Predict = Callable[[Images], dict[str, Tensor]]
 """Images -> for each stream ``(B, K, H, W)``."""
+_TEST_DEFAULTS: dict[str, Any] = dict(
+    mode="whole", window=None, stride=None, scales=(1.0,), flip=False, resize="bilinear",
+    rescale=True,
+)  # fmt: skip
+
+
+def checked_test_cfg(given: Mapping[str, Any]) -> dict[str, Any]:
+    """The whole ``test_cfg`` of a segmentor.
+
+    Args:
+        given: Some of its keys: ``mode`` "whole" or "slide" (then ``window`` and ``stride``, two
+            numbers each), ``scales``, ``flip``, ``resize``, ``rescale``.
+
+    Returns:
+        All of them.
+
+    Raises:
+        ValueError: A key is unknown, or its value is none it can have; the message names it.
+    """
+    unknown = set(given) - set(_TEST_DEFAULTS)
+    if unknown:
+        raise ValueError(f"test_cfg: unknown keys {sorted(unknown)}, known {list(_TEST_DEFAULTS)}")
+    cfg = {**_TEST_DEFAULTS, **given}
+    if cfg["mode"] not in ("whole", "slide"):
+        raise ValueError(f"test_cfg: mode must be 'whole' or 'slide', got {cfg['mode']!r}")
+    if cfg["mode"] == "slide":
+        for name in ("window", "stride"):
+            value = cfg[name]
+            if value is None or len(value) != 2 or min(value) < 1:
+                raise ValueError(f"test_cfg: {name} must be two positive numbers, got {value!r}")
+        if any(step > size for step, size in zip(cfg["stride"], cfg["window"])):
+            raise ValueError(
+                f"test_cfg: stride={cfg['stride']!r} leaves pixels between windows of "
+                f"window={cfg['window']!r}; it must not be larger"
+            )
+    for name in ("flip", "rescale"):
+        if not isinstance(cfg[name], bool):
+            raise ValueError(f"test_cfg: {name} must be True or False, got {cfg[name]!r}")
+    if cfg["resize"] not in ("bilinear", "bicubic"):
+        raise ValueError(f"test_cfg: resize must be bilinear or bicubic, got {cfg['resize']!r}")
+    if not cfg["scales"] or min(cfg["scales"]) <= 0:
+        raise ValueError(f"test_cfg: scales must be positive, got {cfg['scales']!r}")
+    return cfg
 
 
 def slide(predict: Predict, images: Images, window: Sequence[int], stride: Sequence[int]) -> dict:
