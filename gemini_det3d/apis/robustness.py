@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from tqdm import tqdm
 
-from gemini_det3d.apis.comparison.rows import check_pattern, headline
+from gemini_det3d.apis.comparison.scores import check_pattern, headline
 from gemini_det3d.apis.config import ConfigError, read_config
 from gemini_det3d.apis.packed_frames import check_part, evenly_spread
 from gemini_det3d.apis.trained_model import (
@@ -108,7 +108,7 @@ def evaluate_robustness(
         corruptions: Names; None: all that change something the model reads.
         severities: Of each.
         frames: Frames, evenly spread over the test set; None: all.
-        metric: See :func:`gemini_det3d.apis.comparison.rows.headline`.
+        metric: See :func:`gemini_det3d.apis.comparison.scores.headline`.
         seed: Of the corruptions.
         device: Where to run; None: CUDA where there is one.
         baseline: What the scores are going to be compared with; only looked at.

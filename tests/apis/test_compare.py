@@ -16,7 +16,8 @@ from gemini_det3d.apis.comparison import compare as module
 from gemini_det3d.apis.comparison.chart import short_names
 from gemini_det3d.apis.comparison.compare import compare
 from gemini_det3d.apis.comparison.paired import Threshold
-from gemini_det3d.apis.comparison.rows import build_rows, headline, score_name
+from gemini_det3d.apis.comparison.rows import build_rows, score_name
+from gemini_det3d.apis.comparison.scores import headline
 from gemini_det3d.apis.comparison.table import markdown
 from gemini_det3d.apis.comparison.variants import Swap, make_variants
 from gemini_det3d.apis.config import ConfigError
@@ -184,17 +185,10 @@ def test_finished_runs_of_other_settings_are_not_passed_off_as_these(config, scr
         compare([str(config)], [], out, scripts=scripts)
 
 
-def test_headline_is_the_strictest_overlap_of_each_class():
-    metrics = {
-        "KITTI/Car/3d_AP40_moderate_0.70": 5.0,
-        "KITTI/Car/3d_AP40_moderate_0.50": 9.0,
-        "KITTI/Tram/3d_AP40_moderate_0.50": 7.0,
-        "KITTI/Car/bev_AP40_moderate_0.70": 1.0,
-    }
-    assert headline(metrics) == {"Car": 5.0, "Tram": 7.0}
-    assert headline(metrics, "bev") == {"KITTI/Car/bev_AP40_moderate_0.70": 1.0}
-    with pytest.raises(ConfigError, match="--metric"):
-        headline({"time": 1.0})
+def test_comparison_without_a_default_score_ends_before_it_trains(tmp_path):
+    with pytest.raises(ConfigError, match="--metric: TranslationMetric has no score by default"):
+        compare(["translator_gemini_mit-toy_views-rgb-edge2depth"], [], tmp_path, seeds=1)
+    assert not (tmp_path / "runs").exists()
 
 
 @pytest.mark.parametrize(
@@ -202,28 +196,13 @@ def test_headline_is_the_strictest_overlap_of_each_class():
     [
         ({"KITTI/Car/3d_AP40_moderate_0.70": 5.0, "KITTI/Tram/3d_AP40_moderate_0.50": 7.0}, "AP"),
         ({"seg/mIoU": 41.0, "seg/rgb/mIoU": 39.0}, "mIoU"),
-        ({"Office metric/mAP": 0.25, "Office metric/NDS": 0.5}, "score"),
+        ({"Office metric/mAP": 0.25, "Office metric/NDS": 0.5}, "NDS"),
+        ({"Indoor/mAP_0.25": 41.0, "Indoor/mAP_0.50": 20.0}, "mAP_0.25"),
     ],
 )
 def test_score_is_called_what_it_is_a_mean_of(metrics, name):
     rows = build_rows({"a": [{"seed": 0, "metrics": metrics, "train_minutes": None}]}, {"a": {}})
     assert score_name(rows) == name and f"| variant | {name} |" in markdown(rows)
-
-
-def test_headline_of_a_segmentor_is_its_ensemble_not_the_mean_of_its_streams():
-    metrics = {"seg/rgb/mIoU": 10.0, "seg/mIoU": 60.0, "seg/depth/mIoU": 20.0, "seg/pAcc": 1.0}
-    assert headline(metrics) == {"seg/mIoU": 60.0}
-
-
-def test_headline_is_in_percent_where_mmdet3d_counts_to_one():
-    start = "NuScenes metric/pred_instances_3d_NuScenes"
-    metrics = {f"{start}/mAP": 0.25, f"{start}/NDS": 0.5, f"{start}/mATE": 0.75, "mAP_0.25": 0.5}
-    assert headline(metrics) == {f"{start}/mAP": 25.0, f"{start}/NDS": 50.0}
-    assert headline(metrics, "mATE") == {f"{start}/mATE": 0.75}
-    assert headline(metrics, "mAP_0.25") == {"mAP_0.25": 50.0}
-    waymo = {"Waymo metric/pred_instances_3d/Overall/L1 mAP": 0.25}
-    assert headline(waymo) == dict.fromkeys(waymo, 25.0)
-    assert headline({"Indoor/mAP_0.25": 0.5}, "mAP") == {"Indoor/mAP_0.25": 0.5}  # ours: percent
 
 
 def test_a_run_whose_score_is_nan_leaves_the_others_their_table():

@@ -34,7 +34,7 @@ from gemini_det3d.apis.ablation.report import (
     markdown,
     verdicts,
 )
-from gemini_det3d.apis.comparison.rows import headline
+from gemini_det3d.apis.comparison.scores import headline
 from gemini_det3d.apis.config import ConfigError, read_config
 from gemini_det3d.apis.frame_calibration import meta_defaults_of, pixel_offset_of
 from gemini_det3d.apis.packed_frames import (
@@ -89,7 +89,7 @@ def ablate(
         out: Folder for `report.html`, `ablation.md`, `ablation.json` and pictures.
         frames: Frames, evenly spread; None: all.
         pictures: Frames whose gates are drawn.
-        metric: See :func:`gemini_det3d.apis.comparison.rows.headline`.
+        metric: See :func:`gemini_det3d.apis.comparison.scores.headline`.
         device: Where to run; None: CUDA where there is one.
         with_probe: Fit linear probes to what camera, LiDAR and fusion hold at labelled objects.
 

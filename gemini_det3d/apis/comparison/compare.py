@@ -15,7 +15,8 @@ from tqdm import tqdm
 from gemini_det3d.apis.cluster import run_on_cluster
 from gemini_det3d.apis.comparison.page import write_page
 from gemini_det3d.apis.comparison.paired import Threshold
-from gemini_det3d.apis.comparison.rows import Row, build_rows, check_pattern
+from gemini_det3d.apis.comparison.rows import Row, build_rows
+from gemini_det3d.apis.comparison.scores import check_pattern, check_scored
 from gemini_det3d.apis.comparison.table import write_tables
 from gemini_det3d.apis.comparison.variants import Swap, Variant, make_variants
 from gemini_det3d.apis.config import ConfigError, find_config, read_config
@@ -69,7 +70,7 @@ def compare(
         jobs: Runs at a time, each on a share of the cores and on one GPU; None: one a GPU, or 1.
         options: Dotted key -> value, set in every variant; ``{seed}`` and ``{variant}`` in a value
             stand for the run's own, as in the path of a checkpoint to start from.
-        metric: See :func:`gemini_det3d.apis.comparison.rows.headline`.
+        metric: See :func:`gemini_det3d.apis.comparison.scores.headline`.
         learned: From where on a run counts as learned, as ``"94,loss_cls<0.6"`` or parsed.
         against: The variant that all are tested against, seed by seed; None: the first.
         paired: Runs of one seed start from the same weights wherever variants share them
@@ -88,6 +89,8 @@ def compare(
     swaps = [Swap.parse(swap) if isinstance(swap, str) else swap for swap in swaps]
     threshold = Threshold.parse(learned) if isinstance(learned, str) else learned
     plan = make_plan(list(map(os.fspath, configs)), swaps, out, seeds, options or {}, paired)
+    for config in {variant.config for variant in plan.variants}:
+        check_scored(read_config(config).get("test_evaluator"), metric)
     _check_against(against, plan)
     jobs = jobs or max(1, len(visible_gpus()))
     threads = threads or num_threads(jobs)

@@ -3,25 +3,13 @@
 from __future__ import annotations
 
 import math
-import re
 import statistics
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from gemini_det3d.apis.comparison.paired import Paired, Threshold, compare_pairs
+from gemini_det3d.apis.comparison.scores import Unmeasured, headline
 from gemini_det3d.apis.config import ConfigError
-
-_KITTI = re.compile(r"KITTI/([^/]+)/3d_AP40_moderate_([\d.]+)$")
-_MEANS = re.compile(r"(^|[/_ ])(mAP|mIoU|NDS)$")
-# mmdet3d's metrics of nuScenes, Lyft, Waymo and rooms count from 0 to 1, all others in percent.
-_SHARES = re.compile(
-    r"(NuScenes|Lyft|Waymo) metric/.*(mAPH?|NDS|_AP(_dist_[\d.]+)?)$"
-    r"|^([^/]+_)?(mAP|mAR|AP|rec|AR)_[\d.]+$"
-)
-
-
-class Unmeasured(ConfigError):
-    """A test whose score is NaN."""
 
 
 @dataclass(frozen=True)
@@ -97,66 +85,6 @@ def score_name(rows: Sequence[Row]) -> str:
     if len(kinds) == 1:
         return kinds.pop()
     return "AP" if all("AP" in kind for kind in kinds) else "score"
-
-
-def check_pattern(pattern: str) -> re.Pattern:
-    """A ``--metric``, compiled.
-
-    Raises:
-        ConfigError: It is no regular expression.
-    """
-    try:
-        return re.compile(pattern)
-    except re.error as error:
-        fault = f"is no regular expression ({error}; a backslash before each special sign)"
-        raise ConfigError(f"--metric {pattern}: {fault}") from None
-
-
-def headline(metrics: Mapping[str, float], pattern: str | None = None) -> dict[str, float]:
-    """The values whose mean is the score of a run.
-
-    Args:
-        metrics: All that a test gave.
-        pattern: Regular expression that keys must hold. None: KITTI's moderate 3D AP at 40
-            points, each class at its strictest overlap; else mAP, mIoU (of the ensemble, not of
-            its streams) or NDS.
-
-    Returns:
-        Percent by class, or by key; without those that the test set has no truth for (NaN).
-
-    Raises:
-        ConfigError: Nothing fits; the message names some keys.
-        Unmeasured: All that fits is NaN.
-    """
-    metrics = {k: 100 * v if _SHARES.search(k) else v for k, v in metrics.items()}
-    if pattern is not None:
-        holds = check_pattern(pattern).search
-        found = {key: value for key, value in metrics.items() if holds(key)}
-    else:
-        strictest: dict[str, tuple[float, float]] = {}
-        for key, value in metrics.items():
-            match = _KITTI.search(key)
-            if match:
-                entry = float(match[2]), value
-                strictest[match[1]] = max(strictest.get(match[1], entry), entry)
-        found = {name: value for name, (_, value) in strictest.items()}
-        found = found or _means(metrics)
-    if not found:
-        raise ConfigError(f"--metric: nothing fits; a test gave {', '.join(list(metrics)[:8])}")
-    known = {name: value for name, value in found.items() if not math.isnan(value)}
-    if not known:
-        raise Unmeasured(f"--metric: nothing to measure {', '.join(found)} by: NaN, as where the "
-                         "test set has no truth or the answers are not finite")  # fmt: skip
-    return known
-
-
-def _means(metrics: Mapping[str, float]) -> dict[str, float]:
-    """What sums up a test: ``seg/mIoU``, beside which ``seg/rgb/mIoU`` is of a part."""
-    found = {key: match[2] for key in metrics if (match := _MEANS.search(key))}
-    depths: dict[str, int] = {}
-    for key, kind in found.items():
-        depths[kind] = min(depths.get(kind, key.count("/")), key.count("/"))
-    return {key: metrics[key] for key, kind in found.items() if key.count("/") == depths[kind]}
 
 
 def build_rows(

@@ -10,7 +10,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from gemini_det3d.apis.comparison.rows import headline
+from gemini_det3d.apis.comparison.scores import headline
 from gemini_det3d.apis.config import ConfigError
 from gemini_det3d.apis.reports.config_text import read_dumped_config
 from gemini_det3d.apis.scalars import Line, Scalars, join_scalars, read_scalars
