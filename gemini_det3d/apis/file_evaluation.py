@@ -35,15 +35,20 @@ def angle_doubts(kind: str, name: str, angles: Sequence[np.ndarray]) -> list[str
     return [f"{fault}; it is meant in radians"]
 
 
-def class_doubts(classes: Sequence[str], names: Sequence[np.ndarray]) -> list[str]:
+def class_doubts(
+    classes: Sequence[str], names: Sequence[np.ndarray], any_case: bool = False
+) -> list[str]:
     """Classes that no label has, where labels have one of nearly that name.
 
     Args:
         classes: What is evaluated.
         names: Class names of each frame's labels.
+        any_case: Whether upper and lower case are the same.
     """
     known = sorted(set(np.concatenate([np.zeros(0, np.str_), *names]).tolist()))
-    close = {name: close_names(name, known) for name in classes if name not in known}
+    there = {name.lower() for name in known} if any_case else set(known)
+    wanted = {name: name.lower() if any_case else name for name in classes}
+    close = {name: close_names(name, known) for name, same in wanted.items() if same not in there}
     return [f"no label has the class {name}{hint}" for name, hint in close.items() if hint]
 
 
@@ -146,7 +151,11 @@ def read_result_files(
             raise FormatError(source, f"{complaint} {found}")
         return found
 
-    files = {full(name, path): path for name, path in text_files(results, "result").items()}
+    files: dict[str, Path] = {}
+    for name, path in text_files(results, "result").items():
+        known_file = files.setdefault(full(name, path), path)
+        if known_file is not path:
+            raise FormatError(path, f"is of one frame with {known_file}; keep one of the two")
     chosen = known
     if split is not None:
         chosen = chosen & {full(line, split) for _, line in read_lines(split)}

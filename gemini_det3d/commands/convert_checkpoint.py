@@ -35,9 +35,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """What to read, where to, and what to check it against."""
     parser.add_argument("source", type=Path, help="checkpoint to read")
     parser.add_argument("target", type=Path, nargs="?", help="file to write; without: report only")
-    parser.add_argument("--config", help="check against this config's model, by path or name")
+    parser.add_argument("--config", help="convert for this config's model, by path or name")
     parser.add_argument(
-        "--modalities", type=int, default=2, help="norms that each of an ImageNet file becomes (2)"
+        "--modalities",
+        type=int,
+        default=2,
+        help="norms that each of an ImageNet file becomes (2; --config's model tells)",
     )
     parser.add_argument(
         "--window-size", type=int, help="resize Swin's position tables to this window"

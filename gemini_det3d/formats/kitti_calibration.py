@@ -75,11 +75,10 @@ def read_calibration(path: str | os.PathLike) -> Calibration:
     """
     found: dict[str, np.ndarray] = {}
     for number, line in read_lines(path):
-        words = line.replace(":", " ", 1).split()
-        name = words[0]
+        name, *words = line.replace(":", " ", 1).split() or [""]
         if name not in _SHAPES:
             continue
-        matrix = _parse_matrix(path, name, words[1:])
+        matrix = _parse_matrix(path, name, words)
         if name in found and not np.array_equal(found[name], matrix):
             raise FormatError(path, f"line {number}: {name} is given twice, with other values")
         found[name] = matrix

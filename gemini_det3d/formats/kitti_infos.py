@@ -59,7 +59,8 @@ class KittiInfos:
         self._file_names = {i: _name_of_files(frame) for i, frame in self._frames.items()}
         if len(set(self._file_names.values())) < len(self._frames):  # do not tell frames apart
             self._file_names = {i: frame_name(i) for i in self._frames}
-        self._by_name = {frame_name(i): i for i in self._frames}
+        self._by_name = _alone({i: _stems(frame) for i, frame in self._frames.items()})
+        self._by_name |= {frame_name(i): i for i in self._frames}
         self._by_name |= {name: i for i, name in self._file_names.items()}
 
     def __len__(self) -> int:
@@ -91,6 +92,10 @@ class KittiInfos:
 
     def frame_named(self, name: str) -> int | str:
         """The frame whose files have this name, such as ``000007``.
+
+        Args:
+            name: Of `name_of`, or of any of its cameras' images or its cloud where no other frame
+                has one of that name.
 
         Raises:
             FormatError: There is none.
@@ -195,6 +200,22 @@ def _path_of(frame: dict) -> str | None:
     """Of a frame's image, else of its cloud."""
     camera = (frame.get("images") or {}).get("CAM2") or {}
     return camera.get("img_path") or (frame.get("lidar_points") or {}).get("lidar_path")
+
+
+def _stems(frame: dict) -> set[str]:
+    """Of all images of a frame, and of its cloud."""
+    images = [(each or {}).get("img_path") for each in (frame.get("images") or {}).values()]
+    cloud = (frame.get("lidar_points") or {}).get("lidar_path")
+    return {Path(path).stem for path in (*images, cloud) if path}
+
+
+def _alone(stems: dict[int | str, set[str]]) -> dict[str, int | str]:
+    """Names that one frame has, to that frame."""
+    frames: dict[str, list[int | str]] = {}
+    for frame, names in stems.items():
+        for name in names:
+            frames.setdefault(name, []).append(frame)
+    return {name: of[0] for name, of in frames.items() if len(of) == 1}
 
 
 def frame_name(frame: int | str) -> str:

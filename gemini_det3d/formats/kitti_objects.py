@@ -17,6 +17,8 @@ from gemini_det3d.formats.text import parse_numbers, read_lines, write_text
 
 NO_ANGLE = -10.0
 """What files write for an angle that is not known, as in DontCare regions."""
+DONT_CARE = "DontCare"
+"""The class of regions where nothing is labelled."""
 _TRUTH_COLUMNS = 15
 _MOST_OCCLUDED = 1000  # 3 in KITTI
 _RESULT_COLUMNS = 16

@@ -56,7 +56,7 @@ def list_nyudv2(root: str | os.PathLike, split: str) -> list[SegFrame]:
     files = ([_listed(root / path) for path in row] for row in rows)
     return [
         SegFrame(name, {"rgb": rgb, "depth": depth}, labels)
-        for name, (rgb, labels, depth) in zip(_names([row[0] for row in rows]), files)
+        for name, (rgb, labels, depth) in zip(_names(root, [row[0] for row in rows]), files)
     ]
 
 
@@ -226,13 +226,10 @@ def _file_of(folder: Path, name: str, suffix: str) -> Path:
     return usual if os.path.isfile(usual) else find_file(folder, name) or usual
 
 
-def _names(paths: Sequence[str]) -> list[str]:
+def _names(root: Path, paths: Sequence[str]) -> list[str]:
     """Names of frames: stems, with the folders that are not common to all."""
-    files = [PurePosixPath(path.replace("\\", "/")) for path in paths]
-    try:
-        common = os.path.commonpath([file.parent for file in files])
-    except ValueError:  # some absolute, some not
-        common = ""
+    files = [PurePosixPath(root.absolute().as_posix(), path.replace("\\", "/")) for path in paths]
+    common = os.path.commonpath([file.parent for file in files])
     return [(f.parent.relative_to(common) / stem_of(f)).as_posix() for f in files]
 
 

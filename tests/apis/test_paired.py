@@ -77,3 +77,12 @@ def test_threshold_that_cannot_be_read_is_refused(text):
 def test_loss_that_no_run_has_is_named():
     with pytest.raises(ConfigError, match=r"loss_clss.*loss_cls"):
         Threshold.parse("1,loss_clss<2").epoch({"loss_cls": [1.0]})
+
+
+def test_a_mean_that_is_zero_but_for_rounding_is_zero():
+    assert sign_flip_test(np.array([0.1, 0.2, -0.3])) == 1.0
+
+
+def test_differences_that_are_not_finite_are_refused():
+    with pytest.raises(ValueError, match="not all finite"):
+        sign_flip_test(np.array([1.0, np.nan, 2.0]))

@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-import io
 import pickle
 import shutil
-import zipfile
 
 import numpy as np
 import pytest
-from mat_files import structs
-from PIL import Image
+from official_rooms import WORLD, write_official
 from programs import run_warm
 from scipy.io import savemat
 
@@ -18,9 +15,7 @@ from gemini_det3d.apis.config import mmdet3d_mim
 from gemini_det3d.apis.sunrgbd.prepare import RoomOptions, prepare_sunrgbd
 from gemini_det3d.cli import main
 from gemini_det3d.formats.sunrgbd import SunInfos, read_depth_points
-from gemini_det3d.worlds import RoomWorld, make_room_frame, make_rooms
-
-WORLD = RoomWorld(image_width=61, image_height=47)
+from gemini_det3d.worlds import make_rooms
 
 
 @pytest.fixture(scope="module")
@@ -166,75 +161,6 @@ def test_prepare_without_data_says_what_it_wants(tmp_path, capsys):
     )
 
 
-def official_depth(frame) -> bytes:
-    """A frame's points as a PNG file of millimetres, rotated by three bits."""
-    depth = frame.points[:, :3] @ frame.calibration.depth2img[2]
-    pixel = frame.points[:, :3] @ frame.calibration.depth2img.T
-    column, row = np.round(pixel[:, :2] / pixel[:, 2:]).astype(int).T - 1
-    stored = np.zeros((WORLD.image_height, WORLD.image_width), np.uint16)
-    stored[row, column] = np.round(depth * 1000).astype(np.uint16)
-    png = io.BytesIO()
-    Image.fromarray((stored << 3) | (stored >> 13)).save(png, format="PNG")
-    return png.getvalue()
-
-
-def official_entries(frame, rgb, depth) -> tuple[dict, dict]:
-    """A frame's rows of SUNRGBDMeta3DBB_v2 and SUNRGBDMeta2DBB_v2."""
-    boxes = frame.objects
-    solid = structs(
-        dict(
-            centroid=box[None, :3],
-            coeffs=box[None, [4, 3, 5]] / 2,
-            orientation=np.array([[np.cos(box[6]), np.sin(box[6]), 0.0]]),
-            classname=name,
-        )
-        for name, box in zip(boxes.names.tolist(), boxes.boxes)
-    )
-    entry = dict(
-        sequenceName=rgb.rsplit("/", 2)[0],
-        rgbpath=f"/n/fs/sun3d/data/{rgb}",
-        depthpath=f"/n/fs/sun3d/data/{depth}",
-        Rtilt=frame.calibration.tilt,
-        K=frame.calibration.intrinsics,
-        groundtruth3DBB=solid,
-    )
-    rows = np.column_stack([boxes.bbox[:, :2], boxes.bbox[:, 2:] - boxes.bbox[:, :2]])
-    flat = dict(groundtruth2DBB=structs(dict(gtBb2D=r[None], classname="x") for r in rows))
-    return entry, flat
-
-
-def write_official(folder, as_zip, with_2d=True):
-    """The same rooms as the official download stores them; frames 1 to 3 train, 4 and 5 test."""
-    files, entries, flat = {}, [], []
-    for index in range(5):
-        split = ("train", index) if index < 3 else ("val", index - 3)
-        frame = make_room_frame(WORLD, 0, *split)
-        sequence = f"SUNRGBD/kv2/room{index}"
-        rgb, depth = f"{sequence}/image/{index}.jpg", f"{sequence}/depth_bfx/{index}.png"
-        files.update({rgb: frame.jpeg, depth: official_depth(frame)})
-        entry, row = official_entries(frame, rgb, depth)
-        entries.append(entry)
-        flat.append(row)
-    folder.mkdir(parents=True, exist_ok=True)
-    savemat(folder / "SUNRGBDMeta3DBB_v2.mat", {"SUNRGBDMeta": structs(entries)})
-    if with_2d:
-        savemat(folder / "SUNRGBDMeta2DBB_v2.mat", {"SUNRGBDMeta2DBB": structs(flat)})
-    cells = lambda numbers: np.array(  # noqa: E731
-        [f"/n/fs/sun3d/data/SUNRGBD/kv2/room{n}" for n in numbers], dtype=object
-    )
-    split = folder / "SUNRGBDtoolbox" / "traintestSUNRGBD" / "allsplit.mat"
-    split.parent.mkdir(parents=True)
-    savemat(split, {"alltrain": cells(range(3)), "alltest": cells((3, 4))})
-    if as_zip:
-        with zipfile.ZipFile(folder / "SUNRGBD.zip", "w") as archive:
-            for name, data in files.items():
-                archive.writestr(name, data)
-        return
-    for name, data in files.items():
-        (folder / name).parent.mkdir(parents=True, exist_ok=True)
-        (folder / name).write_bytes(data)
-
-
 @pytest.mark.parametrize(("as_zip", "with_2d"), [(True, True), (False, False)])
 def test_prepare_of_the_official_download_gives_what_the_extraction_gives(
     root, tmp_path, as_zip, with_2d
@@ -296,3 +222,12 @@ def test_points_in_another_unit_than_metres_are_told(root, capsys, scale, said):
     told = [line for line in capsys.readouterr().out.splitlines() if line.startswith("warning")]
     assert len(told) >= len(said) and all(any(part in line for line in told) for part in said)
     assert said or not told
+
+
+def test_classes_spelt_otherwise_are_told(root, capsys):
+    labels = sorted((root / "sunrgbd_trainval" / "label").glob("*.txt"))
+    path = next(path for path in labels if "chair " in path.read_text())
+    path.write_text(path.read_text().replace("chair ", "Chair ", 1))
+    assert prepare_sunrgbd(RoomOptions(root)) == 0
+    said = capsys.readouterr().out
+    assert "1 objects are called 'Chair', not 'chair': the info files leave them out" in said

@@ -225,3 +225,13 @@ def test_class_spelt_otherwise_than_in_the_labels_is_told_with_the_one_like_it(f
     assert [d for d in doubts if "class" in d] == [
         "no label has the class Pedestrain; close to it: Pedestrian"
     ]
+
+
+def test_class_in_another_case_is_no_doubt(folders):
+    assert not [d for d in evaluate(folders, classes=("pedestrian",)).doubts if "class" in d]
+
+
+def test_two_result_files_of_one_frame_are_refused(folders):
+    (folders[0] / "3.txt").write_text("")
+    with pytest.raises(FormatError, match=r"3\.txt: is of one frame with .*3\.txt; keep one"):
+        evaluate(folders)

@@ -149,3 +149,16 @@ def test_another_pickle_is_refused_by_name(tmp_path, content, message):
 
 def test_frames_are_named_as_their_files_are():
     assert (frame_name(7), frame_name(np.int64(42)), frame_name("a7")) == ("000007", "000042", "a7")
+
+
+def test_frame_is_found_by_the_name_of_any_of_its_files(tmp_path):
+    frames = [
+        {"sample_idx": i, "images": {"FRONT": {"img_path": f"front_{i}.png"}},
+         "lidar_points": {"lidar_path": f"sweep_{i}.bin"}} for i in (3, 4)
+    ]  # fmt: skip
+    infos = load(tmp_path, *frames)
+    assert [infos.frame_named(n) for n in ("front_3", "sweep_3", "front_4")] == [3, 3, 4]
+    for frame in frames:
+        frame["images"]["FRONT"]["img_path"] = "same.png"
+    with pytest.raises(FormatError, match="has no frame same"):
+        load(tmp_path, *frames).frame_named("same")

@@ -89,3 +89,8 @@ def test_an_answer_that_is_not_finite_makes_its_streams_scores_nan(sample):
     found = run([([[0, 1]], {"rgb": [[0, 1]], "ensemble": answer}) for answer in answers])
     assert found["seg/rgb/mIoU"] == 100
     assert all(np.isnan(found[f"seg/{name}"]) for name in ("mIoU", "mAcc", "pAcc"))
+
+
+def test_evaluation_of_nothing_is_named():
+    with pytest.raises(ValueError, match="SegmentationMetric: there is no sample to evaluate"):
+        METRICS.build(dict(type="SegmentationMetric")).compute_metrics([])

@@ -129,3 +129,8 @@ def test_a_view_without_a_target_is_named():
     del batch[0]["target"]
     with pytest.raises(ValueError, match="v0 has no target"):
         evaluate(batch, distances=())
+
+
+def test_evaluation_of_nothing_is_named():
+    with pytest.raises(ValueError, match="TranslationMetric: there is no view to evaluate"):
+        METRICS.build(dict(type="TranslationMetric", distances=())).compute_metrics([])

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from PIL import Image
 
 from gemini_det3d.formats import FormatError
 from gemini_det3d.formats.segmentation import label_fault, read_labels, write_image
+
+LABELS = np.array([[0, 3, 7], [1, 36, 2]], np.uint8)
 
 
 @pytest.mark.parametrize(
@@ -37,3 +40,9 @@ def test_a_label_map_beyond_the_classes_names_its_file(tmp_path):
     with pytest.raises(FormatError, match=r"l\.png: holds 40; .*first_label=1 would fit"):
         read_labels(tmp_path / "l.png", 0, 40)
     assert read_labels(tmp_path / "l.png", 1, 40).tolist() == [[255, 39]]
+
+
+@pytest.mark.parametrize("code", [None, 0, 1, "voc"])
+def test_grey_label_map_with_alpha_has_one_channel(tmp_path, code):
+    Image.fromarray(np.dstack([LABELS, np.full_like(LABELS, 255)]), "LA").save(tmp_path / "a.png")
+    np.testing.assert_array_equal(read_labels(tmp_path / "a.png", 0, 37, code), LABELS)

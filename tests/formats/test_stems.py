@@ -125,3 +125,9 @@ def test_a_flat_tree_may_be_listed_with_folders(tmp_path):
 def test_file_of_a_frame_is_found_however_its_suffix_is_spelt(tmp_path, name):
     touch(tmp_path, name)
     assert find_file(tmp_path, "a").samefile(tmp_path / name)
+
+
+def test_list_of_absolute_and_relative_paths_names_each_frame(tmp_path):
+    (tmp_path / "train.txt").write_text(f"{tmp_path}/a.png l.png d.png\nb/a.png l.png d.png\n")
+    frames = list_nyudv2(tmp_path, "train")
+    assert len({frame.name for frame in frames}) == 2

@@ -61,7 +61,12 @@ def sign_flip_test(differences: np.ndarray) -> float:
 
     Returns:
         Exact up to 16 pairs (then at least ``2 / 2^n``), else by 65,536 random signs.
+
+    Raises:
+        ValueError: A difference is not finite.
     """
+    if not np.isfinite(differences).all():
+        raise ValueError(f"differences are not all finite: {differences}")
     count = len(differences)
     if count <= _MOST_EXACT:
         bits = np.arange(2**count)[:, None] >> np.arange(count)
@@ -70,7 +75,8 @@ def sign_flip_test(differences: np.ndarray) -> float:
         signs = np.random.default_rng(0).choice([-1.0, 1.0], (_DRAWS, count))
         signs[0] = 1.0  # what was observed
     means = np.abs(signs @ differences) / count
-    return float(np.mean(means >= abs(differences.mean()) * (1 - 1e-12)))
+    rounding = 1e-12 * np.abs(differences).max(initial=0.0)
+    return float(np.mean(means >= abs(differences.mean()) - rounding))
 
 
 def bootstrap_interval(differences: np.ndarray) -> tuple[float, float]:

@@ -6,6 +6,7 @@ of our model either comes from the file, is expected to be new, or its lack is f
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
@@ -22,6 +23,9 @@ from gemini_det3d.models.checkpoints import convert_released_detector, from_rele
 
 DETECTOR = "released KITTI detector"
 _SHOWN = 12
+_BACKBONE = "backbone."
+_MODALITY = re.compile(r"stages\.0\.embed\.norm\.\d+\.weight")
+_STREAM = re.compile(r"stages\.0\.blocks\.0\.norm1\.\d+\.weight")
 
 
 @dataclass
@@ -75,14 +79,14 @@ def convert_state(
     Args:
         state: Their names to tensors.
         num_modalities: For an encoder trained on images: how many norms each of its becomes.
-        wanted: Names and shapes of the model that shall take it; None: those of the architecture
-            that the file itself shows.
+        wanted: Names and shapes of the model that shall take it, which tell the numbers of its
+            modalities and streams, too; None: those of the architecture that the file itself shows.
 
     Returns:
         The report; with anything in ``fatal``, ``state`` is not to be used.
     """
     try:
-        report = _rename(state, num_modalities)
+        report = _rename(state, *_counts_of(wanted, num_modalities))
     except ValueError as error:
         return ConversionReport("unknown", {}, {}, fatal=[str(error)])
     if wanted is None:
@@ -92,18 +96,38 @@ def convert_state(
             report.fatal.append(f"the architecture cannot be told from the file ({error})")
             return report
         report.suspicious += check_known_architecture(report.state, report.layout)
+    elif not any(name.startswith(_BACKBONE) for name in report.state):
+        wanted = _backbone_of(wanted)
     _compare(report, wanted)
     report.suspicious += _strange_values(report.state)
     return report
 
 
-def _rename(state: Mapping[str, Tensor], num_modalities: int) -> ConversionReport:
+def _counts_of(
+    wanted: Mapping[str, torch.Size] | None, num_modalities: int
+) -> tuple[int, int | None]:
+    """Modalities and streams of a model; streams are None where its names do not tell."""
+    names = [name.removeprefix(_BACKBONE) for name in wanted or ()]
+    modalities = sum(_MODALITY.fullmatch(name) is not None for name in names)
+    streams = sum(_STREAM.fullmatch(name) is not None for name in names)
+    return modalities or num_modalities, streams or None
+
+
+def _backbone_of(wanted: Mapping[str, torch.Size]) -> Mapping[str, torch.Size]:
+    """The part of a whole model that takes an encoder's file, under the encoder's names."""
+    parts = {n[len(_BACKBONE) :]: s for n, s in wanted.items() if n.startswith(_BACKBONE)}
+    return parts or wanted
+
+
+def _rename(
+    state: Mapping[str, Tensor], num_modalities: int, num_streams: int | None
+) -> ConversionReport:
     blocks = find_released_blocks(state)
     if any("fusion_layer" in prefix for prefix in blocks):
         ours = convert_released_detector(state)
         mapped = {name: [_detector_name(name, blocks)] for name in state}
         return ConversionReport(DETECTOR, ours, mapped)
-    found = from_released_segmentor(state, num_modalities)
+    found = from_released_segmentor(state, num_modalities, num_streams)
     suspicious = [f"{name}: no rule knows this name; left out" for name in found.unknown]
     return ConversionReport(found.layout, found.state, found.mapped, found.absent, suspicious)
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from pathlib import Path
 
+from gemini_det3d.formats.kitti_objects import DONT_CARE
 from gemini_det3d.formats.text import read_bytes, read_lines
 
 _COUNTS = {
@@ -36,7 +37,7 @@ def canonical_calibration(path: Path) -> str | None:
     """
     values = {}
     for _, line in read_lines(path):
-        name, *words = line.replace(":", " ", 1).split()
+        name, *words = line.replace(":", " ", 1).split() or [""]
         if len(words) == _COUNTS.get(name):
             values[name] = " ".join(words)
     for camera in ("P0", "P1", "P3"):
@@ -49,6 +50,8 @@ def canonical_calibration(path: Path) -> str | None:
 def canonical_labels(path: Path, class_map: Mapping[str, str]) -> str | None:
     """A label file with mapped names, single spaces and ``DontCare`` at the end.
 
+    An object that is mapped to ``DontCare`` is its place in the image from then on.
+
     Args:
         path: A file that ``read_objects`` accepts.
         class_map: Class names to replace -> replacements.
@@ -59,10 +62,13 @@ def canonical_labels(path: Path, class_map: Mapping[str, str]) -> str | None:
     rows = []
     for _, line in read_lines(path):
         words = line.split()
-        words[0] = class_map.get(words[0], words[0])
         words[2] = str(int(float(words[2])))
+        name = class_map.get(words[0], words[0])
+        if name == DONT_CARE != words[0]:  # a region of the image, as KITTI writes them
+            words[1:] = ["-1", "-1", "-10", *words[4:8], *["-1"] * 3, *["-1000"] * 3, "-10"]
+        words[0] = name
         rows.append(words)
-    rows.sort(key=lambda words: words[0] == "DontCare")
+    rows.sort(key=lambda words: words[0] == DONT_CARE)
     text = "".join(" ".join(words) + "\n" for words in rows)
     original = _as_the_converter_sees_it(path)
     return None if original in (text, text[:-1]) else text

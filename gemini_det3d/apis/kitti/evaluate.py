@@ -74,7 +74,7 @@ def evaluate_files(
     options = dict(min_overlaps=min_overlaps, recall=recall)
     result = evaluate_kitti(read.truth, read.found, classes, **options)
     doubts = (
-        *class_doubts(classes, [each.name for each in read.truth]),
+        *class_doubts(classes, [each.name for each in read.truth], any_case=True),
         *_doubts("labels", read.truth),
         *_doubts("detections", read.found),
     )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import sys
 from collections import Counter
 from dataclasses import dataclass
@@ -116,6 +117,7 @@ def _text(root: Path, frames: dict[str, list[str]], reports: dict[str, RoomRepor
     if common:
         fault = f"{common} frames are in train, too; their scores say nothing about others"
         findings.append(Finding("warning", "val", fault))
+    findings += _misspelt(reports)
     lines = capped([_relative(root, finding) for finding in findings])
     lines += [""] if lines else []
     sizes = ", ".join(f"{split} {len(frames[split])}" for split in SPLITS)
@@ -130,6 +132,24 @@ def _text(root: Path, frames: dict[str, list[str]], reports: dict[str, RoomRepor
     levels = Counter(finding.level for finding in findings)
     lines.append(f"{levels['error']} errors, {levels['warning']} warnings")
     return "\n".join(lines)
+
+
+def _misspelt(reports: dict[str, RoomReport]) -> list[Finding]:
+    """Classes that are one of SUN RGB-D's ten but for case, blanks, hyphens or underscores."""
+    counts: Counter = Counter()
+    for report in reports.values():
+        counts.update(report.stats.get("classes", {}))
+    known = {_plain(name): name for name in SUNRGBD_CLASSES}
+    return [
+        Finding("warning", "label", f"{count} objects are called {name!r}, not "
+                f"{known[_plain(name)]!r}: the info files leave them out")
+        for name, count in counts.items()
+        if name not in SUNRGBD_CLASSES and _plain(name) in known
+    ]  # fmt: skip
+
+
+def _plain(name: str) -> str:
+    return re.sub(r"[ _-]", "", name.lower())
 
 
 def _relative(root: Path, finding: Finding) -> Finding:

@@ -69,7 +69,12 @@ class SegmentationMetric(BaseMetric):
 
         Returns:
             Names to percent.
+
+        Raises:
+            ValueError: There are none.
         """
+        if not results:
+            raise ValueError("SegmentationMetric: there is no sample to evaluate")
         scores = {stream: seg_scores(sum(r[stream] for r in results)) for stream in results[0]}
         self._log(scores)
         broken = sum(any(np.isnan(counts).any() for counts in r.values()) for r in results)

@@ -126,7 +126,12 @@ class TranslationMetric(BaseMetric):
         Returns:
             Values by name; those of the ensemble, or of a stream, are not finite where one of its
             images is not. A distance of fewer than two views is left out. Both are logged.
+
+        Raises:
+            ValueError: There is no view.
         """
+        if not results:
+            raise ValueError("TranslationMetric: there is no view to evaluate")
         results = list({result.name: result for result in results}.values())
         broken = [result.name for result in results if not result.is_finite]
         if broken:

@@ -39,7 +39,7 @@ def decode_labels(
         raise FormatError(path, fault)
     pixels = np.asarray(image)
     if pixels.ndim == 3 and image.mode in ("LA", "PA", "RGBA"):
-        pixels = pixels[..., :-1]
+        pixels = pixels[..., :-1] if pixels.shape[-1] > 2 else pixels[..., 0]
     if pixels.ndim == 3 and (bits > 8 or image.mode in ("CMYK", "YCbCr", "LAB", "HSV")):
         raise FormatError(path, f"is {kind_of(image)} of {bits} bits, expected one number a pixel")
     if pixels.ndim == 3:

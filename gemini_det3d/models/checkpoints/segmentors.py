@@ -38,13 +38,17 @@ class Conversion:
         self.mapped.setdefault(theirs, []).append(ours)
 
 
-def from_released_segmentor(state: Mapping[str, Tensor], num_modalities: int = 2) -> Conversion:
+def from_released_segmentor(
+    state: Mapping[str, Tensor], num_modalities: int = 2, num_streams: int | None = None
+) -> Conversion:
     """Rename a released segmentor or a plain ImageNet encoder.
 
     Args:
         state: Their names to tensors, without wrappers (``module.``, ``model``).
         num_modalities: How many norms a plain encoder's norm becomes; a released segmentor says
             it itself.
+        num_streams: How many norms a plain encoder's becomes within its blocks; None: two at most,
+            as with the hub.
 
     Returns:
         Our names, and what became of each of theirs. A plain encoder gives the names of a
@@ -59,6 +63,7 @@ def from_released_segmentor(state: Mapping[str, Tensor], num_modalities: int = 2
         marks = ", ".join(known.prefix + known.mark for known in LAYOUTS)
         raise ValueError(f"fits no known layout: none of {marks} is in it")
     conversion = Conversion(layout.name)
+    counts = {".*.": num_modalities, ".+.": num_streams or min(num_modalities, 2)}
     fused = _convert_blocks(state, layout, conversion)
     pairs, absent = layout.pairs(), [*layout.absent, *_unused_scores(state)]
     for name, tensor in state.items():
@@ -71,7 +76,7 @@ def from_released_segmentor(state: Mapping[str, Tensor], num_modalities: int = 2
         elif ours is None:
             conversion.unknown.append(name)
         else:
-            for each in _spread(ours, num_modalities):
+            for each in _spread(ours, counts):
                 conversion.put(name, each, tensor)
     return conversion
 
@@ -150,9 +155,9 @@ def _fill(template: str, fields: Mapping[str, str]) -> str:
     return template
 
 
-def _spread(name: str, num_modalities: int) -> list[str]:
+def _spread(name: str, counts: Mapping[str, int]) -> list[str]:
     """``*`` stands for every modality, ``+`` for every stream."""
-    for sign, count in ((".*.", num_modalities), (".+.", min(num_modalities, 2))):
+    for sign, count in counts.items():
         if sign in name:
             return [name.replace(sign, f".{m}.") for m in range(count)]
     return [name]

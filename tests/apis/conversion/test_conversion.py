@@ -7,7 +7,10 @@ import json
 import numpy as np
 import pytest
 import torch
+from mmdet3d.registry import MODELS
+from mmengine.config import Config
 
+from gemini_det3d.apis.config import find_config
 from gemini_det3d.apis.conversion.convert import convert_state
 from gemini_det3d.apis.conversion.resize import resize_position_table
 from gemini_det3d.cli import main
@@ -134,6 +137,33 @@ def plain_mit():
     assert set(pairs) <= set(state)
     state["head.weight"], state["head.bias"] = torch.rand(1000, 256), torch.rand(1000)
     return state, model
+
+
+@pytest.mark.parametrize("kind", ["GeminiFusion", "GeminiWaysFusion"])
+def test_imagenet_mit_fills_every_norm_of_the_model_that_wants_it(kind):
+    state, _ = plain_mit()
+    model = GeminiMiT("b0", num_modalities=3, operator=dict(type=kind, num_heads=1))
+    report = convert_state(state, wanted={n: t.shape for n, t in model.state_dict().items()})
+    assert report.fatal == []
+    missing = model.load_state_dict(report.state, strict=False).missing_keys
+    assert missing and all("operator" in n or "hub" in n for n in missing)
+
+
+def test_imagenet_mit_fits_the_backbone_of_a_config(tmp_path):
+    state, _ = plain_mit()
+    base = find_config("segformer_gemini-pixel_mit-b2_8xb1-200e_deliver-25class")
+    config, target = tmp_path / "b0.py", tmp_path / "ours.pth"
+    config.write_text(
+        f"_base_ = {str(base)!r}\n"
+        "operator = dict(_delete_=True, type='GeminiWaysFusion', num_heads=1)\n"
+        "model = dict(backbone=dict(arch='b0', operator=operator))\n"
+    )
+    torch.save({"state_dict": state}, tmp_path / "plain.pth")
+    options = [str(tmp_path / "plain.pth"), str(target), "--config", str(config)]
+    assert main(["convert-checkpoint", *options]) == 0
+    backbone = {**Config.fromfile(config).model.backbone, "num_modalities": 4}
+    start = dict(type="Pretrained", checkpoint=str(target))
+    MODELS.build({**backbone, "init_cfg": start}).init_weights()
 
 
 def test_imagenet_mit_fills_every_norm_and_leaves_fusion_new():

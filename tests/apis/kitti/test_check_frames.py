@@ -207,6 +207,24 @@ def test_canonical_files_are_left_alone_and_others_keep_every_digit(tree, tmp_pa
     )
 
 
+def test_objects_that_become_regions_keep_their_place_in_the_image_alone(tree):
+    label = tree / "training" / "label_2" / "000001.txt"
+    objects = read_objects(label)
+    name = str(objects.name[0])
+    label.write_text(canonical_labels(label, {name: "DontCare"}))
+    regions = read_objects(label).select(read_objects(label).name == "DontCare")
+    np.testing.assert_array_equal(regions.bbox, objects.bbox[objects.name == name])
+    assert (regions.dimensions == -1).all() and (regions.location == -1000).all()
+
+
+def test_line_of_a_calibration_without_a_name_is_passed_by(tree):
+    calib = tree / "training" / "calib" / "000001.txt"
+    expected = read_calibration(calib)
+    calib.write_text(":\n" + calib.read_text())
+    assert canonical_calibration(calib) is not None
+    np.testing.assert_array_equal(read_calibration(calib).lidar2img, expected.lidar2img)
+
+
 @pytest.mark.parametrize("suffix", [".jpg", ".jpeg"])
 def test_image_in_two_kinds_is_an_error_that_names_both(tree, suffix):
     image = tree / "training" / "image_2" / "000001.png"
