@@ -11,6 +11,7 @@ from mmengine.registry import init_default_scope
 
 from gemini_det3d.apis.config import ConfigError, config_root, find_config
 from gemini_det3d.engine.same_classes import check_head, classes_of_config, classes_of_head
+from gemini_det3d.models.checkpoints.loading import check_report, fit_state
 
 ROOT = Path(__file__).resolve().parent.parent
 # projects/BEVFusion inherits from an mmdet3d checkout: tests/test_bevfusion_project.py
@@ -38,8 +39,8 @@ def test_config_loads_and_its_model_builds(path):
     assert (
         not is_detector or config.visualizer.type == "Det3DLocalVisualizer"
     )  # inferencers need it
-    data = [config[f"{name}_dataloader"].dataset for name in ("train", "val", "test")]
-    names = {classes_of_config(each) for each in data}
+    loaders = [config[f"{name}_dataloader"] for name in ("train", "val", "test")]
+    names = {classes_of_config(each.dataset) for each in loaders if each is not None}
     assert len(names) == 1
     head = classes_of_head(model)
     if head is not None:
@@ -121,3 +122,38 @@ def test_find_config_lists_what_there_is():
 )  # fmt: skip
 def test_former_name_of_a_toy_config_is_found(former, now):
     assert find_config(former).stem == now
+
+
+def _model(name):
+    from mmdet3d.registry import MODELS
+
+    config = Config.fromfile(find_config(name))
+    init_default_scope("mmdet3d")
+    if "arch" in config.model.get("backbone", {}):
+        config.model.backbone.update(arch="tiny", init_cfg=None)  # the same names, but for depths
+    return config, MODELS.build(config.model)
+
+
+MVXNET = "mvxnet_r50_8xb2-80e_kitti-3d-3class"  # its published start has the image branch alone
+is_of_image = lambda name: name.startswith("img_")  # noqa: E731
+SWIN_L = "segformer_gemini-pixel_swin-l_4xb2-300e_sunrgbd-37class"
+
+
+@pytest.mark.parametrize(
+    "name, first, start",
+    [
+        (MVXNET, MVXNET, is_of_image),
+        ("mvxnet_gemini-point_r50_8xb2-80e_kitti-3d-3class", MVXNET, is_of_image),
+        ("bev_gemini-map_r50_8xb2-80e_kitti-3d-3class", MVXNET, is_of_image),
+        ("segformer_gemini-pixel_swin-l_3xb2-400e-sunrgbd-init_nyudv2-40class", SWIN_L,
+         lambda n: "decode_head.classify" not in n),
+    ],
+)  # fmt: skip
+def test_config_starts_from_the_file_that_it_names(name, first, start):
+    config, model = _model(name)
+    assert config.load_from
+    found = {n: t for n, t in _model(first)[1].state_dict().items() if start(n)}
+    allowed = tuple(config.default_hooks.checked_loading.starts_anew)
+    _, report = fit_state(model, found)
+    check_report(report, found, "start.pth", allow_missing=allowed, may_have_more=True)
+    assert any(n.startswith(("img_backbone", "backbone")) for n in found)

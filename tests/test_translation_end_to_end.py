@@ -38,7 +38,7 @@ def config(views):
         "param_scheduler = []\n"
         "train_cfg = dict(max_epochs=1, val_interval=1)\n"
         "default_hooks = dict(logger=dict(interval=1))\n"
-        "custom_hooks = [dict(type='TranslationPictureHook', interval=2)]\n"
+        "default_hooks = dict(pictures=dict(interval=2))\n"
     )
     return path
 

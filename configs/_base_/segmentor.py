@@ -60,6 +60,5 @@ log_processor = dict(type="LogProcessor", window_size=50, by_epoch=True)
 log_level = "INFO"
 load_from = None
 resume = False
-find_unused_parameters = False
 val_cfg = dict(type="ValLoop")
 test_cfg = dict(type="TestLoop")

@@ -86,7 +86,8 @@ train_cfg = dict(type="EpochBasedTrainLoop", max_epochs=300, val_interval=5)
 val_cfg = dict(type="ValLoop")
 test_cfg = dict(type="TestLoop")
 default_hooks = dict(
-    checked_loading=dict(type="CheckedLoadingHook"), checkpoint=dict(interval=5, max_keep_ckpts=3)
+    checked_loading=dict(type="CheckedLoadingHook"),
+    checkpoint=dict(interval=5, max_keep_ckpts=3),
+    # rows of sources, translation and truth in vis_data/vis_image of the run's folder
+    pictures=dict(type="TranslationPictureHook", interval=1000),
 )
-# rows of sources, translation and truth in vis_data/vis_image of the run's folder
-custom_hooks = [dict(type="TranslationPictureHook", interval=1000)]

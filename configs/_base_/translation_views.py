@@ -77,5 +77,8 @@ param_scheduler = [
 ]
 auto_scale_lr = dict(base_batch_size=2)
 train_cfg = dict(max_epochs=max_epochs, val_interval=max_epochs)
-default_hooks = dict(checkpoint=dict(interval=1, max_keep_ckpts=1), logger=dict(interval=20))
-custom_hooks = [dict(type="TranslationPictureHook", interval=300)]
+default_hooks = dict(
+    checkpoint=dict(interval=1, max_keep_ckpts=1),
+    logger=dict(interval=20),
+    pictures=dict(type="TranslationPictureHook", interval=300),
+)

@@ -59,7 +59,11 @@ train_dataloader = dict(
         dataset={**_base_.train_dataloader.dataset, "pipeline": train_pipeline},
     ),
 )
-train_cfg = dict(by_epoch=True, max_epochs=1, val_interval=10)
+# The frames it learns are the frames it is drawn on; NuScenesMetric would want the whole set.
+val_dataloader = val_cfg = val_evaluator = None
+test_dataloader = dict(dataset=dict(ann_file="nuscenes_infos_train.pkl"))
+test_evaluator = dict(ann_file=_base_.data_root + "nuscenes_infos_train.pkl")
+train_cfg = dict(by_epoch=True, max_epochs=1)
 optim_wrapper = dict(optimizer=dict(lr=0.002))
 param_scheduler = [
     dict(type="LinearLR", start_factor=0.1, begin=0, end=10, by_epoch=False),

@@ -37,3 +37,6 @@ model = dict(
         operator=dict(type="GeminiFusion", num_heads=8),
     ),
 )
+
+# MVX-Net's start: the image backbone of it is taken, its neck is another.
+default_hooks = dict(checked_loading=dict(starts_anew=["pts_", "img_neck", "view_transform"]))

@@ -59,27 +59,27 @@ test_dataloader = val_dataloader
 val_evaluator = dict(ann_file=data_root + "kitti_infos_train.pkl")
 test_evaluator = val_evaluator
 
-max_epochs = 6
-num_iters = 60 * max_epochs  # three frames, twenty times
+max_epochs = 6  # of three frames, twenty times each: 360 steps
 train_cfg = dict(max_epochs=max_epochs, val_interval=max_epochs)
 # A short memory and a tight clip: the first, large gradients must not slow down the rest.
 optim_wrapper = dict(
     optimizer=dict(lr=0.006, betas=(0.9, 0.95)), clip_grad=dict(max_norm=5, norm_type=2)
 )
+# The fall follows the number of frames, whatever it is.
 param_scheduler = [
     dict(type="LinearLR", start_factor=0.1, begin=0, end=20, by_epoch=False),
     dict(
         type="CosineAnnealingLR",
-        begin=20,
-        end=num_iters,
-        T_max=num_iters - 20,
+        begin=0,
+        end=max_epochs,
+        T_max=max_epochs,
         eta_min=1e-4,
-        by_epoch=False,
+        by_epoch=True,
+        convert_to_iter_based=True,
     ),
 ]
-# One frame a step: its statistics are not those of the test, so the last epochs use the test's.
-custom_hooks = [dict(type="FreezeNormHook", begin=4)]
 auto_scale_lr = dict(enable=False)
-default_hooks = dict(logger=dict(interval=10))
+# One frame a step: its statistics are not those of the test, so the last epochs use the test's.
+default_hooks = dict(logger=dict(interval=10), freeze_norm=dict(type="FreezeNormHook", begin=4))
 log_processor = dict(window_size=10)
 load_from = None

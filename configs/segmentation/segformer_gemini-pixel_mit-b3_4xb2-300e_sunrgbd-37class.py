@@ -12,3 +12,4 @@ model = dict(
     )
 )
 auto_scale_lr = dict(enable=False, base_batch_size=8)
+default_hooks = dict(optimizer_restart=dict(type="OptimizerRestartHook", epochs=(100, 200)))

@@ -2,6 +2,7 @@
 # 60.9 mIoU. Write the start with
 #   gemini-det3d convert-checkpoint <SUN RGB-D model> checkpoints/swin_large_sunrgbd.pth \
 #       --without decode_head.classify
+# of the released model; of one trained here with --as-is behind it.
 _base_ = ["segformer_gemini-pixel_swin-l_3xb2-300e_nyudv2-40class.py"]
 
 model = dict(backbone=dict(drop_path_rate=0.15, init_cfg=None))
@@ -14,5 +15,8 @@ param_scheduler = [
         convert_to_iter_based=True,
     )
 ]
-custom_hooks = [dict(type="OptimizerRestartHook", epochs=(100, 300))]
+default_hooks = dict(
+    optimizer_restart=dict(epochs=(100, 300)),
+    checked_loading=dict(starts_anew=["decode_head.classify"]),
+)
 train_cfg = dict(max_epochs=400)

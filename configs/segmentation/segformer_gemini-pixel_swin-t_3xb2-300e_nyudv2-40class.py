@@ -16,3 +16,4 @@ model = dict(
     )
 )
 auto_scale_lr = dict(enable=False, base_batch_size=6)
+default_hooks = dict(optimizer_restart=dict(type="OptimizerRestartHook", epochs=(100, 200)))

@@ -72,6 +72,6 @@ param_scheduler = [
         convert_to_iter_based=True,
     ),
 ]
-custom_hooks = [dict(type="FreezeNormHook", begin=4)]
+default_hooks = dict(freeze_norm=dict(type="FreezeNormHook", begin=4))
 auto_scale_lr = dict(enable=False)
 log_processor = dict(window_size=10)

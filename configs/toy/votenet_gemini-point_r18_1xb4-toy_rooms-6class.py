@@ -62,7 +62,6 @@ param_scheduler = [
     ),
 ]
 train_cfg = dict(max_epochs=max_epochs, val_interval=max_epochs)
-# Four rooms a step: the last epochs learn under the statistics that the test uses.
-custom_hooks = [dict(type="FreezeNormHook", begin=25)]
 auto_scale_lr = dict(base_batch_size=4)
-default_hooks = dict(logger=dict(interval=10))
+# Four rooms a step: the last epochs learn under the statistics that the test uses.
+default_hooks = dict(logger=dict(interval=10), freeze_norm=dict(type="FreezeNormHook", begin=25))

@@ -44,7 +44,6 @@ param_scheduler = [
         convert_to_iter_based=True,
     )
 ]
-# One frame a step: its statistics are not those of the test, so the last epochs use the test's.
-custom_hooks = [dict(type="FreezeNormHook", begin=7)]
 auto_scale_lr = dict(enable=False)
-default_hooks = dict(logger=dict(interval=10))
+# One frame a step: its statistics are not those of the test, so the last epochs use the test's.
+default_hooks = dict(logger=dict(interval=10), freeze_norm=dict(type="FreezeNormHook", begin=7))

@@ -1,5 +1,6 @@
 # VoteNet whose 1,024 seeds read the image before they vote: the published recipe, and an image
-# branch (COCO's ResNet-50 of mmdet, frozen like ImVoteNet's, then FPN) fused by GeminiFusion.
+# branch (ImageNet's ResNet-50, its stem and first stage frozen, then FPN) fused by GeminiFusion.
+# ImVoteNet's branch is a detector trained on SUN RGB-D before and frozen as a whole.
 _base_ = ["../_base_/votenet_sunrgbd.py"]
 
 model = dict(
@@ -37,3 +38,5 @@ model = dict(
         operator=dict(type="GeminiFusion", num_heads=8),
     ),
 )
+# VoteNet's rate of 0.008 is for layers that start at random.
+optim_wrapper = dict(paramwise_cfg=dict(custom_keys={"img_backbone": dict(lr_mult=0.01)}))

@@ -14,6 +14,7 @@ from difflib import get_close_matches
 from typing import Any
 
 from gemini_det3d.apis.config import ConfigError, close_names
+from gemini_det3d.apis.schedule_ends import moved_ends
 
 # What mmengine's and our runner read of a config beside the runner's own arguments.
 _READ_ELSEWHERE = (
@@ -33,19 +34,27 @@ _ENV_KEYS = ("cudnn_benchmark", "mp_cfg", "dist_cfg", "resource_limit")
 def checked_changes(config: Mapping[str, Any], changes: Sequence[str]) -> list[str]:
     """All ``KEY=VALUE`` together, as :func:`effective_changes` has each.
 
-    Where one changes the ``type`` of a part, the others may set what that type takes.
+    Where one changes the ``type`` of a part, the others may set what that type takes; what one
+    brings along gives way to what another says.
 
     Raises:
         ConfigError: One has no effect.
     """
     typed = copy.deepcopy(dict(config))
+    given = {change.partition("=")[0] for change in changes}
     for change in changes:
         key, _, value = change.partition("=")
         part, _, last = key.rpartition(".")
         is_read = last == "type" and key.split(".")[0] in known_names()
         if is_read and isinstance(node := _node(typed, part), dict):
             node["type"] = value
-    return [each for change in changes for each in effective_changes(typed, change)]
+    found = {}
+    for change in changes:
+        for each in effective_changes(typed, change):
+            key = each.partition("=")[0]
+            if each == change or not any(f"{key}.".startswith(f"{own}.") for own in given):
+                found[key] = each
+    return list(found.values())
 
 
 def _node(config: Any, path: str) -> Any:
@@ -63,7 +72,8 @@ def effective_changes(config: Mapping[str, Any], change: str) -> list[str]:
 
     Returns:
         The same; for ``data_root`` a change of every entry that names a file or folder below it;
-        with ``num_workers=0`` none are kept, either.
+        with ``num_workers=0`` none are kept, either; with another end of the training the schedules
+        that ended with it do again.
 
     Raises:
         ConfigError: There are none.
@@ -73,11 +83,14 @@ def effective_changes(config: Mapping[str, Any], change: str) -> list[str]:
     if top in known_names():
         _check_path(config, key)
         _check_overlaid(config, key)
+        if key == "find_unused_parameters" and config.get("model_wrapper_cfg"):
+            fault = f"nothing reads it beside model_wrapper_cfg; set model_wrapper_cfg.{key}"
+            raise ConfigError(f"--cfg-options {key}: {fault}")
         loader, _, last = key.rpartition(".")
-        keeps = (_node(config, loader) or {}).get(_KEPT_WORKERS)
-        if last == "num_workers" and value == "0" and keeps:
+        keeps = last == "num_workers" and _node(config, f"{loader}.{_KEPT_WORKERS}")
+        if keeps and value == "0":
             return [change, f"{loader}.{_KEPT_WORKERS}=False"]  # torch refuses to keep no workers
-        return [change]
+        return [change, *moved_ends(config, key, value)]
     if top not in config:
         raise ConfigError(
             f"--cfg-options {key}: no such key{close_names(top, [*config, *known_names()])}"

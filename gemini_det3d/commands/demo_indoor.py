@@ -89,7 +89,7 @@ def declare_runs(args: argparse.Namespace, work_dir: Path) -> list[Run]:
         config = load_config(base, args.data, args.seed, args.epochs)
         for evaluator in (config.val_evaluator, config.test_evaluator):
             evaluator.txt_dir = str(folder / "detections")
-        config.custom_hooks[0].begin = int(config.train_cfg.max_epochs * _FREEZE_AT)
+        config.default_hooks.freeze_norm.begin = int(config.train_cfg.max_epochs * _FREEZE_AT)
         runs.append(declare(name, config, folder))
     return runs
 

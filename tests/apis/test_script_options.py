@@ -65,6 +65,7 @@ def test_the_config_comes_first_with_its_path():
             "has no 'ann_file'; train_dataloader.dataset.dataset.ann_file is there",
         ),
         ("param_scheduler.9.end=1", "param_scheduler has 2 entries, no '9'"),
+        ("find_unused_parameters=1", "set model_wrapper_cfg.find_unused_parameters"),
         ("load_from.x=1", None),
         ("train_dataloader.batch_size.x=1", "train_dataloader.batch_size is 2 and has no 'x'"),
     ],

@@ -1,5 +1,5 @@
-# nuScenes with ten sweeps and six cameras. Each image is moved on its own, then the whole scene;
-# the metadata say how, as matrices.
+# nuScenes with ten sweeps (the key frame's and nine before it) and six cameras. Each image is moved
+# on its own, then the whole scene; the metadata say how, as matrices.
 dataset_type = "NuScenesDataset"
 data_root = "data/nuscenes/"
 class_names = [
@@ -37,8 +37,10 @@ train_pipeline = [
     dict(
         type="LoadPointsFromMultiSweeps",
         _scope_="gemini_det3d",
-        sweeps_num=10,
+        sweeps_num=9,
         use_dim=[0, 1, 2, 3, 4],
+        pad_empty_sweeps=True,
+        remove_close=True,
     ),
     dict(type="LoadMultiViewImages"),
     dict(type="LoadAnnotations3D", with_bbox_3d=True, with_label_3d=True),
@@ -75,8 +77,10 @@ test_pipeline = [
     dict(
         type="LoadPointsFromMultiSweeps",
         _scope_="gemini_det3d",
-        sweeps_num=10,
+        sweeps_num=9,
         use_dim=[0, 1, 2, 3, 4],
+        pad_empty_sweeps=True,
+        remove_close=True,
         test_mode=True,
     ),
     dict(type="LoadMultiViewImages"),

@@ -1,4 +1,5 @@
-# Three stages of 100 epochs; each starts anew with half the rate (see engine/staged.py). The
+# Three stages of 100 epochs; each starts anew with half the rate (see engine/staged.py), and with
+# a new optimiser: default_hooks = dict(optimizer_restart=...) in the configs that use it. The
 # weights of the ensemble are in no group of the released optimiser: they keep their start.
 optim_wrapper = dict(
     type="OptimWrapper",
@@ -24,6 +25,5 @@ param_scheduler = [
         convert_to_iter_based=True,
     )
 ]
-custom_hooks = [dict(type="OptimizerRestartHook", epochs=(100, 200))]
 train_cfg = dict(type="EpochBasedTrainLoop", max_epochs=300, val_interval=5)
 randomness = dict(seed=42)

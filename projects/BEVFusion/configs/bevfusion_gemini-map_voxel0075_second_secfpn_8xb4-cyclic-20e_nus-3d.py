@@ -14,4 +14,10 @@ custom_imports = dict(
 model = dict(
     fusion_layer=dict(type="MapFusionNeck", operator=dict(type="GeminiFusion", num_heads=8))
 )
-default_hooks = dict(checked_loading=dict(type="CheckedLoadingHook"))
+# A LiDAR-only model or one with another fusion, as load_from, starts the rest.
+default_hooks = dict(
+    checked_loading=dict(
+        type="CheckedLoadingHook",
+        starts_anew=["img_backbone", "img_neck", "view_transform", "fusion_layer"],
+    )
+)
