@@ -7,6 +7,7 @@ and it puts its own parts in the place of mmengine's loops, checkpoint hook and 
 from __future__ import annotations
 
 import logging
+import secrets
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -24,7 +25,11 @@ from gemini_det3d.engine.checkpoint_loading import CheckedLoadingHook
 from gemini_det3d.engine.config_errors import config_fault
 from gemini_det3d.engine.exact.bad_samples import bad_sample_policy, notes_path
 from gemini_det3d.engine.exact.batches import ExactBatchSampler, with_exact_batches
-from gemini_det3d.engine.exact.checkpoint_files import BACKEND, newest_whole_checkpoint
+from gemini_det3d.engine.exact.checkpoint_files import (
+    BACKEND,
+    has_gone_on,
+    newest_whole_checkpoint,
+)
 from gemini_det3d.engine.exact.config_text import OnceFormattedConfig
 from gemini_det3d.engine.exact.frames import difference, frame_marks
 from gemini_det3d.engine.exact.reading import (
@@ -61,6 +66,7 @@ class ExactRunner(Runner):
     def __init__(self, *args: Any, cfg: Any = None, **kwargs: Any) -> None:
         if isinstance(cfg, Config):
             cfg = OnceFormattedConfig.of(cfg)
+        self.run_id: str | None = secrets.token_hex(8)  # tells runs in one folder apart
         super().__init__(*args, cfg=cfg, **kwargs)
 
     def set_randomness(self, *args: Any, **kwargs: Any) -> None:
@@ -163,6 +169,8 @@ class ExactRunner(Runner):
                 self.resume(str(found))
             return
         super().load_or_resume()
+        if self._resume and has_gone_on(self._load_from, self.run_id, self.iter):
+            self.run_id = secrets.token_hex(8)
 
     def resume(self, filename: str, *args: Any, **kwargs: Any) -> None:
         """Go on exactly where a checkpoint stands.
@@ -212,6 +220,7 @@ class ExactRunner(Runner):
         loop, place = self.train_loop, self._place
         length = 0 if loop.batches.is_infinite else len(loop.batches)
         if "batches_done" in place:
+            self.run_id = place.get("run")  # None in older checkpoints
             restore_state(self, place)
             done = place["batches_done"]
             now = {"world_size": get_world_size(), "batches_per_epoch": len(loop.batches),
@@ -266,7 +275,8 @@ class ExactRunner(Runner):
         meta.setdefault("epoch", self.epoch + 1 if by_epoch else self.epoch)
         meta.setdefault("iter", self.iter if by_epoch else self.iter + 1)
         if backend_args is None:
-            backend_args = dict(backend=BACKEND, iteration=meta["iter"], resumable=save_optimizer)
+            backend_args = dict(backend=BACKEND, iteration=meta["iter"], resumable=save_optimizer,
+                                run=self.run_id)  # fmt: skip
         super().save_checkpoint(
             out_dir, filename, *args, meta=meta, by_epoch=by_epoch,
             save_optimizer=save_optimizer, backend_args=backend_args, **kwargs,

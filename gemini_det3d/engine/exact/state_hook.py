@@ -69,6 +69,7 @@ def training_state(runner: Runner, meta: dict) -> dict:
     loop = runner.train_loop
     within = meta["iter"] - loop.epoch_begin if meta["epoch"] == loop.epoch else 0
     return dict(
+        run=runner.run_id,
         seed=runner.shared_seed,
         order_seed=getattr(loop.batches.order, "seed", None),
         world_size=get_world_size(),
