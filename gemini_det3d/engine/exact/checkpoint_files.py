@@ -110,7 +110,8 @@ def newest_whole_checkpoint(
         there is none at all.
 
     Raises:
-        FormatError: That run has checkpoints, and none is whole.
+        FormatError: That run has checkpoints, and none is whole; or there are some, and none holds
+            what a training needs to go on.
     """
     named = _named_by_pointer(Path(work_dir))
     # A copied folder's pointer names the original: that one counts only if there is none here.
@@ -128,7 +129,20 @@ def newest_whole_checkpoint(
         fault = f"holds {len(candidates)} checkpoints, none of them whole"
         others = len(_noted(candidates[0].parent)) > len(candidates)
         raise FormatError(work_dir, fault + " (of the run that wrote last)" * others)
+    _refuse_weights_alone(Path(work_dir), named)
     return None
+
+
+def _refuse_weights_alone(work_dir: Path, named: Path | None) -> None:
+    """A run would begin anew over them; the best ones, which are always so, do not count."""
+    folders = {work_dir, named.parent if named else work_dir}
+    found = [path for folder in folders for path in folder.glob("*.pth") if _entry(path)]
+    count = sum(not path.name.startswith("best_") for path in found)
+    if count:
+        fault = f"holds {count} checkpoints, none of them with optimizer and schedules"
+        keys = "default_hooks.checkpoint.save_optimizer, save_param_scheduler"
+        remedy = "--resume cannot go on, load_from starts anew"
+        raise FormatError(work_dir, f"{fault} ({keys}): {remedy}")
 
 
 def has_gone_on(path: str | os.PathLike, run: str | None, iteration: int) -> bool:

@@ -205,7 +205,7 @@ class ExactRunner(Runner):
         checkpoint = read_training_checkpoint(Path(filename).expanduser(), map_location)
         self._load_from = filename  # hooks name it, also where --resume has found it
         if self._resume:
-            require_training_state(checkpoint, filename)
+            require_training_state(checkpoint, filename, bool(self.param_schedulers))
             self._place = {"file": filename, **checkpoint.pop(STATE, {})}
         self.call_hook("after_load_checkpoint", checkpoint=checkpoint)
         require_parameters(checkpoint, filename)
@@ -263,7 +263,7 @@ class ExactRunner(Runner):
     @master_only
     def save_checkpoint(
         self, out_dir: str, filename: str, *args: Any, meta: dict | None = None,
-        by_epoch: bool = True, save_optimizer: bool = True,
+        by_epoch: bool = True, save_optimizer: bool = True, save_param_scheduler: bool = True,
         backend_args: Mapping | None = None, **kwargs: Any,
     ) -> None:  # fmt: skip
         """As mmengine's; on the disk whole or not at all, with a note beside it.
@@ -275,9 +275,11 @@ class ExactRunner(Runner):
         meta.setdefault("epoch", self.epoch + 1 if by_epoch else self.epoch)
         meta.setdefault("iter", self.iter if by_epoch else self.iter + 1)
         if backend_args is None:
-            backend_args = dict(backend=BACKEND, iteration=meta["iter"], resumable=save_optimizer,
+            resumable = save_optimizer and (save_param_scheduler or not self.param_schedulers)
+            backend_args = dict(backend=BACKEND, iteration=meta["iter"], resumable=resumable,
                                 run=self.run_id)  # fmt: skip
         super().save_checkpoint(
             out_dir, filename, *args, meta=meta, by_epoch=by_epoch,
-            save_optimizer=save_optimizer, backend_args=backend_args, **kwargs,
+            save_optimizer=save_optimizer, save_param_scheduler=save_param_scheduler,
+            backend_args=backend_args, **kwargs,
         )  # fmt: skip

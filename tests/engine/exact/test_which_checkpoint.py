@@ -77,3 +77,31 @@ def test_older_notes_and_checkpoints_without_a_run_are_taken_by_their_iterations
     assert newest_whole_checkpoint(tmp_path, pytest.fail).name == "iter_18.pth"
     (tmp_path / "iter_18.pth").write_bytes(b"")
     assert newest_whole_checkpoint(tmp_path, print).name == "iter_16.pth"
+
+
+@pytest.mark.parametrize("key", ["optimizer", "param_scheduler"])
+def test_checkpoints_that_lack_what_training_needs_are_no_reason_to_begin_anew(tmp_path, key):
+    changes = {f"default_hooks.checkpoint.save_{key}": False}
+    train_and_stop(quick(tmp_path, **changes), before=9)
+    with pytest.raises(FormatError, match=f"holds 2 checkpoints, none of them .*save_{key}"):
+        train(quick(tmp_path, **changes), resume=True)
+    named = quick(tmp_path, load_from=str(tmp_path / "iter_8.pth"), **changes)
+    with pytest.raises(FormatError, match=rf"iter_8\.pth: cannot be resumed from: it has no {key}"):
+        train(named, resume=True)
+
+
+def test_a_run_without_schedules_needs_none_in_its_checkpoints(tmp_path):
+    train_and_stop(quick(tmp_path, param_scheduler=None), before=9)
+    seen = newest_whole_checkpoint(tmp_path, pytest.fail)
+    assert seen.name == "iter_8.pth"
+    assert train(quick(tmp_path, param_scheduler=None), resume=True).iter == 18
+
+
+def test_the_best_checkpoint_is_not_to_go_on_from(tmp_path):
+    train(toy_config(tmp_path))
+    (best,) = tmp_path.glob("best_*.pth")
+    with pytest.raises(FormatError, match="has no optimizer .*load_from starts anew"):
+        train(toy_config(tmp_path, load_from=str(best)), resume=True)
+    for path in tmp_path.glob("iter_*"):
+        path.unlink()
+    assert newest_whole_checkpoint(tmp_path, pytest.fail) is None
