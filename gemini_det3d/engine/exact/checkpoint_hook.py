@@ -47,10 +47,13 @@ class _LaterDeletions:
 class WholeCheckpointHook(CheckpointHook):
     """``CheckpointHook`` for `ExactRunner`, which puts it in that one's place.
 
-    It takes the same arguments and keeps the same files. Old checkpoints go when the new one is on
-    the disk; the file that names the newest is replaced as a whole; what a killed process left
-    behind is cleared away.
+    It takes the same arguments and keeps the same files. It is the last of all hooks, so what is
+    stored knows what the others made of a step or a validation. Old checkpoints go when the new one
+    is on the disk; the file that names the newest is replaced as a whole; what a killed process
+    left behind is cleared away.
     """
+
+    priority = "LOWEST"
 
     def before_train(self, runner: Runner) -> None:
         """Prepare the folder; a run that goes on knows its last checkpoint."""

@@ -30,6 +30,7 @@ from gemini_det3d.engine.exact.checkpoint_files import (
     has_gone_on,
     newest_whole_checkpoint,
 )
+from gemini_det3d.engine.exact.checkpoint_hook import WholeCheckpointHook
 from gemini_det3d.engine.exact.config_text import OnceFormattedConfig
 from gemini_det3d.engine.exact.frames import difference, frame_marks
 from gemini_det3d.engine.exact.reading import (
@@ -140,6 +141,11 @@ class ExactRunner(Runner):
         self._bad_samples = bad_sample_policy(self.cfg.get)
         if self._bad_samples is not None:
             self.register_hook(dict(type="BadSampleHook", limit=self._bad_samples))
+
+    def register_hook(self, hook: Any, priority: Any = None) -> None:
+        """As mmengine's; what writes checkpoints stays the last."""
+        super().register_hook(hook, priority)
+        self._hooks.sort(key=lambda each: isinstance(each, WholeCheckpointHook))
 
     def train(self) -> Any:
         """As mmengine's.

@@ -15,6 +15,7 @@ from torch import nn
 from gemini_det3d.engine.exact.frames import frame_marks
 from gemini_det3d.engine.exact.order import store_order
 from gemini_det3d.engine.exact.seeding import EVALUATION, STEP, seed_process
+from gemini_det3d.engine.something_to_learn import SomethingToLearnHook
 from gemini_det3d.models.bare import bare_model
 from gemini_det3d.registration import register
 
@@ -27,8 +28,9 @@ class ExactStateHook(Hook):
     """Sets the generators before each step and adds to checkpoints what mmengine leaves out.
 
     What it leaves out is the seeds, the place within the epoch, the counters of gradient
-    accumulation and the gradients gathered so far, and the memory of ``EarlyStoppingHook``. The
-    order of the samples is stored, too, see `store_order`. `ExactRunner` adds this hook by itself.
+    accumulation and the gradients gathered so far, and the memory of ``EarlyStoppingHook`` and
+    `SomethingToLearnHook`. The order of the samples is stored, too, see `store_order`.
+    `ExactRunner` adds this hook by itself.
     """
 
     priority = "HIGHEST"
@@ -78,7 +80,8 @@ def training_state(runner: Runner, meta: dict) -> dict:
         num_samples=len(loop.dataloader.dataset),
         inner_counts={name: w._inner_count for name, w in _wrappers(runner)},
         gradients={name: p.grad.cpu() for name, p in _parameters(runner) if p.grad is not None},
-        hooks=[dict(vars_of(hook)) for hook in runner.hooks if vars_of(hook)],
+        stopped=loop.stop_training,
+        hooks=[memory for hook in runner.hooks if (memory := _memory_of(hook))],
     )
 
 
@@ -94,9 +97,15 @@ def restore_state(runner: Runner, state: dict) -> None:
     gradients = state["gradients"]
     for name, parameter in _parameters(runner):
         parameter.grad = gradients[name].to(device) if name in gradients else None
-    stateful = [hook for hook in runner.hooks if vars_of(hook)]
-    for hook, values in zip(stateful, state["hooks"]):
-        vars(hook).update({key: values[key] for key in vars_of(hook)})
+    memories = list(state["hooks"])
+    for hook in runner.hooks:
+        own = next((m for m in memories if m and m.keys() == _memory_of(hook).keys()), None)
+        if own is not None:
+            memories.remove(own)
+            _remind(hook, own)
+            # Stopped by the validation that the checkpoint was written after.
+            stopped = isinstance(hook, EarlyStoppingHook) and state.get("stopped", False)
+            loop.stop_training = loop.stop_training or stopped
 
 
 def restore_counts(runner: Runner, counts: dict[str, int]) -> None:
@@ -105,11 +114,18 @@ def restore_counts(runner: Runner, counts: dict[str, int]) -> None:
         wrapper._inner_count = counts.get(name, wrapper._inner_count)
 
 
-def vars_of(hook: Hook) -> dict[str, Any]:
-    """What a hook remembers from one validation to the next."""
+def _memory_of(hook: Hook) -> dict[str, Any]:
+    """What a hook knows from earlier steps or validations."""
     if isinstance(hook, EarlyStoppingHook):
         return {"wait_count": hook.wait_count, "best_score": hook.best_score}
-    return {}
+    return hook.memory() if isinstance(hook, SomethingToLearnHook) else {}
+
+
+def _remind(hook: Hook, memory: dict[str, Any]) -> None:
+    if isinstance(hook, SomethingToLearnHook):
+        hook.remember(memory)
+    else:
+        vars(hook).update(memory)
 
 
 def _wrappers(runner: Runner) -> Iterator[tuple[str, Any]]:
