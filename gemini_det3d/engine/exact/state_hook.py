@@ -15,6 +15,7 @@ from torch import nn
 from gemini_det3d.engine.exact.frames import frame_marks
 from gemini_det3d.engine.exact.order import store_order
 from gemini_det3d.engine.exact.seeding import EVALUATION, STEP, seed_process
+from gemini_det3d.engine.same_buffers import average_buffers
 from gemini_det3d.engine.something_to_learn import SomethingToLearnHook
 from gemini_det3d.models.bare import bare_model
 from gemini_det3d.registration import register
@@ -26,6 +27,8 @@ STATE = "exact_state"
 @register(HOOKS)
 class ExactStateHook(Hook):
     """Sets the generators before each step and adds to checkpoints what mmengine leaves out.
+
+    All processes validate, and go on after a checkpoint, with the same buffers: `average_buffers`.
 
     What it leaves out is the seeds, the place within the epoch, the counters of gradient
     accumulation and the gradients gathered so far, and the memory of ``EarlyStoppingHook`` and
@@ -44,6 +47,10 @@ class ExactStateHook(Hook):
             store_order(runner.work_dir, loop.batches, loop.pass_number, runner.logger.warning)
             self._stored = loop.pass_number
         seed_process(runner.shared_seed, STEP, get_rank(), runner.iter)
+
+    def before_val_epoch(self, runner: Runner) -> None:
+        """All processes test the same model."""
+        average_buffers(runner)
 
     def before_val_iter(self, runner: Runner, batch_idx: int, data_batch: Any = None) -> None:
         """The same for a batch of the validation, in every validation alike."""

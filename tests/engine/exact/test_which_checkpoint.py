@@ -105,3 +105,11 @@ def test_the_best_checkpoint_is_not_to_go_on_from(tmp_path):
     for path in tmp_path.glob("iter_*"):
         path.unlink()
     assert newest_whole_checkpoint(tmp_path, pytest.fail) is None
+
+
+def test_names_of_checkpoints_may_have_a_format(tmp_path):
+    name = {"default_hooks.checkpoint.filename_tmpl": "it[a]_{:04d}.pth"}
+    train_and_stop(quick(tmp_path, **name), before=13)
+    assert train(quick(tmp_path, **name), resume=True).iter == 18
+    left = {path.name for path in tmp_path.glob("*.pth")}
+    assert left == {"it[a]_0016.pth", "it[a]_0018.pth"}

@@ -233,6 +233,6 @@ def differences(first, second, path=""):
 
 
 # Times, names of the run, and the paths of its files.
-UNEQUAL = {"time", "eta", "train/time", "train/data_time", "val/time", "val/data_time", "experiment_name",
-           "superseded", "run", "cfg", "mmengine_version", "last_ckpt", "best_ckpt",
-           "_statistics_methods"}  # fmt: skip
+UNEQUAL = {"time", "eta", "train/time", "train/data_time", "val/time", "val/data_time",
+           "experiment_name", "superseded", "run", "cfg", "mmengine_version", "last_ckpt",
+           "best_ckpt", "_statistics_methods"}  # fmt: skip
