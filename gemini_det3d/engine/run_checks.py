@@ -12,6 +12,7 @@ from mmengine.runner import Runner
 from mmengine.runner.base_loop import BaseLoop
 from torch.utils.data import DataLoader
 
+from gemini_det3d.engine.config_types import type_name
 from gemini_det3d.engine.evaluator_checks import check_evaluator
 from gemini_det3d.engine.exact.seeding import SampleKey
 from gemini_det3d.engine.grid_checks import check_grid
@@ -193,7 +194,7 @@ def check_synced_norms(config: Mapping[str, Any], processes: int) -> None:
     leaves = leaf_configs(config["train_dataloader"]["dataset"])
     parts = [step for leaf in leaves for step in leaf.get("pipeline") or ()]
     parts += [*(config.get("default_hooks") or {}).values(), *(config.get("custom_hooks") or ())]
-    names = [part.get("type") for part in parts if isinstance(part, Mapping)]
+    names = [type_name(part) for part in parts]
     taker = next((name for name in _TAKERS if name in names), None)
     if taker is not None:
         fault = f"norms of {processes} processes wait for each other, and {taker} takes the "

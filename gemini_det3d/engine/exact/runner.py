@@ -15,14 +15,16 @@ from typing import Any
 import torch
 from mmengine.config import Config
 from mmengine.dist import get_rank, get_world_size, master_only
-from mmengine.registry import RUNNERS
-from mmengine.runner import Runner
+from mmengine.hooks import CheckpointHook
+from mmengine.registry import HOOKS, LOOPS, RUNNERS
+from mmengine.runner import EpochBasedTrainLoop, IterBasedTrainLoop, Runner
 from mmengine.runner.base_loop import BaseLoop
 from mmengine.runner.checkpoint import _load_checkpoint_to_model
 from torch.utils.data import DataLoader
 
 from gemini_det3d.engine.checkpoint_loading import CheckedLoadingHook
 from gemini_det3d.engine.config_errors import config_fault
+from gemini_det3d.engine.config_types import class_of, type_name
 from gemini_det3d.engine.exact.bad_samples import bad_sample_policy, notes_path
 from gemini_det3d.engine.exact.batches import ExactBatchSampler, with_exact_batches
 from gemini_det3d.engine.exact.checkpoint_files import (
@@ -33,6 +35,7 @@ from gemini_det3d.engine.exact.checkpoint_files import (
 from gemini_det3d.engine.exact.checkpoint_hook import WholeCheckpointHook
 from gemini_det3d.engine.exact.config_text import OnceFormattedConfig
 from gemini_det3d.engine.exact.frames import difference, frame_marks
+from gemini_det3d.engine.exact.loops import ExactEpochLoop, ExactIterLoop
 from gemini_det3d.engine.exact.reading import (
     read_training_checkpoint,
     require_parameters,
@@ -45,9 +48,11 @@ from gemini_det3d.formats import FormatError
 from gemini_det3d.models.bare import bare_model
 from gemini_det3d.registration import register
 
-# mmengine's parts and ours for them. Loops by type or by whether they count epochs.
-_LOOPS = {"EpochBasedTrainLoop": "ExactEpochLoop", "IterBasedTrainLoop": "ExactIterLoop"}
-_HOOKS = {"CheckpointHook": "WholeCheckpointHook"}
+# mmengine's loops and ours for them.
+_LOOPS: dict[type, type] = {
+    EpochBasedTrainLoop: ExactEpochLoop,
+    IterBasedTrainLoop: ExactIterLoop,
+}
 
 
 @register(RUNNERS)
@@ -105,11 +110,13 @@ class ExactRunner(Runner):
             loop = dict(loop)
             if "type" not in loop:
                 by_epoch = loop.pop("by_epoch")
-                loop["type"] = "EpochBasedTrainLoop" if by_epoch else "IterBasedTrainLoop"
-            loop["type"] = _LOOPS.get(loop["type"], loop["type"])
-            if loop["type"] not in _LOOPS.values():
-                raise ValueError(f"train_cfg.type: {loop['type']} is not one of {list(_LOOPS)}, "
-                                 "which are those that ExactRunner can resume")  # fmt: skip
+                loop["type"] = EpochBasedTrainLoop if by_epoch else IterBasedTrainLoop
+            kind = class_of(loop["type"], LOOPS)
+            if kind not in (*_LOOPS, *_LOOPS.values()):
+                names = [each.__name__ for each in _LOOPS]
+                raise ValueError(f"train_cfg.type: {type_name(loop)} is not one of {names}, which "
+                                 "are those that ExactRunner can resume")  # fmt: skip
+            loop["type"] = _LOOPS.get(kind, kind)
             if self._bad_samples is not None and isinstance(self._train_dataloader, Mapping):
                 notes = str(notes_path(self.work_dir))
                 self._train_dataloader = {**self._train_dataloader, "bad_sample_notes": notes}
@@ -132,9 +139,6 @@ class ExactRunner(Runner):
         hooks.setdefault("checkpoint", dict(type="CheckpointHook", interval=1))
         hooks.setdefault("checked_loading", dict(type=CheckedLoadingHook))
         hooks["run_checks"] = {"type": "RunChecksHook", **(hooks.get("run_checks") or {})}
-        for name, hook in hooks.items():
-            if isinstance(hook, Mapping) and hook.get("type") in _HOOKS:
-                hooks[name] = {**hook, "type": _HOOKS[hook["type"]]}
         super().register_default_hooks(hooks)
         self.register_hook(dict(type="ExactStateHook"))
         self.register_hook(SomethingToLearnHook())
@@ -143,7 +147,15 @@ class ExactRunner(Runner):
             self.register_hook(dict(type="BadSampleHook", limit=self._bad_samples))
 
     def register_hook(self, hook: Any, priority: Any = None) -> None:
-        """As mmengine's; what writes checkpoints stays the last."""
+        """As mmengine's, with our checkpoint hook for its own; it stays the last.
+
+        Raises:
+            ValueError: mmengine's is built already, by somebody else.
+        """
+        if type(hook) is CheckpointHook:
+            raise ValueError("ExactRunner builds the checkpoint hook from a config, not an object")
+        if isinstance(hook, Mapping) and class_of(hook.get("type"), HOOKS) is CheckpointHook:
+            hook = {**hook, "type": WholeCheckpointHook}
         super().register_hook(hook, priority)
         self._hooks.sort(key=lambda each: isinstance(each, WholeCheckpointHook))
 
