@@ -14,7 +14,7 @@ from typing import Any
 
 import torch
 from mmengine.config import Config
-from mmengine.dist import get_rank, get_world_size, master_only
+from mmengine.dist import get_rank, master_only
 from mmengine.hooks import CheckpointHook
 from mmengine.registry import HOOKS, LOOPS, RUNNERS
 from mmengine.runner import EpochBasedTrainLoop, IterBasedTrainLoop, Runner
@@ -34,14 +34,14 @@ from gemini_det3d.engine.exact.checkpoint_files import (
 )
 from gemini_det3d.engine.exact.checkpoint_hook import WholeCheckpointHook
 from gemini_det3d.engine.exact.config_text import OnceFormattedConfig
-from gemini_det3d.engine.exact.frames import difference, frame_marks
+from gemini_det3d.engine.exact.going_on import go_on
 from gemini_det3d.engine.exact.loops import ExactEpochLoop, ExactIterLoop
 from gemini_det3d.engine.exact.reading import (
     read_training_checkpoint,
     require_parameters,
     require_training_state,
 )
-from gemini_det3d.engine.exact.state_hook import STATE, restore_counts, restore_state
+from gemini_det3d.engine.exact.state_hook import STATE, restore_counts
 from gemini_det3d.engine.run_checks import check_steps
 from gemini_det3d.engine.something_to_learn import SomethingToLearnHook
 from gemini_det3d.formats import FormatError
@@ -199,7 +199,7 @@ class ExactRunner(Runner):
         self._resume = True
         try:
             super().resume(filename, *args, **kwargs)
-            self._restore()
+            go_on(self, self._place, self._warn_inexact)
         except FormatError:
             raise
         except (KeyError, ValueError, TypeError, AttributeError, IndexError, RuntimeError) as error:
@@ -224,7 +224,7 @@ class ExactRunner(Runner):
         self._load_from = filename  # hooks name it, also where --resume has found it
         if self._resume:
             require_training_state(checkpoint, filename, bool(self.param_schedulers))
-            self._place = {"file": filename, **checkpoint.pop(STATE, {})}
+            self._place = {"file": filename, **checkpoint.get(STATE, {})}
         self.call_hook("after_load_checkpoint", checkpoint=checkpoint)
         require_parameters(checkpoint, filename)
         model = bare_model(self.model)
@@ -232,35 +232,6 @@ class ExactRunner(Runner):
         self._has_loaded = True
         self.logger.info(f"weights loaded from {filename}")
         return checkpoint
-
-    def _restore(self) -> None:
-        """Our part of a resume, after mmengine's."""
-        loop, place = self.train_loop, self._place
-        length = 0 if loop.batches.is_infinite else len(loop.batches)
-        if "batches_done" in place:
-            self.run_id = place.get("run")  # None in older checkpoints
-            restore_state(self, place)
-            done = place["batches_done"]
-            now = {"world_size": get_world_size(), "batches_per_epoch": len(loop.batches),
-                   "num_samples": len(loop.dataloader.dataset)}  # fmt: skip
-            for key, value in now.items():
-                if place.get(key, value) != value:
-                    self._warn_inexact(f"{key} was {place[key]} and is {value}")
-            marks = place.get("frame_marks") or {}
-            change = difference(marks, frame_marks(loop.dataloader.dataset) if marks else {})
-            if change and place.get("num_samples") == now["num_samples"]:
-                self._warn_inexact(change)
-            if place["gradients"] and now["world_size"] > 1:
-                self._warn_inexact("it lies between two updates of gradient accumulation, and of "
-                                   "the gradients gathered so far it has the first process's "
-                                   "alone")  # fmt: skip
-            if place["batches_per_epoch"] != len(loop.batches):
-                done = 0
-        else:
-            self._warn_inexact("it was not written by ExactRunner")
-            done = self.iter - self.epoch * length
-            done = done if 0 <= done < length else 0
-        loop.epoch_begin = self.iter - done if length else 0
 
     def _warn_inexact(self, reason: str) -> None:
         self.logger.log(logging.WARNING, f"{self._place['file']}: the run goes on, but not bit by "

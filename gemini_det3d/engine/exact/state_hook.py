@@ -7,7 +7,6 @@ from typing import Any
 
 from mmengine.dist import get_rank, get_world_size
 from mmengine.hooks import EarlyStoppingHook, Hook
-from mmengine.optim import OptimWrapperDict
 from mmengine.registry import HOOKS
 from mmengine.runner import Runner
 from torch import nn
@@ -15,6 +14,8 @@ from torch import nn
 from gemini_det3d.engine.exact.frames import frame_marks
 from gemini_det3d.engine.exact.order import store_order
 from gemini_det3d.engine.exact.seeding import EVALUATION, STEP, seed_process
+from gemini_det3d.engine.module_optimizers import wrappers_of
+from gemini_det3d.engine.resume_checks import optimizer_classes
 from gemini_det3d.engine.same_buffers import average_buffers
 from gemini_det3d.engine.something_to_learn import SomethingToLearnHook
 from gemini_det3d.models.bare import bare_model
@@ -85,7 +86,9 @@ def training_state(runner: Runner, meta: dict) -> dict:
         batches_done=within,
         batches_per_epoch=len(loop.batches),
         num_samples=len(loop.dataloader.dataset),
-        inner_counts={name: w._inner_count for name, w in _wrappers(runner)},
+        optimizers=optimizer_classes(runner.optim_wrapper),
+        accumulative_counts=gathered_steps(runner),
+        inner_counts={name: w._inner_count for name, w in wrappers_of(runner.optim_wrapper)},
         gradients={name: p.grad.cpu() for name, p in _parameters(runner) if p.grad is not None},
         stopped=loop.stop_training,
         hooks=[memory for hook in runner.hooks if (memory := _memory_of(hook))],
@@ -115,9 +118,14 @@ def restore_state(runner: Runner, state: dict) -> None:
             loop.stop_training = loop.stop_training or stopped
 
 
+def gathered_steps(runner: Runner) -> dict[str, int]:
+    """Of how many steps each optimiser gathers gradients."""
+    return {name: w._accumulative_counts for name, w in wrappers_of(runner.optim_wrapper)}
+
+
 def restore_counts(runner: Runner, counts: dict[str, int]) -> None:
     """Put the counters of gradient accumulation back."""
-    for name, wrapper in _wrappers(runner):
+    for name, wrapper in wrappers_of(runner.optim_wrapper):
         wrapper._inner_count = counts.get(name, wrapper._inner_count)
 
 
@@ -133,11 +141,6 @@ def _remind(hook: Hook, memory: dict[str, Any]) -> None:
         hook.remember(memory)
     else:
         vars(hook).update(memory)
-
-
-def _wrappers(runner: Runner) -> Iterator[tuple[str, Any]]:
-    wrapper = runner.optim_wrapper
-    yield from wrapper.items() if isinstance(wrapper, OptimWrapperDict) else [("", wrapper)]
 
 
 def _parameters(runner: Runner) -> Iterator[tuple[str, nn.Parameter]]:

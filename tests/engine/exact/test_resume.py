@@ -272,18 +272,17 @@ def test_disk_that_is_full_stops_with_one_line_and_keeps_the_last_checkpoint(tmp
 
 def test_half_gathered_gradients_of_several_processes_are_told(monkeypatch):
     """Only the first process writes checkpoints; the others' gradients are nowhere."""
-    from gemini_det3d.engine.exact import ExactRunner, runner
+    from gemini_det3d.engine.exact import going_on
 
-    monkeypatch.setattr(runner, "restore_state", lambda *args: None)
+    monkeypatch.setattr(going_on, "restore_state", lambda *args: None)
+    monkeypatch.setattr(going_on, "gathered_steps", lambda runner: {"": 3})
     batches = type("Batches", (list,), {"is_infinite": False})(range(4))
     for gradients, processes in (({"weight": 1.0}, 2), ({"weight": 1.0}, 1), ({}, 2)):
-        monkeypatch.setattr(runner, "get_world_size", lambda count=processes: count)
+        monkeypatch.setattr(going_on, "get_world_size", lambda count=processes: count)
         said: list[str] = []
         place = dict(batches_done=1, batches_per_epoch=4, world_size=processes, gradients=gradients)
         loop = SimpleNamespace(batches=batches, dataloader=SimpleNamespace(dataset=range(8)))
-        resumed = SimpleNamespace(train_loop=loop, iter=1, epoch=0, _place=place,
-                                  _warn_inexact=said.append)  # fmt: skip
-        ExactRunner._restore(resumed)
+        going_on.go_on(SimpleNamespace(train_loop=loop, iter=1, epoch=0), place, said.append)
         assert bool(said) == (bool(gradients) and processes > 1)
 
 
