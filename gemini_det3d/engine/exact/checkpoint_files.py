@@ -34,11 +34,14 @@ class WholeFileBackend(LocalBackend):
         iteration: Iterations done, for the note.
         resumable: Whether training can go on from the file.
         run: Which run writes it.
+        seed: Of that run.
     """
 
-    def __init__(self, iteration: int, resumable: bool, run: str | None) -> None:
+    def __init__(
+        self, iteration: int, resumable: bool, run: str | None, seed: int | None = None
+    ) -> None:
         super().__init__()
-        self.about = {"iteration": iteration, "resumable": resumable, "run": run}
+        self.about = dict(iteration=iteration, resumable=resumable, run=run, seed=seed)
 
     def put(self, obj: bytes, filepath: str | os.PathLike) -> None:
         """Write a checkpoint.
@@ -155,6 +158,12 @@ def has_gone_on(path: str | os.PathLike, run: str | None, iteration: int) -> boo
     """
     notes = _noted(Path(path).parent).values()
     return any(note.get("run") == run and note["iteration"] > iteration for note in notes)
+
+
+def noted_seed(path: str | os.PathLike) -> int | None:
+    """The seed of the run that wrote a checkpoint; None without a note that tells it."""
+    seed = _entry(Path(path)).get("seed")
+    return seed if isinstance(seed, int) else None
 
 
 def _of_last_run(folder: Path) -> list[Path]:

@@ -31,6 +31,7 @@ from gemini_det3d.engine.exact.checkpoint_files import (
     BACKEND,
     has_gone_on,
     newest_whole_checkpoint,
+    noted_seed,
 )
 from gemini_det3d.engine.exact.checkpoint_hook import WholeCheckpointHook
 from gemini_det3d.engine.exact.config_text import OnceFormattedConfig
@@ -167,6 +168,7 @@ class ExactRunner(Runner):
                 in the first step. Whoever starts the run, the line names the part in the config.
         """
         try:
+            self._take_seed()
             return super().train()
         except FormatError:
             raise
@@ -175,6 +177,15 @@ class ExactRunner(Runner):
             if fault is None:
                 raise
             raise FormatError(self.cfg.filename or "the config", fault) from error
+
+    def _take_seed(self) -> None:
+        """Of the run that goes on, before data sets are built: some draw their frames then."""
+        if not self._resume or self._randomness_cfg.get("seed") is not None:
+            return
+        found = self._load_from or newest_whole_checkpoint(self.work_dir, lambda line: None)
+        seed = noted_seed(found) if found else None
+        if seed is not None:
+            self.set_randomness(**{**self._randomness_cfg, "seed": seed})
 
     def load_or_resume(self) -> None:
         """As mmengine's; ``--resume`` without a file takes the newest whole checkpoint."""
@@ -266,7 +277,7 @@ class ExactRunner(Runner):
         if backend_args is None:
             resumable = save_optimizer and (save_param_scheduler or not self.param_schedulers)
             backend_args = dict(backend=BACKEND, iteration=meta["iter"], resumable=resumable,
-                                run=self.run_id)  # fmt: skip
+                                run=self.run_id, seed=self.seed)  # fmt: skip
         super().save_checkpoint(
             out_dir, filename, *args, meta=meta, by_epoch=by_epoch,
             save_optimizer=save_optimizer, save_param_scheduler=save_param_scheduler,
