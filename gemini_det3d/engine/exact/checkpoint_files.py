@@ -156,13 +156,13 @@ def has_gone_on(path: str | os.PathLike, run: str | None, iteration: int) -> boo
         run: Its run.
         iteration: Its iterations.
     """
-    notes = _noted(Path(path).parent).values()
+    notes = _noted(Path(path).expanduser().parent).values()
     return any(note.get("run") == run and note["iteration"] > iteration for note in notes)
 
 
 def noted_seed(path: str | os.PathLike) -> int | None:
     """The seed of the run that wrote a checkpoint; None without a note that tells it."""
-    seed = _entry(Path(path)).get("seed")
+    seed = _entry(Path(path).expanduser()).get("seed")
     return seed if isinstance(seed, int) else None
 
 

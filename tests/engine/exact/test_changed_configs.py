@@ -104,3 +104,20 @@ def test_gradients_gathered_at_the_end_are_applied_with_several_optimizers_too(t
     assert runner.iter == 18  # no multiple of four
     gradients = [p.grad for p in runner.model.parameters() if p.grad is not None]
     assert all(torch.count_nonzero(gradient) == 0 for gradient in gradients)
+
+
+def test_run_that_goes_on_with_other_data_says_so(tmp_path, monkeypatch):
+    from gemini_det3d.engine.exact import ExactRunner
+
+    said: list[str] = []
+    monkeypatch.setattr(ExactRunner, "_warn_inexact", lambda self, reason: said.append(reason))
+    config = toy_config(tmp_path)
+    config.train_cfg.max_epochs = 1
+    train(config)
+    config.train_cfg.max_epochs = 2
+    train(config, resume=True)
+    assert said == []
+    config.train_cfg.max_epochs = 3
+    config.train_dataloader.dataset.size = 22  # as many batches as before
+    train(config, resume=True)
+    assert said == ["num_samples was 23 and is 22"]

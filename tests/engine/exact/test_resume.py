@@ -284,20 +284,3 @@ def test_half_gathered_gradients_of_several_processes_are_told(monkeypatch):
         loop = SimpleNamespace(batches=batches, dataloader=SimpleNamespace(dataset=range(8)))
         going_on.go_on(SimpleNamespace(train_loop=loop, iter=1, epoch=0), place, said.append)
         assert bool(said) == (bool(gradients) and processes > 1)
-
-
-def test_run_that_goes_on_with_other_data_says_so(tmp_path, monkeypatch):
-    from gemini_det3d.engine.exact import ExactRunner
-
-    said: list[str] = []
-    monkeypatch.setattr(ExactRunner, "_warn_inexact", lambda self, reason: said.append(reason))
-    config = toy_config(tmp_path)
-    config.train_cfg.max_epochs = 1
-    train(config)
-    config.train_cfg.max_epochs = 2
-    train(config, resume=True)
-    assert said == []
-    config.train_cfg.max_epochs = 3
-    config.train_dataloader.dataset.size = 22  # as many batches as before
-    train(config, resume=True)
-    assert said == ["num_samples was 23 and is 22"]
