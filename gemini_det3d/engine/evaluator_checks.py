@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from gemini_det3d.engine.config_types import type_name
 from gemini_det3d.engine.leaf_datasets import leaf_datasets
 from gemini_det3d.formats import FormatError
 from gemini_det3d.formats.infos import preferred_infos
@@ -25,7 +26,7 @@ def metrics_of(evaluator: Any) -> list[tuple[str, Mapping]]:
         return []
     if "metrics" in evaluator:  # mmdet.MultiDatasetsEvaluator
         return metrics_of(evaluator["metrics"])
-    return [(str(evaluator.get("type")).rpartition(".")[2], evaluator)]
+    return [(type_name(evaluator), evaluator)]
 
 
 def check_evaluator(evaluator: Any, dataset: Any) -> None:

@@ -7,6 +7,7 @@ from mmengine.registry import HOOKS
 from mmengine.runner import Runner
 from torch.nn.modules.batchnorm import _BatchNorm
 
+from gemini_det3d.engine.same_buffers import average_buffers
 from gemini_det3d.engine.training_errors import refuse_iterations
 from gemini_det3d.registration import register
 
@@ -17,7 +18,8 @@ class FreezeNormHook(Hook):
 
     With a batch of one or two frames, the statistics of a training step are those of its frames,
     and testing uses an average that no step has seen. The last epochs under the running ones
-    remove the difference. Weights and biases are trained on.
+    remove the difference. Weights and biases are trained on. Of several processes, all have the
+    mean of their statistics from then on.
 
     Args:
         begin: First epoch (from 0) with frozen statistics.
@@ -44,6 +46,8 @@ class FreezeNormHook(Hook):
         self, runner: Runner, batch_idx: int, data_batch: object | None = None
     ) -> None:
         """The loop puts the whole model into training mode at the start of each epoch."""
+        if runner.epoch == self.begin and batch_idx == 0:
+            average_buffers(runner)
         if runner.epoch >= self.begin:
             for module in runner.model.modules():
                 if isinstance(module, _BatchNorm):

@@ -64,8 +64,40 @@ class ModuleOptimWrapperConstructor:
             paramwise = config.pop("paramwise_cfg", self.paramwise_cfg)
             if not _can_fuse(part):
                 config.get("optimizer", {}).pop("fused", None)
-            wrappers[name] = DefaultOptimWrapperConstructor(config, paramwise)(part)
-        return OptimWrapperDict(**wrappers)
+            wrappers[name] = _PartConstructor(name, config, paramwise)(part)
+        return CountedOptimWrappers(**wrappers)
+
+
+class CountedOptimWrappers(OptimWrapperDict):
+    """Optimisers that are each stepped once in an iteration.
+
+    So their gradients that are gathered when the training ends are applied, as mmengine does it
+    for one optimiser.
+    """
+
+    def initialize_count_status(self, model: nn.Module, cur_iter: int, max_iters: int) -> None:
+        """Tell each where the training stands, and where it ends."""
+        for wrapper in self.values():
+            wrapper.initialize_count_status(model, cur_iter, max_iters)
+
+
+def wrappers_of(wrapper: Any) -> list[tuple[str, Any]]:
+    """What wraps each optimiser, by the part that it is for; alone under the empty name."""
+    return list(wrapper.items()) if isinstance(wrapper, OptimWrapperDict) else [("", wrapper)]
+
+
+class _PartConstructor(DefaultOptimWrapperConstructor):
+    """mmengine's, for parameters that ``paramwise_cfg`` knows by their names in the whole model."""
+
+    def __init__(self, part: str, config: dict, paramwise_cfg: Any) -> None:
+        super().__init__(config, paramwise_cfg)
+        self.part = part
+
+    def add_params(
+        self, params: list[dict], module: nn.Module, prefix: str = "", **kwargs: Any
+    ) -> None:
+        """As mmengine's."""
+        super().add_params(params, module, prefix or self.part, **kwargs)
 
 
 def _can_fuse(part: nn.Module) -> bool:

@@ -11,6 +11,7 @@ from typing import Any
 import torch
 import torch.nn.functional as F
 from mmengine.hooks import Hook
+from mmengine.model import BaseModel
 from mmengine.registry import HOOKS
 from torch import Tensor, nn
 
@@ -19,6 +20,8 @@ from gemini_det3d.models.bare import bare_model
 from gemini_det3d.models.checkpoints import load_parameters, read_checkpoint
 from gemini_det3d.registration import register
 
+_AS_BUILT = "robust_teacher"
+"""Key of a checkpoint."""
 _REMEDY = "default_hooks.robust.teacher_allow_missing=[NAME] lets them differ"
 
 
@@ -71,18 +74,33 @@ class RobustTrainingHook(Hook):
         self.chance, self.absent, self.weight = chance, absent, weight
         self.teacher_file, self.teacher_weight = teacher, teacher_weight
         self.teacher_allow_missing = tuple(teacher_allow_missing)
+        self._as_built: dict[str, Tensor] = {}  # of the teacher, what its file lacks
+
+    def before_save_checkpoint(self, runner: Any, checkpoint: dict) -> None:
+        """A resumed run's teacher is the same one."""
+        checkpoint[_AS_BUILT] = {name: value.cpu() for name, value in self._as_built.items()}
+
+    def after_load_checkpoint(self, runner: Any, checkpoint: dict) -> None:
+        """Keep what the teacher's file lacks, of a run that is resumed."""
+        if runner._resume:
+            self._as_built = checkpoint.get(_AS_BUILT, {})
 
     def before_train(self, runner: Any) -> None:
         """Load the teacher, and put the copy's losses behind the model's own.
 
         Raises:
             FormatError: The teacher cannot be read or is another model.
-            ValueError: The model has no scores that a teacher could be asked for.
+            ValueError: The model is no detector or segmentor, or has no sensor that is named; or it
+                has no scores that a teacher could be asked for.
         """
         model = bare_model(runner.model)
+        self._check_names(model)
         teacher = None
         if self.teacher_file is not None and self.teacher_weight:
-            teacher = load_teacher(model, self.teacher_file, self.teacher_allow_missing)
+            teacher, lacking = load_teacher(model, self.teacher_file, self.teacher_allow_missing)
+            teacher.load_state_dict(self._as_built, strict=False)
+            state = teacher.state_dict()
+            self._as_built = {name: state[name] for name in lacking}
         plain = model.forward
 
         def forward(
@@ -101,6 +119,20 @@ class RobustTrainingHook(Hook):
         """Give the model its own forward back."""
         model = bare_model(runner.model)
         del model.forward  # the instance's; the class has its own
+
+    def _check_names(self, model: nn.Module) -> None:
+        """Refuse what would have no effect."""
+        if type(model).train_step is not BaseModel.train_step:
+            name = type(model).__name__
+            raise ValueError(f"RobustTrainingHook: {name} has a training step of its own, which "
+                             "detectors and segmentors have not")  # fmt: skip
+        known = ("camera", "lidar") if _is_detector(model) else tuple(model.modalities)
+        for option, given in (("chance", self.chance), ("absent", self.absent)):
+            unknown = [name for name in given if name not in known] if isinstance(
+                given, Mapping) else []  # fmt: skip
+            if unknown:
+                raise ValueError(f"RobustTrainingHook: {option} names {', '.join(unknown)}; the "
+                                 f"model has {', '.join(known)}")  # fmt: skip
 
     def _degraded(self, model: nn.Module, inputs: Any, samples: Sequence[Any]) -> tuple:
         if _is_detector(model):
@@ -122,8 +154,13 @@ class RobustTrainingHook(Hook):
         return more
 
 
-def load_teacher(model: nn.Module, path: str, allow_missing: Sequence[str] = ()) -> nn.Module:
+def load_teacher(
+    model: nn.Module, path: str, allow_missing: Sequence[str] = ()
+) -> tuple[nn.Module, list[str]]:
     """A frozen copy of a model with the parameters of a file.
+
+    Returns:
+        The copy, and the names of what the file lacks or has in another shape.
 
     Raises:
         FormatError: The file cannot be read or is of another model.
@@ -131,8 +168,8 @@ def load_teacher(model: nn.Module, path: str, allow_missing: Sequence[str] = ())
     """
     _source(model)
     teacher = copy.deepcopy(model).eval().requires_grad_(False)
-    load_parameters(teacher, read_checkpoint(path), path, allow_missing, _REMEDY)
-    return teacher
+    report = load_parameters(teacher, read_checkpoint(path), path, allow_missing, _REMEDY)
+    return teacher, [*report.missing, *report.other_shape]
 
 
 @torch.no_grad()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 from mmengine.dist import get_world_size
@@ -12,11 +12,13 @@ from mmengine.runner import Runner
 from mmengine.runner.base_loop import BaseLoop
 from torch.utils.data import DataLoader
 
+from gemini_det3d.engine.config_types import type_name
 from gemini_det3d.engine.evaluator_checks import check_evaluator
 from gemini_det3d.engine.exact.seeding import SampleKey
 from gemini_det3d.engine.grid_checks import check_grid
 from gemini_det3d.engine.leaf_datasets import leaf_configs
 from gemini_det3d.engine.pipeline_checks import check_pipelines
+from gemini_det3d.engine.resume_checks import check_optimizer, kept_settings, rates
 from gemini_det3d.engine.same_classes import check_data, check_trained_classes
 from gemini_det3d.engine.same_model import model_differences
 from gemini_det3d.engine.same_streams import (
@@ -32,8 +34,6 @@ from gemini_det3d.registration import register
 
 _ON_OTHER_RATE = ("error", "warn")
 _RATE_TOLERANCE = 1e-6
-# By these an optimiser's kind is told: Adam's, SGD's, RMSprop's, Adadelta's.
-_TELLING = {"betas", "momentum", "alpha", "rho"}
 _TAKERS = ("ModalityDropout", "RobustTrainingHook")
 
 
@@ -111,8 +111,10 @@ class RunChecksHook(Hook):
         if other:
             runner.logger.warning(f"{name}: {other}")
         if runner._resume and "optimizer" in checkpoint:
-            check_optimizer(checkpoint["optimizer"], runner.optim_wrapper, name)
+            check_optimizer(checkpoint, runner.optim_wrapper, name)
             self._check_rate(runner, checkpoint["optimizer"], name)
+            for words in kept_settings(runner, checkpoint):
+                runner.logger.warning(f"{name}: a resumed run {words}")
 
     def _check_trained(self, runner: Runner, checkpoint: dict, name: Any, may_differ: bool) -> None:
         """Compare classes and domains; a training that starts anew may have others."""
@@ -128,7 +130,7 @@ class RunChecksHook(Hook):
                 runner.logger.warning(f"{error}; {effect}")
 
     def _check_rate(self, runner: Runner, optimizer: Any, name: Any) -> None:
-        before, now = list(_rates(optimizer)), list(_rates(runner.optim_wrapper))
+        before, now = list(rates(optimizer)), list(rates(runner.optim_wrapper))
         pairs = [(b, n) for b, n in zip(before, now) if abs(b - n) > _RATE_TOLERANCE * abs(b)]
         if not pairs:
             return
@@ -165,8 +167,8 @@ def check_rates(wrapper: Any) -> None:
     Raises:
         FormatError: All learning rates, or all gradients, are made zero.
     """
-    rates = list(_rates(wrapper))
-    if rates and not any(rates):
+    given = list(rates(wrapper))
+    if given and not any(given):
         raise FormatError("optim_wrapper", "every learning rate is 0: nothing would be learned")
     for name, part in getattr(wrapper, "optim_wrappers", {"": wrapper}).items():
         clip = getattr(part, "clip_grad_kwargs", None) or {}
@@ -193,46 +195,8 @@ def check_synced_norms(config: Mapping[str, Any], processes: int) -> None:
     leaves = leaf_configs(config["train_dataloader"]["dataset"])
     parts = [step for leaf in leaves for step in leaf.get("pipeline") or ()]
     parts += [*(config.get("default_hooks") or {}).values(), *(config.get("custom_hooks") or ())]
-    names = [part.get("type") for part in parts if isinstance(part, Mapping)]
+    names = [type_name(part) for part in parts]
     taker = next((name for name in _TAKERS if name in names), None)
     if taker is not None:
         fault = f"norms of {processes} processes wait for each other, and {taker} takes the "
         raise FormatError("sync_bn", f"{fault}data of some from them: leave --sync_bn out")
-
-
-def check_optimizer(before: Any, now: Any, name: Any) -> None:
-    """Refuse to go on with the state of an optimiser of another kind.
-
-    Args:
-        before: State of a checkpoint.
-        now: What wraps the optimiser, or several.
-        name: Of the file, for the error.
-
-    Raises:
-        FormatError: It is of another kind.
-    """
-    for stored, built in zip(_groups(before), _groups(now)):
-        kinds = [", ".join(sorted(_TELLING & set(group))) or "none" for group in (stored, built)]
-        if kinds[0] != kinds[1]:
-            fault = f"is of an optimizer with {kinds[0]}, the config's has {kinds[1]}: a run goes "
-            raise FormatError(name, f"{fault}on with the optimizer that it has; load_from starts "
-                              "anew")  # fmt: skip
-
-
-def _rates(state: Any) -> Iterator[float]:
-    for group in _groups(state):
-        yield float(group.get("initial_lr", group["lr"]))
-
-
-def _groups(state: Any) -> Iterator[Mapping]:
-    """Parameter groups of an optimiser or of several by name, built or in a checkpoint."""
-    if isinstance(state, Mapping):
-        groups = state.get("param_groups")
-        parts = [state[key] for key in sorted(state)] if groups is None else []
-    elif hasattr(state, "optim_wrappers"):  # several
-        parts, groups = [state.optim_wrappers[key] for key in sorted(state.optim_wrappers)], None
-    else:
-        parts, groups = [], state.param_groups
-    for part in parts:
-        yield from _groups(part)
-    yield from groups or ()

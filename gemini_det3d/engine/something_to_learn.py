@@ -29,6 +29,21 @@ class SomethingToLearnHook(Hook):
         self._seen, self._missing = 0, {"label", "point"}
         self._classes: set[int] = set()
 
+    def memory(self) -> dict[str, Any]:
+        """What was seen so far, for a checkpoint."""
+        return {"seen": self._seen, "missing": sorted(self._missing),
+                "classes": sorted(self._classes)}  # fmt: skip
+
+    def remember(self, memory: dict[str, Any]) -> None:
+        """Go on where another process was."""
+        self._seen = memory["seen"]
+        self._missing, self._classes = set(memory["missing"]), set(memory["classes"])
+
+    def before_train(self, runner: Runner) -> None:
+        """The first batches of a run that goes on are over, if its checkpoint does not tell."""
+        if runner.iter and not self._seen:
+            self._missing.clear()
+
     def before_train_iter(
         self, runner: Runner, batch_idx: int, data_batch: dict | None = None
     ) -> None:

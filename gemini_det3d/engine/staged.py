@@ -16,6 +16,7 @@ from mmengine.optim.scheduler.lr_scheduler import LRSchedulerMixin
 from mmengine.optim.scheduler.param_scheduler import INF, _ParamScheduler
 from mmengine.runner import Runner
 
+from gemini_det3d.engine.module_optimizers import wrappers_of
 from gemini_det3d.engine.training_errors import refuse_iterations
 from gemini_det3d.registration import register
 
@@ -141,5 +142,6 @@ class OptimizerRestartHook(Hook):
     ) -> None:
         """Forget, if such an epoch begins; not when one is resumed in the middle."""
         if batch_idx == 0 and runner.epoch in self.epochs:
-            runner.optim_wrapper.optimizer.state.clear()
+            for _, wrapper in wrappers_of(runner.optim_wrapper):
+                wrapper.optimizer.state.clear()
             runner.logger.info(f"epoch {runner.epoch + 1}: the optimiser starts anew")

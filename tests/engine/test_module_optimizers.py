@@ -34,6 +34,14 @@ def test_what_differs_for_a_part_is_laid_over_the_rest():
     assert wrappers["second"].param_groups[0]["betas"] == (0.5, 0.9)
 
 
+def test_settings_for_parameters_know_them_by_their_names_in_the_model():
+    keys = {"first.weight": dict(lr_mult=0.1), "second": dict(lr_mult=0.5)}
+    wrappers = build(modules=["first", "second"], paramwise_cfg=dict(custom_keys=keys))
+    rates = {name: [g["lr"] for g in each.param_groups if g.get("params")]
+             for name, each in wrappers.items()}  # fmt: skip
+    assert rates == {"first": pytest.approx([0.01, 0.1]), "second": pytest.approx([0.05, 0.05])}
+
+
 def test_the_callers_config_is_left_alone():
     modules = dict(first={}, second=dict(optimizer=dict(lr=0.2)))
     build(modules=modules)

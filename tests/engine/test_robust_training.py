@@ -11,6 +11,7 @@ import torch
 from mmdet3d.registry import MODELS
 from mmdet3d.structures import Det3DDataSample, LiDARInstance3DBoxes
 from mmengine.config import Config
+from mmengine.model import BaseModel
 from mmengine.registry import HOOKS, init_default_scope
 from mmengine.structures import BaseDataElement, InstanceData, PixelData
 
@@ -232,6 +233,51 @@ def test_teacher_may_lack_what_is_named(tmp_path):
         losses_of(model, data, teacher=path)
     found = losses_of(model, data, teacher=path, teacher_allow_missing=["ensemble"])
     assert found["loss_teacher"].isfinite()
+
+
+def test_teacher_of_a_resumed_run_has_what_its_file_lacks_as_it_was(tmp_path):
+    model, path = segmentor(), str(tmp_path / "less.pth")
+    state = {n: x for n, x in model.state_dict().items() if not n.startswith("ensemble")}
+    torch.save(dict(state_dict=state, meta={}), path)
+    options = dict(type="RobustTrainingHook", teacher=path, teacher_allow_missing=["ensemble"])
+    first, second = HOOKS.build(dict(options)), HOOKS.build(dict(options))
+    checkpoint: dict = {}
+    first.before_train(SimpleNamespace(model=model))
+    first.before_save_checkpoint(None, checkpoint)
+    first.after_train(SimpleNamespace(model=model))
+    kept = {n: x.clone() for n, x in checkpoint["robust_teacher"].items()}
+    assert kept and all(name.startswith("ensemble") for name in kept)
+    with torch.no_grad():
+        for parameter in model.parameters():
+            parameter.add_(1)  # what training does
+    second.after_load_checkpoint(SimpleNamespace(_resume=True), checkpoint)
+    second.before_train(SimpleNamespace(model=model))
+    again: dict = {}
+    second.before_save_checkpoint(None, again)
+    assert all(torch.equal(again["robust_teacher"][name], kept[name]) for name in kept)
+
+
+@pytest.mark.parametrize("option", ["chance", "absent"])
+@pytest.mark.parametrize(
+    ("build", "known"), [(detector, "camera, lidar"), (segmentor, "rgb, depth")]
+)
+def test_sensors_that_the_model_has_not_are_named(build, known, option):
+    hook = HOOKS.build(dict(type="RobustTrainingHook", **{option: {"LiDAR": 0.5}}))
+    with pytest.raises(ValueError, match=f"{option} names LiDAR; the model has {known}"):
+        hook.before_train(SimpleNamespace(model=build()))
+
+
+def test_model_with_a_training_step_of_its_own_is_refused():
+    class Translator(BaseModel):
+        def forward(self, inputs):
+            return inputs
+
+        def train_step(self, data, optim_wrapper):
+            return {}
+
+    hook = HOOKS.build(dict(type="RobustTrainingHook"))
+    with pytest.raises(ValueError, match="Translator has a training step of its own"):
+        hook.before_train(SimpleNamespace(model=Translator()))
 
 
 def test_what_the_pipeline_corrupted_before_counts_on():

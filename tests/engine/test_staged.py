@@ -3,6 +3,7 @@ from __future__ import annotations
 import pytest
 import torch
 from mmdet3d.registry import PARAM_SCHEDULERS
+from mmengine.optim import OptimWrapper, OptimWrapperDict
 from mmengine.runner import IterBasedTrainLoop
 
 import gemini_det3d.plugin  # noqa: F401
@@ -87,6 +88,25 @@ def test_restart_forgets_the_momenta():
     assert len(optimizer.state) == 1
     OptimizerRestartHook([2]).before_train_iter(Runner, 0)
     assert len(optimizer.state) == 0
+
+
+def test_restart_forgets_the_momenta_of_all_optimizers():
+    class Runner:
+        epoch = 1
+
+        class logger:
+            info = staticmethod(lambda text: None)
+
+        optim_wrapper = OptimWrapperDict(
+            **{name: OptimWrapper(torch.optim.AdamW([torch.nn.Parameter(torch.ones(1))]))
+               for name in ("generator", "discriminator")}
+        )  # fmt: skip
+
+    for wrapper in Runner.optim_wrapper.values():
+        wrapper.update_params(wrapper.optimizer.param_groups[0]["params"][0].sum())
+        assert len(wrapper.optimizer.state) == 1
+    OptimizerRestartHook([1]).before_train_iter(Runner, 0)
+    assert not any(wrapper.optimizer.state for wrapper in Runner.optim_wrapper.values())
 
 
 def test_restarts_at_epochs_are_refused_where_iterations_are_counted():

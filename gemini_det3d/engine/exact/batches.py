@@ -22,6 +22,7 @@ from mmengine.dist import get_rank
 from mmengine.registry import DATA_SAMPLERS, DATASETS
 from torch.utils.data import BatchSampler, Sampler
 
+from gemini_det3d.engine.config_types import type_name
 from gemini_det3d.engine.exact.dataset import SeededDataset
 from gemini_det3d.engine.exact.seeding import ORDER, SampleKey, seed_process
 from gemini_det3d.engine.leaf_datasets import leaf_configs
@@ -197,7 +198,7 @@ def build_dataset(config: Mapping[str, Any]) -> Any:
 
 def _writer_of(config: Mapping[str, Any]) -> str:
     """What makes the info file of a data set, for the error that it is not there."""
-    kind = str(leaf_configs(config)[0].get("type")).rpartition(".")[2]
+    kind = type_name(leaf_configs(config)[0])
     if kind in _PREPARED:
         return "; gemini-det3d prepare writes info files (its --help says how)"
     return "; mmdet3d's tools/create_data.py writes its info files" if kind in _CREATED else ""

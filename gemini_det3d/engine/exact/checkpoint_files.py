@@ -1,9 +1,9 @@
 """Checkpoints that are on the disk whole or not at all, and the newest whole one of a folder.
 
 Beside ``epoch_3.pth`` lies ``epoch_3.pth.json``: its size, its SHA-256, the iterations that were
-done, and whether training can go on from it. The note is written first, and it keeps the digest of
-a file of that name that it will replace, so that at any instant the one that lies there has its
-digest in its note.
+done, whether training can go on from it, which run wrote it and when. The note is written first,
+and it keeps what it said of a file of that name that it will replace, so that at any instant the
+one that lies there is described in its note.
 """
 
 from __future__ import annotations
@@ -11,8 +11,10 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 from mmengine.fileio import LocalBackend, register_backend
 
@@ -31,11 +33,15 @@ class WholeFileBackend(LocalBackend):
     Args:
         iteration: Iterations done, for the note.
         resumable: Whether training can go on from the file.
+        run: Which run writes it.
+        seed: Of that run.
     """
 
-    def __init__(self, iteration: int, resumable: bool) -> None:
+    def __init__(
+        self, iteration: int, resumable: bool, run: str | None, seed: int | None = None
+    ) -> None:
         super().__init__()
-        self.iteration, self.resumable = iteration, resumable
+        self.about = dict(iteration=iteration, resumable=resumable, run=run, seed=seed)
 
     def put(self, obj: bytes, filepath: str | os.PathLike) -> None:
         """Write a checkpoint.
@@ -44,9 +50,9 @@ class WholeFileBackend(LocalBackend):
             FormatError: It cannot be written; what stood there before stays.
         """
         path = Path(filepath)
-        now = [{"bytes": len(obj), "sha256": hashlib.sha256(obj).hexdigest()}]
-        note = {"iteration": self.iteration, "resumable": self.resumable,
-                "either": now + _present(path)}  # fmt: skip
+        digest = {"bytes": len(obj), "sha256": hashlib.sha256(obj).hexdigest()}
+        now = {**digest, **self.about, "written": time.time_ns()}
+        note = {"either": [now, *_present(path)]}
         write_whole(note_path(path), json.dumps(note, indent=1) + "\n", durable=True)
         write_whole(path, bytes(obj), durable=True)
 
@@ -86,10 +92,10 @@ def check_whole(path: str | os.PathLike) -> None:
     if not path.is_file():  # whoever reads it says what it is
         return
     size = path.stat().st_size
-    digests = _digests(path)
-    if not note_path(path).is_file() or any(_is_file_of(path, size, entry) for entry in digests):
+    entries = _entries(path)
+    if not note_path(path).is_file() or any(_is_file_of(path, size, entry) for entry in entries):
         return
-    sizes = " or ".join(str(entry.get("bytes")) for entry in digests) or "unknown"
+    sizes = " or ".join(str(entry.get("bytes")) for entry in entries) or "unknown"
     raise FormatError(path, f"is damaged: {size} bytes (noted: {sizes}), another SHA-256")
 
 
@@ -103,14 +109,16 @@ def newest_whole_checkpoint(
         report: Told in one line of each checkpoint that is passed over.
 
     Returns:
-        The file with the most iterations that is whole; None where there is none at all.
+        Of the run that wrote last, the file with the most iterations that is whole; None where
+        there is none at all.
 
     Raises:
-        FormatError: There are checkpoints, and none is whole.
+        FormatError: That run has checkpoints, and none is whole; or there are some, and none holds
+            what a training needs to go on.
     """
     named = _named_by_pointer(Path(work_dir))
     # A copied folder's pointer names the original: that one counts only if there is none here.
-    candidates = _noted(Path(work_dir)) or (_noted(named.parent) if named else [])
+    candidates = _of_last_run(Path(work_dir)) or (_of_last_run(named.parent) if named else [])
     if named and not note_path(named).is_file() and named.is_file():  # of mmengine's own runner
         candidates.insert(0, named)
     for path in candidates:
@@ -121,18 +129,58 @@ def newest_whole_checkpoint(
         else:
             return path
     if candidates:
-        raise FormatError(work_dir, f"holds {len(candidates)} checkpoints, none of them whole")
+        fault = f"holds {len(candidates)} checkpoints, none of them whole"
+        others = len(_noted(candidates[0].parent)) > len(candidates)
+        raise FormatError(work_dir, fault + " (of the run that wrote last)" * others)
+    _refuse_weights_alone(Path(work_dir), named)
     return None
 
 
-def _noted(folder: Path) -> list[Path]:
-    """Checkpoints with notes that a training can go on from, the newest first."""
-    found = [
-        (note["iteration"], path.stat().st_mtime_ns, path)
-        for path in folder.glob("*.pth")
-        if (note := _read_note(path)).get("resumable")
-    ]
-    return [path for *_, path in sorted(found, reverse=True)]
+def _refuse_weights_alone(work_dir: Path, named: Path | None) -> None:
+    """A run would begin anew over them; the best ones, which are always so, do not count."""
+    folders = {work_dir, named.parent if named else work_dir}
+    found = [path for folder in folders for path in folder.glob("*.pth") if _entry(path)]
+    count = sum(not path.name.startswith("best_") for path in found)
+    if count:
+        fault = f"holds {count} checkpoints, none of them with optimizer and schedules"
+        keys = "default_hooks.checkpoint.save_optimizer, save_param_scheduler"
+        remedy = "--resume cannot go on, load_from starts anew"
+        raise FormatError(work_dir, f"{fault} ({keys}): {remedy}")
+
+
+def has_gone_on(path: str | os.PathLike, run: str | None, iteration: int) -> bool:
+    """Whether a checkpoint's own run went on beyond it: who goes on from it now is another run.
+
+    Args:
+        path: The checkpoint.
+        run: Its run.
+        iteration: Its iterations.
+    """
+    notes = _noted(Path(path).expanduser().parent).values()
+    return any(note.get("run") == run and note["iteration"] > iteration for note in notes)
+
+
+def noted_seed(path: str | os.PathLike) -> int | None:
+    """The seed of the run that wrote a checkpoint; None without a note that tells it."""
+    seed = _entry(Path(path).expanduser()).get("seed")
+    return seed if isinstance(seed, int) else None
+
+
+def _of_last_run(folder: Path) -> list[Path]:
+    """Checkpoints of the run that wrote last, the one with the most iterations first."""
+    notes = _noted(folder)
+    if not notes:
+        return []
+    run = max(notes.values(), key=lambda note: note.get("written", 0)).get("run")
+    own = [path for path, note in notes.items() if note.get("run") == run]
+    age = {path: (notes[path]["iteration"], path.stat().st_mtime_ns, path) for path in own}
+    return sorted(own, key=age.__getitem__, reverse=True)
+
+
+def _noted(folder: Path) -> dict[Path, dict[str, Any]]:
+    """Checkpoints that a training can go on from, and what their notes say of them."""
+    found = {path: _entry(path) for path in folder.glob("*.pth")}
+    return {path: entry for path, entry in found.items() if entry.get("resumable")}
 
 
 def _named_by_pointer(work_dir: Path) -> Path | None:
@@ -143,27 +191,33 @@ def _named_by_pointer(work_dir: Path) -> Path | None:
     return Path(text) if text else None
 
 
-def _read_note(path: Path) -> dict:
-    """A note, or nothing of one that cannot be read or is another's."""
+def _entry(path: Path) -> dict[str, Any]:
+    """What a note says of the file that lies there; nothing without a note."""
+    first, *others = _entries(path) or [{}]
+    return (_present(path) or [first])[0] if others else first
+
+
+def _entries(path: Path) -> list[dict[str, Any]]:
+    """What a note says of the file that is there, or that one and the one before it.
+
+    Nothing of a note that cannot be read or is another's.
+    """
     try:
         note = json.loads(note_path(path).read_text(encoding="utf-8"))
     except (OSError, ValueError):
-        return {}
-    is_ours = isinstance(note, dict) and isinstance(note.get("iteration"), int)
-    return note if is_ours else {}
+        return []
+    entries = note.pop("either", []) if isinstance(note, dict) else []
+    # At the top of the note where it is an older one's.
+    entries = [{**note, **entry} for entry in entries[:2] if isinstance(entry, dict)]
+    return [entry for entry in entries if isinstance(entry.get("iteration"), int)]
 
 
-def _digests(path: Path) -> list[dict]:
-    entries = _read_note(path).get("either", [])
-    return [entry for entry in entries[:2] if isinstance(entry, dict)]
-
-
-def _present(path: Path) -> list[dict]:
-    """The digest of the whole file that lies there, if one does."""
+def _present(path: Path) -> list[dict[str, Any]]:
+    """What the note says of the whole file that lies there, if one does."""
     if not path.is_file():
         return []
     size = path.stat().st_size
-    return [entry for entry in _digests(path) if _is_file_of(path, size, entry)][:1]
+    return [entry for entry in _entries(path) if _is_file_of(path, size, entry)][:1]
 
 
 def _is_file_of(path: Path, size: int, entry: dict) -> bool:

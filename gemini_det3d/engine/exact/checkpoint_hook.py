@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import glob
+import re
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
@@ -18,6 +20,7 @@ from gemini_det3d.engine.exact.checkpoint_files import (
     clear_away,
     remove_checkpoint,
 )
+from gemini_det3d.engine.same_buffers import average_buffers
 from gemini_det3d.engine.training_errors import TrainingError
 from gemini_det3d.formats import FormatError
 from gemini_det3d.formats.files import write_whole
@@ -47,10 +50,13 @@ class _LaterDeletions:
 class WholeCheckpointHook(CheckpointHook):
     """``CheckpointHook`` for `ExactRunner`, which puts it in that one's place.
 
-    It takes the same arguments and keeps the same files. Old checkpoints go when the new one is on
-    the disk; the file that names the newest is replaced as a whole; what a killed process left
-    behind is cleared away.
+    It takes the same arguments and keeps the same files. It is the last of all hooks, so what is
+    stored knows what the others made of a step or a validation. Old checkpoints go when the new one
+    is on the disk; the file that names the newest is replaced as a whole; what a killed process
+    left behind is cleared away.
     """
+
+    priority = "LOWEST"
 
     def before_train(self, runner: Runner) -> None:
         """Prepare the folder; a run that goes on knows its last checkpoint."""
@@ -92,10 +98,16 @@ class WholeCheckpointHook(CheckpointHook):
 
     def _remove(self, folder: Path, names: Iterable[str]) -> None:
         """Of the names, those that this hook gives, and in its folder: a checkpoint told them."""
-        pattern = self.filename_tmpl.format("*")
+        literal = re.split(r"\{[^}]*\}", self.filename_tmpl)
+        pattern = "*".join(map(glob.escape, literal))
         ours = {path.name for path in (*folder.glob(pattern), *folder.glob(f"best_*{pattern}"))}
         for name in ours.intersection(names):
             remove_checkpoint(folder / name)
+
+    def _save_checkpoint(self, runner: Runner) -> None:
+        """As the super class does it; all processes go on with what is stored of the first one."""
+        average_buffers(runner)
+        super()._save_checkpoint(runner)
 
     def _save_checkpoint_with_step(self, runner: Runner, step: int, meta: dict) -> None:
         """As the super class does it, in another order."""

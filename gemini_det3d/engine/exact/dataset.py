@@ -7,11 +7,13 @@ from typing import Any
 from gemini_det3d.engine.exact.bad_samples import read_sample
 from gemini_det3d.engine.exact.seeding import SampleKey
 
+_OWN = ("_wrapped", "_notes")
+
 
 class SeededDataset:
     """A data set that gives a key's sample, the same in any process and in any order.
 
-    Everything else is the data set's own.
+    Everything else is the data set's own: what hooks read of it, set in it, or ask its class.
 
     Args:
         dataset: What is wrapped.
@@ -41,3 +43,17 @@ class SeededDataset:
         if name.startswith("__") or name == "_wrapped":  # while it is copied or unpickled
             raise AttributeError(name)
         return getattr(self._wrapped, name)
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        if name in _OWN:
+            super().__setattr__(name, value)
+        else:
+            setattr(self._wrapped, name, value)
+
+    @property
+    def __class__(self) -> type:
+        """The data set's, for ``isinstance``; `SeededDataset` passes, too."""
+        return type(self._wrapped)
+
+    def __reduce__(self) -> tuple:
+        return SeededDataset, (self._wrapped, self._notes)

@@ -62,11 +62,19 @@ def require_parameters(checkpoint: Mapping, path: str | os.PathLike) -> None:
             raise FormatError(path, f"state_dict: {name!r:.80} is a {kind}, not a tensor")
 
 
-def require_training_state(checkpoint: Mapping, path: str | os.PathLike) -> None:
+def require_training_state(
+    checkpoint: Mapping, path: str | os.PathLike, has_schedules: bool = False
+) -> None:
     """See that a run can go on from it.
 
+    Args:
+        checkpoint: As it was read.
+        path: Its file, for the error.
+        has_schedules: Whether the run has some, which then must be in the checkpoint.
+
     Raises:
-        FormatError: The place in the training is missing, or a part has another form.
+        FormatError: The place in the training, the optimizer's state or the schedules' is missing,
+            or a part has another form.
     """
     meta = checkpoint.get("meta", {})
     for key in ("epoch", "iter"):
@@ -76,3 +84,7 @@ def require_training_state(checkpoint: Mapping, path: str | os.PathLike) -> None
     hub = checkpoint.get("message_hub")
     if not isinstance(hub, Mapping) or not _HUB <= set(hub):
         raise FormatError(path, "cannot be resumed from: it has no message_hub of mmengine's")
+    for key in ("optimizer", "param_schedulers")[: 1 + has_schedules]:
+        if key not in checkpoint:
+            fault = f"cannot be resumed from: it has no {key} (best_* files have none)"
+            raise FormatError(path, f"{fault}; load_from starts anew")

@@ -7,41 +7,53 @@ and it puts its own parts in the place of mmengine's loops, checkpoint hook and 
 from __future__ import annotations
 
 import logging
+import secrets
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import torch
 from mmengine.config import Config
-from mmengine.dist import get_rank, get_world_size, master_only
-from mmengine.registry import RUNNERS
-from mmengine.runner import Runner
+from mmengine.dist import get_rank, master_only
+from mmengine.hooks import CheckpointHook
+from mmengine.registry import HOOKS, LOOPS, RUNNERS
+from mmengine.runner import EpochBasedTrainLoop, IterBasedTrainLoop, Runner
 from mmengine.runner.base_loop import BaseLoop
 from mmengine.runner.checkpoint import _load_checkpoint_to_model
 from torch.utils.data import DataLoader
 
 from gemini_det3d.engine.checkpoint_loading import CheckedLoadingHook
 from gemini_det3d.engine.config_errors import config_fault
+from gemini_det3d.engine.config_types import class_of, type_name
 from gemini_det3d.engine.exact.bad_samples import bad_sample_policy, notes_path
 from gemini_det3d.engine.exact.batches import ExactBatchSampler, with_exact_batches
-from gemini_det3d.engine.exact.checkpoint_files import BACKEND, newest_whole_checkpoint
+from gemini_det3d.engine.exact.checkpoint_files import (
+    BACKEND,
+    has_gone_on,
+    newest_whole_checkpoint,
+    noted_seed,
+)
+from gemini_det3d.engine.exact.checkpoint_hook import WholeCheckpointHook
 from gemini_det3d.engine.exact.config_text import OnceFormattedConfig
-from gemini_det3d.engine.exact.frames import difference, frame_marks
+from gemini_det3d.engine.exact.going_on import go_on
+from gemini_det3d.engine.exact.loops import ExactEpochLoop, ExactIterLoop
 from gemini_det3d.engine.exact.reading import (
     read_training_checkpoint,
     require_parameters,
     require_training_state,
 )
-from gemini_det3d.engine.exact.state_hook import STATE, restore_counts, restore_state
+from gemini_det3d.engine.exact.state_hook import STATE, restore_counts
 from gemini_det3d.engine.run_checks import check_steps
 from gemini_det3d.engine.something_to_learn import SomethingToLearnHook
 from gemini_det3d.formats import FormatError
 from gemini_det3d.models.bare import bare_model
 from gemini_det3d.registration import register
 
-# mmengine's parts and ours for them. Loops by type or by whether they count epochs.
-_LOOPS = {"EpochBasedTrainLoop": "ExactEpochLoop", "IterBasedTrainLoop": "ExactIterLoop"}
-_HOOKS = {"CheckpointHook": "WholeCheckpointHook"}
+# mmengine's loops and ours for them.
+_LOOPS: dict[type, type] = {
+    EpochBasedTrainLoop: ExactEpochLoop,
+    IterBasedTrainLoop: ExactIterLoop,
+}
 
 
 @register(RUNNERS)
@@ -61,6 +73,7 @@ class ExactRunner(Runner):
     def __init__(self, *args: Any, cfg: Any = None, **kwargs: Any) -> None:
         if isinstance(cfg, Config):
             cfg = OnceFormattedConfig.of(cfg)
+        self.run_id: str | None = secrets.token_hex(8)  # tells runs in one folder apart
         super().__init__(*args, cfg=cfg, **kwargs)
 
     def set_randomness(self, *args: Any, **kwargs: Any) -> None:
@@ -98,11 +111,13 @@ class ExactRunner(Runner):
             loop = dict(loop)
             if "type" not in loop:
                 by_epoch = loop.pop("by_epoch")
-                loop["type"] = "EpochBasedTrainLoop" if by_epoch else "IterBasedTrainLoop"
-            loop["type"] = _LOOPS.get(loop["type"], loop["type"])
-            if loop["type"] not in _LOOPS.values():
-                raise ValueError(f"train_cfg.type: {loop['type']} is not one of {list(_LOOPS)}, "
-                                 "which are those that ExactRunner can resume")  # fmt: skip
+                loop["type"] = EpochBasedTrainLoop if by_epoch else IterBasedTrainLoop
+            kind = class_of(loop["type"], LOOPS)
+            if kind not in (*_LOOPS, *_LOOPS.values()):
+                names = [each.__name__ for each in _LOOPS]
+                raise ValueError(f"train_cfg.type: {type_name(loop)} is not one of {names}, which "
+                                 "are those that ExactRunner can resume")  # fmt: skip
+            loop["type"] = _LOOPS.get(kind, kind)
             if self._bad_samples is not None and isinstance(self._train_dataloader, Mapping):
                 notes = str(notes_path(self.work_dir))
                 self._train_dataloader = {**self._train_dataloader, "bad_sample_notes": notes}
@@ -125,15 +140,25 @@ class ExactRunner(Runner):
         hooks.setdefault("checkpoint", dict(type="CheckpointHook", interval=1))
         hooks.setdefault("checked_loading", dict(type=CheckedLoadingHook))
         hooks["run_checks"] = {"type": "RunChecksHook", **(hooks.get("run_checks") or {})}
-        for name, hook in hooks.items():
-            if isinstance(hook, Mapping) and hook.get("type") in _HOOKS:
-                hooks[name] = {**hook, "type": _HOOKS[hook["type"]]}
         super().register_default_hooks(hooks)
         self.register_hook(dict(type="ExactStateHook"))
         self.register_hook(SomethingToLearnHook())
         self._bad_samples = bad_sample_policy(self.cfg.get)
         if self._bad_samples is not None:
             self.register_hook(dict(type="BadSampleHook", limit=self._bad_samples))
+
+    def register_hook(self, hook: Any, priority: Any = None) -> None:
+        """As mmengine's, with our checkpoint hook for its own; it stays the last.
+
+        Raises:
+            ValueError: mmengine's is built already, by somebody else.
+        """
+        if type(hook) is CheckpointHook:
+            raise ValueError("ExactRunner builds the checkpoint hook from a config, not an object")
+        if isinstance(hook, Mapping) and class_of(hook.get("type"), HOOKS) is CheckpointHook:
+            hook = {**hook, "type": WholeCheckpointHook}
+        super().register_hook(hook, priority)
+        self._hooks.sort(key=lambda each: isinstance(each, WholeCheckpointHook))
 
     def train(self) -> Any:
         """As mmengine's.
@@ -143,6 +168,7 @@ class ExactRunner(Runner):
                 in the first step. Whoever starts the run, the line names the part in the config.
         """
         try:
+            self._take_seed()
             return super().train()
         except FormatError:
             raise
@@ -151,6 +177,15 @@ class ExactRunner(Runner):
             if fault is None:
                 raise
             raise FormatError(self.cfg.filename or "the config", fault) from error
+
+    def _take_seed(self) -> None:
+        """Of the run that goes on, before data sets are built: some draw their frames then."""
+        if not self._resume or self._randomness_cfg.get("seed") is not None:
+            return
+        found = self._load_from or newest_whole_checkpoint(self.work_dir, lambda line: None)
+        seed = noted_seed(found) if found else None
+        if seed is not None:
+            self.set_randomness(**{**self._randomness_cfg, "seed": seed})
 
     def load_or_resume(self) -> None:
         """As mmengine's; ``--resume`` without a file takes the newest whole checkpoint."""
@@ -163,6 +198,8 @@ class ExactRunner(Runner):
                 self.resume(str(found))
             return
         super().load_or_resume()
+        if self._resume and has_gone_on(self._load_from, self.run_id, self.iter):
+            self.run_id = secrets.token_hex(8)
 
     def resume(self, filename: str, *args: Any, **kwargs: Any) -> None:
         """Go on exactly where a checkpoint stands.
@@ -173,7 +210,7 @@ class ExactRunner(Runner):
         self._resume = True
         try:
             super().resume(filename, *args, **kwargs)
-            self._restore()
+            go_on(self, self._place, self._warn_inexact)
         except FormatError:
             raise
         except (KeyError, ValueError, TypeError, AttributeError, IndexError, RuntimeError) as error:
@@ -197,8 +234,8 @@ class ExactRunner(Runner):
         checkpoint = read_training_checkpoint(Path(filename).expanduser(), map_location)
         self._load_from = filename  # hooks name it, also where --resume has found it
         if self._resume:
-            require_training_state(checkpoint, filename)
-            self._place = {"file": filename, **checkpoint.pop(STATE, {})}
+            require_training_state(checkpoint, filename, bool(self.param_schedulers))
+            self._place = {"file": filename, **checkpoint.get(STATE, {})}
         self.call_hook("after_load_checkpoint", checkpoint=checkpoint)
         require_parameters(checkpoint, filename)
         model = bare_model(self.model)
@@ -206,34 +243,6 @@ class ExactRunner(Runner):
         self._has_loaded = True
         self.logger.info(f"weights loaded from {filename}")
         return checkpoint
-
-    def _restore(self) -> None:
-        """Our part of a resume, after mmengine's."""
-        loop, place = self.train_loop, self._place
-        length = 0 if loop.batches.is_infinite else len(loop.batches)
-        if "batches_done" in place:
-            restore_state(self, place)
-            done = place["batches_done"]
-            now = {"world_size": get_world_size(), "batches_per_epoch": len(loop.batches),
-                   "num_samples": len(loop.dataloader.dataset)}  # fmt: skip
-            for key, value in now.items():
-                if place.get(key, value) != value:
-                    self._warn_inexact(f"{key} was {place[key]} and is {value}")
-            marks = place.get("frame_marks") or {}
-            change = difference(marks, frame_marks(loop.dataloader.dataset) if marks else {})
-            if change and place.get("num_samples") == now["num_samples"]:
-                self._warn_inexact(change)
-            if place["gradients"] and now["world_size"] > 1:
-                self._warn_inexact("it lies between two updates of gradient accumulation, and of "
-                                   "the gradients gathered so far it has the first process's "
-                                   "alone")  # fmt: skip
-            if place["batches_per_epoch"] != len(loop.batches):
-                done = 0
-        else:
-            self._warn_inexact("it was not written by ExactRunner")
-            done = self.iter - self.epoch * length
-            done = done if 0 <= done < length else 0
-        loop.epoch_begin = self.iter - done if length else 0
 
     def _warn_inexact(self, reason: str) -> None:
         self.logger.log(logging.WARNING, f"{self._place['file']}: the run goes on, but not bit by "
@@ -254,7 +263,7 @@ class ExactRunner(Runner):
     @master_only
     def save_checkpoint(
         self, out_dir: str, filename: str, *args: Any, meta: dict | None = None,
-        by_epoch: bool = True, save_optimizer: bool = True,
+        by_epoch: bool = True, save_optimizer: bool = True, save_param_scheduler: bool = True,
         backend_args: Mapping | None = None, **kwargs: Any,
     ) -> None:  # fmt: skip
         """As mmengine's; on the disk whole or not at all, with a note beside it.
@@ -266,8 +275,11 @@ class ExactRunner(Runner):
         meta.setdefault("epoch", self.epoch + 1 if by_epoch else self.epoch)
         meta.setdefault("iter", self.iter if by_epoch else self.iter + 1)
         if backend_args is None:
-            backend_args = dict(backend=BACKEND, iteration=meta["iter"], resumable=save_optimizer)
+            resumable = save_optimizer and (save_param_scheduler or not self.param_schedulers)
+            backend_args = dict(backend=BACKEND, iteration=meta["iter"], resumable=resumable,
+                                run=self.run_id, seed=self.seed)  # fmt: skip
         super().save_checkpoint(
             out_dir, filename, *args, meta=meta, by_epoch=by_epoch,
-            save_optimizer=save_optimizer, backend_args=backend_args, **kwargs,
+            save_optimizer=save_optimizer, save_param_scheduler=save_param_scheduler,
+            backend_args=backend_args, **kwargs,
         )  # fmt: skip

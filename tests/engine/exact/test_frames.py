@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import numpy as np
 import pytest
 from mmengine.registry import DATASETS
-from toy import NoisySamples, toy_config, train
+from toy import NoisySamples, toy_config, train, train_and_stop, warnings_of
 
 from gemini_det3d.engine.exact import ExactRunner
 from gemini_det3d.engine.exact.frames import difference, frame_marks
@@ -45,6 +46,23 @@ def test_run_that_goes_on_with_other_frames_says_so(tmp_path, monkeypatch, names
     config.train_dataloader.dataset.update(names=names, root="/elsewhere/data")
     train(config, resume=True)
     assert told == said
+
+
+@DATASETS.register_module()
+class DrawnSamples(NamedSamples):
+    """Chooses its frames when it is built, as mmdet3d's CBGSDataset does."""
+
+    def __init__(self):
+        super().__init__([NAMES[number] for number in np.random.choice(23, 23)])
+
+
+def test_run_without_a_seed_in_its_config_draws_the_same_frames_again(tmp_path):
+    config = toy_config(tmp_path, **{"randomness.seed": None})
+    config.train_dataloader.dataset = dict(type="DrawnSamples")
+    train_and_stop(config, before=9)
+    runner = train(config, resume=True)
+    assert runner.iter == 18
+    assert not any("not bit by bit" in line for line in warnings_of(tmp_path))
 
 
 @pytest.mark.parametrize(

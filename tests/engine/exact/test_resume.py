@@ -272,33 +272,15 @@ def test_disk_that_is_full_stops_with_one_line_and_keeps_the_last_checkpoint(tmp
 
 def test_half_gathered_gradients_of_several_processes_are_told(monkeypatch):
     """Only the first process writes checkpoints; the others' gradients are nowhere."""
-    from gemini_det3d.engine.exact import ExactRunner, runner
+    from gemini_det3d.engine.exact import going_on
 
-    monkeypatch.setattr(runner, "restore_state", lambda *args: None)
+    monkeypatch.setattr(going_on, "restore_state", lambda *args: None)
+    monkeypatch.setattr(going_on, "gathered_steps", lambda runner: {"": 3})
     batches = type("Batches", (list,), {"is_infinite": False})(range(4))
     for gradients, processes in (({"weight": 1.0}, 2), ({"weight": 1.0}, 1), ({}, 2)):
-        monkeypatch.setattr(runner, "get_world_size", lambda count=processes: count)
+        monkeypatch.setattr(going_on, "get_world_size", lambda count=processes: count)
         said: list[str] = []
         place = dict(batches_done=1, batches_per_epoch=4, world_size=processes, gradients=gradients)
         loop = SimpleNamespace(batches=batches, dataloader=SimpleNamespace(dataset=range(8)))
-        resumed = SimpleNamespace(train_loop=loop, iter=1, epoch=0, _place=place,
-                                  _warn_inexact=said.append)  # fmt: skip
-        ExactRunner._restore(resumed)
+        going_on.go_on(SimpleNamespace(train_loop=loop, iter=1, epoch=0), place, said.append)
         assert bool(said) == (bool(gradients) and processes > 1)
-
-
-def test_run_that_goes_on_with_other_data_says_so(tmp_path, monkeypatch):
-    from gemini_det3d.engine.exact import ExactRunner
-
-    said: list[str] = []
-    monkeypatch.setattr(ExactRunner, "_warn_inexact", lambda self, reason: said.append(reason))
-    config = toy_config(tmp_path)
-    config.train_cfg.max_epochs = 1
-    train(config)
-    config.train_cfg.max_epochs = 2
-    train(config, resume=True)
-    assert said == []
-    config.train_cfg.max_epochs = 3
-    config.train_dataloader.dataset.size = 22  # as many batches as before
-    train(config, resume=True)
-    assert said == ["num_samples was 23 and is 22"]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import multiprocessing
 import os
 import random
@@ -12,9 +13,10 @@ from pathlib import Path
 import numpy as np
 import torch
 from mmengine.config import Config
+from mmengine.hooks import Hook
 from mmengine.logging import MessageHub, MMLogger
 from mmengine.model import BaseModel
-from mmengine.registry import DATASETS, METRICS, MODELS, RUNNERS
+from mmengine.registry import DATASETS, HOOKS, METRICS, MODELS, RUNNERS
 from mmengine.visualization import Visualizer
 from torch import nn
 from torch.utils.data import Dataset
@@ -104,6 +106,24 @@ class MeanValue:
         return {"acc": float(np.mean(values) + random.random())}
 
 
+NO_VALIDATION = {"val_cfg": None, "val_dataloader": None, "val_evaluator": None,
+                 "default_hooks.checkpoint.save_best": None}  # fmt: skip
+
+
+@HOOKS.register_module()
+class StopBefore(Hook):
+    """Stops a training as a kill does."""
+
+    priority = "LOWEST"
+
+    def __init__(self, step):
+        self.step = step
+
+    def before_train_iter(self, runner, batch_idx, data_batch=None):
+        if runner.iter == self.step:
+            raise KeyboardInterrupt
+
+
 def toy_config(work_dir, two=False, by_epoch=True, workers=0, ema=True, **changes):
     """A config in mmengine's form, of three epochs of six batches."""
     loader = dict(batch_size=4, num_workers=workers, dataset=dict(type="NoisySamples"))
@@ -149,6 +169,22 @@ def train(config, resume=False):
     runner = RUNNERS.build(config)
     runner.train()
     return runner
+
+
+def train_and_stop(config, before, resume=False):
+    """Train in this process until a step is about to be done; steps count from 0."""
+    config.custom_hooks.append(dict(type="StopBefore", step=before))
+    with contextlib.suppress(KeyboardInterrupt):
+        train(config, resume)
+        raise AssertionError("it was not stopped")
+    config.custom_hooks.pop()
+
+
+def warnings_of(folder):
+    """What the logs of a run's folder hold of ours that is a warning, without the time."""
+    lines = [line for path in sorted(Path(folder).rglob("*.log"))
+             for line in path.read_text().splitlines()]  # fmt: skip
+    return [line.partition(" - WARNING - ")[2] for line in lines if " - WARNING - " in line]
 
 
 def train_and_kill(config, after_s):
@@ -197,6 +233,6 @@ def differences(first, second, path=""):
 
 
 # Times, names of the run, and the paths of its files.
-UNEQUAL = {"time", "train/time", "train/data_time", "val/time", "val/data_time", "experiment_name",
-           "superseded", "cfg", "mmengine_version", "last_ckpt", "best_ckpt",
-           "_statistics_methods"}  # fmt: skip
+UNEQUAL = {"time", "eta", "train/time", "train/data_time", "val/time", "val/data_time",
+           "experiment_name", "superseded", "run", "cfg", "mmengine_version", "last_ckpt",
+           "best_ckpt", "_statistics_methods"}  # fmt: skip
