@@ -27,11 +27,12 @@ _FILE_KEYS = ("lidar_path", "img_path", "image_paths", "sample_idx", "index")
 class FiniteLossHook(Hook):
     """Stops before a loss that is NaN or infinite reaches the weights.
 
-    ``custom_hooks = [dict(type="FiniteLossHook")]``. Each step waits for the loss's value, which on
-    a GPU costs what mmengine's logging costs every so often. When it is not finite, the step is
-    repeated with the same random numbers, module by module, to name the first one whose output is
-    not finite, and the samples in the batch. Weights, and with them the last checkpoint, are still
-    good. The repetition draws the same numbers with `ExactRunner`; with another runner it may miss.
+    ``default_hooks = dict(finite_loss=dict(type="FiniteLossHook"))``. Each step waits for the
+    loss's value, which on a GPU costs what mmengine's logging costs every so often. When it is not
+    finite, the step is repeated with the same random numbers, module by module, to name the first
+    one whose output is not finite, and the samples in the batch. Weights, and with them the last
+    checkpoint, are still good. The repetition draws the same numbers with `ExactRunner`; with
+    another runner it may miss.
     """
 
     priority = "HIGH"

@@ -84,7 +84,7 @@ class WholeCheckpointHook(CheckpointHook):
             raise TrainingError(
                 f"{len(lost)} parameters are NaN or infinite after iteration {runner.iter} "
                 f"({names}): the training diverged, and no checkpoint of it is written; "
-                "custom_hooks=[dict(type='FiniteLossHook')] names the step and its samples"
+                "default_hooks.finite_loss.type=FiniteLossHook names the step and its samples"
             )
         checkpoint[SUPERSEDED] = [Path(path).name for path in self.file_backend.noted]
 

@@ -37,12 +37,14 @@ class _BeginsAnywhere:
         return self.dataloader.batch_sampler
 
     def _validate_if_due(self, done: int, last: int) -> None:
-        """Validate after so many epochs or iterations, unless a checkpoint says that it was."""
-        if self.runner.val_loop is None or done == 0 or done < self.val_begin:
+        """Validate after so many epochs or iterations, unless a checkpoint says that it was.
+
+        At the end always: a training shorter than ``val_begin`` has its figures, too.
+        """
+        is_due = done >= self.val_begin and done % self.val_interval == 0
+        if self.runner.val_loop is None or done == 0 or not (is_due or done == last):
             return
         hub = self.runner.message_hub
-        if done % self.val_interval and done != last:
-            return
         if hub.runtime_info.get(VALIDATED) != done:
             hub.update_info(VALIDATED, done)
             with naming_dead_workers("val_dataloader"):
