@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 
 CLEAN = "clean"
 # Raised whenever a corruption changes or a score is taken otherwise, so that no older one is kept.
-_VERSION = 2
+_VERSION = 3
 
 
 @dataclass(frozen=True)
@@ -184,12 +184,12 @@ class _Test:
 
     def applicable(self, names: Sequence[str] | None) -> list[str]:
         """The corruptions to test: those asked for, or all that change what the model reads."""
-        from gemini_det3d.datasets.transforms.corrupt import why_not
+        from gemini_det3d.datasets.transforms.corruptible import why_not
 
         faults: dict[str, str | None] = {}
 
         def look(results: dict) -> dict:
-            faults.update({name: why_not(name, results) for name in CORRUPTIONS})
+            faults.update({name: why_not(name, results, step.intensity) for name in CORRUPTIONS})
             return listen(results)
 
         step = self._steps()[0]  # of the data set that the first frame is of
@@ -205,11 +205,17 @@ class _Test:
         return list(names or (name for name in CORRUPTIONS if faults[name] is None))
 
     def _steps(self) -> list[Any]:
-        """The corrupting step of each data set's pipeline."""
+        """The corrupting step of each data set's pipeline, told how the others load."""
         from gemini_det3d.datasets.transforms import Corrupt
+        from gemini_det3d.datasets.transforms.corruptible import channel_order, intensity_column
 
-        steps = (step for leaf in leaf_datasets(self.dataset) for step in leaf.pipeline.transforms)
-        return [step for step in steps if isinstance(step, Corrupt)]
+        found = []
+        for leaf in leaf_datasets(self.dataset):
+            steps = leaf.pipeline.transforms
+            for step in (each for each in steps if isinstance(each, Corrupt)):
+                step.intensity, step.channel_order = intensity_column(steps), channel_order(steps)
+                found.append(step)
+        return found
 
     def score(self, name: str, severity: int) -> float:
         """Of one condition, percent."""

@@ -19,14 +19,22 @@ from gemini_det3d.corruptions import (
     lidar_weather,
     sensors,
 )
-from gemini_det3d.corruptions.base import SEVERITIES, Corruption, generator_of
+from gemini_det3d.corruptions.base import (
+    SEVERITIES,
+    Corruption,
+    UnusableDataError,
+    generator_of,
+)
+from gemini_det3d.corruptions.lidar_faults import KEEPS_EVERY_POINT
 from gemini_det3d.corruptions.scores import RobustnessScores, robustness_scores
 
 __all__ = [
     "CORRUPTIONS",
+    "KEEPS_EVERY_POINT",
     "SEVERITIES",
     "Corruption",
     "RobustnessScores",
+    "UnusableDataError",
     "corrupt_image",
     "corrupt_points",
     "generator_of",
@@ -68,8 +76,10 @@ def corrupt_image(
 
     Raises:
         ValueError: There is no such corruption of pictures, or no such severity.
+        UnusableDataError: A picture of another shape, type or range.
     """
     corruption = _find(name, ("camera", "modalities"))
+    _check_picture(image)
     whole = np.ascontiguousarray(image, dtype=np.float32)
     changed = corruption(whole, severity, generator_of(name, seed, frame, view))
     if image.dtype == np.uint8:
@@ -78,26 +88,57 @@ def corrupt_image(
 
 
 def corrupt_points(
-    points: np.ndarray, name: str, severity: int, seed: int = 0, frame: str = ""
+    points: np.ndarray,
+    name: str,
+    severity: int,
+    seed: int = 0,
+    frame: str = "",
+    intensity: int | None = 3,
 ) -> np.ndarray:
     """Corrupt a cloud.
 
     Args:
-        points: ``(N, C)``, x, y, z in metres first, then intensity if any.
+        points: ``(N, C)``, x, y, z in metres first.
         name: A corruption whose target is 'lidar'.
         severity: 1 to 5.
         seed: Of the test.
         frame: What tells the frame from others.
+        intensity: Column that holds intensities, if there are so many; None: none does. Other
+            columns go with their points.
 
     Returns:
         ``(M, C)`` float32, new.
 
     Raises:
         ValueError: There is no such corruption of clouds, or no such severity.
+        UnusableDataError: Values that are not finite.
     """
     corruption = _find(name, ("lidar",))
     cloud = np.ascontiguousarray(points, dtype=np.float32)
-    return corruption(cloud, severity, generator_of(name, seed, frame)).astype(np.float32)
+    if not np.isfinite(cloud).all():
+        rows = (~np.isfinite(cloud)).any(axis=1).sum()
+        raise UnusableDataError(f"{rows} of {len(cloud)} points hold values that are not finite")
+    generator, width = generator_of(name, seed, frame), cloud.shape[1]
+    others = [column for column in range(3, width) if column != intensity]
+    if len(others) == width - 3 > 0:  # one that says nothing stands in for it
+        blank = np.insert(cloud, 3, 0, axis=1)
+        return np.delete(corruption(blank, severity, generator), 3, axis=1).astype(np.float32)
+    order = [column for column in range(width) if column not in others] + others
+    changed = corruption(cloud[:, order], severity, generator).astype(np.float32)
+    return changed[:, np.argsort(order)]
+
+
+def _check_picture(image: np.ndarray) -> None:
+    """Refuse what corruptions of pictures would make nonsense of."""
+    is_float = image.dtype.kind == "f"
+    if image.ndim != 3 or image.shape[2] != 3 or not (is_float or image.dtype == np.uint8):
+        found = f"{image.dtype} of shape {image.shape}"
+        raise UnusableDataError(f"a picture must be (H, W, 3), uint8 or float, got {found}")
+    if is_float and image.size:
+        low, high = image.min(), image.max()
+        is_of_one = 0 < high <= 1 and bool((image % 1).any())
+        if not 0 <= low <= high <= 255 or is_of_one:  # not a number, too
+            raise UnusableDataError(f"a picture must hold 0 to 255, got {low:g} to {high:g}")
 
 
 def _find(name: str, targets: tuple[str, ...]) -> Corruption:

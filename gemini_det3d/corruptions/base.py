@@ -12,6 +12,10 @@ import numpy as np
 SEVERITIES = (1, 2, 3, 4, 5)
 
 
+class UnusableDataError(ValueError):
+    """A picture or a cloud of a kind that no corruption is made for."""
+
+
 @dataclass(frozen=True)
 class Corruption:
     """One way in which sensors fail or lie.
@@ -20,7 +24,8 @@ class Corruption:
         name: Unique, as commands and configs name it.
         family: For tables: corruptions of one family are averaged.
         target: What `function` changes: 'camera' ``(H, W, 3)`` float32 RGB in 0 to 255, 'lidar'
-            ``(N, C)`` float32 points x, y, z in metres and whatever else is measured, 'calibration'
+            ``(N, C)`` float32 points x, y, z in metres, intensity and whatever else is measured, or
+            x, y, z alone, 'calibration'
             (it gives a ``(4, 4)`` movement of the points before they are projected), 'presence' (it
             gives which of n sensors are there), 'modalities' (every image of a set of aligned
             ones).

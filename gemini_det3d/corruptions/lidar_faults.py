@@ -8,6 +8,22 @@ from gemini_det3d.corruptions.base import corruptions_of
 
 _RINGS = 64
 _SWEEP_S = 0.1
+# A gap in the directions that is wider belongs to a cloud that looks one way.
+_GAP_RAD = np.pi / 2
+# Of a hole's radius: outdoors metres, in a room a share of its longer side.
+_HOLE_M, _HOLE_SHARE = 3.0, 0.2
+
+# Those that move points or dim them, and neither lose nor add one.
+KEEPS_EVERY_POINT = frozenset(
+    {
+        "crosstalk",
+        "gaussian_jitter",
+        "uniform_jitter",
+        "range_noise",
+        "motion_distortion",
+        "faded_intensity",
+    }
+)
 
 
 def lost_beams(points: np.ndarray, share: float, rng: np.random.Generator) -> np.ndarray:
@@ -26,6 +42,12 @@ def narrow_view(points: np.ndarray, kept: float, rng: np.random.Generator) -> np
     if not len(points):
         return points.copy()
     azimuth = np.arctan2(points[:, 1], points[:, 0])
+    around = np.sort(azimuth)
+    widest = np.diff(around).argmax() if len(around) > 1 else 0
+    behind = around[widest : widest + 2]
+    is_cut = np.ptp(behind) > max(_GAP_RAD, 2 * np.pi - np.ptp(azimuth))
+    if is_cut:  # the cloud straddles the half turn, where angles jump
+        azimuth = np.where(azimuth > behind[0], azimuth - 2 * np.pi, azimuth)
     low, high = azimuth.min(), azimuth.max()
     return points[np.abs(azimuth - (low + high) / 2) <= kept * (high - low) / 2]
 
@@ -36,11 +58,14 @@ def sparse(points: np.ndarray, lost: float, rng: np.random.Generator) -> np.ndar
 
 
 def cutout(points: np.ndarray, number: int, rng: np.random.Generator) -> np.ndarray:
-    """Holes of 3 m radius around points."""
+    """Holes around points, of 3 m radius, in a room of less."""
     centers = points[rng.permutation(len(points))[:number], :3]
     kept = np.ones(len(points), bool)
+    if not len(points):
+        return points.copy()
+    radius = min(_HOLE_M, _HOLE_SHARE * np.ptp(points[:, :2], axis=0).max())
     for center in centers:
-        kept &= ((points[:, :3] - center) ** 2).sum(1) > 9
+        kept &= ((points[:, :3] - center) ** 2).sum(1) > radius**2
     return points[kept]
 
 

@@ -26,6 +26,8 @@ FLIP_AXIS = {
     "DEPTH": {"HF": 0, "VF": 1},
     "CAMERA": {"HF": 0, "VF": 2},
 }
+# Of a pixel (u, v), by mmdet's name of the flip.
+_FLIPPED = {"horizontal": (0,), "vertical": (1,), "diagonal": (0, 1)}
 
 
 def points_matrix(
@@ -74,38 +76,51 @@ def image_matrix(
     width_px: float | None = None,
     rotation_rad: float = 0.0,
     height_px: float | None = None,
+    flip_direction: str = "horizontal",
 ) -> Tensor:
-    """Matrix of an image augmentation: resize, then crop, then horizontal flip, then rotation.
+    """Matrix of an image augmentation: resize, then crop, then flip, then rotation.
 
     Pixel coordinates are continuous with the image's left edge at 0 and right edge at its width,
-    so a resize is a plain factor and a flip is ``width - u``, both exact.
+    so a resize is a plain factor and a flip is ``width - u`` (``height - v``), both exact.
 
     Args:
         scale: ``(w_scale, h_scale)`` of the resize.
         crop_offset: ``(left, top)`` of the crop in pixels of the resized image.
-        flip: Whether the image was mirrored left to right.
+        flip: Whether the image was mirrored.
         width_px: Width of the image when it was flipped (after the crop, before padding).
         rotation_rad: Angle about the image's centre, from u towards v (clockwise as seen).
-        height_px: Height of the image when it was rotated.
+        height_px: Height of the image when it was flipped or rotated.
+        flip_direction: Of a flip: 'horizontal' (left to right), 'vertical' or 'diagonal' (both).
 
     Returns:
         ``(3, 3)`` float64, original pixel -> augmented pixel.
 
     Raises:
-        ValueError: ``flip`` without ``width_px``, or a rotation without both sizes.
+        ValueError: A flip or a rotation without the sizes it needs, or another direction.
     """
     matrix = np.array(
         [[scale[0], 0, -crop_offset[0]], [0, scale[1], -crop_offset[1]], [0, 0, 1]], np.float64
     )
     if flip:
-        if width_px is None:
-            raise ValueError("a flipped image needs width_px")
-        matrix = np.array([[-1, 0, width_px], [0, 1, 0], [0, 0, 1]], np.float64) @ matrix
+        matrix = _flip_matrix(flip_direction, width_px, height_px) @ matrix
     if rotation_rad:
         if width_px is None or height_px is None:
             raise ValueError("a rotated image needs width_px and height_px")
         matrix = _rotation_about(width_px / 2, height_px / 2, rotation_rad) @ matrix
     return torch.from_numpy(matrix)
+
+
+def _flip_matrix(direction: str, width_px: float | None, height_px: float | None) -> np.ndarray:
+    sizes = (width_px, height_px)
+    if direction not in _FLIPPED:
+        known = ", ".join(_FLIPPED)
+        raise ValueError(f"an image is flipped in one of {known}, got {direction!r}")
+    matrix = np.eye(3)
+    for axis in _FLIPPED[direction]:
+        if sizes[axis] is None:
+            raise ValueError(f"a flipped image needs {('width_px', 'height_px')[axis]}")
+        matrix[axis, axis], matrix[axis, 2] = -1, sizes[axis]
+    return matrix
 
 
 def _rotation_about(u: float, v: float, angle_rad: float) -> np.ndarray:

@@ -15,8 +15,9 @@ import torch.nn.functional as F
 from torch import Tensor
 from torch.nn.utils.rnn import pad_sequence
 
-# As grid_sample counts, beside a map of any size.
-_BESIDE = 4.0
+# As grid_sample counts: beside a map of any size; so far that it need not count farther, which it
+# does in float32 and 32-bit integers.
+_BESIDE, _FAR = 4.0, 1e5
 
 
 def sample_maps(
@@ -48,14 +49,14 @@ def sample_maps(
         nothing = [level.new_zeros(0, level.shape[1]) + 0 * level.sum() for level in maps]
         return torch.cat(nothing, dim=1)
     # Frames are filled up to the longest, so that each level is read once for all of them.
-    grid = normalised(pad_sequence(list(pixels), batch_first=True), image_size)
-    grid = grid[:, None]  # (B, 1, n, 2)
-    # Of a NaN grid_sample's answer is NaN, and its backward writes beside the map.
-    grid = grid.nan_to_num(-_BESIDE, _BESIDE, -_BESIDE)
-    grids = {level.dtype: grid.to(_reading_dtype(level)) for level in maps}
+    grid = normalised(pad_sequence(list(pixels), batch_first=True), image_size)[:, None]
+    grids = {dtype: _within_reach(grid, dtype) for dtype in {_reading_dtype(m) for m in maps}}
     how = dict(mode=mode, padding_mode=padding_mode, align_corners=align_corners)
-    read = [_read(level, grids[level.dtype], **how) for level in maps]
+    read = [_read(level, grids[_reading_dtype(level)], **how) for level in maps]
     rows = torch.cat(read, dim=1)[:, :, 0].transpose(1, 2)  # (B, C, 1, n) -> (B, n, C)
+    if align_corners and padding_mode == "zeros" and any(1 in level.shape[2:] for level in maps):
+        # Of a side of one cell grid_sample reads that, wherever a pixel is.
+        rows = torch.where(grid[:, 0].isfinite().all(-1, keepdim=True), rows, 0)
     if min(counts) == longest:
         return rows.flatten(0, 1)
     return torch.cat([frame[:count] for frame, count in zip(rows, counts)])
@@ -115,7 +116,16 @@ def normalised(pixels: Tensor, image_size: tuple[int, int]) -> Tensor:
     """Pixels ``(N, 2)`` as grid_sample wants them: -1 at the left/top edge, +1 at the other."""
     height, width = image_size
     u, v = pixels.unbind(-1)
-    return torch.stack([u / width * 2 - 1, v / height * 2 - 1], dim=-1)
+    return torch.stack([u / width, v / height], dim=-1) * 2 - 1
+
+
+def _within_reach(grid: Tensor, dtype: torch.dtype) -> Tensor:
+    """The same in another dtype, which may hold less, without what grid_sample cannot bear.
+
+    Of a NaN its answer is NaN, and of that and of what is far away its backward writes beside the
+    map.
+    """
+    return grid.to(dtype).nan_to_num(-_BESIDE, _BESIDE, -_BESIDE).clamp(-_FAR, _FAR)
 
 
 def _read(level: Tensor, grid: Tensor, **how: Any) -> Tensor:

@@ -86,6 +86,8 @@ def image_geometry(
         _crop_offset(entries, size),
         bool(entries["flip"]),
         size[1],
+        height_px=size[0],
+        flip_direction=entries.get("flip_direction") or "horizontal",
     )
     projection = _projection(entries, PROJECTION_KEY[coord_type])
     matrix = point_to_pixel_matrix(projection, points, image @ _shift(pixel_offset))
@@ -202,8 +204,15 @@ def _projections(entries: _Entries, num_views: int, coord_type: str) -> np.ndarr
     key = PROJECTION_KEY[coord_type]
     if entries.get(key) is None and coord_type == "LIDAR":
         cameras, poses = (_matrices(entries, k, num_views) for k in ("cam2img", "lidar2cam"))
-        return cameras[:, :3, :3] @ poses[:, :3]
+        return (_whole(cameras) @ _whole(poses))[:, :3]
     return _matrices(entries, key, num_views)[:, :3]
+
+
+def _whole(matrices: np.ndarray) -> np.ndarray:
+    """``(V, 3 or 4, 3 or 4)`` -> ``(V, 4, 4)``; the fourth column of KITTI's cameras counts."""
+    whole = np.tile(np.eye(4), (len(matrices), 1, 1))
+    whole[:, : matrices.shape[1], : matrices.shape[2]] = matrices
+    return whole
 
 
 def _image_matrices(entries: _Entries, num_views: int) -> np.ndarray:

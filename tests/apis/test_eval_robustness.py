@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import json
+from types import SimpleNamespace
 
 import pytest
 import torch
 from gemini_det3d.apis.demo_segmentation import CONFIG
 from mmdet3d.registry import MODELS
 from mmengine.config import Config
+from mmengine.dataset import Compose
 from mmengine.registry import init_default_scope
 
 import gemini_det3d.plugin  # noqa: F401
@@ -181,3 +183,13 @@ def test_a_seed_that_is_none_is_refused(capsys, word):
         main(["eval-robustness", "config", "a.pth", "--seed", word])
     assert ended.value.code == 2
     assert f"{word!r} must be a whole number from 0" in capsys.readouterr().err
+
+
+def test_the_corrupting_step_is_told_how_the_others_load():
+    load = dict(type="LoadPointsFromFile", coord_type="LIDAR", load_dim=5, use_dim=[0, 1, 2, 4, 3])
+    pipeline = [load, dict(type="LoadMultiViewImages"), dict(type="PackSensorInputs", keys=["img"])]
+    robustness._insert_corruption(pipeline, 7)
+    test = object.__new__(robustness._Test)
+    test.dataset = SimpleNamespace(pipeline=Compose(pipeline))
+    (step,) = test._steps()
+    assert (step.seed, step.intensity, step.channel_order) == (7, 4, "bgr")

@@ -13,6 +13,7 @@ from scipy.spatial import cKDTree
 from gemini_det3d.corruptions import (
     CORRUPTIONS,
     SEVERITIES,
+    UnusableDataError,
     corrupt_image,
     corrupt_points,
     generator_of,
@@ -177,3 +178,50 @@ def test_a_wrong_name_or_severity_is_one_line_that_says_what_there_is():
         corrupt_image(picture, "lidar_fog", 1)
     with pytest.raises(ValueError, match=r"severity=6 must be one of \(1, 2, 3, 4, 5\)"):
         corrupt_image(picture, "fog", 6)
+
+
+def test_holes_in_a_room_are_smaller_than_outdoors(cloud):
+    room = (np.random.default_rng(0).random((20000, 3)) * [5, 4, 2.5]).astype(np.float32)
+    left = [len(corrupt_points(room, "cutout", severity)) / 20000 for severity in SEVERITIES]
+    assert 0.5 < left[0] < 1 and 0.02 < left[-1] < left[0]
+    ground = np.mgrid[:20:0.1, -5:5:0.1, :1].reshape(3, -1).T.astype(np.float32)
+    lost = 0.01 * (len(ground) - len(corrupt_points(ground, "cutout", 1)))  # m2
+    assert lost < 3 * np.pi * 9 * 1.01
+    shifted = ground * np.float32([5, 5, 1])  # 100 m long, 0.25 m2 each: metres do not grow
+    assert 0.25 * (len(shifted) - len(corrupt_points(shifted, "cutout", 1))) < 3 * np.pi * 9 * 1.1
+
+
+@pytest.mark.parametrize("turn_deg", [0, 90, 180, 265])
+def test_the_middle_of_a_view_is_kept_wherever_it_looks(turn_deg):
+    angle = np.deg2rad(np.linspace(-45, 45, 901) + turn_deg)
+    seen = np.stack([20 * np.cos(angle), 20 * np.sin(angle), 0 * angle], 1).astype(np.float32)
+    for kept, severity in zip((0.9, 0.75, 0.6, 0.45, 0.3), SEVERITIES):
+        found = corrupt_points(seen, "narrow_view", severity)
+        assert len(found) == pytest.approx(kept * 901, abs=3)
+        np.testing.assert_allclose(found.mean(0), seen.mean(0) / np.linalg.norm(seen.mean(0))
+                                   * np.linalg.norm(found.mean(0)), atol=0.05)  # fmt: skip
+
+
+def test_of_a_cloud_all_around_what_is_ahead_is_kept():
+    angle = np.deg2rad(np.delete(np.arange(-180.0, 180), slice(100, 150)))  # a gap on one side
+    ring = np.stack([20 * np.cos(angle), 20 * np.sin(angle), 0 * angle], 1).astype(np.float32)
+    found = corrupt_points(ring, "narrow_view", 5)
+    assert np.abs(np.arctan2(found[:, 1], found[:, 0])).max() < np.deg2rad(55)
+
+
+@pytest.mark.parametrize(
+    ("image", "fault"),
+    [
+        (np.zeros((6, 8), np.uint8), r"\(H, W, 3\), uint8 or float, got uint8 of shape \(6, 8\)"),
+        (np.zeros((6, 8, 1), np.uint8), r"got uint8 of shape \(6, 8, 1\)"),
+        (np.zeros((6, 8, 3), np.uint16), "got uint16 of shape"),
+        (np.full((6, 8, 3), 0.5), "must hold 0 to 255, got 0.5 to 0.5"),
+        (np.full((6, 8, 3), -3.0), "got -3 to -3"),
+        (np.full((6, 8, 3), 300.0), "got 300 to 300"),
+        (np.full((6, 8, 3), np.nan), "got nan to nan"),
+    ],
+)
+def test_what_is_no_picture_of_0_to_255_is_one_line(image, fault):
+    with pytest.raises(UnusableDataError, match=fault):
+        corrupt_image(image, "gaussian_noise", 1)
+    assert corrupt_image(np.zeros((6, 8, 3)), "gaussian_noise", 1).any()  # black is a picture

@@ -264,3 +264,16 @@ def test_pool_to_cells_on_cuda_equals_cpu(cuda):
     *tensors, num_cells = entries()
     pooled = pool_to_cells(*(tensor.to(cuda) for tensor in tensors), num_cells)
     torch.testing.assert_close(pooled.cpu(), pool_to_cells(*entries()))
+
+
+@pytest.mark.parametrize("asked", ["features", "weights"])
+@pytest.mark.parametrize("power", [1, 2])
+def test_a_gradient_of_a_gradient_of_pooling_is_refused(asked, power):
+    leaves = dict(
+        features=torch.rand(4, 3).requires_grad_(), weights=torch.rand(4, 2).requires_grad_()
+    )
+    cells = torch.tensor([[0, 1], [1, 2], [-1, 0], [2, 2]])
+    pooled = pool_to_cells(*leaves.values(), cells, 3).pow(power).sum()
+    (grad,) = torch.autograd.grad(pooled, leaves[asked], create_graph=True)
+    with pytest.raises(RuntimeError, match="no gradient of its gradient"):
+        torch.autograd.grad(grad.square().sum(), list(leaves.values()), allow_unused=True)

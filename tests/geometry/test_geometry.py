@@ -205,3 +205,25 @@ def test_a_point_that_is_nowhere_reads_no_cell():
     nowhere = torch.full((1, 2), torch.nan)
     x, y, share = bilinear_corners(nowhere, (10, 14), (5, 7))
     assert not share.any() and x.amax() < 7 and y.amax() < 5
+
+
+@pytest.mark.parametrize("mode", ["bilinear", "nearest"])
+@pytest.mark.parametrize("padding_mode", ["zeros", "border", "reflection"])
+@pytest.mark.parametrize("align_corners", [False, True])
+@pytest.mark.parametrize("far", [1e39, -1e300, 3e38, -1e12])
+def test_sample_maps_of_pixels_that_float32_cannot_hold(mode, padding_mode, align_corners, far):
+    """The maps' precision is float32; these pixels, float64, are finite."""
+    maps = [ramp(5, 7).requires_grad_(), ramp(1, 1).requires_grad_()]
+    pixels = torch.tensor([[far, 2.0], [2.5, far]], dtype=torch.float64)
+    how = dict(mode=mode, padding_mode=padding_mode, align_corners=align_corners)
+    sampled = sample_maps(maps, [pixels], (5, 7), **how)
+    sampled.sum().backward()
+    assert sampled.isfinite().all() and all(level.grad.isfinite().all() for level in maps)
+    if padding_mode == "zeros":
+        assert not sampled[:, : ramp(5, 7).shape[1]].any()
+
+
+def test_sample_maps_of_one_cell_has_zeros_where_a_pixel_is_not_finite():
+    pixels = torch.tensor([[torch.inf, 0.5], [0.5, torch.nan], [0.5, 0.5]])
+    sampled = sample_maps([torch.ones(1, 3, 1, 1)], [pixels], (1, 1), align_corners=True)
+    assert sampled.tolist() == [[0.0] * 3, [0.0] * 3, [1.0] * 3]

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import numpy as np
 import pytest
 import torch
 
 from gemini_det3d.geometry import project
-from gemini_det3d.models.metas import image_geometry
+from gemini_det3d.models.metas import image_geometry, view_geometries
 
 
 def pixel_of(meta, point=(5.0, 2.0, -1.0)):
@@ -27,6 +28,33 @@ def test_image_geometry_undoes_points_and_follows_the_image(meta):
     )
     # (10, -4, -2) is (5, 2, -1) scaled and mirrored; its pixel (36, 32) -> (18, 8) -> (22, 8).
     assert pixel_of(meta, (10.0, -4.0, -2.0)) == pytest.approx([22.0, 8.0])
+
+
+@pytest.mark.parametrize(
+    ("direction", "expected"),
+    [("vertical", [36.0, 28.0]), ("diagonal", [44.0, 28.0]), ("horizontal", [44.0, 32.0]),
+     (None, [44.0, 32.0])],
+)  # fmt: skip
+def test_image_geometry_follows_a_flip_in_its_direction(meta, direction, expected):
+    meta.update(flip=True, flip_direction=direction)
+    assert pixel_of(meta) == expected  # of (36, 32) in 80 x 60
+
+
+def test_image_geometry_names_a_flip_that_it_does_not_know(meta):
+    meta.update(flip=True, flip_direction="upward")
+    with pytest.raises(ValueError, match="horizontal, vertical, diagonal, got 'upward'"):
+        image_geometry(meta)
+
+
+@pytest.mark.parametrize("rows", [3, 4])
+def test_a_cameras_fourth_column_counts(meta, rows):
+    """KITTI's P2, whose camera stands 6 cm beside the reference."""
+    p2 = np.array([[700.0, 0, 600, 45], [0, 700, 180, -0.3], [0, 0, 1, 0.005], [0, 0, 0, 1]])
+    del meta["lidar2img"]
+    meta.update(cam2img=np.stack([p2] * 2), lidar2cam=np.stack([np.eye(4)[:rows]] * 2))
+    meta.update(img_aug_matrix=np.stack([np.eye(3)] * 2))
+    pixel, _ = project(torch.tensor([[1.0, 2, 10]]), view_geometries(meta, 2)[1].matrix)
+    assert pixel[0].tolist() == pytest.approx([6745 / 10.005, 3199.7 / 10.005])
 
 
 @pytest.mark.parametrize(

@@ -7,7 +7,8 @@ from mmcv.transforms import BaseTransform
 from mmdet3d.registry import TRANSFORMS
 
 from gemini_det3d.corruptions.sensors import moved, turned
-from gemini_det3d.datasets.transforms.corrupt import move_before_projection, targets_of
+from gemini_det3d.datasets.transforms.calibrations import PROJECTIONS, move_before_projection
+from gemini_det3d.datasets.transforms.corruptible import targets_of
 from gemini_det3d.registration import register
 
 
@@ -48,7 +49,10 @@ class CalibrationNoise(BaseTransform):
         if not (self.turned_deg or self.moved_m):
             return results
         if "calibration" not in targets_of(results):
-            raise ValueError("CalibrationNoise: the sample needs points and an image")
+            named = ", ".join(PROJECTIONS)
+            raise ValueError(
+                f"CalibrationNoise: the sample needs points, an image and one of {named}"
+            )
         generator = np.random.default_rng(np.random.randint(2**31, size=4))
         shares = generator.random(2)
         movement = turned(None, self.turned_deg * shares[0], generator)

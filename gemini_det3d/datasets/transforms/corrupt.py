@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -13,16 +12,16 @@ from mmdet3d.registry import TRANSFORMS
 from gemini_det3d.corruptions import (
     CORRUPTIONS,
     SEVERITIES,
+    UnusableDataError,
     corrupt_image,
     corrupt_points,
     generator_of,
 )
+from gemini_det3d.datasets.transforms.calibrations import AHEAD, move_before_projection, to_front
+from gemini_det3d.datasets.transforms.corruptible import frame_of, height_column, why_not
 from gemini_det3d.datasets.transforms.sensors import mask_sensors, num_cameras
+from gemini_det3d.formats.errors import FormatError
 from gemini_det3d.registration import register
-
-_PROJECTIONS = ("lidar2img", "lidar2cam", "depth2img")
-_BACK = "cam2lidar"  # BEVFusion's, (V, 4, 4)
-_FRAME_KEYS = ("sample_name", "lidar_path", "pts_filename", "img_path", "sample_idx")
 
 
 @register(TRANSFORMS)
@@ -38,13 +37,33 @@ class Corrupt(BaseTransform):
             they are.
         severity: 1 to 5.
         seed: Of the test.
+        intensity: Column of ``points`` that holds intensities, 3 in KITTI's files. None: none
+            does, so weather takes points and dims none, and the weakest echoes are any.
+        ahead: Which way cars drive, 'x', 'y', '-x' or '-y', where neither a projection nor the
+            sample's info tells where the first camera looks; None: 'x'.
+        channel_order: Of ``img``: 'bgr', or 'rgb' as BEVFusion's loader reads it.
 
     Raises:
-        ValueError: There is no such corruption or severity.
+        ValueError: There is no such corruption or severity, or another value is none of these.
     """
 
-    def __init__(self, corruption: str | None = None, severity: int = 1, seed: int = 0) -> None:
-        self.seed = seed
+    def __init__(
+        self,
+        corruption: str | None = None,
+        severity: int = 1,
+        seed: int = 0,
+        intensity: int | None = None,
+        ahead: str | None = None,
+        channel_order: str = "bgr",
+    ) -> None:
+        if intensity is not None and intensity < 3:
+            raise ValueError(f"Corrupt: intensity={intensity} must be a column behind x, y, z")
+        if ahead not in (None, *AHEAD):
+            raise ValueError(f"Corrupt: ahead={ahead!r} must be one of {AHEAD}")
+        if channel_order not in ("bgr", "rgb"):
+            raise ValueError(f"Corrupt: channel_order={channel_order!r} must be 'bgr' or 'rgb'")
+        self.seed, self.ahead = seed, ahead
+        self.intensity, self.channel_order = intensity, channel_order
         self.switch(corruption, severity)
 
     def switch(self, corruption: str | None, severity: int = 1) -> None:
@@ -66,13 +85,17 @@ class Corrupt(BaseTransform):
 
         Raises:
             ValueError: The sample does not have what is to be corrupted.
+            FormatError: Its points are not finite, or its pictures not of colours in 0 to 255.
         """
         if self.corruption is not None:
-            fault = why_not(self.corruption, results)
+            fault = why_not(self.corruption, results, self.intensity)
             if fault is not None:
                 raise ValueError(f"Corrupt: {self.corruption} {fault}")
-            target = CORRUPTIONS[self.corruption].target
-            getattr(self, f"_change_{target}")(results, frame_of(results))
+            target, frame = CORRUPTIONS[self.corruption].target, frame_of(results)
+            try:
+                getattr(self, f"_change_{target}")(results, frame)
+            except UnusableDataError as error:
+                raise FormatError(frame, f"{self.corruption}: {error}") from error
         return results
 
     def _change_camera(self, results: dict, frame: str) -> None:
@@ -81,9 +104,9 @@ class Corrupt(BaseTransform):
             results["images"] = {**results["images"], name: self._picture(results, name, frame)}
         elif isinstance(results["img"], list):
             views = enumerate(results["img"])
-            results["img"] = [self._bgr(image, frame, view) for view, image in views]
+            results["img"] = [self._image(image, frame, view) for view, image in views]
         else:
-            results["img"] = self._bgr(results["img"], frame, 0)
+            results["img"] = self._image(results["img"], frame, 0)
 
     def _change_modalities(self, results: dict, frame: str) -> None:
         names = results["images"]
@@ -91,20 +114,37 @@ class Corrupt(BaseTransform):
 
     def _change_lidar(self, results: dict, frame: str) -> None:
         points = results["points"]
-        cloud, height = points.tensor.numpy(), _height_column(points)
+        cloud, height = points.tensor.numpy(), height_column(points)
         bare = cloud if height is None else np.delete(cloud, height, axis=1)
-        turn = _to_front(results)
+        turn = to_front(results, self.ahead)
         changed = corrupt_points(
-            _turned(bare, turn.T), self.corruption, self.severity, self.seed, frame
+            _turned(bare, turn.T),
+            self.corruption,
+            self.severity,
+            self.seed,
+            frame,
+            self._intensity_behind(height, cloud.shape[1]),
         )
         changed = _turned(changed, turn)
         if height is not None:  # above the same floor as before
             floor = (cloud[:1, 2] - cloud[:1, height]).sum()
             changed = np.insert(changed, height, changed[:, 2] - floor, axis=1)
-        results["points"] = points.new_point(torch.from_numpy(changed))
+        # One point stays, for steps that draw a number of points.
+        results["points"] = points.new_point(
+            torch.from_numpy(changed if len(changed) else cloud[:1])
+        )
+
+    def _intensity_behind(self, height: int | None, columns: int) -> int | None:
+        """The column of intensities once that of heights is out."""
+        if self.intensity is None:
+            return None
+        if self.intensity >= columns or self.intensity == height:
+            fault = f"is no measured one of the points' {columns} columns"
+            raise ValueError(f"Corrupt: intensity={self.intensity} {fault}")
+        return self.intensity - (height is not None and height < self.intensity)
 
     def _change_calibration(self, results: dict, frame: str) -> None:
-        move_before_projection(results, self._draw(None, frame))
+        move_before_projection(results, self._draw(None, frame), self.ahead)
 
     def _change_presence(self, results: dict, frame: str) -> None:
         is_segmentation = "img" not in results
@@ -128,34 +168,15 @@ class Corrupt(BaseTransform):
         image, view = results["images"][name], list(results["images"]).index(name)
         return corrupt_image(image, self.corruption, self.severity, self.seed, frame, view)
 
-    def _bgr(self, image: np.ndarray, frame: str, view: int) -> np.ndarray:
+    def _image(self, image: np.ndarray, frame: str, view: int) -> np.ndarray:
+        flip = slice(None, None, -1 if self.channel_order == "bgr" else None)
         changed = corrupt_image(
-            image[..., ::-1], self.corruption, self.severity, self.seed, frame, view
+            image[..., flip], self.corruption, self.severity, self.seed, frame, view
         )
-        return np.ascontiguousarray(changed[..., ::-1]).astype(image.dtype)
+        return np.ascontiguousarray(changed[..., flip]).astype(image.dtype)
 
     def __repr__(self) -> str:
         return f"Corrupt(corruption={self.corruption!r}, severity={self.severity})"
-
-
-def move_before_projection(results: dict, movement: np.ndarray) -> None:
-    """Change a sample's projections as if its points had moved, which themselves stay.
-
-    Args:
-        results: With its calibration loaded; it gets new matrices.
-        movement: ``(4, 4)`` of points with x ahead, whatever the sample's own axes.
-    """
-    turn = np.eye(4)
-    turn[:3, :3] = _to_front(results)
-    movement = turn @ movement @ turn.T
-    for key in _PROJECTIONS:
-        if key in results:
-            matrices = np.asarray(results[key], dtype=np.float64)
-            wide = np.broadcast_to(np.eye(4), (*matrices.shape[:-2], 4, 4)).copy()
-            wide[..., : matrices.shape[-2], : matrices.shape[-1]] = matrices
-            results[key] = (wide @ movement)[..., : matrices.shape[-2], :]
-    if _BACK in results:
-        results[_BACK] = np.linalg.inv(movement) @ np.asarray(results[_BACK], np.float64)
 
 
 def _empty(results: dict, exists: dict[str, Any]) -> None:
@@ -173,64 +194,6 @@ def _empty(results: dict, exists: dict[str, Any]) -> None:
         results["points"] = results["points"][:1]
 
 
-def _height_column(points: Any) -> int | None:
-    """Where rooms' clouds hold the height above the floor, which is no measurement of its own."""
-    return (points.attribute_dims or {}).get("height")
-
-
-def _to_front(results: dict) -> np.ndarray:
-    """``(3, 3)`` quarter turn from x to the axis that the first camera looks along.
-
-    Corruptions count x as the way ahead, as KITTI does; of nuScenes and of rooms that is y.
-    """
-    matrices = next((results[key] for key in _PROJECTIONS if key in results), np.eye(3))
-    right, ahead = np.reshape(matrices, (-1, *np.shape(matrices)[-2:]))[0][2, :2]
-    turns = round(np.arctan2(ahead, right) / (np.pi / 2))
-    quarter = np.array([[0.0, -1, 0], [1, 0, 0], [0, 0, 1]])
-    return np.linalg.matrix_power(quarter, turns % 4)
-
-
 def _turned(points: np.ndarray, turn: np.ndarray) -> np.ndarray:
     """Points ``(N, 3 or more)`` turned as a whole."""
     return np.concatenate([points[:, :3] @ turn.T.astype(points.dtype), points[:, 3:]], axis=1)
-
-
-def why_not(corruption: str, results: dict) -> str | None:
-    """Why a corruption has nothing to change in a loaded sample; None: it has."""
-    target, targets = CORRUPTIONS[corruption].target, targets_of(results)
-    if target not in targets:
-        return f"changes the sample's {target}, which it lacks"
-    is_segmentation = "modalities" in targets
-    if corruption == "lidar_gone" and is_segmentation and "lidar" not in results["images"]:
-        return "takes the lidar, and the sample's images are " + ", ".join(results["images"])
-    if corruption == "views_gone" and not is_segmentation and num_cameras(results) < 2:
-        return "takes some of several cameras, and the sample has one"
-    if corruption == "faded_intensity":
-        cloud = results["points"]
-        if cloud.tensor.shape[1] - (_height_column(cloud) is not None) < 4:
-            return "changes intensities, and the sample's points have none"
-    return None
-
-
-def targets_of(results: dict) -> set[str]:
-    """What of a loaded sample can be corrupted; names as of ``Corruption.target``."""
-    targets = set()
-    aligned = results.get("images")
-    if isinstance(aligned, dict) and all(isinstance(v, np.ndarray) for v in aligned.values()):
-        return {"camera", "modalities"} | ({"presence"} if len(aligned) > 1 else set())
-    if "img" in results:
-        targets.add("camera")
-    if "points" in results:
-        targets.add("lidar")
-    if len(targets) == 2:
-        targets |= {"calibration", "presence"}
-    return targets
-
-
-def frame_of(results: dict) -> str:
-    """The name of a sample, without the folder it lies in."""
-    for key in _FRAME_KEYS:
-        value = results.get(key)
-        if value is not None:
-            return Path(str(value[0] if isinstance(value, (list, tuple)) else value)).name
-    raise ValueError(f"Corrupt: the sample has none of {_FRAME_KEYS}, so nothing can be seeded")

@@ -117,8 +117,9 @@ class SensorSwitch(BaseTransform):
 class PackSensorInputs(Pack3DDetInputs):
     """mmdet3d's ``Pack3DDetInputs`` that also packs what was done to sensors, images and points.
 
-    That is ``sensor_mask``, ``corruption_strength``, ``ori_shapes``, ``img_aug_matrix`` and
-    ``lidar_aug_matrix``, in which BEVFusion's transforms record what else they leave unsaid.
+    That is ``sensor_mask``, ``corruption_strength``, ``ori_shapes``, ``flip_direction``,
+    ``img_aug_matrix`` and ``lidar_aug_matrix``, in which BEVFusion's transforms record what else
+    they leave unsaid.
 
     Args:
         keys: As there.
@@ -127,7 +128,7 @@ class PackSensorInputs(Pack3DDetInputs):
 
     def __init__(self, keys: Sequence[str], meta_keys: Sequence[str] | None = None) -> None:
         super().__init__(keys, *(() if meta_keys is None else (meta_keys,)))
-        of_images = ("ori_shapes", "img_aug_matrix", "lidar_aug_matrix")
+        of_images = ("ori_shapes", "flip_direction", "img_aug_matrix", "lidar_aug_matrix")
         self.meta_keys = (*self.meta_keys, MASK_KEY, STRENGTH_KEY, *of_images)
 
     def pack_single_results(self, results: dict) -> dict:

@@ -1,12 +1,16 @@
 """``mmcv._ext`` where mmcv came without it; executed under that name, see :mod:`mmcv_finder`.
 
 Every name that ``mmcv.ops`` asks for exists here; those without a form of ours say so when called.
+As with CUDA kernels, autograd sees nothing of what an op does: where there is a gradient, mmcv's
+``autograd.Function`` asks for it by name.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from typing import Any
+
+import torch
 
 from gemini_det3d.ops.mmcv_ext.attention import (
     assign_score_withk_backward,
@@ -159,6 +163,8 @@ __all__ = [
     "three_interpolate_forward",
     "three_nn_forward",
 ]
+
+globals().update({name: torch.no_grad()(globals()[name]) for name in __all__})
 
 
 def __getattr__(name: str) -> Callable:

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from gemini_det3d.ops.mmcv_ext import device
-from gemini_det3d.ops.mmcv_ext.suppression import kept_of
+from gemini_det3d.ops.mmcv_ext.suppression import kept_of, pairs_of
 
 
 def nms(boxes: Tensor, scores: Tensor, iou_threshold: float, offset: int) -> Tensor:
@@ -86,8 +86,12 @@ def _suppressors(ranked: Tensor, threshold: float, offset: int, inclusive: bool)
 
 def _overlapping(ranked: Tensor, threshold: float, offset: int) -> Tensor:
     """Pairs whose IoU exceeds the threshold: ``(N, N)`` bool."""
-    low = torch.maximum(ranked[:, None, :2], ranked[None, :, :2])
-    high = torch.minimum(ranked[:, None, 2:], ranked[None, :, 2:])
-    shared = (high - low + offset).clamp(min=0).prod(-1)
     areas = (ranked[:, 2:] - ranked[:, :2] + offset).prod(-1)
-    return shared / (areas[:, None] + areas - shared) > threshold
+
+    def of_rows(rows: slice) -> Tensor:
+        low = torch.maximum(ranked[rows, None, :2], ranked[None, :, :2])
+        high = torch.minimum(ranked[rows, None, 2:], ranked[None, :, 2:])
+        shared = (high - low + offset).clamp(min=0).prod(-1)
+        return shared / (areas[rows, None] + areas - shared) > threshold
+
+    return pairs_of(len(ranked), of_rows)

@@ -20,6 +20,8 @@ from gemini_det3d.ops.mmcv_ext.gradients import pulled_back
 from gemini_det3d.ops.scatter import first_at
 
 _MAX, _AVERAGE = 0, 1
+# Row and column of a bin without samples.
+_NO_SAMPLE = -1
 
 
 def roi_align_forward(
@@ -58,18 +60,14 @@ def roi_align_forward(
     samples = regions.samples()
     if pool_mode == _AVERAGE:
         flat = _averaged(input.to(_dtype(input)), samples)
-        output.copy_(flat.view(len(rois), *bins, -1).permute(0, 3, 1, 2))
+        output.copy_(flat.view(len(rois), *bins, input.shape[1]).permute(0, 3, 1, 2))
         return
     largest, first = _maximised(input.to(_dtype(input)), samples)
-    found = first < len(samples.y)
     # What compiled mmcv starts from, and says of a bin without samples.
-    read = first.clamp(max=max(len(samples.y) - 1, 0))
-    values = (
-        torch.where(found, largest, -10000),
-        *(torch.where(found, axis[read], -1) for axis in (samples.y, samples.x)),
-    )
-    for out, flat in zip((output, argmax_y, argmax_x), values):
-        out.copy_(flat.view(len(rois), *bins, -1).permute(0, 3, 1, 2))
+    largest = torch.where(first < len(samples.y), largest, -10000)
+    places = (F.pad(axis, (0, 1), value=_NO_SAMPLE)[first] for axis in (samples.y, samples.x))
+    for out, flat in zip((output, argmax_y, argmax_x), (largest, *places)):
+        out.copy_(flat.view(len(rois), *bins, input.shape[1]).permute(0, 3, 1, 2))
 
 
 def roi_align_backward(
@@ -99,7 +97,8 @@ def roi_align_backward(
         grad_input.copy_(pulled[0])
         return
     y, x = (axis.permute(0, 2, 3, 1).to(dtype).flatten() for axis in (argmax_y, argmax_x))
-    image = rois[:, 0].long().repeat_interleave(grad[0].numel())
+    y = torch.where(y == _NO_SAMPLE, -2, y)  # beside the map, whose gradient it has none of
+    image = rois[:, 0].long().repeat_interleave(grad[:1].numel())
     pixels, weights = _taps(image, y, x, grad_input.shape)
     channel = torch.arange(grad.shape[-1], device=grad.device).repeat(grad[..., 0].numel())
     flat = grad.new_zeros(grad_input.numel())

@@ -12,7 +12,7 @@ from torch import Tensor
 
 from gemini_det3d.ops.mmcv_ext import device
 from gemini_det3d.ops.mmcv_ext.nms import _overlapping
-from gemini_det3d.ops.mmcv_ext.suppression import kept_of
+from gemini_det3d.ops.mmcv_ext.suppression import kept_of, pairs_of
 
 # Columns of an upright box (x, y, z, length, width, height, yaw) that are seen from above.
 _FROM_ABOVE = [0, 1, 3, 4, 6]
@@ -111,8 +111,13 @@ def _shared_areas(boxes_a: Tensor, boxes_b: Tensor, aligned: bool) -> Tensor:
 def _kept(ranked: Tensor, threshold: float, inclusive: bool) -> Tensor:
     """Which ``(N, 5)`` rectangles, best first, greedy suppression keeps: ``(N,)`` bool."""
     if device.takes_torch(ranked):
-        ious = _divided(_shared_areas(ranked, ranked, False), ranked, ranked, 0, False).float()
-        return kept_of(ious >= threshold if inclusive else ious > threshold)
+
+        def of_rows(rows: slice) -> Tensor:
+            shared = _shared_areas(ranked[rows], ranked, False)
+            ious = _divided(shared, ranked[rows], ranked, 0, False).float()
+            return ious >= threshold if inclusive else ious > threshold
+
+        return kept_of(pairs_of(len(ranked), of_rows))
     from gemini_det3d.ops._rotated_iou_numba import suppressors
 
     return torch.from_numpy(suppressors(_upright(ranked), threshold, inclusive) < 0)

@@ -100,5 +100,5 @@ def test_noise_that_is_no_length_is_refused_by_its_name(name, value):
 
 
 def test_sample_without_two_sensors_is_told():
-    with pytest.raises(ValueError, match="CalibrationNoise: the sample needs points and an image"):
+    with pytest.raises(ValueError, match="CalibrationNoise: the sample needs points, an image"):
         CalibrationNoise(1.0).transform({"points": sample()["points"]})

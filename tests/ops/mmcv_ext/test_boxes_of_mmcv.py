@@ -7,7 +7,7 @@ import math
 import numpy as np
 import pytest
 import torch
-from compiled_cases import rand
+from compiled_cases import rand, rectangles
 
 from gemini_det3d.ops import _rotated_torch, iou_3d
 from gemini_det3d.ops.mmcv_ext import _ext
@@ -172,3 +172,25 @@ def test_pairs_that_are_not_near_are_left_out_without_a_change(monkeypatch, alig
     monkeypatch.setattr(_rotated_torch, "_PAIRS_WITHOUT_ASKING", 0)
     assert torch.equal(_rotated_torch.overlap_areas(first, second, aligned), all_pairs)
     assert 0 < (all_pairs > 0).sum() < all_pairs.numel()
+
+
+def leaf(values: torch.Tensor) -> torch.Tensor:
+    return values.clone().requires_grad_()
+
+
+OUTSIDE_OF_AUTOGRAD = {
+    "box_iou_rotated": lambda ops: ops.box_iou_rotated(
+        leaf(boxes(1, 5)[:, [0, 1, 3, 4, 6]]), boxes(2, 7)[:, [0, 1, 3, 4, 6]]
+    ),
+    "bbox_overlaps": lambda ops: ops.bbox_overlaps(leaf(rectangles(1, 5)), rectangles(2, 7)),
+    "boxes_overlap_bev": lambda ops: ops.boxes_overlap_bev(leaf(boxes(1, 5)), boxes(2, 7)),
+    "points_in_boxes_cpu": lambda ops: ops.points_in_boxes_cpu(
+        leaf(rand(1, 1, 9, 3)), leaf(boxes(2, 1, 7))
+    ),
+}
+
+
+@pytest.mark.parametrize("name", OUTSIDE_OF_AUTOGRAD)
+def test_autograd_sees_nothing_of_an_op_as_with_the_kernels_of_mmcv(ops, form, name):
+    """Half a gradient, of the boxes' areas and not of what they share, would point anywhere."""
+    assert not OUTSIDE_OF_AUTOGRAD[name](ops).requires_grad
