@@ -275,9 +275,6 @@ def test_labels_are_drawn_beside_the_detections(command, tmp_path):
     assert without.shape != with_label.shape or (without != with_label).any()
 
 
-# --- the real model, narrow, untrained -------------------------------------------------------
-
-
 def test_toy_model_detects_in_a_frame_without_info_files(tmp_path):
     pytest.importorskip("mmdet3d", exc_type=ImportError)
     from gemini_det3d.apis.detector import Detector
