@@ -204,7 +204,8 @@ def _path_of(frame: dict) -> str | None:
 
 def _stems(frame: dict) -> set[str]:
     """Of all images of a frame, and of its cloud."""
-    images = [(each or {}).get("img_path") for each in (frame.get("images") or {}).values()]
+    cameras = (frame.get("images") or {}).values()  # KITTI's R0_rect, a matrix, is among them
+    images = [each.get("img_path") for each in cameras if isinstance(each, dict)]
     cloud = (frame.get("lidar_points") or {}).get("lidar_path")
     return {Path(path).stem for path in (*images, cloud) if path}
 

@@ -153,7 +153,7 @@ def test_frames_are_named_as_their_files_are():
 
 def test_frame_is_found_by_the_name_of_any_of_its_files(tmp_path):
     frames = [
-        {"sample_idx": i, "images": {"FRONT": {"img_path": f"front_{i}.png"}},
+        {"sample_idx": i, "images": {"FRONT": {"img_path": f"front_{i}.png"}, "R0_rect": [[1.0]]},
          "lidar_points": {"lidar_path": f"sweep_{i}.bin"}} for i in (3, 4)
     ]  # fmt: skip
     infos = load(tmp_path, *frames)
