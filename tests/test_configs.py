@@ -157,3 +157,11 @@ def test_config_starts_from_the_file_that_it_names(name, first, start):
     _, report = fit_state(model, found)
     check_report(report, found, "start.pth", allow_missing=allowed, may_have_more=True)
     assert any(n.startswith(("img_backbone", "backbone")) for n in found)
+
+
+def test_path_that_is_not_there_is_no_config_of_ours(tmp_path):
+    name = "mvxnet_gemini-point_r18_1xb2-toy_scenes-3class"
+    for ours in (name, f"{name}.py", f"toy/{name}.py", f"configs/toy/{name}"):
+        assert find_config(ours) == config_root() / "toy" / f"{name}.py"
+    with pytest.raises(ConfigError, match=f"no such file; this plug-in's own config is {name}"):
+        find_config(str(tmp_path / f"{name}.py"))

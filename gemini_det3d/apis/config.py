@@ -33,8 +33,8 @@ def find_config(name: str) -> Path:
     """Path of a config.
 
     Args:
-        name: A path to a config file, or the name of one of ours with or without folder and
-            ``.py``.
+        name: A path to a config file, or the name of one of ours with or without ``.py`` and the
+            folders that it lies in here.
 
     Raises:
         ConfigError: Neither; the message lists similar names, or all where none is similar.
@@ -47,6 +47,9 @@ def find_config(name: str) -> Path:
     wanted = _EPOCHS_IN_NAME.sub(r"\1-toy_", wanted)  # their names until 0.1
     matches = [p for p in ours if p.stem == wanted]
     if len(matches) == 1:
+        folders = path.parent.parts
+        if folders != matches[0].parent.parts[-len(folders) :] and folders:
+            raise ConfigError(f"{name}: no such file; this plug-in's own config is {wanted}")
         return matches[0]
     names = [p.stem for p in ours]
     hint = close_names(wanted, names) or f"; this plug-in has: {', '.join(names)}"

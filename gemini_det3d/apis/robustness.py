@@ -22,6 +22,7 @@ from gemini_det3d.apis.trained_model import (
     predict,
 )
 from gemini_det3d.corruptions import CORRUPTIONS, SEVERITIES, RobustnessScores, robustness_scores
+from gemini_det3d.engine.evaluator_checks import without_exports
 from gemini_det3d.engine.leaf_datasets import leaf_datasets
 from gemini_det3d.formats.errors import FormatError
 from gemini_det3d.formats.text import read_json, write_json
@@ -171,7 +172,7 @@ class _Test:
         self.dataset = build_test_set(config)
         self.indices = evenly_spread(len(self.dataset), frames)
         check_part(config.test_evaluator, len(self.indices), self.dataset)
-        self.evaluator, self.metric = config.test_evaluator, metric
+        self.evaluator, self.metric = without_exports(config.test_evaluator), metric
         data = checkpoint.read_bytes()
         self.mark = {
             "version": _VERSION,

@@ -30,6 +30,8 @@ def run(args: argparse.Namespace) -> int:
     """Detect and draw."""
     if args.frames < 1:
         raise ConfigError(f"--frames {args.frames}: must be 1 or more")
+    if not 0 <= args.score <= 1:
+        raise ConfigError(f"--score {args.score}, expected 0 to 1")
     config = read_changed_config(args.config, args.cfg_options, args.allow_missing)
     count = draw(config, args.checkpoint, args.out, args.frames, args.score, args.device)
     print(f"{count} pictures: {args.out}")

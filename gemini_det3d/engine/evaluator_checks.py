@@ -12,6 +12,8 @@ from gemini_det3d.formats import FormatError
 from gemini_det3d.formats.infos import preferred_infos
 
 _NUSCENES = "NuScenesMetric"
+_EXPORTS = ("txt_dir", "format_only", "pklfile_prefix", "submission_prefix", "jsonfile_prefix",
+            "outfile_prefix")  # fmt: skip
 
 
 def metrics_of(evaluator: Any) -> list[tuple[str, Mapping]]:
@@ -27,6 +29,20 @@ def metrics_of(evaluator: Any) -> list[tuple[str, Mapping]]:
     if "metrics" in evaluator:  # mmdet.MultiDatasetsEvaluator
         return metrics_of(evaluator["metrics"])
     return [(type_name(evaluator), evaluator)]
+
+
+def without_exports(evaluator: Any) -> Any:
+    """A copy of an evaluator's config that scores and writes no file.
+
+    Args:
+        evaluator: As for :func:`metrics_of`.
+    """
+    if isinstance(evaluator, (list, tuple)):
+        return [without_exports(each) for each in evaluator]
+    if not isinstance(evaluator, Mapping):
+        return evaluator
+    kept = {key: value for key, value in evaluator.items() if key not in _EXPORTS}
+    return {k: without_exports(v) if k == "metrics" else v for k, v in kept.items()}
 
 
 def check_evaluator(evaluator: Any, dataset: Any) -> None:

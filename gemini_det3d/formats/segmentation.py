@@ -21,6 +21,8 @@ from gemini_det3d.formats.stems import IMAGE_SUFFIXES, find_file, is_data_file, 
 from gemini_det3d.formats.text import read_bytes, read_lines
 
 IGNORED = 255
+NO_SENSOR = -2
+"""Answer of a stream whose sensors delivered nothing: there is none."""
 """Label of pixels that do not count."""
 
 

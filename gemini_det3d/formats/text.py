@@ -119,8 +119,9 @@ def read_json(path: str | os.PathLike) -> Any:
 def _once(pairs: list[tuple[str, Any]], path: str | os.PathLike) -> dict[str, Any]:
     found: dict[str, Any] = {}
     for key, value in pairs:
-        if found.setdefault(key, value) != value:
+        if key in found and found[key] != value:
             raise FormatError(path, f"{key!r} is given twice, with other values")
+        found[key] = value
     return found
 
 

@@ -32,6 +32,16 @@ for _operator in (*OPERATORS, GeminiWaysFusion):
     register(MODELS)(_operator)
 
 
+def operator_type(config: Mapping[str, Any] | None) -> type | None:
+    """The class that a config's ``type`` means: a class, or its name with or without scope.
+
+    Returns:
+        None: There is no config, no ``type``, or none of that name.
+    """
+    kind = (config or {}).get("type")
+    return MODELS.get(kind) if isinstance(kind, str) else kind
+
+
 def build_operator(config: Mapping[str, Any] | None, dim: int) -> FusionOperator:
     """Build the operator of an adapter.
 
@@ -46,7 +56,7 @@ def build_operator(config: Mapping[str, Any] | None, dim: int) -> FusionOperator
     config = dict(config or dict(type="GeminiFusion"))
     if "type" not in config:
         raise KeyError(f"operator needs a 'type', one of {[o.__name__ for o in OPERATORS]}")
-    kind = MODELS.get(config["type"]) if isinstance(config["type"], str) else config["type"]
+    kind = operator_type(config)
     if kind is None:
         names = ", ".join(known.__name__ for known in OPERATORS)
         raise KeyError(f"operator type {config['type']!r} is not registered; ours are {names}")

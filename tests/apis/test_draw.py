@@ -108,6 +108,9 @@ def test_command_names_what_is_wrong(capsys):
     config = "bev_gemini-map_r18_1xb2-toy_look-alikes-3class"
     assert main(["draw", config, "none.pth", "--frames", "0"]) == 2
     assert "--frames 0" in capsys.readouterr().err
+    for score in ("30", "nan"):
+        assert main(["draw", config, "none.pth", "--score", score]) == 2
+        assert f"--score {float(score)}, expected 0 to 1" in capsys.readouterr().err
 
 
 def test_metadata_that_the_model_takes_as_given_are_taken_as_given():

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from gemini_det3d.engine.evaluator_checks import check_evaluator
+from gemini_det3d.engine.evaluator_checks import check_evaluator, without_exports
 from gemini_det3d.formats import FormatError
 
 
@@ -75,3 +75,12 @@ def test_part_of_a_set_must_be_numbered_anew(metric):
 def test_what_asks_no_devkit_needs_nothing(metric):
     for evaluator in (None, dict(type="KittiDetectionMetric"), dict(metric, format_only=True)):
         assert check_evaluator(evaluator, Frames([3])) is None
+
+
+def test_exports_are_left_out_wherever_they_stand():
+    one = dict(type="KittiDetectionMetric", ann_file="a", txt_dir="b", format_only=True)
+    kept = dict(type="KittiDetectionMetric", ann_file="a")
+    assert without_exports([one]) == [kept] and one["txt_dir"] == "b"
+    assert without_exports(dict(type="Several", metrics=[one])) == dict(
+        type="Several", metrics=[kept]
+    )

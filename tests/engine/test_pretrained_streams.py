@@ -90,7 +90,7 @@ def test_init_cfg_of_a_model_reaches_it(both, tmp_path):
 
 
 def test_a_parameter_that_the_file_lacks_is_named(both, tmp_path):
-    state = both.state_dict()
+    state = generator(2, **GEMINI).state_dict()
     del state["decoder.to_image.proj.bias"]
     torch.save(state, tmp_path / "both.pth")  # bare, as some write it
     with pytest.raises(ValueError, match=r"both\.pth: has no decoder\.to_image\.proj\.bias"):
@@ -107,6 +107,14 @@ def test_another_size_is_named(both, tmp_path):
 def test_streams_that_are_not_there_are_refused(both, streams):
     with pytest.raises(ValueError, match=r"must be some of \[0, 1\], each once"):
         take_streams(both.state_dict(), streams)
+
+
+def test_streams_that_operators_fuse_are_not_turned_round():
+    state = generator(2, **GEMINI).state_dict()
+    assert any(".operator." in name for name in state)
+    with pytest.raises(ValueError, match=r"streams=\[1, 0\] must rise"):
+        take_streams(state, [1, 0])
+    take_streams({n: t for n, t in state.items() if ".operator." not in n}, [1, 0])
 
 
 def test_a_missing_file_is_named(tmp_path):

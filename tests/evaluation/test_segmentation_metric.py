@@ -94,3 +94,13 @@ def test_an_answer_that_is_not_finite_makes_its_streams_scores_nan(sample):
 def test_evaluation_of_nothing_is_named():
     with pytest.raises(ValueError, match="SegmentationMetric: there is no sample to evaluate"):
         METRICS.build(dict(type="SegmentationMetric")).compute_metrics([])
+
+
+def test_stream_without_a_sensor_is_not_asked_and_the_others_are():
+    found = run([
+        ([[0, 1]], {"rgb": [[0, 1]], "depth": [[-2, -2]], "ensemble": [[0, 1]]}),
+        ([[0, 0]], {"rgb": [[0, 1]], "depth": [[0, 0]], "ensemble": [[0, 0]]}),
+    ])  # fmt: skip
+    assert (
+        found["seg/depth/pAcc"] == 100 and found["seg/rgb/pAcc"] == 75 and found["seg/pAcc"] == 100
+    )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from pathlib import Path
 
 import numpy as np
@@ -17,7 +18,7 @@ from gemini_det3d.formats.segmentation import list_nyudv2
 from gemini_det3d.formats.sunrgbd import read_labels
 from gemini_det3d.formats.sunrgbd_sensors import read_calibration as read_room_calibration
 from gemini_det3d.formats.taskonomy import read_list
-from gemini_det3d.formats.text import parse_numbers, read_lines
+from gemini_det3d.formats.text import parse_numbers, read_json, read_lines
 
 OBJECT = "Car 0.00 0 -1.57 614 181 727 284 1.57 1.73 4.15 1.00 1.75 13.22 -1.62"
 CALIBRATION = (
@@ -124,3 +125,11 @@ def test_what_is_no_text_is_one_line(tmp_path: Path, reader: str, encode, fault:
 def test_word_that_is_no_plain_number_is_named(word: str) -> None:
     with pytest.raises(FormatError, match=word):
         parse_numbers("a.txt", ["1.0", word], "line 3")
+
+
+def test_nan_is_no_key_given_twice(tmp_path):
+    (tmp_path / "a.json").write_text('{"s": NaN, "t": [1]}')
+    assert math.isnan(read_json(tmp_path / "a.json")["s"])
+    (tmp_path / "a.json").write_text('{"s": 1, "s": 2}')
+    with pytest.raises(FormatError, match="'s' is given twice, with other values"):
+        read_json(tmp_path / "a.json")

@@ -104,3 +104,12 @@ def test_fewer_sizes_of_anchors_than_classes_are_refused(count):
     head = {**config.pts_bbox_head, "train_cfg": config.train_cfg.pts, "test_cfg": None}
     with pytest.raises(ValueError, match=f"3 classes .*, {count} sizes of anchors .*3 assigners"):
         MODELS.build(head)
+
+
+def test_saved_head_makes_its_anchors_again(tmp_path):
+    ours, _ = heads()
+    expected = ours.prior_generator.grid_anchors([MAP], device="cpu")
+    torch.save(ours, tmp_path / "head.pth")
+    again = torch.load(tmp_path / "head.pth", weights_only=False)
+    again._anchors.clear()
+    assert torch.equal(again.prior_generator.grid_anchors([MAP], device="cpu")[0], expected[0])

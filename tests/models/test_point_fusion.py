@@ -223,3 +223,13 @@ def test_maps_that_are_not_those_of_the_arguments_are_named(change, said):
     maps = [torch.zeros(1, 5, 8, 16), torch.zeros(1, 5, 4, 8)]
     with pytest.raises(ValueError, match=said):
         build(**change)(maps, [torch.zeros(3, 4)], torch.zeros(3, 7), [{}])
+
+
+def test_calibration_of_a_camera_that_is_gone_is_not_asked_for(meta):
+    neck = build()
+    images, points, feats, _ = frame(meta, [[SEEN, ASIDE], [SEEN]], batch=2)
+    gone = {key: value for key, value in meta.items() if key != "lidar2img"}
+    gone["sensor_mask"] = dict(camera=False)
+    expected = neck(images, points, feats, [meta, {**meta, "sensor_mask": dict(camera=False)}])
+    assert torch.equal(neck(images, points, feats, [meta, gone]), expected)
+    assert neck(images, points, feats, [gone, gone]).isfinite().all()

@@ -46,6 +46,7 @@ from gemini_det3d.apis.packed_frames import (
 )
 from gemini_det3d.apis.reports import facts_section, write_report
 from gemini_det3d.apis.trained_model import build_for_test, build_test_set
+from gemini_det3d.engine.evaluator_checks import without_exports
 from gemini_det3d.formats.files import make_folder
 from gemini_det3d.formats.inputs import keep_folders
 from gemini_det3d.formats.text import write_json, write_text
@@ -148,7 +149,7 @@ class _Bench:
         self._reading = pixel_offset_of(config.model), meta_defaults_of(config.model)
         self._evaluators = {}
         for condition in CONDITIONS:
-            evaluator = Evaluator(config.test_evaluator)
+            evaluator = Evaluator(without_exports(config.test_evaluator))
             evaluator.dataset_meta = self.dataset.metainfo
             self._evaluators[condition] = evaluator
         self._changes: dict[str, list[float]] = {c: [] for c in CONDITIONS}

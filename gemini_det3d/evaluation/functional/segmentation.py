@@ -9,6 +9,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from gemini_det3d.formats.segmentation import NO_SENSOR
+
 
 def confusion_matrix(
     labels: np.ndarray, predictions: np.ndarray, num_classes: int, ignored: int = 255
@@ -47,13 +49,17 @@ def sample_confusion(
 
     Args:
         labels: ``(H, W)`` truth.
-        predictions: ``(H, W)`` answer; below 0 where the model gave NaN or infinity.
+        predictions: ``(H, W)`` answer; below 0 where the model gave NaN or infinity, `NO_SENSOR`
+            everywhere where a stream had no sensor and so no answer.
         num_classes: K.
         ignored: Label that does not count.
 
     Returns:
-        ``(K, K)`` float64; all NaN if any answer is not finite, so no score hides it.
+        ``(K, K)`` float64; all NaN if any answer is not finite, so no score hides it; zeros of a
+        stream without a sensor, which is not asked.
     """
+    if (predictions == NO_SENSOR).all():
+        return np.zeros((num_classes, num_classes))
     if (predictions < 0).any():
         return np.full((num_classes, num_classes), np.nan)
     return confusion_matrix(labels, predictions, num_classes, ignored).astype(np.float64)

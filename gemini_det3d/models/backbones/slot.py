@@ -12,8 +12,8 @@ from typing import Any
 
 from mmdet3d.registry import MODELS
 
-from gemini_det3d.fusion import FusionOperator, GeminiWaysFusion
-from gemini_det3d.models.operators import build_operator
+from gemini_det3d.fusion import FusionOperator, GeminiFusion, GeminiWaysFusion
+from gemini_det3d.models.operators import build_operator, operator_type
 
 FUSE_AT = ("every_block", "stage_ends", "stage_outputs")
 _RELEASED_HEADS = 8
@@ -57,7 +57,7 @@ def _flags(depth: int, fuse_at: str) -> list[bool]:
 
 def is_among_all(operator: Mapping[str, Any] | None) -> bool:
     """Whether a config's operator fuses all modalities at once, so that none are merged before."""
-    return (operator or {}).get("type") in (GeminiWaysFusion.__name__, GeminiWaysFusion)
+    return operator_type(operator) is GeminiWaysFusion
 
 
 def build_slot(
@@ -81,6 +81,6 @@ def build_slot(
     if is_among_all(operator):
         return MODELS.build({**(operator or {}), "dim": dim, "num_streams": num_streams})
     operator = dict(operator or {"type": "GeminiFusion", "num_heads": _RELEASED_HEADS})
-    if operator.get("type") == "GeminiFusion":
+    if operator_type(operator) is GeminiFusion:
         operator.setdefault("linear_init", "trunc_normal")
     return build_operator(operator, dim)

@@ -22,12 +22,15 @@ def take_streams(state: Mapping[str, Tensor], streams: Sequence[int]) -> dict[st
         streams: Which to keep.
 
     Raises:
-        ValueError: No stream is asked for, one twice, or one that no norm belongs to.
+        ValueError: No stream is asked for, one twice, or one that no norm belongs to; or another
+            order of streams that operators fuse, which tell the first from the second.
     """
     norms = {name: found for name in state if (found := _NORM.fullmatch(name))}
     known = sorted({int(found["stream"]) for found in norms.values()})
     if not streams or len(set(streams)) < len(streams) or not set(streams) <= set(known):
         raise ValueError(f"streams={list(streams)} must be some of {known}, each once")
+    if list(streams) != sorted(streams) and any(".operator." in name for name in state):
+        raise ValueError(f"streams={list(streams)} must rise: the state has fusion operators")
     several = {found["layer"] for found in norms.values() if found["stream"] != "0"}
     kept = {}
     for name, tensor in state.items():

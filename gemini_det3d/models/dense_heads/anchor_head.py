@@ -46,7 +46,6 @@ class GeminiAnchor3DHead(Anchor3DHead):
                 "each class needs one of both"
             )
         self._anchors: dict[tuple, list[Tensor]] = {}
-        self._make_anchors = self.prior_generator.grid_anchors
         self.prior_generator.grid_anchors = self._kept_anchors  # predictions ask it, too
 
     def get_anchors(
@@ -59,7 +58,8 @@ class GeminiAnchor3DHead(Anchor3DHead):
         key = (*map(tuple, featmap_sizes), str(device))
         anchors = self._anchors.get(key)
         if anchors is None:
-            anchors = self._make_anchors(featmap_sizes, device=device)
+            make = type(self.prior_generator).grid_anchors
+            anchors = make(self.prior_generator, featmap_sizes, device=device)
             self._anchors = {key: anchors}
         return list(anchors)
 

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from gemini_det3d.geometry import in_view, project, sample_maps, send
-from gemini_det3d.models.metas import PROJECTION_KEY, image_geometry
+from gemini_det3d.models.metas import PROJECTION_KEY, ImageGeometry, image_geometry
 from gemini_det3d.models.sensor_metas import sensor_mask
 
 
@@ -156,15 +156,14 @@ class ImageSampler:
         """
         if len(points) != len(metas) or len(metas) == 0:
             raise ValueError(f"points are {len(points)} clouds, img_metas of {len(metas)} frames")
+        exists = sensor_mask(metas, "camera")[:, 0]
         geometries = [
             image_geometry(meta, self.coord_type, self.meta_defaults, self.pixel_offset)
-            for meta in metas
-        ]
-        exists = sensor_mask(metas, "camera")[:, 0]
-        rows = [
-            [*geometry.matrix.numpy().flat, *geometry.size, there, len(cloud)]
-            for geometry, there, cloud in zip(geometries, exists, points)
-        ]
+            if there else None for meta, there in zip(metas, exists)
+        ]  # fmt: skip
+        rows = [[*_row(geometry), geometry is not None, len(cloud)]
+                for geometry, cloud in zip(geometries, points)]  # fmt: skip
+        padded_size = next((g.padded_size for g in geometries if g is not None), (1, 1))
         xyz = torch.cat([cloud[:, :3] for cloud in points])
         frames = send(rows, xyz.device)
         of_point = torch.repeat_interleave(frames[:, -1].long(), output_size=len(xyz))
@@ -179,7 +178,14 @@ class ImageSampler:
         if seen is not None and len(seen) == len(xyz):
             valid = seen = None
         counts = tuple(map(len, points))
-        return PointPixels(pixels, geometries[0].padded_size, valid, seen, counts)
+        return PointPixels(pixels, padded_size, valid, seen, counts)
+
+
+def _row(geometry: ImageGeometry | None) -> list[float]:
+    """Matrix, height and width; of a camera that is not there a pixel that all points fall on."""
+    if geometry is None:
+        return [*[0.0] * 11, 1.0, 1.0, 1.0]
+    return [*geometry.matrix.numpy().flat, *geometry.size]
 
 
 def _columns_of(sampled: Tensor, laterals: Sequence[Sequence[Tensor]]) -> list[Tensor]:

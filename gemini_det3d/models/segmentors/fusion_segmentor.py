@@ -16,19 +16,24 @@ from mmengine.model import BaseModel
 from mmengine.structures import BaseDataElement, PixelData
 from torch import Tensor, nn
 
-from gemini_det3d.formats.segmentation import IGNORED
+from gemini_det3d.formats.segmentation import IGNORED, NO_SENSOR
 from gemini_det3d.fusion import StreamBlend, blend_many, blend_streams
 from gemini_det3d.geometry import send
 from gemini_det3d.models.auxiliary import auxiliary_losses, reliability_losses
 from gemini_det3d.models.decode_heads.mlp_head import enlarge
 from gemini_det3d.models.layers import keep_in_graph
-from gemini_det3d.models.segmentors.inference import checked_test_cfg, multi_scale, slide
+from gemini_det3d.models.segmentors.inference import (
+    NOT_FINITE,
+    checked_test_cfg,
+    classes_of,
+    multi_scale,
+    slide,
+)
+from gemini_det3d.models.segmentors.preprocessor import labels_of
 from gemini_det3d.models.sensor_metas import sensor_mask
 from gemini_det3d.registration import register
 
 ENSEMBLE = "ensemble"
-NOT_FINITE = -1
-"""Answer for a pixel whose logits are NaN or infinite: it is no class, and makes scores NaN."""
 
 
 @register(MODELS)
@@ -165,8 +170,11 @@ class FusionSegmentor(BaseModel):
         """Losses of streams, ensemble and operators by name.
 
         A stream is not blamed for images that its sensors did not deliver.
+
+        Raises:
+            ValueError: A sample has no labels; the message names it.
         """
-        labels = torch.stack([sample.gt_sem_seg.data[0] for sample in data_samples]).long()
+        labels = labels_of(data_samples)
         found = self.logits(inputs, data_samples, labels.shape[-2:])
         there = self.backbone.streams_exist(self._exists(inputs, data_samples))
         if len(found) == 2:  # a single stream is its own ensemble
@@ -193,7 +201,8 @@ class FusionSegmentor(BaseModel):
 
         Returns:
             The samples; ``pred_sem_seg`` holds one ``(1, h, w)`` int64 map for each stream and for
-            the ensemble, under their names; `NOT_FINITE` where the logits are NaN or infinite.
+            the ensemble, under their names; `NOT_FINITE` where the logits are NaN or infinite, and
+            of an ensemble without any sensor; `NO_SENSOR` of a stream without its own.
         """
         cfg = self.test_cfg
         size = next(iter(inputs.values())).shape[-2:]
@@ -208,20 +217,29 @@ class FusionSegmentor(BaseModel):
         ask = in_windows if cfg["mode"] == "slide" else whole
         found = multi_scale(ask, inputs, cfg["scales"], cfg["flip"])
         batch = len(next(iter(inputs.values())))
-        samples = (
-            [BaseDataElement() for _ in range(batch)] if data_samples is None else data_samples
-        )
+        samples = data_samples or [BaseDataElement() for _ in range(batch)]
+        codes = self._codes(inputs, samples)
         for index, sample in enumerate(samples):
             height, width = sample.get("img_shape", size)[:2]
             shape = sample.get("ori_shape", (height, width))[:2] if cfg["rescale"] else None
             maps = {}
             for stream, logits in found.items():
-                logits = logits[index : index + 1, :, :height, :width]
-                logits = enlarge(logits, shape or (height, width), cfg["resize"])
-                is_finite = torch.isfinite(logits).all(dim=1)
-                maps[stream] = torch.where(is_finite, logits.argmax(dim=1), NOT_FINITE)
+                own = logits[index : index + 1, :, :height, :width]
+                answer = classes_of(own, shape or (height, width), cfg["resize"])
+                there, code = codes.get(stream, (None, 0))
+                maps[stream] = answer if there is None else torch.where(there[index], answer, code)
             sample.pred_sem_seg = PixelData(**maps)
         return list(samples)
+
+    def _codes(
+        self, inputs: Mapping[str, Tensor], samples: Sequence[BaseDataElement]
+    ) -> dict[str, tuple[Tensor, int]]:
+        """By stream, which of the B samples it sees and what it answers of others; none: all."""
+        there = self.backbone.streams_exist(self._exists(inputs, samples))
+        if there is None:
+            return {}
+        codes = {name: (alive, NO_SENSOR) for name, alive in zip(self.stream_names, there)}
+        return {**codes, ENSEMBLE: (torch.stack(list(there)).any(dim=0), NOT_FINITE)}
 
     def _classify(self, maps: Sequence[Tensor], exists: Tensor | None) -> Tensor:
         """The head on the images that exist, zeros for the others.

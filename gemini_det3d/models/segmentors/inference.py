@@ -13,10 +13,14 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from gemini_det3d.models.decode_heads.mlp_head import enlarge
+
 Images = Mapping[str, Tensor]
 """For each modality ``(B, C, H, W)``."""
 Predict = Callable[[Images], dict[str, Tensor]]
 """Images -> for each stream ``(B, K, H, W)``."""
+NOT_FINITE = -1
+"""Answer for a pixel whose logits are NaN or infinite: it is no class, and makes scores NaN."""
 _TEST_DEFAULTS: dict[str, Any] = dict(
     mode="whole", window=None, stride=None, scales=(1.0,), flip=False, resize="bilinear",
     rescale=True,
@@ -60,6 +64,21 @@ def checked_test_cfg(given: Mapping[str, Any]) -> dict[str, Any]:
     if not cfg["scales"] or min(cfg["scales"]) <= 0:
         raise ValueError(f"test_cfg: scales must be positive, got {cfg['scales']!r}")
     return cfg
+
+
+def classes_of(logits: Tensor, size: Sequence[int], resize: str) -> Tensor:
+    """The class of every pixel.
+
+    Args:
+        logits: ``(B, K, h, w)``.
+        size: Height and width of the answer.
+        resize: How logits come to it, "bilinear" or "bicubic".
+
+    Returns:
+        ``(B, H, W)`` int64; `NOT_FINITE` where logits are NaN or infinite.
+    """
+    logits = enlarge(logits, size, resize)
+    return torch.where(torch.isfinite(logits).all(dim=1), logits.argmax(dim=1), NOT_FINITE)
 
 
 def slide(predict: Predict, images: Images, window: Sequence[int], stride: Sequence[int]) -> dict:

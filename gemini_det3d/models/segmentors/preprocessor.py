@@ -12,8 +12,10 @@ import torch
 import torch.nn.functional as F
 from mmdet3d.registry import MODELS
 from mmengine.model import BaseDataPreprocessor
+from mmengine.structures import BaseDataElement
 from torch import Tensor
 
+from gemini_det3d.models.metas import sample_name
 from gemini_det3d.registration import register
 
 _KNOWN_KEYS = {"mean", "std"}
@@ -111,3 +113,16 @@ class ModalityPreprocessor(BaseDataPreprocessor):
 def _pad(image: Tensor, height: int, width: int, value: float) -> Tensor:
     """Add rows below and columns to the right."""
     return F.pad(image, (0, width - image.shape[-1], 0, height - image.shape[-2]), value=value)
+
+
+def labels_of(samples: Sequence[BaseDataElement]) -> Tensor:
+    """The labels of a batch, ``(B, H, W)`` int64.
+
+    Raises:
+        ValueError: A sample has none; the message names it.
+    """
+    for sample in samples:
+        if "gt_sem_seg" not in sample:
+            raise ValueError(f"sample {sample_name(sample.metainfo)} has no gt_sem_seg: training "
+                             "needs labels")  # fmt: skip
+    return torch.stack([sample.gt_sem_seg.data[0] for sample in samples]).long()

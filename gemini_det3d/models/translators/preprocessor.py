@@ -25,11 +25,11 @@ class TranslationPreprocessor(BaseDataPreprocessor):
         """Prepare a batch.
 
         Args:
-            data: ``inputs``, B tensors ``(S, 3, H, W)`` uint8, and ``data_samples``.
+            data: ``inputs``, B tensors ``(S, 3, H, W)`` uint8, and ``data_samples`` or none.
             training: Without meaning here.
 
         Returns:
-            ``inputs`` ``(B, S, 3, H, W)`` and ``data_samples``, both on the device.
+            ``inputs`` ``(B, S, 3, H, W)`` and ``data_samples``, both on the device; None without.
 
         Raises:
             ValueError: Images of a batch differ in size.
@@ -39,7 +39,8 @@ class TranslationPreprocessor(BaseDataPreprocessor):
         if len(shapes) > 1:
             raise ValueError(f"images of a batch differ in shape: {sorted(shapes)}; the pipeline "
                              "must end at one size, or batch_size be 1")  # fmt: skip
+        samples = data.get("data_samples")
         return {
             "inputs": from_bytes(torch.stack(list(data["inputs"]))),
-            "data_samples": list(data["data_samples"]),
+            "data_samples": None if samples is None else list(samples),
         }

@@ -48,7 +48,8 @@ class GeminiTranslator(BaseModel):
         init_cfg: As in mmengine.
 
     Raises:
-        ValueError: ``l1_weight`` is negative.
+        ValueError: ``l1_weight`` is negative, or an operator is to learn what it may rely on, for
+            which a translator has no loss.
     """
 
     def __init__(
@@ -65,6 +66,10 @@ class GeminiTranslator(BaseModel):
         if not l1_weight >= 0:
             raise ValueError(f"GeminiTranslator: l1_weight must be 0 or more, got {l1_weight!r}")
         self.generator = MODELS.build(dict(generator))
+        parts = self.generator.modules()
+        if any(getattr(part, "reliability_weight", None) is not None for part in parts):
+            raise ValueError("GeminiTranslator: generator: an operator has reliability=True, which "
+                             "nothing trains here")  # fmt: skip
         self.discriminator = MODELS.build(dict(discriminator))
         self.adversarial = MODELS.build(dict(adversarial_loss or {"type": "AdversarialLoss"}))
         self.l1_weight = l1_weight

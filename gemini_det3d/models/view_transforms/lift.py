@@ -215,7 +215,9 @@ class LiftToBEV(nn.Module):
 
     def _plan(self, views: Views, feature_size: tuple[int, int], rank: Sequence[int]) -> Plan:
         """What follows from the calibration alone; the last one is kept for a rig that stays."""
-        key = (views.key, feature_size, tuple(rank), views.matrix.device)
+        # what is made in inference mode is of no use in a training
+        mode = torch.is_inference_mode_enabled()
+        key = (views.key, feature_size, tuple(rank), views.matrix.device, mode)
         last = self._last_plan  # read once: another thread may replace it
         if last is not None and last[0] == key:
             return last[1]

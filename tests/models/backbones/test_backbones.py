@@ -4,8 +4,9 @@ import pytest
 import torch
 from mmdet3d.registry import MODELS
 
+from gemini_det3d.fusion import GeminiFusion, GeminiWaysFusion
 from gemini_det3d.models.backbones import GeminiMiT, GeminiSwin, ModalityHub
-from gemini_det3d.models.backbones.slot import plan_slots
+from gemini_det3d.models.backbones.slot import build_slot, is_among_all, plan_slots
 from gemini_det3d.models.operators import OPERATORS
 
 MIT = dict(dims=(8, 16), depths=(1, 2), num_heads=(1, 2), sr_ratios=(2, 1), patch_sizes=(7, 3),
@@ -160,3 +161,17 @@ def test_mit_of_five_stages_for_a_translator():
     assert [m.shape[-1] for m in model(images(2, width=64))[0]] == [32, 16, 8, 4, 2]
     assert model.stages[4].blocks[0].attn.operator is None
     assert model.stages[4].blocks[1].attn.operator is not None
+
+
+@pytest.mark.parametrize("kind", [GeminiFusion, "mmdet3d.GeminiFusion"])
+def test_operator_starts_alike_however_its_type_is_given(kind):
+    starts = []
+    for each in ("GeminiFusion", kind):
+        torch.manual_seed(0)
+        starts.append(build_slot(dict(type=each, num_heads=2), 8, True).state_dict())
+    assert all(torch.equal(starts[0][name], starts[1][name]) for name in starts[0])
+
+
+@pytest.mark.parametrize("kind", [GeminiWaysFusion, "mmdet3d.GeminiWaysFusion"])
+def test_operator_among_all_is_known_however_its_type_is_given(kind):
+    assert is_among_all(dict(type=kind)) and not is_among_all(None)

@@ -6,6 +6,7 @@ import torch
 from mmdet3d.registry import MODELS
 
 import gemini_det3d.plugin  # noqa: F401
+from gemini_det3d.formats.segmentation import NO_SENSOR
 from gemini_det3d.models.checkpoints import from_released_segmentor
 from gemini_det3d.models.segmentors import fusion_segmentor
 from gemini_det3d.models.segmentors.inference import multi_scale, slide, starts
@@ -229,3 +230,21 @@ def test_parts_that_do_not_fit_are_told_when_the_model_is_built(change, said):
     head.update(change.pop("decode_head", {}))
     with pytest.raises(ValueError, match=said):
         MODELS.build({**settings, **change})
+
+
+def test_stream_without_its_sensor_gives_no_answer_and_no_sensor_at_all_no_class():
+    model = make().eval()
+    masks = [dict(rgb=True, depth=False), dict(rgb=False, depth=False)]
+    first, second = model(**prepared(model, masks=masks), mode="predict")
+    assert (first.pred_sem_seg.depth == NO_SENSOR).all()
+    assert (first.pred_sem_seg.rgb >= 0).all() and (first.pred_sem_seg.ensemble >= 0).all()
+    assert (second.pred_sem_seg.rgb == NO_SENSOR).all()
+    assert (second.pred_sem_seg.ensemble == -1).all()
+
+
+def test_sample_without_labels_is_named_in_training():
+    model = make().train()
+    data = prepared(model, True)
+    data["data_samples"][1].pop("gt_sem_seg")
+    with pytest.raises(ValueError, match="has no gt_sem_seg: training needs labels"):
+        model(**data, mode="loss")

@@ -221,3 +221,14 @@ def test_checkpoint_of_wrapped_parts_has_the_names_of_the_plain_model(make):
     load_state_dict(wrapped, changed, strict=True)
     plain.load_state_dict(wrapped.state_dict())
     torch.testing.assert_close(dict(plain.state_dict()), changed)
+
+
+def test_reliability_that_nothing_would_train_is_refused(make):
+    operator = dict(type="GeminiFusion", num_heads=2, reliability=True)
+    with pytest.raises(ValueError, match=r"GeminiTranslator: generator: .*reliability=True"):
+        make(generator=dict(operator=operator))
+
+
+def test_inputs_alone_are_prepared(make):
+    prepared = make().data_preprocessor(dict(inputs=[torch.zeros(2, 3, 8, 8).byte()]))
+    assert prepared["data_samples"] is None and prepared["inputs"].shape == (1, 2, 3, 8, 8)
