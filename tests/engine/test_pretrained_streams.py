@@ -109,14 +109,6 @@ def test_streams_that_are_not_there_are_refused(both, streams):
         take_streams(both.state_dict(), streams)
 
 
-def test_streams_that_operators_fuse_are_not_turned_round():
-    state = generator(2, **GEMINI).state_dict()
-    assert any(".operator." in name for name in state)
-    with pytest.raises(ValueError, match=r"streams=\[1, 0\] must rise"):
-        take_streams(state, [1, 0])
-    take_streams({n: t for n, t in state.items() if ".operator." not in n}, [1, 0])
-
-
 def test_a_missing_file_is_named(tmp_path):
     with pytest.raises(FormatError, match=r"both\.pth"):
         start(generator(1), tmp_path)

@@ -15,22 +15,21 @@ def take_streams(state: Mapping[str, Tensor], streams: Sequence[int]) -> dict[st
     """Keep the norms of some streams, numbered anew in the order given, and all that is shared.
 
     A part with one norm a layer, as the discriminator, has a single stream and stays as it is. The
-    weights of the ensemble (``alpha``) follow the streams; a single stream has none.
+    weights of the ensemble (``alpha``) follow the streams; a single stream has none. Fusion
+    operators stay as they are, their first stream the first: another order is for a model in which
+    they start anew.
 
     Args:
         state: Names to tensors of a model on `GeminiMiT` with one or two sources.
         streams: Which to keep.
 
     Raises:
-        ValueError: No stream is asked for, one twice, or one that no norm belongs to; or another
-            order of streams that operators fuse, which tell the first from the second.
+        ValueError: No stream is asked for, one twice, or one that no norm belongs to.
     """
     norms = {name: found for name in state if (found := _NORM.fullmatch(name))}
     known = sorted({int(found["stream"]) for found in norms.values()})
     if not streams or len(set(streams)) < len(streams) or not set(streams) <= set(known):
         raise ValueError(f"streams={list(streams)} must be some of {known}, each once")
-    if list(streams) != sorted(streams) and any(".operator." in name for name in state):
-        raise ValueError(f"streams={list(streams)} must rise: the state has fusion operators")
     several = {found["layer"] for found in norms.values() if found["stream"] != "0"}
     kept = {}
     for name, tensor in state.items():
