@@ -172,7 +172,7 @@ def test_test_of_a_run_is_the_latest_one_beside_its_training(tmp_path):
 @pytest.mark.parametrize(
     ("test", "score"),
     [
-        ({"mAP_0.25": 30.0, "mAR_0.25": 90.0, "mAP_0.50": 10.0}, 20.0),
+        ({"Indoor/mAP_0.25": 30.0, "mAR_0.25": 0.9, "Indoor/mAP_0.50": 10.0}, 30.0),
         ({"MAE": 0.2, "MSE": 3}, None),
     ],
 )

@@ -174,16 +174,17 @@ def metrics_of(line: Line) -> dict[str, float]:
 
 
 def main_metrics(metrics: Mapping[str, float]) -> dict[str, float]:
-    """Those that are shown first: what makes the score, else the first few."""
-    return scored_metrics(metrics) or dict(list(metrics.items())[:_MOST_SHOWN])
+    """Those that are shown first: rooms' mAP at its overlaps, what makes the score, or a few."""
+    rooms = {key: value for key, value in metrics.items() if _ROOMS.search(key)}
+    return rooms or scored_metrics(metrics) or dict(list(metrics.items())[:_MOST_SHOWN])
 
 
 def scored_metrics(metrics: Mapping[str, float]) -> dict[str, float]:
-    """What `compare` takes as the score, or rooms' mAP at its overlaps; nothing where is neither.
+    """What `compare` takes as the score; nothing where there is none.
 
     A mean over other metrics would say nothing.
     """
     try:
         return headline(metrics)
     except ConfigError:
-        return {key: value for key, value in metrics.items() if _ROOMS.search(key)}
+        return {}
