@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+
 import pytest
 
 import gemini_det3d.plugin  # noqa: F401
@@ -47,3 +49,28 @@ def test_epochs_that_are_no_number_are_named(tmp_path, epochs):
     with pytest.raises(ConfigError, match=said):
         planned(epochs)
     assert planned("7.0").runs[0].epochs == 7
+
+
+def test_costs_are_measured_again_when_config_options_or_threads_are_others(tmp_path, monkeypatch):
+    measured = []
+
+    class Counted:
+        def __init__(self, threads):
+            pass
+
+        def follow(self, command, log, name):
+            measured.append(command)
+            command[3].write_text(json.dumps({"latency_ms": float(len(measured))}))
+
+    monkeypatch.setattr(module, "Programs", Counted)
+    config = tmp_path / "fused.py"
+
+    def latency(depth, options, threads=1):
+        config.write_text(f"model = dict(type='A', depth={depth})\n")
+        plan = module.make_plan([str(config)], [], tmp_path, 1, options)
+        return module.measure_all(plan, tmp_path, threads)["fused"]["latency_ms"]
+
+    assert latency(1, {}) == latency(1, {}) == 1.0
+    assert latency(2, {}) == latency(2, {}) == 2.0
+    assert latency(2, {"model.depth": "3"}) == 3.0
+    assert latency(2, {"model.depth": "3"}, threads=2) == 4.0
