@@ -12,7 +12,7 @@ from kitti_camera import CALIBRATION, SIZE
 from PIL import Image
 
 import gemini_det3d
-from gemini_det3d import Detector, Translator, find_config
+from gemini_det3d import Detector, Segmentor, Translator, find_config
 from gemini_det3d.apis.config import ConfigError, read_config
 from gemini_det3d.apis.trained_model import find_test_dataset
 from gemini_det3d.cli import main
@@ -118,6 +118,11 @@ def test_detector_finds_in_a_batch_what_it_finds_one_by_one(detector):
     assert len(together) == 2 and not np.array_equal(together[0].scores, together[1].scores)
     for found, expected in zip(together, alone):
         assert_same(found, expected)
+
+
+def test_an_empty_batch_has_no_answers(detector):
+    assert detector([], [], CALIBRATION) == detector([], [], []) == []
+    assert Segmentor(SEGMENTOR)([]) == Translator(TRANSLATOR)([]) == []
 
 
 TURNED = np.array([[0.0, 1, 0, 0], [-1, 0, 0, 0], [0, 0, 1, 0], [0, 0, 0, 1]])  # nuScenes' axes
