@@ -12,14 +12,16 @@ from kitti_camera import CALIBRATION, SIZE
 from PIL import Image
 
 import gemini_det3d
-from gemini_det3d import Detector, Translator, find_config
-from gemini_det3d.apis.config import ConfigError
+from gemini_det3d import Detector, Segmentor, Translator, find_config
+from gemini_det3d.apis.config import ConfigError, read_config
+from gemini_det3d.apis.trained_model import find_test_dataset
 from gemini_det3d.cli import main
 from gemini_det3d.formats.errors import FormatError
 from gemini_det3d.formats.kitti import write_calibration, write_points
 from gemini_det3d.formats.taskonomy import encode_edge, write_png
 
 DETECTOR = "mvxnet_gemini-point_r18_1xb2-toy_scenes-3class"
+SIX_CAMERAS = "bev_gemini-map_r18_1xb1-overfit_nus-3d"
 BEV = "bev_gemini-map_r18_1xb2-toy_scenes-3class"
 SEGMENTOR = "segformer_gemini-pixel_mit-toy_1xb4-toy_scenes-25class"
 TRANSLATOR = "translator_gemini_mit-toy_views-shade-texture2rgb"
@@ -116,6 +118,11 @@ def test_detector_finds_in_a_batch_what_it_finds_one_by_one(detector):
     assert len(together) == 2 and not np.array_equal(together[0].scores, together[1].scores)
     for found, expected in zip(together, alone):
         assert_same(found, expected)
+
+
+def test_an_empty_batch_has_no_answers(detector):
+    assert detector([], [], CALIBRATION) == detector([], [], []) == []
+    assert Segmentor(SEGMENTOR)([]) == Translator(TRANSLATOR)([]) == []
 
 
 TURNED = np.array([[0.0, 1, 0, 0], [-1, 0, 0, 0], [0, 0, 1, 0], [0, 0, 0, 1]])  # nuScenes' axes
@@ -227,3 +234,34 @@ def test_command_names_a_config_of_another_task(words, said, capsys):
 def test_detector_refuses_a_config_of_another_task(config):
     with pytest.raises(ConfigError, match="its model is no detector"):
         Detector(config)
+
+
+@pytest.mark.parametrize(
+    "config, said",
+    [
+        ("votenet_1xb4-toy_rooms-6class", "its frame is Depth, not LiDAR"),
+        ("votenet_gemini-point_r18_1xb4-toy_rooms-6class", "its frame is Depth, not LiDAR"),
+        (SIX_CAMERAS, "LoadMultiViewImages wants several cameras"),
+    ],
+)
+def test_detector_refuses_frames_and_cameras_that_it_does_not_take(config, said):
+    with pytest.raises(ConfigError, match=f"{said}; take mmdet3d") as error:
+        Detector(config)
+    assert "\n" not in str(error.value) and config in str(error.value)
+    own = read_config(config)
+    find_test_dataset(own).update(box_type_3d="Camera")
+    with pytest.raises(ConfigError, match="its frame is Camera, not LiDAR"):
+        Detector(own)
+
+
+def test_points_that_a_pipeline_samples_are_not_called_out_of_range(caplog):
+    config = read_config(DETECTOR)
+    steps = find_test_dataset(config)["pipeline"]
+    kept = dict(type="PointsRangeFilter", point_cloud_range=[0, -1, -1, 9, 1, 0])
+    said = "points lie in the config's point_cloud_range"
+    for step, is_said in ((kept, True), (dict(type="PointSample", num_points=97), False)):
+        steps.insert(1, step)
+        caplog.clear()
+        Detector(config)(*a_frame(3), CALIBRATION)
+        assert (said in caplog.text) == is_said
+        steps.pop(1)

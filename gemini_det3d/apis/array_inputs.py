@@ -27,6 +27,13 @@ def is_path(value: Any) -> bool:
     return isinstance(value, (str, os.PathLike))
 
 
+def is_list_of_frames(images: Any) -> bool:
+    """Whether images are of a batch of frames, which may be empty, rather than of one frame."""
+    if not isinstance(images, (list, tuple)):
+        return False
+    return not images or isinstance(images[0], (Mapping, list, tuple))
+
+
 def check_image(image: Any, name: str = "image") -> np.ndarray:
     """An image given as an array.
 

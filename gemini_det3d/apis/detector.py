@@ -8,7 +8,7 @@ into the image: mmdet3d's KITTI recipes read clouds reduced that way.
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -55,12 +55,14 @@ class Detector(Predictor):
         num_columns: Columns of a cloud that its config reads (``load_dim``).
 
     Raises:
-        ConfigError: As :class:`Predictor`, or the config names no classes, or is of another task.
+        ConfigError: As :class:`Predictor`, or the config names no classes, is of another task or
+            frame than the LiDAR's, or reads several cameras.
         FormatError: As :class:`Predictor`, or the head tells another number of classes apart.
     """
 
     def _check_task(self) -> None:
         require_detector(self._config)
+        _check_sensors(self._config.filename, self._dataset)
 
     def _prepare(self, meta: dict[str, Any], source: str | os.PathLike) -> None:
         self.classes = _class_names(meta, self._config, self._dataset)
@@ -71,6 +73,7 @@ class Detector(Predictor):
         self.num_columns = columns_of(self._pipeline)
         self._is_kitti = self._dataset.get("type") == "KittiDataset"
         self._range = next(values_of(self._config.model, "point_cloud_range"), None)
+        self._samples_points = any("PointSample" in kind for kind in _kinds_of(self._dataset))
         self._num_compared = 0
 
     def __call__(
@@ -130,7 +133,8 @@ class Detector(Predictor):
         if crop:
             points = points_in_image(points, calibration, size)
         packed = self._pipeline(self._frame(image, points, calibration, size))
-        tell(check_kept(len(points), packed["inputs"]["points"]), "points")
+        if not self._samples_points:
+            tell(check_kept(len(points), packed["inputs"]["points"]), "points")
         return packed
 
     def _frame(
@@ -227,6 +231,23 @@ def _read_calibration(given: Matrices) -> Calibration:
     if isinstance(given, Calibration):
         return given
     return calibration_from(given) if isinstance(given, Mapping) else read_any_calibration(given)
+
+
+def _check_sensors(config: str, dataset: Mapping[str, Any]) -> None:
+    """Refuse frames of coordinates and cameras that a call does not hand over."""
+    steps = dataset["pipeline"]
+    frames = (dataset.get("box_type_3d", "LiDAR"), *values_of(steps, "coord_type"))
+    faults = [f": its frame is {each}, not LiDAR" for each in frames if each.lower() != "lidar"]
+    views = (kind for kind in _kinds_of(steps) if "MultiView" in kind)
+    faults += [f".pipeline: {kind} wants several cameras" for kind in views]
+    if faults:
+        remedy = "take mmdet3d.apis.inference_multi_modality_detector"
+        raise ConfigError(f"{config}: test_dataloader.dataset{faults[0]}; {remedy}")
+
+
+def _kinds_of(config: Any) -> Iterator[str]:
+    """Names of all that a part of a config builds."""
+    return map(str, values_of(config, "type"))
 
 
 def _class_names(meta: dict, cfg: Config, dataset: dict) -> list[str]:

@@ -27,6 +27,7 @@ from gemini_det3d.formats.errors import FormatError
 from gemini_det3d.formats.inputs import keep_folders
 from gemini_det3d.visualization import (
     LabeledBoxes,
+    class_colors,
     draw_detection_panel,
     draw_surround_panel,
     save_png,
@@ -109,9 +110,10 @@ def panel(
     detections = _detections(found, classes).above(score)
     labelled = truth_of(data, classes)
     truth = None if labelled is None else LabeledBoxes(*labelled)
+    colors, boxes = class_colors(classes), (detections, truth)
     if len(images) == 1:
-        return draw_detection_panel(images[0], points, matrices[0], detections, truth)
-    return draw_surround_panel(images, points, matrices, detections, truth)
+        return draw_detection_panel(images[0], points, matrices[0], *boxes, colors=colors)
+    return draw_surround_panel(images, points, matrices, *boxes, colors=colors)
 
 
 def _check_calibration(info: dict, data: dict) -> None:

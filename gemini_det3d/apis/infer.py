@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -91,6 +92,7 @@ def write_results(
     image: np.ndarray,
     points: np.ndarray,
     truth: LabeledBoxes | None = None,
+    colors: Mapping[str, str] | None = None,
 ) -> None:
     """Write ``NAME.txt``, ``NAME.json`` and ``NAME.png``.
 
@@ -102,6 +104,7 @@ def write_results(
         image: ``(H, W, 3)`` uint8 RGB.
         points: ``(N, 4)`` points to draw.
         truth: Labelled boxes to draw, or None.
+        colors: Of the model's classes; None: of those that were found.
     """
     size = (image.shape[1], image.shape[0])
     objects = from_lidar_boxes(
@@ -129,7 +132,8 @@ def write_results(
         ],
     }
     write_json(out / f"{frame.name}.json", data)
-    picture = draw_detection_panel(image, points, calibration.lidar2img, detections, truth)
+    matrix = calibration.lidar2img
+    picture = draw_detection_panel(image, points, matrix, detections, truth, colors=colors)
     save_png(out / f"{frame.name}.png", picture)
 
 

@@ -68,5 +68,5 @@ class Predictor:
             check_head(count, classes, source)
 
     def _predict(self, samples: Sequence[dict]) -> list[Any]:
-        """The model's answers to packed samples, as one batch."""
-        return predict(self.model, samples)
+        """The model's answers to packed samples, as one batch; none to none."""
+        return predict(self.model, samples) if samples else []

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from gemini_det3d.apis.array_inputs import check_image, is_path, tell_other_names
+from gemini_det3d.apis.array_inputs import check_image, is_list_of_frames, is_path, tell_other_names
 from gemini_det3d.apis.config import ConfigError
 from gemini_det3d.apis.predictor import Predictor
 from gemini_det3d.engine.same_classes import classes_of_config, trained_classes
@@ -64,7 +64,7 @@ class Segmentor(Predictor):
             FormatError: A file or an array cannot be used, or the answer is not finite.
             ConfigError: Modalities are missing or unknown, or no sensor delivered.
         """
-        is_batch = _is_batch(images)
+        is_batch = is_list_of_frames(images)
         frames: Any = images if is_batch else [images]
         found = self._by_size([self._pipeline(self._sample(frame)) for frame in frames])
         maps = [sample.pred_sem_seg.get(self._stream)[0].cpu().numpy() for sample in found]
@@ -128,9 +128,3 @@ def _with_blanks(images: Mapping[str, Image]) -> dict[str, Any]:
             raise FormatError(name, fault)
     blank = np.zeros((size[1], size[0], 3), dtype=np.uint8)
     return {name: given.get(name, blank) for name in images}
-
-
-def _is_batch(images: Any) -> bool:
-    """A list whose entries are frames, not images."""
-    is_list = isinstance(images, (list, tuple)) and bool(images)
-    return is_list and isinstance(images[0], (Mapping, list, tuple))

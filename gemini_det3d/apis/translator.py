@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from gemini_det3d.apis.array_inputs import check_image, is_path, tell_other_names
+from gemini_det3d.apis.array_inputs import check_image, is_list_of_frames, is_path, tell_other_names
 from gemini_det3d.apis.config import ConfigError
 from gemini_det3d.apis.predictor import Predictor
 from gemini_det3d.evaluation.functional import to_bytes
@@ -57,8 +57,7 @@ class Translator(Predictor):
             FormatError: A file or an array cannot be used, or the answer is not finite.
             ConfigError: Another number of images than sources, or other names.
         """
-        is_list = isinstance(images, (list, tuple)) and bool(images)
-        is_batch = is_list and isinstance(images[0], (Mapping, list, tuple))
+        is_batch = is_list_of_frames(images)
         views: Any = images if is_batch else [images]
         found = self._predict([self._pipeline(self._sample(view)) for view in views])
         pictures = [_picture(view, sample.translated) for view, sample in zip(views, found)]

@@ -20,7 +20,24 @@ def last_checkpoint(train_dir: Path) -> Path:
     record = train_dir / "last_checkpoint"
     if not record.is_file():
         raise ConfigError(f"{train_dir}: the training left no checkpoint")
-    return Path(record.read_text(encoding="utf-8").strip())
+    return find_checkpoint(train_dir, record.read_text(encoding="utf-8").strip())
+
+
+def find_checkpoint(train_dir: Path, written: str) -> Path:
+    """A checkpoint that a record names; the one in the folder, which may have been moved or copied.
+
+    Args:
+        train_dir: mmengine's work directory.
+        written: Where the checkpoint was when the record was written.
+
+    Raises:
+        ConfigError: It has gone.
+    """
+    there = Path(written)
+    checkpoint = next((p for p in (train_dir / there.name, there) if p.is_file()), None)
+    if checkpoint is None:
+        raise ConfigError(f"{train_dir}: {there.name} has gone")
+    return checkpoint
 
 
 def read_metrics(test_dir: Path) -> dict[str, float]:

@@ -12,7 +12,6 @@ from gemini_det3d.apis.config import ConfigError, read_changed_config
 from gemini_det3d.apis.reports import facts_section, write_report
 from gemini_det3d.commands import add_changes, add_seed
 from gemini_det3d.visualization.report import Pictures, Table
-from gemini_det3d.visualization.report.html import pictures_in
 
 EPILOG = """\
 Every sample goes through the config's own training pipeline, augmentation included, and is
@@ -61,7 +60,7 @@ def _report(args: argparse.Namespace, verdict: Verdict) -> Path:
         for name, (sign, limit, meaning) in LIMITS.items()
     ]
     head = ["what", "median", "must be", "objects"]
-    pictures = Pictures("Augmented samples", pictures_in([args.out])[: args.pictures])
+    pictures = Pictures("Augmented samples", verdict.pictures)
     sections = [Table("Agreement", head, rows, digits=3), pictures,
                 facts_section({"seed": args.seed})]  # fmt: skip
     verdicts = ["NOT ALIGNED" if verdict.faults else "aligned", *verdict.gaps, *verdict.faults]

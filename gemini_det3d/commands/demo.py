@@ -21,7 +21,6 @@ from gemini_det3d.apis.demo_pass import (
 from gemini_det3d.apis.machine import num_cores
 from gemini_det3d.apis.runs import Run, declare, run_or_fail
 from gemini_det3d.visualization.report import Pictures, Section
-from gemini_det3d.visualization.report.html import pictures_in
 
 CONFIG = "mvxnet_gemini-point_r18_1xb2-toy_scenes-3class"
 CLASSES = ("Pedestrian", "Cyclist", "Car")
@@ -45,9 +44,9 @@ def run(args: argparse.Namespace) -> int:
     demo.step("conversion", convert, args.data)
     demo.step("training and test", run_or_fail, [training])
     evaluation = evaluate(args.data, demo.work_dir)
-    demo.step("pictures", draw, args.data, demo.work_dir)
+    pictures = demo.step("pictures", draw, args.data, demo.work_dir)
     markdown = evaluation.report(markdown=True)
-    sections = report_sections(args.data, demo.work_dir)
+    sections = [*report_sections(args.data, demo.work_dir), Pictures("Pictures", pictures)]
     figures = evaluation.result.as_dict()
     return demo.finish(figures, markdown, evaluation.report(), sections, args.config)
 
@@ -94,15 +93,14 @@ def evaluate(data: Path, work_dir: Path):
 
 
 def report_sections(data: Path, work_dir: Path) -> list[Section]:
-    """What the report shows beside the training."""
+    """Figures that the report shows beside the training."""
     from gemini_det3d.apis.reports.detection import kitti_sections
 
     labels, split = data / "training" / "label_2", data / "ImageSets" / "val.txt"
-    sections = kitti_sections(work_dir / "detections", labels, CLASSES, split)
-    return [*sections, Pictures("Pictures", pictures_in([work_dir / "pictures"]))]
+    return kitti_sections(work_dir / "detections", labels, CLASSES, split)
 
 
-def draw(data: Path, work_dir: Path) -> None:
+def draw(data: Path, work_dir: Path) -> list[Path]:
     """Pictures of a few test scenes with truth and detections."""
     from gemini_det3d.formats.kitti import (
         read_calibration,
@@ -115,6 +113,7 @@ def draw(data: Path, work_dir: Path) -> None:
 
     frames = (data / "ImageSets" / "val.txt").read_text().split()
     folder = data / "training"
+    drawn = []
     for frame in frames[:NUM_PICTURES]:
         calibration = read_calibration(folder / "calib" / f"{frame}.txt")
         truth = read_objects(folder / "label_2" / f"{frame}.txt")
@@ -128,4 +127,6 @@ def draw(data: Path, work_dir: Path) -> None:
             LabeledBoxes(to_lidar_boxes(truth, calibration), truth.name),
             range_m=RANGE_M,
         )
-        save_png(work_dir / "pictures" / f"{frame}.png", panel)
+        drawn.append(work_dir / "pictures" / f"{frame}.png")
+        save_png(drawn[-1], panel)
+    return drawn

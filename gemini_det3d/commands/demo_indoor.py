@@ -26,7 +26,6 @@ from gemini_det3d.apis.reports.detection import room_precision
 from gemini_det3d.apis.runs import Run, declare, run_or_fail
 from gemini_det3d.formats.tables import markdown_table, text_table
 from gemini_det3d.visualization.report import Pictures, Table
-from gemini_det3d.visualization.report.html import pictures_in
 
 CONFIGS = {
     "points": "votenet_1xb4-toy_rooms-6class",
@@ -52,11 +51,10 @@ def run(args: argparse.Namespace) -> int:
     demo.step("rooms", make_data, args)
     demo.step("training and test", run_or_fail, runs)
     evaluations = evaluate(args.data, demo.work_dir)
-    demo.step("pictures", draw, args.data, demo.work_dir)
+    drawn = demo.step("pictures", draw, args.data, demo.work_dir)
     figures = {name: e.result.as_dict() for name, e in evaluations.items()}
-    pictures = Pictures("Pictures", pictures_in([demo.work_dir / "pictures"]))
     sections = [Table("Average precision", *cells(figures)),
-                room_precision(evaluations), pictures]  # fmt: skip
+                room_precision(evaluations), Pictures("Pictures", drawn)]  # fmt: skip
     base = next(iter(CONFIGS.values()))
     return demo.finish(figures, table(figures, markdown=True), table(figures), sections, base)
 
@@ -122,7 +120,7 @@ def cells(figures: Mapping[str, Mapping[str, float]]) -> tuple[list[str], list[l
     return head, rows
 
 
-def draw(data: Path, work_dir: Path) -> None:
+def draw(data: Path, work_dir: Path) -> list[Path]:
     """Pictures of a few test rooms with truth and the fused detector's boxes."""
     import numpy as np
 
@@ -130,7 +128,7 @@ def draw(data: Path, work_dir: Path) -> None:
     from gemini_det3d.formats.sunrgbd import SunInfos, read_results
     from gemini_det3d.visualization import draw_room_panel, save_png
 
-    infos = SunInfos(data / "sunrgbd_infos_val.pkl")
+    infos, drawn = SunInfos(data / "sunrgbd_infos_val.pkl"), []
     for frame in infos.frames[:NUM_PICTURES]:
         found = read_results(folder_of(work_dir, FUSED) / "detections" / f"{frame}.txt")
         shown = np.ones(len(found)) if found.scores is None else found.scores
@@ -141,4 +139,6 @@ def draw(data: Path, work_dir: Path) -> None:
             found.select(shown >= SHOWN),
             infos.objects(frame),
         )
-        save_png(work_dir / "pictures" / f"{frame}.png", panel)
+        drawn.append(work_dir / "pictures" / f"{frame}.png")
+        save_png(drawn[-1], panel)
+    return drawn

@@ -23,7 +23,7 @@ from gemini_det3d.formats.kitti import (
     read_points,
     to_lidar_boxes,
 )
-from gemini_det3d.visualization import LabeledBoxes
+from gemini_det3d.visualization import LabeledBoxes, class_colors
 
 EPILOG = """\
 --image, --points, --calib and --label each take a file or a folder; in folders the files of one
@@ -100,7 +100,8 @@ def _infer_frame(detector: Detector, frame: Frame, args: argparse.Namespace) -> 
     truth = None if frame.label is None else _read_truth(frame.label, calibration)
     found = detector(frame.image, points, frame.calib, crop_to_image=not args.all_points)
     found = found.above(args.score_threshold)
-    write_results(args.out, frame, found, calibration, image, points, truth)
+    colors = class_colors(detector.classes)
+    write_results(args.out, frame, found, calibration, image, points, truth, colors)
     return len(found)
 
 

@@ -26,6 +26,7 @@ from gemini_det3d.commands import add_model_options
 from gemini_det3d.formats.errors import FormatError
 from gemini_det3d.formats.files import write_whole
 from gemini_det3d.formats.inputs import keep_files
+from gemini_det3d.visualization import class_colors
 from gemini_det3d.visualization.page import (
     MAX_BOXES,
     frame_data,
@@ -115,10 +116,11 @@ def _clouds(
 ) -> str:  # fmt: skip
     names = [*source.sets, *sets]
     made = _bar(read_frames(source, frames, sets), len(frames))
+    colors = class_colors(getattr(source, "classes", ()))  # of a model, which a folder has not
     if args.rrd:
-        made = record_frames(made, args.rrd, names, _title(args))
+        made = record_frames(made, args.rrd, names, _title(args), colors)
     data = [frame_data(frame, args.max_points, args.max_boxes) for frame in made]
-    return render_page(data, names, _title(args), notes)
+    return render_page(data, names, _title(args), notes, colors)
 
 
 def _pictures(

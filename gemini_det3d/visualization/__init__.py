@@ -11,7 +11,7 @@ from gemini_det3d.visualization.canvas import save_png
 from gemini_det3d.visualization.image import draw_boxes_on_image, draw_points_on_image
 from gemini_det3d.visualization.image_grid import draw_image_grid
 from gemini_det3d.visualization.labeled_boxes import LabeledBoxes
-from gemini_det3d.visualization.palette import class_color
+from gemini_det3d.visualization.palette import class_color, class_colors
 from gemini_det3d.visualization.panel import draw_detection_panel, draw_surround_panel
 from gemini_det3d.visualization.rooms import draw_room_panel
 from gemini_det3d.visualization.segmentation import class_palette, color_labels, draw_label_panel
@@ -19,6 +19,7 @@ from gemini_det3d.visualization.segmentation import class_palette, color_labels,
 __all__ = [
     "LabeledBoxes",
     "class_color",
+    "class_colors",
     "class_palette",
     "color_labels",
     "draw_bev",

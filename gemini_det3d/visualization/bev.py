@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -29,6 +30,7 @@ def draw_bev(
     width_px: int = 1242,
     lidar2img: np.ndarray | None = None,
     image_size: tuple[int, int] | None = None,
+    colors: Mapping[str, str] | None = None,
 ) -> np.ndarray:
     """Draw points, detections (class colours, arrow to the front) and truth (white, dashed).
 
@@ -40,6 +42,7 @@ def draw_bev(
         width_px: Width of the picture; the height follows from the range.
         lidar2img: With ``image_size``, the camera's field of view is marked.
         image_size: ``(width, height)`` of the image in pixels.
+        colors: Of a model's classes, as of :func:`class_colors`; other names take what they leave.
 
     Returns:
         ``(H, width_px, 3)`` uint8 RGB.
@@ -58,12 +61,13 @@ def draw_bev(
     if lidar2img is not None and image_size is not None:
         _draw_field_of_view(canvas, axes, np.asarray(lidar2img), image_size, range_m, unit)
     _draw_sensor(canvas, axes, unit)
-    for name in sorted(set(detections.names)):
+    colors = palette.class_colors(detections.names, colors)
+    for name, color in colors.items():
         rows = [i for i, other in enumerate(detections.names) if other == name]
-        _draw_boxes(canvas, axes, detections.boxes[rows], palette.class_color(name), unit)
+        _draw_boxes(canvas, axes, detections.boxes[rows], color, unit)
     if truth is not None:
         _draw_truth(canvas, axes, truth.boxes, unit)
-    _draw_legend(canvas, axes, detections, truth, unit)
+    _draw_legend(canvas, axes, detections, colors, truth, unit)
     return canvas.to_array()
 
 
@@ -180,15 +184,16 @@ def _draw_legend(
     canvas: Canvas,
     axes: Axes,
     detections: LabeledBoxes,
+    colors: Mapping[str, str],
     truth: LabeledBoxes | None,
     unit: float,
 ) -> None:
     from matplotlib.lines import Line2D
 
     handles = []
-    for name in sorted(set(detections.names)):
+    for name, color in colors.items():
         count = detections.names.count(name)
-        handles.append(Line2D([], [], color=palette.class_color(name), label=f'{name} ({count})',
+        handles.append(Line2D([], [], color=color, label=f'{name} ({count})',
                               linewidth=canvas.points(4 * unit)))  # fmt: skip
     if truth is not None:
         handles.append(Line2D([], [], color=palette.TRUTH_COLOR, linestyle=(0, (3, 2)),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -15,7 +16,7 @@ from gemini_det3d.geometry.boxes import (
 )
 from gemini_det3d.visualization.canvas import Canvas
 from gemini_det3d.visualization.labeled_boxes import LabeledBoxes
-from gemini_det3d.visualization.palette import TRUTH_COLOR, class_color
+from gemini_det3d.visualization.palette import TRUTH_COLOR, class_colors
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -33,6 +34,7 @@ def draw_boxes_on_image(
     lidar2img: np.ndarray,
     truth: LabeledBoxes | None = None,
     scale: float = 1.0,
+    colors: Mapping[str, str] | None = None,
 ) -> np.ndarray:
     """Draw 3D boxes: detections in class colours with the front face tinted, truth white, dashed.
 
@@ -45,20 +47,21 @@ def draw_boxes_on_image(
         lidar2img: ``(4, 4)`` or ``(3, 4)``, LiDAR frame to pixels of ``image``.
         truth: Boxes to draw dashed on top, or None.
         scale: Size of the picture over that of the image.
+        colors: Of a model's classes, as of :func:`class_colors`; other names take what they leave.
 
     Returns:
         ``(round(scale H), round(scale W), 3)`` uint8 RGB.
     """
     canvas, axes, unit = _image_canvas(image, scale)
-    order = _far_to_near(detections, lidar2img)
+    order, colors = _far_to_near(detections, lidar2img), class_colors(detections.names, colors)
     for index in order:
         box = detections.boxes[index : index + 1]
-        color = class_color(detections.names[index])
+        color = colors[detections.names[index]]
         _draw_front(axes, box, lidar2img, color)
         _draw_edges(canvas, axes, box, lidar2img, color, 2.0 * unit, "solid")
     if truth is not None:
         _draw_edges(canvas, axes, truth.boxes, lidar2img, TRUTH_COLOR, 1.3 * unit, (0, (4, 3)))
-    _draw_tags(canvas, axes, detections, order, lidar2img, image.shape, unit)
+    _draw_tags(canvas, axes, detections, order, colors, lidar2img, image.shape, unit)
     return canvas.to_array()
 
 
@@ -158,6 +161,7 @@ def _draw_tags(
     axes: Axes,
     boxes: LabeledBoxes,
     order: np.ndarray,
+    colors: Mapping[str, str],
     lidar2img: np.ndarray,
     image_shape: tuple[int, ...],
     unit: float,
@@ -187,7 +191,7 @@ def _draw_tags(
         axes.text(x, bottom, text, fontsize=canvas.points(font_px), color='#10151A',
                   va='bottom', ha='left', weight='bold', clip_on=True,
                   bbox=dict(boxstyle='round,pad=0.15', linewidth=0, alpha=0.88,
-                            facecolor=class_color(boxes.names[index])))  # fmt: skip
+                            facecolor=colors[boxes.names[index]]))  # fmt: skip
 
 
 def _free_place(

@@ -8,7 +8,7 @@ other and from the truth's white (CIEDE2000) as seen with full vision and withou
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 
 _SKY, _ORANGE, _GREEN, _BLUE, _YELLOW = "#56B4E9", "#F5A300", "#2FD6A3", "#2E74FF", "#FFFF8B"
 _ROSE, _TAN, _MOSS, _VIOLET, _SLATE = "#8B5D5D", "#A28B5D", "#2E7400", "#745D8B", "#748B8B"
@@ -59,19 +59,21 @@ def class_color(name: str) -> str:
     return class_colors([name])[name]
 
 
-def class_colors(names: Iterable[str]) -> dict[str, str]:
+def class_colors(names: Iterable[str], given: Mapping[str, str] | None = None) -> dict[str, str]:
     """Colours of classes that are shown together: up to ten of them are never alike.
 
     Args:
         names: Class names; those of no data set known here take what the others leave.
+        given: Colours of classes that have theirs, as of a model's: these stay, and other names
+            take what they leave.
 
     Returns:
-        Name to ``#RRGGBB``, in alphabetical order.
+        Of the names, name to ``#RRGGBB``, in alphabetical order.
     """
-    names = sorted(set(names))
-    colors = {name: _CLASS_COLORS[name] for name in names if name in _CLASS_COLORS}
-    for name in names:
+    names, colors = sorted(set(names)), dict(given or {})
+    for name in sorted(names, key=lambda name: (name not in _CLASS_COLORS, name)):
         if name not in colors:
             free = [color for color in _COLORS if color not in colors.values()] or _COLORS
-            colors[name] = free[sum(name.encode("utf-8")) % len(free)]
+            own = _CLASS_COLORS.get(name)
+            colors[name] = own if own in free else free[sum(name.encode("utf-8")) % len(free)]
     return {name: colors[name] for name in names}

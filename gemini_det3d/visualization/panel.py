@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 
@@ -21,6 +21,7 @@ def draw_detection_panel(
     truth: LabeledBoxes | None = None,
     range_m: Range | None = None,
     width_px: int = 1242,
+    colors: Mapping[str, str] | None = None,
 ) -> np.ndarray:
     """Draw detections (and truth) on the image and from above, at the same width.
 
@@ -32,13 +33,15 @@ def draw_detection_panel(
         truth: Boxes drawn white and dashed, or None.
         range_m: ``(x_min, y_min, x_max, y_max)`` seen from above; None fits it to the boxes.
         width_px: Width of the picture.
+        colors: Of a model's classes, as of :func:`class_colors`; other names take what they leave.
 
     Returns:
         ``(H', width_px, 3)`` uint8 RGB.
     """
     height, width = image.shape[:2]
-    above = draw_boxes_on_image(image, detections, lidar2img, truth, scale=width_px / width)
-    below = draw_bev(points, detections, truth, range_m, width_px, lidar2img, (width, height))
+    scale, view = width_px / width, (lidar2img, (width, height))
+    above = draw_boxes_on_image(image, detections, lidar2img, truth, scale, colors)
+    below = draw_bev(points, detections, truth, range_m, width_px, *view, colors)
     gap = np.full((_GAP_PX, width_px, 3), 255, dtype=np.uint8)
     return np.concatenate([above, gap, below])
 
@@ -52,6 +55,7 @@ def draw_surround_panel(
     range_m: Range | None = None,
     width_px: int = 1500,
     columns: int = 3,
+    colors: Mapping[str, str] | None = None,
 ) -> np.ndarray:
     """Draw detections (and truth) on the images of several cameras and, below, from above.
 
@@ -64,13 +68,14 @@ def draw_surround_panel(
         range_m: ``(x_min, y_min, x_max, y_max)`` seen from above; None fits it to the boxes.
         width_px: Width of the picture.
         columns: Images side by side.
+        colors: Of a model's classes, as of :func:`class_colors`; other names take what they leave.
 
     Returns:
         ``(H', width_px, 3)`` uint8 RGB.
     """
     each_px = (width_px - (columns - 1) * _GAP_PX) // columns
     drawn = [
-        draw_boxes_on_image(image, detections, matrix, truth, scale=each_px / image.shape[1])
+        draw_boxes_on_image(image, detections, matrix, truth, each_px / image.shape[1], colors)
         for image, matrix in zip(images, lidar2imgs)
     ]
     height = drawn[0].shape[0]
@@ -79,4 +84,5 @@ def draw_surround_panel(
     for i, picture in enumerate(drawn):
         top, left = i // columns * (height + _GAP_PX), i % columns * (each_px + _GAP_PX)
         above[top : top + height, left : left + picture.shape[1]] = picture
-    return np.concatenate([above, draw_bev(points, detections, truth, range_m, width_px)])
+    below = draw_bev(points, detections, truth, range_m, width_px, colors=colors)
+    return np.concatenate([above, below])

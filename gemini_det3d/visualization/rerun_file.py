@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +13,7 @@ from gemini_det3d.formats.files import UNFINISHED, make_folder
 from gemini_det3d.visualization.labeled_boxes import LabeledBoxes
 from gemini_det3d.visualization.page import ViewFrame
 from gemini_det3d.visualization.page.frame import Camera
-from gemini_det3d.visualization.palette import TRUTH_COLOR, class_color
+from gemini_det3d.visualization.palette import TRUTH_COLOR, class_colors
 
 _JPEG_QUALITY = 82
 _RADIUS_M = 0.03
@@ -33,7 +33,11 @@ def import_rerun() -> Any:
 
 
 def record_frames(
-    frames: Iterable[ViewFrame], path: str | os.PathLike, sets: Sequence[str], title: str
+    frames: Iterable[ViewFrame],
+    path: str | os.PathLike,
+    sets: Sequence[str],
+    title: str,
+    colors: Mapping[str, str] | None = None,
 ) -> Iterator[ViewFrame]:
     """Write frames as they pass by; the file is there when the last one has.
 
@@ -42,6 +46,8 @@ def record_frames(
         path: The ``.rrd`` file.
         sets: Names of the result sets.
         title: Of the recording.
+        colors: Of a model's classes, as of :func:`class_colors`; other names take what they leave,
+            in the order of their frames.
 
     Yields:
         The same frames.
@@ -54,11 +60,14 @@ def record_frames(
     make_folder(target.parent)
     recording = rerun.RecordingStream(title)
     recording.save(str(unfinished))
+    colors = dict(colors or {})
     try:
         recording.log("world", rerun.ViewCoordinates.RIGHT_HAND_Z_UP, static=True)
         for number, frame in enumerate(frames):
             recording.set_time("frame", sequence=number)
-            _log_frame(rerun, recording, frame, sets)
+            names = [name for found in frame.results if found for name in found.names]
+            colors |= class_colors(names, colors)
+            _log_frame(rerun, recording, frame, sets, colors)
             yield frame
         recording.flush()
         recording.disconnect()  # closes the file
@@ -67,18 +76,21 @@ def record_frames(
         unfinished.unlink(missing_ok=True)
 
 
-def _log_frame(rerun: Any, recording: Any, frame: ViewFrame, sets: Sequence[str]) -> None:
+def _log_frame(
+    rerun: Any, recording: Any, frame: ViewFrame, sets: Sequence[str], colors: Mapping[str, str]
+) -> None:
     recording.log("name", rerun.TextLog(frame.name))
     recording.log("world/points", rerun.Points3D(frame.points[:, :3], radii=_RADIUS_M))
-    recording.log("world/truth", _boxes(rerun, frame.truth, TRUTH_COLOR))
+    white = dict.fromkeys(frame.truth.names if frame.truth else (), TRUTH_COLOR)
+    recording.log("world/truth", _boxes(rerun, frame.truth, white))
     for place, found in enumerate(frame.results):
         # names of users may hold anything: a list of parts is escaped
-        recording.log(["world", f"{place + 1} {sets[place]}"], _boxes(rerun, found))
+        recording.log(["world", f"{place + 1} {sets[place]}"], _boxes(rerun, found, colors))
     for place, camera in enumerate(frame.cameras):
         _log_camera(rerun, recording, camera, f"{place} {camera.name}")
 
 
-def _boxes(rerun: Any, boxes: LabeledBoxes | None, color: str | None = None) -> Any:
+def _boxes(rerun: Any, boxes: LabeledBoxes | None, colors: Mapping[str, str]) -> Any:
     if boxes is None or not len(boxes):
         return rerun.Clear(recursive=False)  # else those of the frame before would stay
     x, y, z, length, width, height, yaw = np.asarray(boxes.boxes, dtype=np.float64)[:, :7].T
@@ -89,7 +101,7 @@ def _boxes(rerun: Any, boxes: LabeledBoxes | None, color: str | None = None) -> 
         half_sizes=np.column_stack([length, width, height]) / 2,
         quaternions=np.column_stack([none, none, np.sin(yaw / 2), np.cos(yaw / 2)]),
         labels=[name + score for name, score in zip(boxes.names, scores)],
-        colors=[_rgb(color or class_color(name)) for name in boxes.names],
+        colors=[_rgb(colors[name]) for name in boxes.names],
     )
 
 

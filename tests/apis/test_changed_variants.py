@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import json
+import re
+
 import pytest
 
 import gemini_det3d.plugin  # noqa: F401
@@ -34,6 +37,32 @@ def test_a_swapped_type_decides_what_its_part_takes(tmp_path):
         module.make_plan([str(config)], [swap], tmp_path, 1, {})
 
 
+def test_a_swapped_value_keeps_what_its_brackets_and_quotes_hold(tmp_path):
+    assert Swap.parse("a=[1,2,3],(4,5),{'x':6,'y':[7,8]}").values == (
+        "[1,2,3]", "(4,5)", "{'x':6,'y':[7,8]}"
+    )  # fmt: skip
+    assert Swap.parse("a='b,c','d]','e;f'").values == ("'b,c'", "'d]'", "'e;f'")
+    swap = Swap.parse("m.a=[1,2];b=(3,4),'c;d'")
+    assert [swap.options(value) for value in swap.values] == [
+        {"m.a": "[1,2]", "m.b": "(3,4)"}, {"m.a": "'c;d'"}
+    ]  # fmt: skip
+    config = tmp_path / "fused.py"
+    config.write_text("model = dict(type='A', data_preprocessor=dict(mean=[0, 0, 0]))\n")
+    swap = Swap.parse("model.data_preprocessor.mean=[1,2,3],[4,5,6]")
+    plan = module.make_plan([str(config)], [swap], tmp_path, 1, {})
+    assert [variant.options[swap.key] for variant in plan.variants] == ["[1,2,3]", "[4,5,6]"]
+
+
+@pytest.mark.parametrize(
+    "values, fault",
+    [("[1,2", "] is missing"), ("1,2]", "] closes nothing"), ("'x,y", "' is missing"),
+     ("(1,[2)]", ") closes nothing"), ("A;b=(1,B", ") is missing")],
+)  # fmt: skip
+def test_a_swapped_value_that_is_cut_off_is_refused_in_one_line(values, fault):
+    with pytest.raises(ConfigError, match=r"^--swap .*: " + re.escape(fault) + "$"):
+        Swap.parse(f"a={values}")
+
+
 @pytest.mark.parametrize("epochs", ["abc", "0", "-1", "2.5", "nan"])
 def test_epochs_that_are_no_number_are_named(tmp_path, epochs):
     config = tmp_path / "fused.py"
@@ -47,3 +76,28 @@ def test_epochs_that_are_no_number_are_named(tmp_path, epochs):
     with pytest.raises(ConfigError, match=said):
         planned(epochs)
     assert planned("7.0").runs[0].epochs == 7
+
+
+def test_costs_are_measured_again_when_config_options_or_threads_are_others(tmp_path, monkeypatch):
+    measured = []
+
+    class Counted:
+        def __init__(self, threads):
+            pass
+
+        def follow(self, command, log, name):
+            measured.append(command)
+            command[3].write_text(json.dumps({"latency_ms": float(len(measured))}))
+
+    monkeypatch.setattr(module, "Programs", Counted)
+    config = tmp_path / "fused.py"
+
+    def latency(depth, options, threads=1):
+        config.write_text(f"model = dict(type='A', depth={depth})\n")
+        plan = module.make_plan([str(config)], [], tmp_path, 1, options)
+        return module.measure_all(plan, tmp_path, threads)["fused"]["latency_ms"]
+
+    assert latency(1, {}) == latency(1, {}) == 1.0
+    assert latency(2, {}) == latency(2, {}) == 2.0
+    assert latency(2, {"model.depth": "3"}) == 3.0
+    assert latency(2, {"model.depth": "3"}, threads=2) == 4.0

@@ -13,9 +13,16 @@ from programs import run_python
 
 from gemini_det3d.apis.alignment.agreement import agreement_of, judge
 from gemini_det3d.apis.alignment.check import _with_findings
-from gemini_det3d.apis.alignment.samples import LabelBoxes, _note_originals, _transforms
+from gemini_det3d.apis.alignment.samples import (
+    AugmentedSample,
+    LabelBoxes,
+    _note_originals,
+    _transforms,
+)
 from gemini_det3d.apis.findings import Finding
+from gemini_det3d.cli import main
 from gemini_det3d.geometry.boxes import project_box_outlines
+from gemini_det3d.visualization import save_png
 
 # Looks along x: u = 320 - 400 y / x, v = 120 - 400 z / x.
 MATRIX = np.array([[320.0, -400, 0, 0], [120, 0, -400, 0], [1, 0, 0, 0]])
@@ -145,6 +152,22 @@ def check(scenes, name, noise_deg=0.0):
         "--cfg-options", f"{root}={scenes}/", f"train_dataloader.dataset.ann_file={name}",
         f"train_dataloader.dataset.pipeline.4.turned_deg={noise_deg}", cwd=scenes,
     )  # fmt: skip
+
+
+def test_page_shows_what_this_run_drew_alone(tmp_path, monkeypatch):
+    points, boxes, labels = world()
+    points = np.column_stack([points, np.ones(len(points))])
+    image = np.full((SIZE[1], SIZE[0], 3), 90, np.uint8)
+
+    def samples(config, number, seed):
+        for name in ("b.bin", "c.bin"):
+            yield AugmentedSample(name, [image], [MATRIX], points, boxes, ["Car"] * 6, labels, [])
+
+    monkeypatch.setattr("gemini_det3d.apis.alignment.check.augmented_samples", samples)
+    save_png(tmp_path / "a.png", np.zeros((5, 7, 3), np.uint8))
+    main(["check-alignment", CONFIG, "--samples", "2", "--pictures", "1", "--out", str(tmp_path)])
+    page = (tmp_path / "report.html").read_text(encoding="utf-8")
+    assert ">b.png<" in page and ">a.png<" not in page and page.count("data:image/") == 1
 
 
 @pytest.mark.slow

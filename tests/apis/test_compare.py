@@ -79,7 +79,7 @@ def plain(tmp_path):
 def _figures(monkeypatch):
     figures = dict(parameters=1.5, multiply_adds=2.5, latency_ms=3.5, peak_mb=4.5)
     monkeypatch.setattr(
-        module, "measure_all", lambda variants, *_: {v.name: figures for v in variants}
+        module, "measure_all", lambda plan, *_: {v.name: figures for v in plan.variants}
     )
 
 

@@ -4,14 +4,18 @@ from __future__ import annotations
 
 import argparse
 import json
+from types import SimpleNamespace
 
+import numpy as np
 import pytest
 from mmengine.config import Config
 
 from gemini_det3d.apis.demo_pass import DemoPass
 from gemini_det3d.apis.machine import PACKAGES
 from gemini_det3d.cli import main
-from gemini_det3d.commands import demo
+from gemini_det3d.commands import demo, demo_indoor
+from gemini_det3d.visualization import save_png
+from gemini_det3d.visualization.report import Pictures
 
 
 @pytest.fixture
@@ -53,3 +57,27 @@ def test_too_few_epochs_are_one_line_that_names_the_option_before_any_work(
     folders = ["--data", str(tmp_path / "data"), "--work-dir", str(tmp_path / "work")]
     assert main([name, *folders, "--epochs", epochs]) == 2
     assert f"--epochs {epochs}: must be 2 or more, 1 of them to rise" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("command", [demo, demo_indoor])
+def test_page_shows_the_pictures_of_this_pass_alone(command, tmp_path, monkeypatch):
+    found = SimpleNamespace(report=lambda markdown=False: "a", result=SimpleNamespace(as_dict=dict))
+    steps = ("declare_run", "declare_runs", "make_scenes", "make_data", "convert", "run_or_fail")
+    for name in steps:
+        monkeypatch.setattr(command, name, lambda *_: None, raising=False)
+    is_indoor = command is demo_indoor
+    monkeypatch.setattr(command, "evaluate", lambda *_: {} if is_indoor else found)
+    monkeypatch.setattr("gemini_det3d.apis.reports.detection.kitti_sections", lambda *_: [])
+    monkeypatch.setattr(demo_indoor, "room_precision", lambda _: Pictures("none", []))
+
+    def draw(data, work_dir):
+        save_png(work_dir / "pictures" / "new.png", np.zeros((5, 7, 3), np.uint8))
+        return [work_dir / "pictures" / "new.png"]
+
+    monkeypatch.setattr(command, "draw", draw)
+    save_png(tmp_path / "pictures" / "old.png", np.zeros((5, 7, 3), np.uint8))
+    parser = argparse.ArgumentParser()
+    command.add_arguments(parser)
+    assert command.run(parser.parse_args(["--work-dir", str(tmp_path)])) == 0
+    page = (tmp_path / "report.html").read_text(encoding="utf-8")
+    assert ">new.png<" in page and ">old.png<" not in page

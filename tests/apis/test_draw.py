@@ -15,6 +15,7 @@ from gemini_det3d.apis.packed_frames import data_files, views_of
 from gemini_det3d.cli import main
 from gemini_det3d.formats import FormatError
 from gemini_det3d.formats.inputs import keep_folders
+from gemini_det3d.visualization import class_colors
 
 SIZE = (96, 160)
 # straight ahead (+x) is the middle of the image
@@ -79,6 +80,14 @@ def test_every_camera_shows_the_detection(cameras):
     above = int(each * SIZE[0] / SIZE[1]) * (2 if cameras == 6 else 1)
     for column in range(columns):
         assert changed[:above, column * each : (column + 1) * each].any()
+
+
+def test_a_class_has_its_colour_among_all_of_the_model_s():
+    classes = ("Lorry", "Car")  # alone they would have one colour
+    color = class_colors(classes)["Lorry"]
+    picture = panel(packed(), found(), classes, 0.3)
+    rgb = [int(color[i : i + 2], 16) for i in (1, 3, 5)]
+    assert (np.abs(picture.astype(int) - rgb).max(-1) < 12).sum() > 20
 
 
 def test_pixels_are_counted_as_the_model_counts_them():

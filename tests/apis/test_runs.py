@@ -12,7 +12,7 @@ from gemini_det3d.apis import machine
 from gemini_det3d.apis import runs as module
 from gemini_det3d.apis.config import ConfigError
 from gemini_det3d.apis.runs import Scripts, declare, run_all, run_or_fail
-from gemini_det3d.apis.work_dir import read_losses, read_metrics
+from gemini_det3d.apis.work_dir import last_checkpoint, read_losses, read_metrics
 
 # A stand-in for mmdet3d's scripts: same arguments, logs and files. It notes when it ran.
 SCRIPT = """
@@ -70,6 +70,22 @@ def test_minutes_of_a_training_that_went_on_are_not_those_of_its_last_part(scrip
     (cut.folder / "fingerprint").write_text(cut.fingerprint)
     minutes = [found["train_minutes"] for found in run_or_fail([whole, cut])]
     assert minutes[0] >= 0 and minutes[1] is None
+
+
+@pytest.mark.parametrize("old_is_there", [False, True], ids=["moved", "copied"])
+def test_a_training_whose_folder_was_moved_has_its_own_checkpoint(tmp_path, old_is_there):
+    old, new = tmp_path / "old" / "epoch_2.pth", tmp_path / "new" / "epoch_2.pth"
+    for path in [new, *([old] if old_is_there else [])]:
+        path.parent.mkdir()
+        path.touch()
+    (new.parent / "last_checkpoint").write_text(f"{old}\n")
+    assert last_checkpoint(new.parent) == new
+
+
+def test_a_checkpoint_that_has_gone_is_named(tmp_path):
+    (tmp_path / "last_checkpoint").write_text("/elsewhere/epoch_2.pth")
+    with pytest.raises(ConfigError, match=r"epoch_2\.pth has gone"):
+        last_checkpoint(tmp_path)
 
 
 def test_run_without_test_is_trained_only(scripts, tmp_path):

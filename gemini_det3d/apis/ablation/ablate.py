@@ -51,7 +51,6 @@ from gemini_det3d.formats.files import make_folder
 from gemini_det3d.formats.inputs import keep_folders
 from gemini_det3d.formats.text import write_json, write_text
 from gemini_det3d.visualization.report import Pictures, Section, Table
-from gemini_det3d.visualization.report.html import pictures_in
 
 if TYPE_CHECKING:
     from mmengine.config import Config
@@ -106,7 +105,7 @@ def ablate(
     indices = _chosen(bench.dataset, config, frames)
     keep_folders(out, data_files(bench.dataset))
     make_folder(out)
-    table, probe = GateTable(), Probe(bench.dataset.metainfo["classes"])
+    table, probe, drawn = GateTable(), Probe(bench.dataset.metainfo["classes"]), []
     listener = TokenRecorder(bench.model) if with_probe else nullcontext()
     other = bench.dataset[indices[-1]]  # every frame gets the image of the one before
     for place, index in enumerate(tqdm(indices, desc="ablating", unit="frame")):
@@ -120,12 +119,13 @@ def ablate(
         if gates is not None:
             table.add(gates, boxes, names)
             if place < pictures:
-                bench.draw(out / "pictures" / f"gates_{index:06d}.png", data, gates, boxes)
+                drawn.append(out / "pictures" / f"gates_{index:06d}.png")
+                bench.draw(drawn[-1], data, gates, boxes)
         for condition in list(CONDITIONS)[1:]:
             bench.test(condition, spoil(condition, data, other, index))
         other = data
     result = Ablation(bench.rows(len(indices), metric), table.rows(), probe.rows())
-    _write(out, result, len(indices))
+    _write(out, result, len(indices), drawn)
     return result
 
 
@@ -202,7 +202,7 @@ class _Bench:
         self._seen = features.detach().float()
 
 
-def _write(out: Path, result: Ablation, number: int) -> None:
+def _write(out: Path, result: Ablation, number: int, drawn: Sequence[Path]) -> None:
     lines = [markdown(result.rows, result.gates), "", *verdicts(result.rows)]
     if result.probe:
         lines += ["", probe_markdown(result.probe), "", *probe_verdicts(result.probe)]
@@ -223,5 +223,5 @@ def _write(out: Path, result: Ablation, number: int) -> None:
     if result.probe:
         sections.append(Table("Probe", *probe_cells(result.probe)))
         said = [*said, *probe_verdicts(result.probe)]
-    pictures = Pictures("Gates over the image and from above", pictures_in([out / "pictures"]))
+    pictures = Pictures("Gates over the image and from above", drawn)
     write_report(out, out.name, [*sections, pictures, facts_section()], said)

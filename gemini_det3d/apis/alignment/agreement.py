@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 
@@ -59,12 +60,14 @@ class Verdict:
         counts: Objects that have it.
         faults: One line each; empty when all agree.
         gaps: What could not be checked, one line each.
+        pictures: Files that were drawn.
     """
 
     medians: dict[str, float]
     counts: dict[str, int]
     faults: tuple[str, ...]
     gaps: tuple[str, ...]
+    pictures: tuple[Path, ...] = ()
 
 
 def agreement_of(

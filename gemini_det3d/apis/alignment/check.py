@@ -30,8 +30,8 @@ def check_alignment(
         seed: Of the augmentation.
 
     Returns:
-        Medians over all objects, and what is wrong, with the objects or with a calibration by
-        itself.
+        Medians over all objects, what is wrong, with the objects or with a calibration by itself,
+        and the pictures drawn.
 
     Raises:
         ConfigError: The pipeline lacks what has to be compared.
@@ -39,7 +39,7 @@ def check_alignment(
     """
     found: list[Agreement] = []
     findings: list[Finding] = []
-    counts, num_boxes = [], 0
+    counts, num_boxes, drawn = [], 0, []
     frames = augmented_samples(config, samples, seed)
     for index, sample in enumerate(tqdm(frames, total=samples, desc="checking", unit="frame")):
         for image, matrix in zip(sample.images, sample.matrices):
@@ -51,11 +51,11 @@ def check_alignment(
         num_boxes += len(sample.boxes)
         if out is not None and index < pictures:
             keep_folders(out, [sample.name])
-            draw(sample, out)
+            drawn += draw(sample, out)
         findings += [Finding(level, sample.name, text) for level, text in sample.faults]
     whole = f"{len(counts)} samples"
     findings += [Finding(level, whole, text) for level, text in check_full(counts, num_boxes)]
-    return _with_findings(judge(found), findings)
+    return replace(_with_findings(judge(found), findings), pictures=tuple(drawn))
 
 
 def _with_findings(verdict: Verdict, findings: list[Finding]) -> Verdict:
@@ -67,7 +67,7 @@ def _with_findings(verdict: Verdict, findings: list[Finding]) -> Verdict:
     return replace(verdict, faults=errors + verdict.faults, gaps=warnings + verdict.gaps)
 
 
-def draw(sample: AugmentedSample, out: Path) -> None:
+def draw(sample: AugmentedSample, out: Path) -> list[Path]:
     """One picture per camera: the boxes on the augmented image, and the points below."""
     from gemini_det3d.visualization import (
         LabeledBoxes,
@@ -76,11 +76,13 @@ def draw(sample: AugmentedSample, out: Path) -> None:
         save_png,
     )
 
-    truth = LabeledBoxes(sample.boxes, sample.names)
+    truth, drawn = LabeledBoxes(sample.boxes, sample.names), []
     for number, (image, matrix) in enumerate(zip(sample.images, sample.matrices)):
         rgb = np.ascontiguousarray(image[..., ::-1])
         scale = max(1.0, 900 / rgb.shape[1])
         boxes = draw_boxes_on_image(rgb, LabeledBoxes.empty(), matrix, truth, scale)
         points = draw_points_on_image(rgb, sample.points, matrix, scale=scale)
         suffix = f"_camera{number}" if len(sample.images) > 1 else ""
-        save_png(out / f"{Path(sample.name).stem}{suffix}.png", np.concatenate([boxes, points]))
+        drawn.append(out / f"{Path(sample.name).stem}{suffix}.png")
+        save_png(drawn[-1], np.concatenate([boxes, points]))
+    return drawn

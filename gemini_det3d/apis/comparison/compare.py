@@ -25,7 +25,7 @@ from gemini_det3d.apis.devices import visible_gpus
 from gemini_det3d.apis.machine import facts, num_threads
 from gemini_det3d.apis.process import Programs
 from gemini_det3d.apis.runs import Run, Scripts, fingerprint, run_all
-from gemini_det3d.formats.text import read_json
+from gemini_det3d.formats.text import read_json, write_json
 
 _PLUGIN, _START = "gemini_det3d.plugin", "default_hooks.start.type"
 _EPOCHS = "train_cfg.max_epochs"
@@ -37,7 +37,7 @@ class Plan:
 
     Attributes:
         variants: Its rows.
-        runs: Every variant with every seed.
+        runs: Every variant with seed 0, then every variant with the next one.
     """
 
     variants: list[Variant]
@@ -98,7 +98,7 @@ def compare(
         found = run_all(plan.runs, jobs, scripts, threads)
     else:
         found = run_on_cluster(plan.runs, executor, out / "jobs", cluster, scripts)
-    figures = measure_all(plan.variants, out, threads)
+    figures = measure_all(plan, out, threads)
     rows = build_rows(_by_variant(plan, found), figures, metric, threshold, against)
     write_tables(out, rows, _settings(plan, swaps, seeds, jobs, threads), threshold)
     write_page(out, rows, threshold, seeds)
@@ -199,24 +199,38 @@ def options_of(variant: Variant, seed: int) -> dict[str, str]:
     }
 
 
-def measure_all(variants: Sequence[Variant], out: Path, threads: int) -> dict[str, dict | str]:
+def measure_all(plan: Plan, out: Path, threads: int) -> dict[str, dict | str]:
     """Costs of every variant, one process after the other, so that none disturbs another's time.
+
+    What an earlier call measured of the same config, options and threads is only read.
 
     Returns:
         By variant's name: the figures, or why there are none.
     """
     figures: dict[str, dict | str] = {}
     programs = Programs(threads)
-    for variant in tqdm(variants, desc="measuring", unit="variant"):
+    measured = list(zip(plan.variants, plan.runs))  # each with its run of seed 0
+    for variant, run in tqdm(measured, desc="measuring", unit="variant"):
         path = out / "runs" / variant.name / "figures.json"
-        command = ["-m", "gemini_det3d.apis.comparison.measure", variant.config, path]
-        path.parent.mkdir(parents=True, exist_ok=True)
+        mark = fingerprint(run.fingerprint, {"threads": threads})
         try:
-            if not path.is_file():
-                log = path.with_suffix(".log")
-                first = replace(variant, options=options_of(variant, 0))
-                programs.follow([*command, *first.arguments()], log, name="measuring")
+            if _mark_of(path) != mark:
+                _measure(replace(variant, options=options_of(variant, 0)), path, programs)
+                write_json(path, {**read_json(path), "fingerprint": mark})
             figures[variant.name] = read_json(path)
         except ConfigError as error:
             figures[variant.name] = str(error)
     return figures
+
+
+def _mark_of(path: Path) -> str | None:
+    """What figures were measured of; None where there are none, or nobody knows."""
+    content = read_json(path) if path.is_file() else None
+    return content.get("fingerprint") if isinstance(content, dict) else None
+
+
+def _measure(variant: Variant, path: Path, programs: Programs) -> None:
+    """Write a variant's figures, by a process of its own."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    command = ["-m", "gemini_det3d.apis.comparison.measure", variant.config, path]
+    programs.follow([*command, *variant.arguments()], path.with_suffix(".log"), name="measuring")

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from gemini_det3d.apis.config import ConfigError
+from gemini_det3d.apis.work_dir import find_checkpoint
 from gemini_det3d.formats.text import read_json
 
 _SEED = re.compile(r"seed(\d+)$")
@@ -56,7 +57,7 @@ def finished_runs(folder: Path | str) -> list[FinishedRun]:
 
 
 def _files(record: Path) -> tuple[Path, Path]:
-    """Config and checkpoint; the latter beside the former where the folder was moved."""
+    """Config and checkpoint."""
     train = record.with_name("train")
     configs = sorted(train.glob("*.py"))
     if len(configs) != 1:
@@ -65,10 +66,7 @@ def _files(record: Path) -> tuple[Path, Path]:
     written = content.get("checkpoint") if isinstance(content, dict) else None
     if not isinstance(written, str):
         raise ConfigError(f"{record}: names no checkpoint")
-    checkpoint = next((p for p in (Path(written), train / Path(written).name) if p.is_file()), None)
-    if checkpoint is None:
-        raise ConfigError(f"{train}: {Path(written).name} has gone")
-    return configs[0], checkpoint
+    return configs[0], find_checkpoint(train, written)
 
 
 def _order(table: Path) -> Sequence[str]:

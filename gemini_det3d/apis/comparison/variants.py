@@ -11,6 +11,8 @@ from typing import Any
 
 from gemini_det3d.apis.config import ConfigError
 
+_CLOSED_BY = {"(": ")", "[": "]", "{": "}", "'": "'", '"': '"'}
+
 
 @dataclass(frozen=True)
 class Swap:
@@ -27,13 +29,16 @@ class Swap:
 
     @classmethod
     def parse(cls, text: str) -> Swap:
-        """Read ``key=A,B;other=C,...``.
+        """Read ``key=A,B;other=C,...``; a sign in brackets or quotes is its value's own.
 
         Raises:
             ConfigError: Not of this form, or a value twice.
         """
         key, _, values = text.partition("=")
-        parts = tuple(value.strip() for value in values.split(","))
+        try:
+            parts = tuple(value.strip() for value in split_outside(values, ","))
+        except ValueError as error:
+            raise ConfigError(f"--swap {text!r}: {error}") from None
         if not key.strip() or not all(parts):
             raise ConfigError(f"--swap {text!r}: expected key=A,B,...")
         if len(set(parts)) < len(parts):
@@ -49,7 +54,7 @@ class Swap:
         Raises:
             ConfigError: What it brings along is not of the form ``other=value``.
         """
-        first, *others = (part.strip() for part in value.split(";"))
+        first, *others = (part.strip() for part in split_outside(value, ";"))
         found = {self.key: first}
         for other in others:
             name, sign, given = (part.strip() for part in other.partition("="))
@@ -122,6 +127,30 @@ def has_key(config: Any, key: str) -> bool:
         else:
             return False
     return True
+
+
+def split_outside(text: str, sign: str) -> list[str]:
+    """Split a text at a sign where that stands outside of brackets and quotes.
+
+    Raises:
+        ValueError: One of them is not closed, or not opened.
+    """
+    parts, start, ends = [], 0, []
+    for place, letter in enumerate(text):
+        if ends and letter == ends[-1]:
+            ends.pop()
+        elif ends and ends[-1] in "'\"":
+            continue
+        elif letter in _CLOSED_BY:
+            ends.append(_CLOSED_BY[letter])
+        elif letter in ")]}":
+            raise ValueError(f"{letter} closes nothing")
+        elif letter == sign and not ends:
+            parts.append(text[start:place])
+            start = place + 1
+    if ends:
+        raise ValueError(f"{ends[-1]} is missing")
+    return [*parts, text[start:]]
 
 
 def _slug(value: str) -> str:

@@ -37,6 +37,7 @@ class DetectorFrames:
     Attributes:
         names: Of the frames: their clouds' names, or their numbers.
         sets: Names of the result sets.
+        classes: Of the test set.
 
     Raises:
         FormatError: A checkpoint cannot be read or does not belong to the config.
@@ -46,7 +47,7 @@ class DetectorFrames:
         self, config: Any, checkpoints: Sequence[Path] = (), device: str | None = None
     ) -> None:
         self._dataset = build_test_set(config)
-        self._classes = self._dataset.metainfo["classes"]
+        self.classes = self._dataset.metainfo["classes"]
         self._meta_defaults = meta_defaults_of(config.get("model") or {})
         infos = [self._dataset.get_data_info(i) for i in range(len(self._dataset))]
         self._files = [_files_of(info) for info in infos]
@@ -76,7 +77,7 @@ class DetectorFrames:
             Camera(image, _TO_MIDDLES @ matrix, f"camera {n}" if len(images) > 1 else "image")
             for n, (image, matrix) in enumerate(zip(images, matrices))
         ]
-        labelled = truth_of(data, self._classes)
+        labelled = truth_of(data, self.classes)
         results, gate = [], None
         for number, trained in enumerate(self._models):
             with GateRecorder(trained.model) as recorder:
@@ -105,7 +106,7 @@ class DetectorFrames:
         scores = found.scores_3d.double().cpu().numpy()
         order = np.argsort(-scores, kind="stable")
         boxes = found.bboxes_3d.tensor.double().cpu().numpy()[order, :7]
-        names = [self._classes[label] for label in found.labels_3d.cpu().numpy()[order]]
+        names = [self.classes[label] for label in found.labels_3d.cpu().numpy()[order]]
         return LabeledBoxes(boxes, names, scores[order])
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from gemini_det3d.visualization.document import read_part, render_document
@@ -16,6 +16,7 @@ def render_page(
     sets: Sequence[str],
     title: str,
     notes: Sequence[str] = (),
+    colors: Mapping[str, str] | None = None,
 ) -> str:
     """The page of clouds, images and boxes.
 
@@ -24,14 +25,16 @@ def render_page(
         sets: Names of the result sets.
         title: Of the page.
         notes: What a reader should know of all frames (a limit on their number, for example).
+        colors: Of a model's classes, as of :func:`class_colors`; other names take what they leave.
 
     Returns:
         HTML.
     """
+    names = [box["name"] for frame in frames for box in frame["boxes"]]
     data = {
         "frames": list(frames),
         "sets": ["truth", *sets],
-        "classes": class_colors(box["name"] for frame in frames for box in frame["boxes"]),
+        "classes": class_colors(names, colors),
         "notes": list(notes),
     }
     return render("view", title, data, _VIEW)

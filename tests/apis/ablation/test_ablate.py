@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import nullcontext
 from importlib import import_module
 from types import SimpleNamespace
 
@@ -15,6 +16,7 @@ from gemini_det3d.apis.ablation.conditions import CONDITIONS
 from gemini_det3d.apis.ablation.gates import FrameGates
 from gemini_det3d.apis.ablation.report import AblationRow, chart, markdown, verdicts
 from gemini_det3d.formats import FormatError
+from gemini_det3d.visualization import save_png
 
 
 def rows_of(**scores):
@@ -59,6 +61,30 @@ def test_results_do_not_go_to_the_folder_of_the_frames(tmp_path, monkeypatch):
     with pytest.raises(FormatError, match="a folder of inputs"):
         ablating.ablate(Config({"model": {}}), "none.pth", tmp_path / "image_2")
     assert not list((tmp_path / "image_2").iterdir())
+
+
+def test_page_shows_the_gates_of_this_run_alone(tmp_path, monkeypatch):
+    class Frames(list):
+        metainfo = {"classes": ["Car"]}
+
+        def get_data_info(self, index):
+            return {}
+
+    gates = FrameGates(np.zeros((1, 3)), np.full(1, 0.5), np.full(1, 0.5))
+    recorder = nullcontext(SimpleNamespace(take=lambda: gates))
+    bench = SimpleNamespace(
+        dataset=Frames([{}, {}]), model=None, test=lambda *_: None,
+        truth=lambda data: (np.zeros((0, 7)), []), rows=lambda *_: rows_of(),
+        draw=lambda path, *_: save_png(path, np.full((5, 7, 3), 200, np.uint8)),
+    )  # fmt: skip
+    ablating = import_module("gemini_det3d.apis.ablation.ablate")
+    monkeypatch.setattr(ablating, "_Bench", lambda *_: bench)
+    monkeypatch.setattr(ablating, "GateRecorder", lambda model: recorder)
+    monkeypatch.setattr(ablating, "spoil", lambda name, data, other, index: data)
+    save_png(tmp_path / "pictures" / "gates_000777.png", np.zeros((5, 7, 3), np.uint8))
+    ablating.ablate(Config({"model": {}}), "none.pth", tmp_path, pictures=1)
+    page = (tmp_path / "report.html").read_text(encoding="utf-8")
+    assert "gates_000000" in page and "gates_000777" not in page
 
 
 @pytest.mark.slow
