@@ -139,6 +139,16 @@ def test_nuscenes_sample_has_its_cameras_and_known_classes(nuscenes):
     assert len(frame.points) == 307
 
 
+def test_projection_keeps_a_fourth_column_of_the_camera(nuscenes):
+    content = pickle.loads(nuscenes.read_bytes())
+    front = content["data_list"][0]["images"]["CAM_FRONT"]
+    front["cam2img"] = [[*row, own] for row, own in zip(front["cam2img"], (45.0, 0.2, 0.003))]
+    nuscenes.write_bytes(pickle.dumps(content))
+    camera = open_source(nuscenes).read("tökén").cameras[0]
+    expected = np.array(front["cam2img"]) @ np.array(front["lidar2cam"])
+    np.testing.assert_allclose(camera.lidar2img, expected)
+
+
 def test_submission_comes_back_from_the_world_to_the_truth(nuscenes, tmp_path):
     data = view(tmp_path / "v.html", nuscenes, "--results", submission(tmp_path))
     truth, found = data["frames"][0]["boxes"]

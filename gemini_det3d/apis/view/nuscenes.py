@@ -117,8 +117,10 @@ class NuScenesFrames:
 
 def _projection(camera: dict) -> np.ndarray:
     """``(3, 4)`` LiDAR -> pixels."""
-    lidar2cam = np.asarray(camera["lidar2cam"], dtype=np.float64)
-    return np.asarray(camera["cam2img"], dtype=np.float64)[:3, :3] @ lidar2cam[:3]
+    lidar2cam, cam2img = (np.asarray(camera[k], np.float64) for k in ("lidar2cam", "cam2img"))
+    whole = np.eye(4)
+    whole[: cam2img.shape[0], : cam2img.shape[1]] = cam2img  # 3 x 3, 3 x 4 or 4 x 4
+    return whole[:3] @ lidar2cam
 
 
 def _to_lidar(row: dict, to_lidar: np.ndarray) -> np.ndarray:
