@@ -43,8 +43,12 @@ model = dict(
     test_cfg=dict(pts=dict(voxel_size=voxel_size[:2], out_size_factor=4)),
 )
 
+# A sample without sweeps stays as it is, not ten times its own cloud.
+sweeps = {**_base_.train_pipeline[1], "pad_empty_sweeps": False}
 train_pipeline = [
-    *_base_.train_pipeline[:4],
+    _base_.train_pipeline[0],
+    sweeps,
+    *_base_.train_pipeline[2:4],
     dict(type="MultiViewImageAug", size=(704, 256)),
     dict(type="RandomFlip3D", sync_2d=False),  # never flips, but says so
     *_base_.train_pipeline[7:],
@@ -61,7 +65,8 @@ train_dataloader = dict(
 )
 # The frames it learns are the frames it is drawn on; NuScenesMetric would want the whole set.
 val_dataloader = val_cfg = val_evaluator = None
-test_dataloader = dict(dataset=dict(ann_file="nuscenes_infos_train.pkl"))
+test_pipeline = [_base_.test_pipeline[0], {**sweeps, "test_mode": True}, *_base_.test_pipeline[2:]]
+test_dataloader = dict(dataset=dict(ann_file="nuscenes_infos_train.pkl", pipeline=test_pipeline))
 test_evaluator = dict(ann_file=_base_.data_root + "nuscenes_infos_train.pkl")
 train_cfg = dict(by_epoch=True, max_epochs=1)
 optim_wrapper = dict(optimizer=dict(lr=0.002))
