@@ -9,6 +9,7 @@ import numpy as np
 
 from gemini_det3d.apis.config import ConfigError
 from gemini_det3d.formats.calibration_check import Fault, check_matrices, check_overlap
+from gemini_det3d.geometry.matrices import as_4x4
 
 
 def pixel_offset_of(model: Mapping[str, Any]) -> tuple[float, float]:
@@ -61,7 +62,7 @@ def calibration_faults(
     of_matrices, of_points, counts = [], [], []
     for name, camera in cameras.items():
         place = f"{name}: " if len(cameras) > 1 else ""
-        lidar2cam, cam2img = _square(camera["lidar2cam"]), _square(camera["cam2img"])
+        lidar2cam, cam2img = as_4x4(camera["lidar2cam"]), as_4x4(camera["cam2img"])
         its_size = (camera["width"], camera["height"]) if "width" in camera else size
         faults = check_matrices(lidar2cam, cam2img, its_size)
         of_matrices += [Fault(level, place + text) for level, text in faults]
@@ -85,11 +86,3 @@ def values_of(config: Any, key: str) -> Iterator[Any]:
     elif isinstance(config, (list, tuple)):
         for value in config:
             yield from values_of(value, key)
-
-
-def _square(matrix: Any) -> np.ndarray:
-    """``(4, 4)`` of a matrix with three or four rows and columns."""
-    given = np.asarray(matrix, dtype=np.float64)
-    square = np.eye(4)
-    square[: given.shape[0], : given.shape[1]] = given
-    return square

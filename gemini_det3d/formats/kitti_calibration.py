@@ -14,6 +14,7 @@ import numpy as np
 
 from gemini_det3d.formats.errors import FormatError
 from gemini_det3d.formats.text import parse_numbers, read_lines, write_text
+from gemini_det3d.geometry.matrices import as_4x4
 
 _SHAPES = {"P2": (3, 4), "R0_rect": (3, 3), "Tr_velo_to_cam": (3, 4)}
 # A rotation has a smallest singular value of 1 and KITTI's focal lengths are about 700 px; five
@@ -47,12 +48,12 @@ class Calibration:
     @property
     def lidar2cam(self) -> np.ndarray:
         """``(4, 4)`` LiDAR frame to rectified camera frame, ``R0_rect . Tr_velo_to_cam``."""
-        return _homogeneous(self.r0_rect) @ _homogeneous(self.tr_velo_to_cam)
+        return as_4x4(self.r0_rect) @ as_4x4(self.tr_velo_to_cam)
 
     @property
     def cam2img(self) -> np.ndarray:
         """``(4, 4)`` rectified camera frame to pixels of image_2, ``P2``."""
-        return _homogeneous(self.p2)
+        return as_4x4(self.p2)
 
     @property
     def lidar2img(self) -> np.ndarray:
@@ -116,9 +117,3 @@ def _parse_matrix(path: str | os.PathLike, name: str, words: list[str]) -> np.nd
     if singular_values[2] * _MAX_CONDITION <= singular_values[0]:
         raise FormatError(path, f"{name} is singular")
     return matrix
-
-
-def _homogeneous(matrix: np.ndarray) -> np.ndarray:
-    full = np.eye(4)
-    full[: matrix.shape[0], : matrix.shape[1]] = matrix
-    return full

@@ -1,7 +1,8 @@
 """Where a point falls: projection and back, undoing augmentation, reading maps, filling BEV grids.
 
-Matrices in, tensors out. Knows torch and nothing of OpenMMLab; :mod:`~gemini_det3d.geometry.boxes`,
-boxes and points as arrays, needs NumPy alone, so torch is loaded with the names below only.
+Matrices in, tensors out. Knows torch and nothing of OpenMMLab; :mod:`~gemini_det3d.geometry.boxes`
+and :mod:`~gemini_det3d.geometry.matrices`, for arrays, need NumPy alone, so torch is loaded with
+the names below only.
 
 **Where a pixel is.** Three ways of counting meet here:
 

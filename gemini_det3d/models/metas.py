@@ -16,6 +16,7 @@ import torch
 from torch import Tensor
 
 from gemini_det3d.geometry import image_matrix, in_image, point_to_pixel_matrix, points_matrix, send
+from gemini_det3d.geometry.matrices import as_4x4
 
 PROJECTION_KEY = {"LIDAR": "lidar2img", "DEPTH": "depth2img", "CAMERA": "cam2img"}
 # Projections whose points are measured from the camera, so that 3 x 3 says it all.
@@ -204,15 +205,8 @@ def _projections(entries: _Entries, num_views: int, coord_type: str) -> np.ndarr
     key = PROJECTION_KEY[coord_type]
     if entries.get(key) is None and coord_type == "LIDAR":
         cameras, poses = (_matrices(entries, k, num_views) for k in ("cam2img", "lidar2cam"))
-        return (_whole(cameras) @ _whole(poses))[:, :3]
+        return (as_4x4(cameras) @ as_4x4(poses))[:, :3]
     return _matrices(entries, key, num_views)[:, :3]
-
-
-def _whole(matrices: np.ndarray) -> np.ndarray:
-    """``(V, 3 or 4, 3 or 4)`` -> ``(V, 4, 4)``; the fourth column of KITTI's cameras counts."""
-    whole = np.tile(np.eye(4), (len(matrices), 1, 1))
-    whole[:, : matrices.shape[1], : matrices.shape[2]] = matrices
-    return whole
 
 
 def _image_matrices(entries: _Entries, num_views: int) -> np.ndarray:

@@ -88,9 +88,8 @@ def compare(
     check_pattern(metric or "")
     swaps = [Swap.parse(swap) if isinstance(swap, str) else swap for swap in swaps]
     threshold = Threshold.parse(learned) if isinstance(learned, str) else learned
-    plan = make_plan(list(map(os.fspath, configs)), swaps, out, seeds, options or {}, paired)
-    for config in {variant.config for variant in plan.variants}:
-        check_scored(read_config(config).get("test_evaluator"), metric)
+    names = list(map(os.fspath, configs))
+    plan = make_plan(names, swaps, out, seeds, options or {}, paired, metric)
     _check_against(against, plan)
     jobs = jobs or max(1, len(visible_gpus()))
     threads = threads or num_threads(jobs)
@@ -139,14 +138,18 @@ def make_plan(
     seeds: int,
     options: Mapping[str, str],
     paired: bool = True,
+    metric: str | None = None,
 ) -> Plan:
     """Variants and runs; reads every config, so that a change without an effect ends here.
 
     Raises:
-        ConfigError: There is such a change, or a number of epochs that is none.
+        ConfigError: There is such a change, a number of epochs that is none, or a test without a
+            score of its own and no ``metric``.
     """
     loaded = {path: read_config(path) for path in map(find_config, configs)}
     contents = {path: config.to_dict() for path, config in loaded.items()}
+    for content in contents.values():
+        check_scored(content.get("test_evaluator"), metric)
     variants = [
         _with_effect(variant, contents[variant.config])
         for variant in make_variants(contents, swaps, options)

@@ -14,6 +14,7 @@ from gemini_det3d.formats.images import read_image
 from gemini_det3d.formats.infos import load_infos
 from gemini_det3d.formats.kitti import read_points
 from gemini_det3d.formats.text import read_json
+from gemini_det3d.geometry.matrices import as_4x4
 from gemini_det3d.visualization import LabeledBoxes
 from gemini_det3d.visualization.page import Camera, ViewFrame
 
@@ -117,10 +118,7 @@ class NuScenesFrames:
 
 def _projection(camera: dict) -> np.ndarray:
     """``(3, 4)`` LiDAR -> pixels."""
-    lidar2cam, cam2img = (np.asarray(camera[k], np.float64) for k in ("lidar2cam", "cam2img"))
-    whole = np.eye(4)
-    whole[: cam2img.shape[0], : cam2img.shape[1]] = cam2img  # 3 x 3, 3 x 4 or 4 x 4
-    return whole[:3] @ lidar2cam
+    return (as_4x4(camera["cam2img"]) @ as_4x4(camera["lidar2cam"]))[:3]
 
 
 def _to_lidar(row: dict, to_lidar: np.ndarray) -> np.ndarray:

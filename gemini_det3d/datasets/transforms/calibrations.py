@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
+from gemini_det3d.geometry.matrices import as_4x4
+
 PROJECTIONS = ("lidar2img", "lidar2cam", "depth2img")
 BACK = "cam2lidar"  # BEVFusion's, (V, 4, 4)
 AHEAD = ("x", "y", "-x", "-y")  # in quarter turns from x
@@ -27,10 +29,8 @@ def move_before_projection(results: dict, movement: np.ndarray, ahead: str | Non
     movement = turn @ movement @ turn.T
     for key in PROJECTIONS:
         if key in results:
-            matrices = np.asarray(results[key], dtype=np.float64)
-            wide = np.broadcast_to(np.eye(4), (*matrices.shape[:-2], 4, 4)).copy()
-            wide[..., : matrices.shape[-2], : matrices.shape[-1]] = matrices
-            results[key] = (wide @ movement)[..., : matrices.shape[-2], :]
+            rows = np.shape(results[key])[-2]
+            results[key] = (as_4x4(results[key]) @ movement)[..., :rows, :]
     if BACK in results:
         results[BACK] = np.linalg.inv(movement) @ np.asarray(results[BACK], np.float64)
 

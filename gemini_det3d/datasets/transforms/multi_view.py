@@ -22,6 +22,7 @@ from gemini_det3d.formats.errors import OTHER_FORM, FormatError
 from gemini_det3d.formats.images import decode_color
 from gemini_det3d.formats.stems import told_otherwise
 from gemini_det3d.geometry import image_matrix
+from gemini_det3d.geometry.matrices import as_4x4
 from gemini_det3d.registration import register
 
 
@@ -112,11 +113,10 @@ class LoadMultiViewImages(BaseTransform):
 
     def _lidar2img(self, camera: dict, size: tuple[int, int]) -> np.ndarray:
         """``(4, 4)`` of a camera; what is unlikely about it is told."""
-        projection, path = np.eye(4), camera["img_path"]
+        path = camera["img_path"]
         try:
-            cam2img = np.asarray(camera["cam2img"], dtype=np.float64)
+            projection = as_4x4(camera["cam2img"])
             lidar2cam = np.asarray(camera["lidar2cam"], dtype=np.float64).reshape(4, 4)
-            projection[: cam2img.shape[0], : cam2img.shape[1]] = cam2img
             faults = check_matrices(lidar2cam, projection, size)
         except OTHER_FORM as error:
             fault = f"cam2img or lidar2cam has another form than expected ({type(error).__name__}: "
