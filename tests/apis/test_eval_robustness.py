@@ -186,6 +186,7 @@ def test_a_seed_that_is_none_is_refused(capsys, word):
 
 
 def test_the_corrupting_step_is_told_how_the_others_load():
+    init_default_scope("mmdet3d")
     load = dict(type="LoadPointsFromFile", coord_type="LIDAR", load_dim=5, use_dim=[0, 1, 2, 4, 3])
     pipeline = [load, dict(type="LoadMultiViewImages"), dict(type="PackSensorInputs", keys=["img"])]
     robustness._insert_corruption(pipeline, 7)
