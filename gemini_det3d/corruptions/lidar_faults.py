@@ -71,10 +71,9 @@ def cutout(points: np.ndarray, number: int, rng: np.random.Generator) -> np.ndar
 
 def lost_echoes(points: np.ndarray, share: float, rng: np.random.Generator) -> np.ndarray:
     """Dark surfaces do not answer: the weakest share is lost (at random without intensities)."""
-    strength = rng.random(len(points))
-    if points.shape[1] > 3:
-        strength = points[:, 3] + 1e-3 * strength
-    order = strength.argsort(kind="stable")
+    drawn = rng.random(len(points))
+    intensity = points[:, 3] if points.shape[1] > 3 else np.zeros(len(points))
+    order = np.lexsort([drawn, intensity])  # equal intensities in any order
     return points[np.sort(order[round(share * len(points)) :])]
 
 

@@ -10,6 +10,7 @@ from mmengine.hooks import Hook
 from mmengine.registry import HOOKS
 from mmengine.runner import Runner
 from mmengine.runner.base_loop import BaseLoop
+from torch import nn
 from torch.utils.data import DataLoader
 
 from gemini_det3d.engine.config_types import type_name
@@ -91,6 +92,8 @@ class RunChecksHook(Hook):
             FormatError: Nothing would be learned, or a pipeline or file cannot be used.
         """
         check_rates(runner.optim_wrapper)
+        for words in unused_keys(runner.cfg.get("optim_wrapper"), bare_model(runner.model)):
+            runner.logger.warning(words)
         if runner.val_loop is not None and len(runner.val_loop.dataloader.dataset):
             runner.val_loop.dataloader.dataset[SampleKey(0, runner.shared_seed, 0)]
 
@@ -176,6 +179,30 @@ def check_rates(wrapper: Any) -> None:
         if not limit > 0:
             key = ".".join(filter(None, ("optim_wrapper", name, "clip_grad")))
             raise FormatError(key, f"gradients are cut to {limit:g}: nothing would be learned")
+
+
+def unused_keys(config: Any, model: nn.Module, path: str = "optim_wrapper") -> list[str]:
+    """What ``custom_keys`` of an optimiser's config name in vain: mmengine passes over them.
+
+    Args:
+        config: Of one optimiser or several.
+        model: Whose parameters are trained.
+        path: Where the config stands.
+
+    Returns:
+        A line for each key that is part of no parameter's name.
+    """
+    if not isinstance(config, Mapping):
+        return []
+    names = [name for name, _ in model.named_parameters()]
+    found = []
+    for key, value in config.items():
+        if key == "custom_keys":
+            vain = [word for word in value or () if not any(word in name for name in names)]
+            found += [f"{path}.{key}: no parameter has {word!r} in its name" for word in vain]
+        else:
+            found += unused_keys(value, model, f"{path}.{key}")
+    return found
 
 
 def check_synced_norms(config: Mapping[str, Any], processes: int) -> None:

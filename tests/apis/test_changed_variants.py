@@ -78,7 +78,7 @@ def test_epochs_that_are_no_number_are_named(tmp_path, epochs):
     assert planned("7.0").runs[0].epochs == 7
 
 
-def test_costs_are_measured_again_when_config_options_or_threads_are_others(tmp_path, monkeypatch):
+def test_costs_are_measured_again_when_anything_they_hang_on_is_other(tmp_path, monkeypatch):
     measured = []
 
     class Counted:
@@ -101,3 +101,5 @@ def test_costs_are_measured_again_when_config_options_or_threads_are_others(tmp_
     assert latency(2, {}) == latency(2, {}) == 2.0
     assert latency(2, {"model.depth": "3"}) == 3.0
     assert latency(2, {"model.depth": "3"}, threads=2) == 4.0
+    monkeypatch.setattr(module, "facts", lambda: {"machine": {"processor": "another"}})
+    assert latency(2, {"model.depth": "3"}, threads=2) == 5.0

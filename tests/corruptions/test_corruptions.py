@@ -225,3 +225,14 @@ def test_what_is_no_picture_of_0_to_255_is_one_line(image, fault):
     with pytest.raises(UnusableDataError, match=fault):
         corrupt_image(image, "gaussian_noise", 1)
     assert corrupt_image(np.zeros((6, 8, 3)), "gaussian_noise", 1).any()  # black is a picture
+
+
+def test_the_weakest_echoes_are_lost_whatever_the_scale_of_intensities():
+    cloud = np.random.default_rng(0).random((500, 4)).astype(np.float32)
+    cloud[:, 3] = np.round(cloud[:, 3] * 64) / 64  # many are equal
+    large = cloud * np.float32([1, 1, 1, 256])
+    found = corrupt_points(cloud, "lost_echoes", 3, seed=5)
+    np.testing.assert_array_equal(
+        corrupt_points(large, "lost_echoes", 3, seed=5)[:, :3], found[:, :3]
+    )
+    assert found[:, 3].min() >= np.sort(cloud[:, 3])[175]

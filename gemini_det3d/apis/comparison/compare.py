@@ -215,7 +215,7 @@ def measure_all(plan: Plan, out: Path, threads: int) -> dict[str, dict | str]:
     measured = list(zip(plan.variants, plan.runs))  # each with its run of seed 0
     for variant, run in tqdm(measured, desc="measuring", unit="variant"):
         path = out / "runs" / variant.name / "figures.json"
-        mark = fingerprint(run.fingerprint, {"threads": threads})
+        mark = fingerprint(run.fingerprint, {"threads": threads, **facts()["machine"]})
         try:
             if _mark_of(path) != mark:
                 _measure(replace(variant, options=options_of(variant, 0)), path, programs)

@@ -81,6 +81,7 @@ class MiTAttention(nn.Module):
     def _attend(self, x: Tensor, num_streams: int) -> Tensor:
         short = x
         if self.sr is not None:
+            _check_size(x, self.sr.stride[0])
             short = norm_each(self.norm, convolve(self.sr, x), num_streams)
         key, value = self.kv(short).chunk(2, dim=-1)
         heads = (
@@ -89,6 +90,15 @@ class MiTAttention(nn.Module):
         )  # (B, h, tokens, C / h)
         read = F.scaled_dot_product_attention(*heads)
         return read.transpose(1, 2).reshape(x.shape)
+
+
+def _check_size(x: Tensor, ratio: int) -> None:
+    height, width = x.shape[1:3]
+    if min(height, width) < ratio:
+        raise ValueError(
+            f"a map of {height} x {width} is smaller than its entry of sr_ratios, {ratio}: larger "
+            "images, or smaller ratios"
+        )
 
 
 class MixFeedForward(nn.Module):

@@ -7,7 +7,7 @@ from mmcv.transforms import BaseTransform
 from mmengine.registry import DATASETS
 from toy import NoisySamples, toy_config, train
 
-from gemini_det3d.engine.run_checks import RunChecksHook, check_synced_norms
+from gemini_det3d.engine.run_checks import RunChecksHook, check_synced_norms, unused_keys
 from gemini_det3d.formats import FormatError
 
 
@@ -120,3 +120,16 @@ def test_a_best_figure_that_is_not_evaluated_is_named(tmp_path, save_best, said)
     config.default_hooks.checkpoint.update(save_best=save_best, rule="greater")
     with pytest.raises(FormatError, match=said):
         train(config)
+
+
+@pytest.mark.parametrize("two", [False, True])
+def test_custom_keys_that_no_parameter_has_are_named(tmp_path, two):
+    config = toy_config(tmp_path, two=two)
+    name = next(iter(train(config).model.state_dict()))
+    keys = {name: dict(lr_mult=0.5), "img_backbon": dict(lr_mult=0.1)}
+    config.optim_wrapper.paramwise_cfg = dict(custom_keys=keys)
+    found = unused_keys(config.optim_wrapper, train(config).model)
+    path = "optim_wrapper.paramwise_cfg.custom_keys"
+    assert found == [f"{path}: no parameter has 'img_backbon' in its name"]
+    log = "".join(path.read_text() for path in tmp_path.rglob("*.log"))
+    assert found[0] in log

@@ -175,3 +175,8 @@ def test_operator_starts_alike_however_its_type_is_given(kind):
 @pytest.mark.parametrize("kind", [GeminiWaysFusion, "mmdet3d.GeminiWaysFusion"])
 def test_operator_among_all_is_known_however_its_type_is_given(kind):
     assert is_among_all(dict(type=kind)) and not is_among_all(None)
+
+
+def test_images_too_small_for_the_reduced_keys_are_one_line():
+    with pytest.raises(ValueError, match="map of 5 x 5 is smaller than its entry of sr_ratios, 8"):
+        GeminiMiT("b0", operator=OPERATOR)([torch.zeros(1, 3, 20, 20)] * 2)
