@@ -6,6 +6,7 @@ import codecs
 import json
 import math
 import os
+import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -137,6 +138,15 @@ def without_nan(content: Any) -> Any:
     if isinstance(content, (list, tuple)):
         return [without_nan(value) for value in content]
     return None if isinstance(content, float) and not math.isfinite(content) else content
+
+
+def without_shared_words(names: Sequence[str]) -> list[str]:
+    """Names without the words, up to a dash or a slash, that all begin with; a last word stays."""
+    parts = [re.split(r"(?<=[-/])", name) for name in names]
+    shared = 0
+    while all(len(p) > shared + 1 and p[shared] == parts[0][shared] for p in parts):
+        shared += 1
+    return ["".join(p[shared:]) for p in parts]
 
 
 def write_text(path: str | os.PathLike, text: str) -> None:

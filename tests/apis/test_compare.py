@@ -250,6 +250,18 @@ def test_chart_names_what_tells_variants_apart():
     assert max(map(len, short[0].splitlines())) <= 30
 
 
+@pytest.mark.parametrize(
+    ("names", "short"),
+    [
+        (["small-map", "small-cross", "large-map", "large-cross"], None),
+        (["a-map-0.1", "a-map-0.5", "a-cross-0.1", "a-cross-0.5"],
+         ["map-0.1", "map-0.5", "cross-0.1", "cross-0.5"]),
+    ],
+)  # fmt: skip
+def test_chart_calls_no_two_variants_alike(names, short):
+    assert short_names(names) == (short or names)
+
+
 def test_runs_that_learned_are_counted_and_when(config, scripts, tmp_path):
     lines = [{"loss_cls": 0.9 - 0.2 * epoch, "loss": 1.0, "epoch": epoch} for epoch in (1, 2, 3)]
     log = tmp_path / "out" / "runs" / "fused-A" / "seed1" / "train" / "1" / "vis_data"

@@ -111,8 +111,18 @@ def test_curves_of_one_training_hold_every_quantity(tmp_path):
 def test_curves_of_seeds_are_their_mean_in_a_band_of_their_deviation(tmp_path):
     make_run(tmp_path / "seed0", [train_line(1, 4.0), train_line(2, 2.0)])
     make_run(tmp_path / "seed1", [train_line(1, 2.0)])
+    make_run(tmp_path / "seed2", [])  # not begun
     (line,) = charts_of(group_by_seed(find_trainings(tmp_path)))["loss"].series
-    assert line.y == [3, 2] and line.deviation == [math.sqrt(2), None]
+    assert (line.x, line.y, line.deviation) == ([1], [3], [math.sqrt(2)])
+
+
+def test_long_curves_of_seeds_of_other_lengths_are_averaged_before_they_are_thinned(tmp_path):
+    for seed, (length, loss) in enumerate([(3000, 1.0), (2000, 3.0)]):
+        lines = [train_line(step, loss) for step in range(1, length + 1)]
+        make_run(tmp_path / f"seed{seed}", lines)
+    (line,) = charts_of(group_by_seed(find_trainings(tmp_path)))["loss"].series
+    assert line.x[-1] == 2000 and len(line.x) == 1000
+    assert set(line.y) == {2.0} and set(line.deviation) == {math.sqrt(2)}
 
 
 def test_evaluation_that_a_resumed_training_repeats_counts_once(tmp_path):

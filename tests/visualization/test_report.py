@@ -110,6 +110,16 @@ def test_cells_are_sorted_by_their_mean_and_missing_ones_have_no_value():
     assert cells == [("10.00 ± 0.50", 10.0), ("9.00", 9.0), ("-", ""), ("-", ""), ("+2", 2.0)]
 
 
+@pytest.mark.parametrize(
+    ("cell", "value"),
+    [("9.5 (8.0 to 11.0)", 9.5), ("2 of 10", 2.0), ("+1.20 to +3.40", 1.2), ("-", ""), ("7 %", 7.0),
+     ("2026-01-02", "2026-01-02"), ("3d", "3d"), ("-0.5 to 1", -0.5)],
+)  # fmt: skip
+def test_cells_that_begin_with_a_number_are_sorted_by_it(cell, value):
+    ((shown,),) = Table("t", ["v"], [[cell]]).cells()
+    assert shown == (cell, value)
+
+
 def test_spread_is_of_the_finite_values_with_the_sample_deviation():
     assert Spread.of([1.0, 3.0, math.nan]) == Spread(2.0, math.sqrt(2))
     assert Spread.of([4.0]) == Spread(4.0) and Spread.of([]) is None
@@ -200,6 +210,22 @@ def test_browser_draws_lines_sorts_tables_and_shows_an_attack_as_text(tmp_path):
     assert 'data-orders="dabc,badc"' in dom  # what is missing stays last
     assert 'aria-sort="descending"' in dom
     assert dom.count('class="js-line"') == 2 and "<img" not in dom.split("<main>")[1]
+
+
+@needs_browser
+def test_names_that_look_like_numbers_are_no_numbers_and_keep_their_order(tmp_path):
+    lines = [Series("runs", ["16", "4"], [1, 4]), Series("mean", ["2", "16", "4"], [3, 1, 4])]
+    page = render_report(Report("r", [Charts("k", [Chart("c", lines, "", "y")])]))
+    (tmp_path / "report.html").write_text(page, encoding="utf-8")
+    said = title_after(tmp_path / "report.html", """
+      const timer = setInterval(() => {
+        if (document.documentElement.dataset.ready !== 'yes') return;
+        clearInterval(timer);
+        const { xaxis } = document.querySelector('.chart')._fullLayout;
+        document.title = xaxis.type + ' ' + xaxis._categories.join();
+      }, 50);
+    """)  # fmt: skip
+    assert said == "category 2,16,4"
 
 
 @needs_browser

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from gemini_det3d.apis.comparison.rows import Row, score_name
 from gemini_det3d.formats.files import write_whole
+from gemini_det3d.formats.text import without_shared_words
 
 _HEIGHT = 0.5  # of a row's band of dots, in rows
 _SIGNIFICANT = 0.05
@@ -57,9 +58,14 @@ def _label(row: Row) -> str:
 
 
 def short_names(names: Sequence[str]) -> list[str]:
-    """What tells variants apart: of several variants of one config the value, else the name."""
+    """What tells variants apart: of several of one config the value, else the name; no two alike.
+
+    Where values repeat (of two configs, or of two swaps) only words that all names begin with go.
+    """
     bases = [name.rpartition("-")[0] for name in names]
-    return [
-        name.rpartition("-")[2] if base and bases.count(base) > 1 else textwrap.fill(name, 30)
+    short = [
+        name.rpartition("-")[2] if base and bases.count(base) > 1 else name
         for name, base in zip(names, bases)
     ]
+    chosen = short if len(set(short)) == len(names) else without_shared_words(names)
+    return [textwrap.fill(name, 30) for name in chosen]

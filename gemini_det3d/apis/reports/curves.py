@@ -8,15 +8,14 @@ band of one standard deviation.
 from __future__ import annotations
 
 import math
-import re
 from collections.abc import Callable, Sequence
 
 from gemini_det3d.apis.reports.trainings import Training, main_metrics, metrics_of
 from gemini_det3d.apis.scalars import Line, column, thin_out
+from gemini_det3d.formats.text import without_shared_words
 from gemini_det3d.visualization.report import Chart, Charts, Section, Series, Spread
 
 _MOST_POINTS = 1000  # of a line
-_WORDS = r"(?<=[-/])"
 Groups = dict[str, list[Training]]
 Curve = tuple[list[float], list[float]]
 
@@ -28,11 +27,7 @@ def group_by_seed(trainings: Sequence[Training]) -> Groups:
         groups.setdefault(training.group, []).append(training)
     if len(groups) == 1:
         return groups
-    parts = [re.split(_WORDS, name) for name in groups]
-    shared = 0
-    while all(len(p) > shared + 1 and p[shared] == parts[0][shared] for p in parts):
-        shared += 1
-    return {"".join(p[shared:]): each for p, each in zip(parts, groups.values())}
+    return dict(zip(without_shared_words(list(groups)), groups.values()))
 
 
 def curve_sections(groups: Groups) -> list[Section]:
@@ -90,17 +85,15 @@ def _lines(groups: Groups, get: Callable[[Training], Curve], title: str) -> list
 
 
 def _line(name: str, curves: Sequence[Curve]) -> Series:
-    """Mean and deviation over seeds, where each has a value."""
-    thinned = [thin_out(*curve, _MOST_POINTS) for curve in curves]
-    if len(thinned) == 1:
-        return Series(name, *thinned[0])
-    values: dict[float, list[float]] = {}
-    for steps, ys in thinned:
-        for step, y in zip(steps, ys):
-            values.setdefault(step, []).append(y)
-    steps = sorted(values)
-    found = [Spread.of(values[step]) or Spread(math.nan) for step in steps]
-    return Series(name, steps, [s.mean for s in found], [s.deviation for s in found])
+    """Mean and deviation over seeds, as far as each that has begun has a value."""
+    values = [dict(zip(*curve)) for curve in curves if curve[0]]
+    if len(curves) == 1 or not values:
+        return Series(name, *thin_out(*curves[0], _MOST_POINTS))
+    steps = sorted(set(values[0]).intersection(*values))
+    found = [Spread.of([each[step] for each in values]) or Spread(math.nan) for step in steps]
+    places, means = thin_out(steps, [s.mean for s in found], _MOST_POINTS)
+    deviations = [math.nan if s.deviation is None else s.deviation for s in found]
+    return Series(name, places, means, thin_out(steps, deviations, _MOST_POINTS)[1])
 
 
 def _of(key: str) -> Callable[[Training], Curve]:
@@ -132,4 +125,4 @@ def _scores(groups: Groups) -> list[Chart | None]:
     if len(groups) > 1:
         return [_chart(groups, key, get(key), "score", x) for key in keys]
     series = [line for key in keys for line in _lines(groups, get(key), key)]
-    return [Chart("scores by epoch", series, x, "score", with_marks=True)] if series else []
+    return [Chart(f"scores by {x}", series, x, "score", with_marks=True)] if series else []

@@ -82,9 +82,16 @@ def _chart(chart: Chart, places: Mapping[str, int]) -> dict[str, Any]:
         "x_title": chart.x_title,
         "y_title": chart.y_title,
         "y_range": chart.y_range,
+        "categories": _categories(chart),
         "mode": "+".join(["lines"] * chart.with_lines + ["markers"] * with_marks),
         "series": [{**_series(series), "place": places[series.name]} for series in chart.series],
     }
+
+
+def _categories(chart: Chart) -> list[str]:
+    """Places that are names, in the order of the line that has most of them."""
+    lines = sorted(chart.series, key=lambda series: len(set(series.x)), reverse=True)
+    return list(dict.fromkeys(x for line in lines for x in line.x if isinstance(x, str)))
 
 
 def _series(series: Series) -> dict[str, Any]:

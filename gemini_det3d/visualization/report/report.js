@@ -43,6 +43,7 @@
     const style = getComputedStyle(document.documentElement);
     const color = isLight ? "#1b2129" : style.getPropertyValue("--text").trim();
     const grid = isLight ? "#d5dbe1" : style.getPropertyValue("--line").trim();
+    const names = chart.categories; // plotly takes "0.5" for a number and "2024-01" for a date
     const axis = { gridcolor: grid, zerolinecolor: grid, linecolor: grid, automargin: true };
     return {
       autosize: true, ...(width ? { width } : {}),
@@ -53,7 +54,10 @@
       showlegend: chart.series.length > 1,
       legend: { orientation: "h", yref: "container", y: 0, yanchor: "bottom" },
       hovermode: "x unified", hoverlabel: { font: { color: "#1b2129" }, bgcolor: "#ffffff" },
-      xaxis: { ...axis, title: { text: plain(chart.x_title) } },
+      xaxis: {
+        ...axis, title: { text: plain(chart.x_title) },
+        ...(names.length ? { type: "category", categoryarray: names } : {}),
+      },
       yaxis: {
         ...axis, title: { text: plain(chart.y_title) },
         ...(chart.y_range ? { range: chart.y_range } : {}),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 import statistics
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -10,6 +11,8 @@ from pathlib import Path
 from typing import ClassVar
 
 from gemini_det3d.formats.tables import cell
+
+_NUMBER = re.compile(r"[+-]?\d+(\.\d+)?(e[+-]?\d+)?(?=[\s%]|$)")
 
 
 @dataclass(frozen=True)
@@ -182,9 +185,14 @@ def _cell(value: object, digits: int) -> tuple[str, float | str]:
 
 
 def _sorted_by(value: object) -> float | str:
-    """A number, also one that is written as text (``+1.20``), or the text itself."""
+    """A number, also one that a text is or begins with (``2 of 10``), or the text itself."""
+    if value is None or value == "-":
+        return ""
+    if isinstance(value, str):
+        begins = _NUMBER.match(value)
+        return float(begins[0]) if begins else value
     try:
         number = float(value)  # type: ignore[arg-type]
     except (TypeError, ValueError):
-        return "" if value is None else str(value)
-    return number if number == number and abs(number) != float("inf") else ""
+        return str(value)
+    return number if math.isfinite(number) else ""
