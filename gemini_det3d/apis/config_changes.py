@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import copy
 import inspect
+import re
 import sys
 from collections.abc import Iterator, Mapping, Sequence
 from difflib import get_close_matches
@@ -27,6 +28,7 @@ _BUILT = (
     "default_hooks", "log_processor", "optim_wrapper", "param_scheduler", "randomness", "test_cfg",
     "test_dataloader", "train_cfg", "train_dataloader", "val_cfg", "val_dataloader",
 )  # fmt: skip
+_BLANK = re.compile(r"[^\s,\[\](){}:=]\s+[^\s,\[\](){}:=]")
 _KEPT_WORKERS = "persistent_workers"
 _ENV_KEYS = ("cudnn_benchmark", "mp_cfg", "dist_cfg", "resource_limit")
 
@@ -38,15 +40,20 @@ def checked_changes(config: Mapping[str, Any], changes: Sequence[str]) -> list[s
     brings along gives way to what another says.
 
     Raises:
-        ConfigError: One has no effect.
+        ConfigError: One has no effect, names a ``type`` that nobody knows, or holds a blank that
+            mmengine's scripts would take out of it.
     """
     typed = copy.deepcopy(dict(config))
     given = {change.partition("=")[0] for change in changes}
     for change in changes:
         key, _, value = change.partition("=")
+        if _BLANK.search(value):
+            fault = f"mmdet3d's scripts would take the blanks out of {value!r}"
+            raise ConfigError(f"--cfg-options {key}: {fault}; say it in a config")
         part, _, last = key.rpartition(".")
         is_read = last == "type" and key.split(".")[0] in known_names()
         if is_read and isinstance(node := _node(typed, part), dict):
+            _check_type(key, node, value.strip("'\""))
             node["type"] = value
     found = {}
     for change in changes:
@@ -55,6 +62,16 @@ def checked_changes(config: Mapping[str, Any], changes: Sequence[str]) -> list[s
             if each == change or not any(f"{key}.".startswith(f"{own}.") for own in given):
                 found[key] = each
     return list(found.values())
+
+
+def _check_type(key: str, node: Mapping, kind: str) -> None:
+    """Refuse a class that is not registered in place of one that is."""
+    if "type" not in node or _find_class(node["type"], node.get("_scope_")) is None:
+        return  # a function of mmcv's, say, which is looked up elsewhere
+    if kind != "None" and _find_class(kind, node.get("_scope_")) is None:
+        known = sorted({name for table in _tables() for name in table.module_dict})
+        raise ConfigError(f"--cfg-options {key}: nothing is registered as {kind!r}"
+                          f"{close_names(kind, known)}")  # fmt: skip
 
 
 def _node(config: Any, path: str) -> Any:
@@ -197,13 +214,7 @@ def _check_new_key(node: Mapping, part: str, place: str, key: str) -> None:
 
 def _arguments_of(kind: Any, scope: str | None) -> tuple[list[str], bool]:
     """Names that a registered class takes, and whether it takes no others."""
-    from mmdet3d import registry
-    from mmengine.registry import Registry
-
-    tables = [value for value in vars(registry).values() if isinstance(value, Registry)]
-    name = f"{scope}.{kind}" if scope and "." not in str(kind) else str(kind)
-    registered = (_get(table, name) for table in tables)
-    found = kind if isinstance(kind, type) else next(filter(None, registered), None)
+    found = _find_class(kind, scope)
     if found is None:
         return [], False
     names, is_complete = ["type", "_scope_", "init_cfg"], True
@@ -216,6 +227,23 @@ def _arguments_of(kind: Any, scope: str | None) -> tuple[list[str], bool]:
         if is_complete:
             break
     return names, is_complete
+
+
+def _find_class(kind: Any, scope: str | None) -> Any:
+    """What is registered under a name; None: nothing."""
+    if not isinstance(kind, str):
+        return kind
+    name = f"{scope}.{kind}" if scope and "." not in kind else kind
+    return next(filter(None, (_get(table, name) for table in _tables())), None)
+
+
+def _tables() -> list[Any]:
+    """mmdet3d's registries, and mmengine's of what mmdet3d has none for."""
+    import mmengine.registry
+    from mmdet3d import registry
+
+    tables = {**vars(mmengine.registry), **vars(registry)}.values()
+    return [value for value in tables if isinstance(value, mmengine.registry.Registry)]
 
 
 def _get(table: Any, name: str) -> Any:

@@ -31,7 +31,7 @@ from gemini_det3d.formats.text import read_json, write_json, write_text
 TRAINING = r"Epoch\(train\)\s+\[(\d+)\]\[\s*(\d+)/(\d+)\](?:.*? loss: ([\d.]+|nan))?"
 TEST = r"Epoch\(test\)\s+\[\s*(\d+)/(\d+)\]"
 _TEST_SHARE = 0.1  # of a run's time, for the progress bar only
-_NEVER = {f"train_cfg.{name}": 10**6 for name in ("val_interval", "val_begin")}  # tested afterwards
+_UNTESTED = {f"val_{name}": None for name in ("cfg", "dataloader", "evaluator")}  # the test is next
 
 
 @dataclass(frozen=True)
@@ -224,7 +224,7 @@ def _execute(
     """
     write_text(run.folder / "fingerprint", run.fingerprint + "\n")
     train_dir, test_dir = run.folder / "train", run.folder / "test"
-    options = ["--cfg-options", *(f"{k}={v}" for k, v in {**run.options, **_NEVER}.items())]
+    options = ["--cfg-options", *(f"{k}={v}" for k, v in {**run.options, **_UNTESTED}.items())]
     share = _TEST_SHARE if run.with_test else 0.0
 
     def trained(epoch: str, iteration: str, per_epoch: str, loss: str | None) -> None:
@@ -236,7 +236,8 @@ def _execute(
         progress.move(run, 1 - share * (1 - int(iteration) / int(total)), "test")
 
     is_resumed, started = (train_dir / "last_checkpoint").is_file(), time.perf_counter()
-    command = [scripts.train, run.config, "--work-dir", train_dir, "--resume", "auto", *options]
+    resume = ["--resume", "auto"] if is_resumed else []  # the script would forget load_from
+    command = [scripts.train, run.config, "--work-dir", train_dir, *resume, *options]
     peak_mb = programs.follow(command, run.folder / "train.log", TRAINING, trained, **environment)
     train_minutes = (time.perf_counter() - started) / 60
     checkpoint = last_checkpoint(train_dir)

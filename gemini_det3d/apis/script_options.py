@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 from gemini_det3d.apis.config import ConfigError, find_config
@@ -49,6 +50,9 @@ def checked_arguments(name: str, argv: Sequence[str]) -> list[str]:
     changes = checked_changes(config.to_dict(), changes)
     _check_options(name, options, config, changes)
     _check_files(name, places, options)
+    changed = dict(change.split("=", 1) for change in changes)
+    if name == "train" and changed.get("load_from", config.get("load_from")) not in (None, "None"):
+        options = _without_idle_resume(options, _work_dir(places[0], options, config, changed))
     return [*places, *options, *([_CFG_OPTIONS, *changes] if changes else [])]
 
 
@@ -133,12 +137,39 @@ def _check_options(name: str, options: list[str], config: Any, changes: list[str
 
 
 def _check_files(name: str, places: list[str], options: list[str]) -> None:
-    pairs = [word.partition("=")[::2] for word in options if "=" in word]
-    pairs += [(a, b) for a, b in zip(options, options[1:]) if not b.startswith("-")]
-    resume = [b for a, b in pairs if _full_name(a) == _RESUME and b not in ("", "auto")]
+    resume = [b for a, b in _pairs(options) if a == _RESUME and b not in ("", "auto")]
     for path in places[1:2] if name == "test" else resume:
         if "://" not in path and not os.path.isfile(path):
             raise ConfigError(f"{path}: no such file")
+
+
+def _work_dir(path: str, options: list[str], config: Any, changed: dict[str, str]) -> Path:
+    """Where mmdet3d's script will write, found as it does."""
+    given = [value for name, value in _pairs(options) if name == "--work-dir"]
+    named = given[-1] if given else changed.get("work_dir") or config.get("work_dir")
+    return Path(named or Path("work_dirs", Path(path).stem))
+
+
+def _without_idle_resume(options: list[str], work_dir: Path) -> list[str]:
+    """Options without ``--resume`` where there is nothing to go on from.
+
+    mmdet3d's script forgets ``load_from`` when told to look for something to resume.
+    """
+    if (work_dir / "last_checkpoint").is_file() or next(work_dir.glob("*.pth"), None):
+        return options
+    for place, word in enumerate(options):
+        option, _, value = word.partition("=")
+        taken = [word for word in options[place + 1 : place + 2] if _is_checkpoint(word)]
+        if _full_name(option) == _RESUME and {value, *taken} <= {"", "auto"}:
+            return [*options[:place], *options[place + 1 + len(taken) :]]
+    return options
+
+
+def _pairs(options: list[str]) -> list[tuple[str, str]]:
+    """Options that have a value, by their full names, with it."""
+    pairs = [word.partition("=")[::2] for word in options if "=" in word]
+    pairs += [(a, b) for a, b in zip(options, options[1:]) if not b.startswith("-")]
+    return [(_full_name(option), value) for option, value in pairs]
 
 
 def _full_name(option: str) -> str:

@@ -113,9 +113,7 @@ def declare_runs(args: argparse.Namespace, work_dir: Path) -> dict[str, Run]:
             config = with_training_step(config, DROPOUT)
         if variant.after is not None:
             set_epochs(config, _epochs_after(epochs))
-            # not load_from: resuming, which the script is told to try, would overrule it
-            start = runs[variant.after].checkpoint
-            config.model.init_cfg = {"type": "Pretrained", "checkpoint": str(start)}
+            config.load_from = str(runs[variant.after].checkpoint)
         folder = work_dir / name.replace(" ", "_").replace(",", "").replace("+", "_")
         # tested here, under failures too
         runs[name] = declare(name, config, folder, with_test=False)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 import secrets
 import stat
@@ -12,6 +13,7 @@ from typing import BinaryIO
 from gemini_det3d.formats.errors import FormatError
 from gemini_det3d.formats.kinds import MOST_BYTES, seeming_kind
 
+_CHUNK = 1 << 22
 UNFINISHED = ".part"
 """Suffix of what is still being written; only an interrupted process leaves such a file."""
 
@@ -100,6 +102,15 @@ def require_folder(path: str | os.PathLike, what: str = "folder") -> Path:
     except OSError:
         kind = ""
     raise FormatError(path, f"is a file, expected a {what}{kind and f': it is {kind}'}")
+
+
+def sha256_of(path: str | os.PathLike) -> str:
+    """SHA-256 of a file, in hexadecimal, read piece by piece."""
+    digest = hashlib.sha256()
+    with open(path, "rb") as file:
+        while chunk := file.read(_CHUNK):
+            digest.update(chunk)
+    return digest.hexdigest()
 
 
 def refuse_devices(path: str | os.PathLike) -> None:

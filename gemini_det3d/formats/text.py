@@ -140,9 +140,14 @@ def without_nan(content: Any) -> Any:
     return None if isinstance(content, float) and not math.isfinite(content) else content
 
 
+def split_words(name: str) -> list[str]:
+    """A name's words, each up to its dash or slash; the dash of ``1e-3`` is part of a number."""
+    return re.split(r"(?<=[-/])(?<!\de-)", name)
+
+
 def without_shared_words(names: Sequence[str]) -> list[str]:
-    """Names without the words, up to a dash or a slash, that all begin with; a last word stays."""
-    parts = [re.split(r"(?<=[-/])", name) for name in names]
+    """Names without the words that all begin with; a last word stays."""
+    parts = [split_words(name) for name in names]
     shared = 0
     while all(len(p) > shared + 1 and p[shared] == parts[0][shared] for p in parts):
         shared += 1

@@ -103,3 +103,39 @@ def test_costs_are_measured_again_when_anything_they_hang_on_is_other(tmp_path, 
     assert latency(2, {"model.depth": "3"}, threads=2) == 4.0
     monkeypatch.setattr(module, "facts", lambda: {"machine": {"processor": "another"}})
     assert latency(2, {"model.depth": "3"}, threads=2) == 5.0
+
+
+def test_two_swaps_that_set_one_key_differently_are_refused(tmp_path):
+    config = tmp_path / "fused.py"
+    config.write_text("model = dict(operator=dict(type='A', init='x'))\n")
+    swaps = [module.Swap.parse(text) for text in
+             ("model.operator.init=y,z", "model.operator.type=A;init=z,B")]  # fmt: skip
+    line = "--swap model.operator.type: A;init=z: model.operator.init is set to y by another swap"
+    with pytest.raises(ConfigError, match=line):
+        module.make_plan([str(config)], swaps, tmp_path, 1, {})
+
+
+def test_checkpoints_to_start_from_are_there_and_part_of_the_run(tmp_path):
+    config, start = tmp_path / "fused.py", tmp_path / "0.pth"
+    config.write_text("model = dict(type='A')\n")
+
+    def mark():
+        options = {"load_from": str(tmp_path / "{seed}.pth")}
+        return module.make_plan([str(config)], [], tmp_path, 1, options).runs[0].fingerprint
+
+    with pytest.raises(ConfigError, match=r"load_from: .*0\.pth: no such file"):
+        mark()
+    start.write_bytes(b"one")
+    first = mark()
+    assert mark() == first
+    start.write_bytes(b"two")
+    assert mark() != first
+
+
+def test_one_run_under_two_names_is_refused(tmp_path):
+    config = tmp_path / "fused.py"
+    config.write_text("model = dict(operator=dict(type='A', init='x'))\n")
+    swaps = [module.Swap.parse(text) for text in
+             ("model.operator.init=y", "model.operator.type=A,A;init=y")]  # fmt: skip
+    with pytest.raises(ConfigError, match="fused-y-A seed 0 and fused-y-A_init_y seed 0: are the"):
+        module.make_plan([str(config)], swaps, tmp_path, 1, {})

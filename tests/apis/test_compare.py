@@ -108,7 +108,12 @@ def test_value_brings_others_of_its_part_along(config):
     assert variants[0].options == {KEY: "A"} and variants[1].options == {KEY: "B", **brought}
 
 
-def test_options_may_name_the_run(config, tmp_path):
+def test_options_may_name_the_run(config, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    for variant in ("fused-A", "fused-B"):
+        (tmp_path / "before" / variant).mkdir(parents=True)
+        for seed in (0, 1):
+            (tmp_path / "before" / variant / f"seed{seed}.pth").touch()
     options = {"load_from": "before/{variant}/seed{seed}.pth"}
     plan = module.make_plan([str(config)], [Swap.parse(f"{KEY}=A,B")], tmp_path, 2, options)
     found = [run.options["load_from"] for run in plan.runs]
@@ -221,10 +226,43 @@ def test_minutes_are_of_the_trainings_that_were_not_interrupted():
     assert mean.train_minutes == 30.0 and unknown.train_minutes is None
 
 
-def test_a_part_that_one_run_lacks_is_the_mean_of_the_others():
-    runs = [{"metrics": {"a/mAP": 1.0, "b/mAP": b}, "train_minutes": 1.0} for b in (math.nan, 3.0)]
+def runs_of(*metrics):
+    return [{"metrics": each, "train_minutes": 1.0} for each in metrics]
+
+
+@pytest.mark.parametrize("broken", [math.nan, math.inf])
+def test_a_run_that_lacks_a_part_that_others_have_has_no_score(broken):
+    runs = runs_of({"a/mAP": 9.0, "b/mAP": broken}, {"a/mAP": 1.0, "b/mAP": 3.0})
     (row,) = build_rows({"v": runs}, {})
-    assert row.per_part == {"a/mAP": 1.0, "b/mAP": 3.0}
+    assert row.by_seed == {1: 2.0} and row.per_part == {"a/mAP": 1.0, "b/mAP": 3.0}
+    assert row.faults == ("seed 0: --metric: nothing to measure b/mAP by: NaN or infinite",)
+    first, other = build_rows({"v": runs[:1], "w": runs[1:]}, {})  # also of another variant
+    assert not first.scores and other.scores == (2.0,)
+
+
+def test_a_part_without_truth_in_any_run_does_not_count():
+    runs = runs_of({"a/mAP": 9.0, "b/mAP": math.nan}, {"a/mAP": 1.0, "b/mAP": math.nan})
+    (row,) = build_rows({"v": runs}, {})
+    assert row.scores == (9.0, 1.0) and row.per_part == {"a/mAP": 5.0} and not row.faults
+
+
+def test_a_metric_or_loss_that_one_variant_lacks_is_its_fault_alone():
+    runs = {"v": runs_of({"a/mAP": 9.0}), "w": runs_of({"b/mIoU": 9.0})}
+    runs["v"][0]["losses"] = {"loss": [1.0]}
+    first, other = build_rows(runs, {}, "mAP$", Threshold.parse("5,loss_cls<2"))
+    assert first.scores == (9.0,) and dict(first.learned) == {0: 0}
+    assert first.faults == ("seed 0: --learned: no loss 'loss_cls'; there are loss",)
+    assert other.faults == ("seed 0: --metric: nothing fits; a test gave b/mIoU",)
+    with pytest.raises(ConfigError, match="nothing fits; a test gave a/mAP"):
+        build_rows(runs, {}, "NDS")
+
+
+def test_p_values_are_corrected_for_the_number_of_variants():
+    runs = {n: runs_of(*({"a/mAP": s + k * d} for k in range(6))) for n, s, d in
+            (("v", 0, 0), ("w", 1, 0.1), ("x", 1, 0.2))}  # fmt: skip
+    _, w, x = build_rows(runs, {})
+    assert w.paired.p_value == x.paired.p_value == 2 / 64
+    assert w.paired.p_holm == x.paired.p_holm == 4 / 64
 
 
 def test_unmeasured_variant_is_said_to_be():
@@ -256,6 +294,7 @@ def test_chart_names_what_tells_variants_apart():
         (["small-map", "small-cross", "large-map", "large-cross"], None),
         (["a-map-0.1", "a-map-0.5", "a-cross-0.1", "a-cross-0.5"],
          ["map-0.1", "map-0.5", "cross-0.1", "cross-0.5"]),
+        (["toy-1e-3", "toy-1e-4"], ["1e-3", "1e-4"]),
     ],
 )  # fmt: skip
 def test_chart_calls_no_two_variants_alike(names, short):

@@ -21,6 +21,10 @@ def test_headline_is_the_strictest_overlap_of_each_class():
         headline({"time": 1.0})
 
 
+def test_headline_of_points_is_their_miou_in_percent():
+    assert headline({"wall": 0.9, "miou": 0.65, "acc": 0.8, "acc_cls": 0.7}) == {"miou": 65.0}
+
+
 def test_headline_counts_every_data_set_of_a_test():
     metrics = {f"{s}/KITTI/Car/3d_AP40_moderate_0.70": v for s, v in (("a", 10.0), ("b", 60.0))}
     assert headline(metrics) == {"a Car": 10.0, "b Car": 60.0}

@@ -22,6 +22,7 @@ SCRIPT = """
     name = pathlib.Path(config).parent.name
     with open(pathlib.Path(config).parent.parent / "calls", "a") as file:
         file.write(f"{name} {work.name} {os.environ['OMP_NUM_THREADS']}\\n")
+    (work.parent / f"{work.name}.json").write_text(json.dumps(sys.argv[1:]))
     if name == "broken":
         sys.exit("RuntimeError: it broke")
     if name in ("left", "right"):  # ends only when the other one is under way
@@ -70,6 +71,21 @@ def test_minutes_of_a_training_that_went_on_are_not_those_of_its_last_part(scrip
     (cut.folder / "fingerprint").write_text(cut.fingerprint)
     minutes = [found["train_minutes"] for found in run_or_fail([whole, cut])]
     assert minutes[0] >= 0 and minutes[1] is None
+
+
+def test_a_training_resumes_only_what_is_there_and_is_validated_by_its_test_alone(
+    scripts, tmp_path
+):
+    new, cut = a_run(tmp_path, "new", load_from="x.pth"), a_run(tmp_path, "cut")
+    (cut.folder / "train").mkdir()
+    (cut.folder / "train" / "last_checkpoint").write_text("epoch_1.pth")
+    (cut.folder / "fingerprint").write_text(cut.fingerprint)
+    run_or_fail([new, cut])
+    begun, resumed = (json.loads((run.folder / "train.json").read_text()) for run in (new, cut))
+    assert "--resume" not in begun  # mmdet3d's script would forget load_from
+    assert resumed[resumed.index("--resume") + 1] == "auto"
+    unset = {"val_cfg=None", "val_dataloader=None", "val_evaluator=None"}
+    assert unset <= set(begun) and unset <= set(resumed)
 
 
 @pytest.mark.parametrize("old_is_there", [False, True], ids=["moved", "copied"])

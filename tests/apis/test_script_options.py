@@ -165,6 +165,52 @@ def test_every_recipe_that_states_its_batch_can_be_scaled():
         assert "--auto-scale-lr" in checked("--auto-scale-lr", config=str(path))
 
 
+def test_nothing_to_resume_leaves_the_start_to_load_from(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    changes = ["--cfg-options", "load_from=a.pth"]
+    for auto in (["--resume"], ["--resume", "auto"], ["--resume=auto"]):
+        assert checked(*auto, "--ceph", *changes)[1:] == ["--ceph", *changes]
+        assert checked(*auto, *changes)[1:] == changes
+        assert checked(*auto)[1:] == auto  # nothing that would be forgotten
+    named = tmp_path / "b.pth"
+    named.touch()
+    assert checked("--resume", str(named), "--work-dir=w", *changes)[1:3] == [
+        "--resume",
+        str(named),
+    ]
+    (tmp_path / "work_dirs" / TOY).mkdir(parents=True)
+    (tmp_path / "work_dirs" / TOY / "last_checkpoint").touch()
+    assert checked("--resume", *changes)[1:] == ["--resume", *changes]
+    assert checked("--resume", "--work-dir", "w", *changes)[1:] == ["--work-dir", "w", *changes]
+
+
+@pytest.mark.parametrize("value", ["/data/my set", "['my class', b]"])
+def test_blanks_that_the_scripts_would_lose_are_refused(value):
+    with pytest.raises(ConfigError, match="would take the blanks out of .*; say it in a config"):
+        checked("--cfg-options", f"data_root={value}")
+    change = "model.data_preprocessor.mean=[1, 2, 3]"
+    assert checked("--cfg-options", change)[2] == change
+
+
+@pytest.mark.parametrize(
+    ("change", "refused"),
+    [
+        ("model.pts_voxel_encoder.fusion_layer.operator.type=SumFusoin", True),
+        ("optim_wrapper.optimizer.type=AdmW", True),
+        ("optim_wrapper.optimizer.type=SGD", False),
+        ("model.img_backbone.type=mmdet.SwinTransformer", False),
+        ("model.img_neck.norm_cfg.type=SyncBN", False),
+        ("model.pts_voxel_encoder.fusion_layer.operator.type=None", False),
+    ],
+)
+def test_types_that_nothing_registers_are_refused(change, refused):
+    if refused:
+        with pytest.raises(ConfigError, match="nothing is registered as .*; close to it: .*"):
+            checked("--cfg-options", change)
+    else:
+        assert checked("--cfg-options", change)[2] == change
+
+
 def test_another_plug_ins_imports_do_not_replace_ours_in_silence(tmp_path):
     path = tmp_path / "child.py"
     path.write_text(

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from gemini_det3d.apis.comparison.rows import Row, score_name
 from gemini_det3d.formats.files import write_whole
-from gemini_det3d.formats.text import without_shared_words
+from gemini_det3d.formats.text import split_words, without_shared_words
 
 _HEIGHT = 0.5  # of a row's band of dots, in rows
 _SIGNIFICANT = 0.05
@@ -19,7 +19,8 @@ def draw_chart(path: Path, rows: Sequence[Row]) -> None:
 
     Args:
         path: PNG to write.
-        rows: One band each; a star where the paired test says below 0.05.
+        rows: One band each; a star where the paired test, corrected for their number, says
+            below 0.05.
     """
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
@@ -53,7 +54,7 @@ def _label(row: Row) -> str:
         text += f", {row.learned_share:.0%} learned"
     if row.paired:
         text += f", {row.paired.difference:+.1f}"
-        text += "*" if row.paired.p_value < _SIGNIFICANT else ""
+        text += "*" if row.paired.p_holm < _SIGNIFICANT else ""
     return text
 
 
@@ -62,10 +63,11 @@ def short_names(names: Sequence[str]) -> list[str]:
 
     Where values repeat (of two configs, or of two swaps) only words that all names begin with go.
     """
-    bases = [name.rpartition("-")[0] for name in names]
+    ends = [split_words(name)[-1] for name in names]
+    bases = [name.removesuffix(end) for name, end in zip(names, ends)]
     short = [
-        name.rpartition("-")[2] if base and bases.count(base) > 1 else name
-        for name, base in zip(names, bases)
+        end if base and bases.count(base) > 1 else name
+        for name, base, end in zip(names, bases, ends)
     ]
     chosen = short if len(set(short)) == len(names) else without_shared_words(names)
     return [textwrap.fill(name, 30) for name in chosen]

@@ -25,6 +25,7 @@ from gemini_det3d.apis.devices import visible_gpus
 from gemini_det3d.apis.machine import facts, num_threads
 from gemini_det3d.apis.process import Programs
 from gemini_det3d.apis.runs import Run, Scripts, fingerprint, run_all
+from gemini_det3d.formats.files import sha256_of
 from gemini_det3d.formats.text import read_json, write_json
 
 _PLUGIN, _START = "gemini_det3d.plugin", "default_hooks.start.type"
@@ -164,12 +165,41 @@ def make_plan(
         for seed in range(seeds):
             folder = out / "runs" / variant.name / f"seed{seed}"
             own = {**options_of(variant, seed), **start}
-            mark = fingerprint(text, {**own, "seed": seed})
+            files = digests_of(own, contents[variant.config])
+            mark = fingerprint(text, {**own, "seed": seed, **files})
             options = {**own, "randomness.seed": seed}
             name = f"{variant.name} seed {seed}"
             runs.append(Run(name, variant.config, folder, epochs, mark, options))
+    _check_differ(runs)
     # seed by seed, so that a comparison cut short has all variants
     return Plan(variants, [run for seed in range(seeds) for run in runs[seed::seeds]])
+
+
+def digests_of(options: Mapping[str, object], config: Mapping[str, Any]) -> dict[str, str]:
+    """SHA-256 of the files that a run is told to start from, by their paths.
+
+    Raises:
+        ConfigError: The one of ``load_from`` is not there.
+    """
+    start = options.get("load_from", config.get("load_from"))
+    if isinstance(start, str) and start != "None" and "://" not in start:
+        if not os.path.isfile(start):
+            raise ConfigError(f"load_from: {start}: no such file")
+    paths = {str(value) for value in (start, *options.values()) if value}
+    return {path: sha256_of(path) for path in sorted(paths) if os.path.isfile(path)}
+
+
+def _check_differ(runs: Sequence[Run]) -> None:
+    """Refuse two variants of the same settings, whose difference would be none.
+
+    Raises:
+        ConfigError: There are such.
+    """
+    seen: dict[str, str] = {}
+    for run in runs:
+        first = seen.setdefault(run.fingerprint, run.name)
+        if first != run.name:
+            raise ConfigError(f"{first} and {run.name}: are the same run under two names")
 
 
 def _with_effect(variant: Variant, config: Mapping[str, Any]) -> Variant:

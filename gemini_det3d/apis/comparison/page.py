@@ -8,7 +8,7 @@ from pathlib import Path
 from gemini_det3d.apis.comparison.chart import short_names
 from gemini_det3d.apis.comparison.paired import Threshold
 from gemini_det3d.apis.comparison.rows import Row, score_name
-from gemini_det3d.apis.comparison.table import paired_cells, variant_cells
+from gemini_det3d.apis.comparison.table import PAIRS_NOTE, paired_cells, variant_cells
 from gemini_det3d.apis.reports import facts_section, find_trainings, write_report
 from gemini_det3d.apis.reports.training_report import training_sections
 from gemini_det3d.visualization.report import (
@@ -48,7 +48,7 @@ def comparison_sections(rows: Sequence[Row], threshold: Threshold | None = None)
     ]
     head, cells = paired_cells(rows)
     if cells:
-        sections.append(Table("Pairs of the same seed", head, cells, left=2))
+        sections.append(Table("Pairs of the same seed", head, cells, left=2, note=PAIRS_NOTE))
     faults = [f"{row.name}: {fault}" for row in rows for fault in row.faults]
     return [*sections, *([Text("What failed", faults)] if faults else [])]
 

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -26,6 +27,7 @@ class Paired:
         high: Upper end.
         p_value: Of the two-sided permutation test that the two are alike: share of all ways to
             swap the two within pairs whose mean differs as much.
+        p_holm: The same, corrected for the number of variants that are tested.
     """
 
     against: str
@@ -34,6 +36,7 @@ class Paired:
     low: float
     high: float
     p_value: float
+    p_holm: float = math.nan
 
 
 def compare_pairs(
@@ -83,7 +86,8 @@ def bootstrap_interval(differences: np.ndarray) -> tuple[float, float]:
     """Percentile interval, 95 %, of the mean, by 65,536 draws with replacement.
 
     Args:
-        differences: ``(n,)``; of few pairs the interval comes out too narrow.
+        differences: ``(n,)``; of few pairs the interval comes out too narrow: of normal ones
+            it holds the true mean in 74 % of the cases for 3, 85 % for 5, 89 % for 8.
     """
     chosen = np.random.default_rng(0).integers(len(differences), size=(_DRAWS, len(differences)))
     ends = np.percentile(differences[chosen].mean(axis=1), [50 - _LEVEL / 2, 50 + _LEVEL / 2])
@@ -97,6 +101,12 @@ def holm(p_values: Sequence[float]) -> list[float]:
         last = max(last, min(1.0, (len(p_values) - rank) * p_values[place]))
         corrected[place] = last
     return corrected
+
+
+def corrected(pairs: Mapping[str, Paired]) -> dict[str, Paired]:
+    """The comparisons of one table, each with its p-value corrected for their number."""
+    p_values = holm([paired.p_value for paired in pairs.values()])
+    return {name: replace(pairs[name], p_holm=p) for name, p in zip(pairs, p_values)}
 
 
 @dataclass(frozen=True)
@@ -141,7 +151,8 @@ class Threshold:
         if self.loss is None:
             return None
         if self.loss not in losses:
-            raise ConfigError(f"--learned: no loss {self.loss!r}; there are {', '.join(losses)}")
+            known = ", ".join(losses) or "none"
+            raise ConfigError(f"--learned: no loss {self.loss!r}; there are {known}")
         first = None
         for epoch, value in enumerate(losses[self.loss], start=1):
             if value is not None:

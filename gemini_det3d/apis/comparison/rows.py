@@ -7,8 +7,8 @@ import statistics
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
-from gemini_det3d.apis.comparison.paired import Paired, Threshold, compare_pairs
-from gemini_det3d.apis.comparison.scores import Unmeasured, headline
+from gemini_det3d.apis.comparison.paired import Paired, Threshold, compare_pairs, corrected
+from gemini_det3d.apis.comparison.scores import summed_up
 from gemini_det3d.apis.config import ConfigError
 
 
@@ -105,50 +105,104 @@ def build_rows(
         against: The variant that all are compared with; None: the first.
 
     Raises:
-        ConfigError: There is no such variant, metric or loss.
+        ConfigError: There is no such variant, or no run has such a metric.
     """
     against = against or next(iter(results))
     if against not in results:
         raise ConfigError(f"--against {against}: the variants are {', '.join(results)}")
+    found = {
+        (name, number): run if isinstance(run, str) else _parts(run, pattern)
+        for name, runs in results.items()
+        for number, run in enumerate(runs)
+    }
+    measured = {
+        part
+        for parts in found.values() if not isinstance(parts, str)
+        for part, value in parts.items() if math.isfinite(value)
+    }  # fmt: skip
+    if not measured:
+        _tell_what_fits_nothing(results, found)
     rows = [
-        _build_row(name, seeds, figures.get(name, {}), pattern, threshold)
-        for name, seeds in results.items()
+        _build_row(
+            name,
+            runs,
+            [_measured(found[name, number], measured) for number in range(len(runs))],
+            figures.get(name, {}),
+            threshold,
+        )
+        for name, runs in results.items()
     ]
     other = next(row for row in rows if row.name == against)
-    return [
-        row if row is other
-        else replace(row, paired=compare_pairs(row.by_seed, other.by_seed, against))
-        for row in rows
-    ]  # fmt: skip
+    pairs = {
+        row.name: paired for row in rows if row is not other
+        if (paired := compare_pairs(row.by_seed, other.by_seed, against))
+    }  # fmt: skip
+    return [replace(row, paired=corrected(pairs).get(row.name)) for row in rows]
+
+
+def _parts(run: Mapping, pattern: str | None) -> dict[str, float] | str:
+    """What sums up a run's test, NaN included, or why nothing does."""
+    try:
+        return summed_up(run["metrics"], pattern)
+    except ConfigError as error:
+        return str(error)
+
+
+def _tell_what_fits_nothing(results: Mapping[str, Sequence], found: Mapping) -> None:
+    """One line for all where runs ended and the metric fits none of them.
+
+    Raises:
+        ConfigError: That is so.
+    """
+    ended = [found[name, n] for name, runs in results.items() for n, run in enumerate(runs)
+             if not isinstance(run, str)]  # fmt: skip
+    faults = [parts for parts in ended if isinstance(parts, str)]
+    if faults and len(faults) == len(ended):
+        raise ConfigError(faults[0])
+
+
+def _measured(parts: dict[str, float] | str, measured: set[str]) -> dict[str, float] | str:
+    """The parts that make a run's score, or why it has none.
+
+    A part that is NaN in every run has no truth in the test set; in one run alone, it diverged.
+    """
+    if isinstance(parts, str):
+        return parts
+    known = {part: value for part, value in parts.items() if part in measured}
+    broken = [part for part, value in known.items() if not math.isfinite(value)]
+    if broken or not known:
+        return f"--metric: nothing to measure {', '.join(broken or parts)} by: NaN or infinite"
+    return known
 
 
 def _build_row(
     name: str,
-    seeds: Sequence[dict | str],
+    runs: Sequence[dict | str],
+    parts: Sequence[dict[str, float] | str],
     figures: dict | str,
-    pattern: str | None,
     threshold: Threshold | None,
 ) -> Row:
-    done = {number: seed for number, seed in enumerate(seeds) if not isinstance(seed, str)}
-    faults = [seed for seed in seeds if isinstance(seed, str)]
-    parts: dict[int, dict[str, float]] = {}
-    for number, seed in done.items():
-        try:
-            parts[number] = headline(seed["metrics"], pattern)
-        except Unmeasured as error:  # of one run that diverged; the others have their scores
-            faults.append(f"seed {number}: {error}")
-    scores = {number: statistics.fmean(part.values()) for number, part in parts.items()}
+    scored = {n: part for n, part in enumerate(parts) if not isinstance(part, str)}
+    faults = [
+        part if isinstance(run, str) else f"seed {number}: {part}"
+        for number, (run, part) in enumerate(zip(runs, parts)) if isinstance(part, str)
+    ]  # fmt: skip
+    scores = {number: statistics.fmean(part.values()) for number, part in scored.items()}
     if isinstance(figures, str):
         faults, figures = [*faults, f"not measured: {figures}"], {}
-    minutes = [m for seed in done.values() if (m := seed["train_minutes"]) is not None]
+    done = {number: run for number, run in enumerate(runs) if not isinstance(run, str)}
+    minutes = [m for run in done.values() if (m := run["train_minutes"]) is not None]
     learned: dict[int, int | None] = {}
     if threshold is not None:
-        learned = dict.fromkeys(done)  # one whose score is NaN did not
-        for number, score in scores.items():
-            epoch = threshold.epoch(done[number].get("losses", {})) or 0
-            learned[number] = epoch if score >= threshold.score else None
+        learned = dict.fromkeys(done)  # one without a score did not
+        for number in (n for n, score in scores.items() if score >= threshold.score):
+            try:
+                learned[number] = threshold.epoch(done[number].get("losses", {})) or 0
+            except ConfigError as error:  # it did, and nothing says when
+                learned[number] = 0
+                faults.append(f"seed {number}: {error}")
     by_part: dict[str, list[float]] = {}
-    for name_of_part, value in (pair for part in parts.values() for pair in part.items()):
+    for name_of_part, value in (pair for part in scored.values() for pair in part.items()):
         by_part.setdefault(name_of_part, []).append(value)
     return Row(
         name=name,

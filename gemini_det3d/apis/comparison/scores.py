@@ -12,13 +12,16 @@ from gemini_det3d.engine.evaluator_checks import metrics_of
 
 # Ours, by the overlap, and mmdet3d's own, by its name.
 _KITTI = re.compile(r"^(.*?)/?KITTI/([^/]+)(?:/3d_AP40_moderate_([\d.]+)|_3D_AP40_moderate_(\w+))$")
-# What sums up a test, the first kind that there is; of rooms the lower overlap, as published.
-_MEANS = tuple(re.compile(rf"(^|[/_ ]){kind}$") for kind in ("NDS", "mAP", "mIoU", r"mAP_0\.250?"))
+# What sums up a test, the first kind that there is; of rooms the lower overlap, as published;
+# ``miou`` is that of mmdet3d's SegMetric.
+_KINDS = ("NDS", "mAP", "mIoU", r"mAP_0\.250?", "miou")
+_MEANS = tuple(re.compile(rf"(^|[/_ ]){kind}$") for kind in _KINDS)
 _UNSCORED = {"TranslationMetric"}  # errors and distances
-# mmdet3d's metrics of nuScenes, Lyft, Waymo and rooms count from 0 to 1, all others in percent.
+# mmdet3d's metrics of nuScenes, Lyft, Waymo, rooms and points count from 0 to 1, all others in
+# percent.
 _SHARES = re.compile(
     r"(NuScenes|Lyft|Waymo) metric/.*(mAPH?|NDS|_AP(_dist_[\d.]+)?)$"
-    r"|^([^/]+_)?(mAP|mAR|AP|rec|AR)_[\d.]+$"
+    r"|^([^/]+_)?(mAP|mAR|AP|rec|AR)_[\d.]+$|^(miou|acc|acc_cls)$"
 )
 
 
@@ -56,7 +59,25 @@ def check_scored(evaluator: Any, pattern: str | None) -> None:
 
 
 def headline(metrics: Mapping[str, float], pattern: str | None = None) -> dict[str, float]:
-    """The values whose mean is the score of a run.
+    """The values whose mean is the score of a run: those of `summed_up` that are known.
+
+    Returns:
+        Percent by class, or by key; without those that the test set has no truth for (NaN).
+
+    Raises:
+        ConfigError: Nothing fits; the message names some keys.
+        Unmeasured: All that fits is NaN.
+    """
+    found = summed_up(metrics, pattern)
+    known = {name: value for name, value in found.items() if not math.isnan(value)}
+    if not known:
+        raise Unmeasured(f"--metric: nothing to measure {', '.join(found)} by: NaN, as where the "
+                         "test set has no truth or the answers are not finite")  # fmt: skip
+    return known
+
+
+def summed_up(metrics: Mapping[str, float], pattern: str | None = None) -> dict[str, float]:
+    """The values that sum up a test.
 
     Args:
         metrics: All that a test gave.
@@ -66,11 +87,10 @@ def headline(metrics: Mapping[str, float], pattern: str | None = None) -> dict[s
             sets in one test each counts.
 
     Returns:
-        Percent by class, or by key; without those that the test set has no truth for (NaN).
+        Percent by class, or by key; NaN where a class has no truth or the answers are not finite.
 
     Raises:
         ConfigError: Nothing fits; the message names some keys.
-        Unmeasured: All that fits is NaN.
     """
     metrics = {k: 100 * v if _SHARES.search(k) else v for k, v in metrics.items()}
     if pattern is not None:
@@ -80,11 +100,7 @@ def headline(metrics: Mapping[str, float], pattern: str | None = None) -> dict[s
         found = _of_kitti(metrics) or _means(metrics)
     if not found:
         raise ConfigError(f"--metric: nothing fits; a test gave {', '.join(list(metrics)[:8])}")
-    known = {name: value for name, value in found.items() if not math.isnan(value)}
-    if not known:
-        raise Unmeasured(f"--metric: nothing to measure {', '.join(found)} by: NaN, as where the "
-                         "test set has no truth or the answers are not finite")  # fmt: skip
-    return known
+    return found
 
 
 def _of_kitti(metrics: Mapping[str, float]) -> dict[str, float]:

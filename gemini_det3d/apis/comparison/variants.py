@@ -107,7 +107,10 @@ def make_variants(
         for values in product(*(swap.values for swap in own)):
             chosen: dict[str, str] = {}
             for swap, value in zip(own, values):
-                chosen |= swap.options(value)
+                for key, given in swap.options(value).items():
+                    if chosen.setdefault(key, given) != given:
+                        fault = f"{key} is set to {chosen[key]} by another swap"
+                        raise ConfigError(f"--swap {swap.key}: {value}: {fault}")
             name = "-".join([path.stem, *(_slug(value) for value in values)])
             variants.append(Variant(name, path, {**(options or {}), **chosen}))
     names = [variant.name for variant in variants]

@@ -19,12 +19,11 @@ from typing import Any
 from mmengine.fileio import LocalBackend, register_backend
 
 from gemini_det3d.formats import FormatError
-from gemini_det3d.formats.files import UNFINISHED, write_whole
+from gemini_det3d.formats.files import UNFINISHED, sha256_of, write_whole
 
 BACKEND = "gemini_whole_files"
 POINTER = "last_checkpoint"
 """mmengine's file in the run's folder that names the newest checkpoint."""
-_CHUNK = 1 << 22
 
 
 class WholeFileBackend(LocalBackend):
@@ -221,12 +220,4 @@ def _present(path: Path) -> list[dict[str, Any]]:
 
 
 def _is_file_of(path: Path, size: int, entry: dict) -> bool:
-    return entry.get("bytes") == size and entry.get("sha256") == _sha256(path)
-
-
-def _sha256(path: Path) -> str:
-    digest = hashlib.sha256()
-    with open(path, "rb") as file:
-        while chunk := file.read(_CHUNK):
-            digest.update(chunk)
-    return digest.hexdigest()
+    return entry.get("bytes") == size and entry.get("sha256") == sha256_of(path)
