@@ -19,8 +19,20 @@ from gemini_det3d.formats.kitti import (
     read_objects,
     read_points,
 )
-from gemini_det3d.worlds import generate, make_frame, make_kitti_scenes
+from gemini_det3d.worlds import (
+    KittiWorld,
+    RoomWorld,
+    Viewpoint,
+    ViewSet,
+    generate,
+    make_frame,
+    make_kitti_scenes,
+    make_rooms,
+    make_taskonomy_views,
+)
 from gemini_det3d.worlds.frames import frame_files, write_frame
+from gemini_det3d.worlds.generate_seg import make_seg_scenes
+from gemini_det3d.worlds.seg_frames import LAYOUTS, SegWorld
 
 
 def contents(folder: Path) -> dict[str, bytes]:
@@ -157,11 +169,45 @@ def test_unreadable_record_is_an_error_that_names_it(small_world, tmp_path):
         make_kitti_scenes(tmp_path, 1, 0, preset=small_world)
 
 
-def test_somebody_elses_data_is_not_overwritten(small_world, tmp_path):
-    (tmp_path / "training").mkdir()
-    with pytest.raises(FormatError, match="holds a training folder"):
-        make_kitti_scenes(tmp_path, 1, 0, preset=small_world)
-    assert list(tmp_path.iterdir()) == [tmp_path / "training"]
+TINY = KittiWorld(image_width=64, image_height=24, supersample=1)
+SETS = {
+    "kitti": lambda out: make_kitti_scenes(out, 1, 1, preset=TINY),
+    **{
+        layout: lambda out, layout=layout: make_seg_scenes(out, 1, 1, 0, layout, SegWorld(TINY))
+        for layout in LAYOUTS
+    },
+    "rooms": lambda out: make_rooms(out, 1, 1, preset=RoomWorld(image_width=31, image_height=23)),
+    "views": lambda out: make_taskonomy_views(
+        out, ViewSet(1, 1, viewpoint=Viewpoint(size_px=16, supersample=1))
+    ),
+}
+
+
+@pytest.mark.parametrize("kind", SETS)
+def test_somebody_elses_data_is_not_overwritten(tmp_path, kind):
+    SETS[kind](tmp_path / "ours")
+    tops = {path.name: path.is_dir() for path in (tmp_path / "ours").iterdir()}
+    assert tops.pop("scenes.json") is False and len(tops) > (kind != "rooms")
+    for name, is_folder in tops.items():
+        theirs = tmp_path / name / name
+        theirs.parent.mkdir()
+        theirs.mkdir() if is_folder else theirs.write_text("theirs")
+        with pytest.raises(FormatError, match=f"holds {name} but no scenes.json"):
+            SETS[kind](tmp_path / name)
+        assert [*(tmp_path / name).rglob("*")] == [theirs]
+        assert is_folder or theirs.read_text() == "theirs"
+
+
+def test_views_lists_name_a_view_or_are_not_there(tmp_path):
+    make_taskonomy_views(tmp_path, ViewSet(1, 0, viewpoint=Viewpoint(size_px=16, supersample=1)))
+    assert [path.name for path in tmp_path.glob("*.txt")] == ["train.txt"]
+    assert (tmp_path / "train.txt").read_text() == "point_0_view_0\n"
+
+
+def test_progress_of_views_counts_views(tmp_path, capsys):
+    views = ViewSet(3, 0, viewpoint=Viewpoint(size_px=16, supersample=1))  # two of a scene
+    make_taskonomy_views(tmp_path, views)
+    assert "| 3/3 [" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(
