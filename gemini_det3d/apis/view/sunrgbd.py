@@ -14,12 +14,10 @@ from gemini_det3d.formats.errors import FormatError
 from gemini_det3d.formats.images import read_image
 from gemini_det3d.formats.kitti import read_points
 from gemini_det3d.formats.stems import files_by_stem
-from gemini_det3d.formats.sunrgbd import RoomObjects, SunInfos, read_results
+from gemini_det3d.formats.sunrgbd import FROM_ZERO, RoomObjects, SunInfos, read_results
 from gemini_det3d.visualization import LabeledBoxes
 from gemini_det3d.visualization.page import Camera, ViewFrame
 
-# Pixels counted from 1, as SUN RGB-D's matrices have them, -> from 0.
-_FROM_ZERO = np.array([[1.0, 0.0, -1.0], [0.0, 1.0, -1.0], [0.0, 0.0, 1.0]])
 _COLUMNS = 6
 _NEED = f"this layout needs {_COLUMNS}"
 _FOLDERS = ("", "sunrgbd_trainval/image", "points")  # where an info file's names may lie
@@ -121,7 +119,7 @@ def room_boxes(objects: RoomObjects) -> LabeledBoxes:
 def _frame(
     name: str, points: np.ndarray, image: np.ndarray, matrix: np.ndarray, truth: LabeledBoxes | None
 ) -> ViewFrame:
-    projection = np.column_stack([_FROM_ZERO @ matrix, np.zeros(3)])
+    projection = np.column_stack([FROM_ZERO @ matrix, np.zeros(3)])
     colors = np.rint(255 * np.clip(points[:, 3:6], 0, 1)).astype(np.uint8)
     cameras = [Camera(image, projection, "image")]
     return ViewFrame(name, points[:, :3], cameras, truth, colors=colors)
