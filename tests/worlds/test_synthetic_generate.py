@@ -238,7 +238,10 @@ def test_command_writes_what_its_arguments_say(tmp_path, capsys):
     argv = [str(tmp_path), "--train", "1", "--val", "0", "--image-size", "131", "53"]
     argv += ["--beams", "7", "--azimuths", "61", "--range", "30", "--decoys", "0", "--workers", "1"]
     assert make_scenes.run(parse(*argv)) == 0
-    assert "2 frames made" in capsys.readouterr().out
+    assert (
+        "2 frames made, 0 were there already; one of them is for testing/"
+        in capsys.readouterr().out
+    )
     files = frame_files(tmp_path, "train", 0)
     assert read_image(files["image"]).shape == (53, 131, 3)
     points = read_points(files["points"])
@@ -254,9 +257,15 @@ def test_command_writes_what_its_arguments_say(tmp_path, capsys):
         (["--beams", "0"], "--beams 0: must"),
         (["--train", "-1"], "--train -1"),
         (["--image-size", "0", "9"], "--image-size 0: must"),
+        (["--field", "400"], "--field 400.0: must be 360 or less"),
+        *(
+            (["--preset", preset, "--layout", layout], "no class Tram")
+            for preset in ("look-alikes", "look-alikes-hard")
+            for layout in LAYOUTS
+        ),
     ],
 )
 def test_command_refuses_impossible_arguments(tmp_path, argv, message):
     with pytest.raises(ConfigError, match=message):
-        make_scenes.run(parse(str(tmp_path / "out"), *argv))
+        make_scenes.run(parse(str(tmp_path / "out"), "--train", "1", "--val", "0", *argv))
     assert not (tmp_path / "out").exists()
