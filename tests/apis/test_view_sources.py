@@ -156,6 +156,40 @@ def test_submission_comes_back_from_the_world_to_the_truth(nuscenes, tmp_path):
     assert data["sets"] == ["truth", "mine"] and found["overlaps"]["0"][0][1] > 0.999
 
 
+def test_front_of_a_sample_is_its_front_camera_wherever_it_stands(nuscenes):
+    source = open_source(nuscenes)
+    content = pickle.loads(nuscenes.read_bytes())
+    images = content["data_list"][0]["images"]
+    images["CAM_FRONT_LEFT"] = images["CAM_BACK"]
+    nuscenes.write_bytes(pickle.dumps(content))
+    assert source.read("tökén").front == 0
+    frame = open_source(nuscenes).read("tökén")
+    assert [camera.name for camera in frame.cameras][frame.front] == "CAM_FRONT"
+    for camera in ("CAM_FRONT", "CAM_FRONT_LEFT"):
+        images.pop(camera)
+    nuscenes.write_bytes(pickle.dumps(content))
+    assert open_source(nuscenes).read("tökén").front == 0
+
+
+@pytest.mark.parametrize("score", [np.nan, np.inf])
+def test_score_that_is_not_finite_is_one_line(nuscenes, tmp_path, capsys, score):
+    path = submission(tmp_path, score)
+    assert main(["view", str(nuscenes), "--results", str(path), "--out", str(tmp_path / "v")]) == 2
+    said = capsys.readouterr().err.strip().splitlines()[-1]
+    assert "frame tökén: has a score that is not finite" in said
+
+
+@pytest.mark.parametrize("value", [0.0, np.nan])
+def test_camera_that_cannot_be_one_is_one_line(nuscenes, tmp_path, capsys, value):
+    content = pickle.loads(nuscenes.read_bytes())
+    front = content["data_list"][0]["images"]["CAM_FRONT"]
+    front["cam2img"] = [[value] * 3, *front["cam2img"][1:]]
+    nuscenes.write_bytes(pickle.dumps(content))
+    assert main(["view", str(nuscenes), "--out", str(tmp_path / "v")]) == 2
+    said = capsys.readouterr().err.strip().splitlines()[-1]
+    assert "frame tökén: has a matrix of CAM_FRONT that cannot be inverted" in said
+
+
 @pytest.mark.parametrize("change", [{"size": [1, 2]}, {"rotation": None}, {"detection_score": "x"}])
 def test_broken_submission_is_one_line_that_names_it(nuscenes, tmp_path, capsys, change):
     path = submission(tmp_path, **change)

@@ -22,7 +22,8 @@ _COLUMNS = 5
 _NEED = f"this layout needs {_COLUMNS}"
 _LIDAR = "LIDAR_TOP"
 # The order in which six images make two rows: the front ones above.
-_ORDER = ("CAM_FRONT_LEFT", "CAM_FRONT", "CAM_FRONT_RIGHT",
+_FRONT = "CAM_FRONT"
+_ORDER = ("CAM_FRONT_LEFT", _FRONT, "CAM_FRONT_RIGHT",
           "CAM_BACK_LEFT", "CAM_BACK", "CAM_BACK_RIGHT")  # fmt: skip
 
 
@@ -61,11 +62,14 @@ class NuScenesFrames:
         """The sample with those of its cameras that the file has."""
         frame = self._frames[name]
         _, cloud, *images = self.files(name)
+        names = self._cameras(frame)
         cameras = [
             Camera(read_image(image), _projection(frame["images"][camera]), camera)
-            for camera, image in zip(self._cameras(frame), images)
+            for camera, image in zip(names, images)
         ]
-        return ViewFrame(name, read_points(cloud, _COLUMNS, _NEED), cameras, self._truth(frame))
+        front = names.index(_FRONT) if _FRONT in names else 0
+        points = read_points(cloud, _COLUMNS, _NEED)
+        return ViewFrame(name, points, cameras, self._truth(frame), front=front)
 
     def results(self, path: Path) -> Results:
         """A submission (`results_nusc.json`), its boxes brought from the world into the LiDAR's."""

@@ -140,16 +140,30 @@ def read_frames(
         sets: What :func:`open_results` returns; they come after results of the source's own.
 
     Raises:
-        FormatError: A file cannot be used.
+        FormatError: A file cannot be used, or holds boxes, scores or matrices that cannot be shown.
     """
     for name in frames:
         frame = source.read(name)
         others = [of[name]() if name in of else None for of in sets.values()]
         frame = replace(frame, results=[*frame.results, *others])
-        for found in (frame.truth, *frame.results):
-            if found is not None and not np.isfinite(found.boxes).all():
-                raise FormatError(f"frame {name}", "has a box that is not finite")
+        fault = _fault(frame)
+        if fault:
+            raise FormatError(f"frame {name}", fault)
         yield frame
+
+
+def _fault(frame: ViewFrame) -> str | None:
+    """What of it cannot be shown."""
+    for found in filter(None, (frame.truth, *frame.results)):
+        for what, values in (("box", found.boxes), ("score", found.scores)):
+            if values is not None and not np.isfinite(values).all():
+                return f"has a {what} that is not finite"
+    for camera in frame.cameras:
+        if camera.lidar2img is not None:
+            matrix = np.asarray(camera.lidar2img, dtype=np.float64)[:3]
+            if not np.isfinite(matrix).all() or np.linalg.matrix_rank(matrix[:, :3]) < 3:
+                return f"has a matrix of {camera.name} that cannot be inverted"
+    return None
 
 
 def result_files(folder: Path, names: Sequence[str]) -> dict[str, Path]:
