@@ -64,6 +64,16 @@ def test_rooms_of_the_lists_and_results_are_shown(rooms):
     assert data["frames"][1]["boxes"][1]["overlaps"] == {"0": [[0, 1.0]]}
 
 
+def test_classes_of_rooms_are_those_of_all_labels(rooms):
+    write_labels(
+        rooms / "sunrgbd_trainval" / "label" / "000002.txt",
+        RoomObjects(["cone"], BED.boxes, bbox=BED.bbox),
+    )
+    assert set(open_source(rooms).classes) == {"bed", "cone"}
+    write_infos(rooms / "infos.pkl", [frame_info("000001", ROOM, (120, 80), BED)])
+    assert {"bed", "desk"} < set(open_source(rooms / "infos.pkl").classes)
+
+
 def test_folder_of_the_extraction_itself_shows_the_same_rooms(rooms, monkeypatch):
     monkeypatch.chdir(rooms / "sunrgbd_trainval")
     assert open_source(Path(".")).names == open_source(rooms).names == ["000001", "000002"]
@@ -169,6 +179,12 @@ def test_front_of_a_sample_is_its_front_camera_wherever_it_stands(nuscenes):
         images.pop(camera)
     nuscenes.write_bytes(pickle.dumps(content))
     assert open_source(nuscenes).read("tökén").front == 0
+
+
+def test_classes_of_samples_and_submissions_are_those_that_their_files_state(nuscenes, tmp_path):
+    source = open_source(nuscenes)
+    assert set(source.classes) == {"car"}
+    assert set(source.results(submission(tmp_path, detection_name="cone")).classes) == {"cone"}
 
 
 @pytest.mark.parametrize("score", [np.nan, np.inf])

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -49,6 +50,11 @@ class NuScenesFrames:
         self._frames = {str(frame.get("token", frame["sample_idx"])): frame for frame in frames}
         self.names = list(self._frames)
 
+    @property
+    def classes(self) -> list[str]:
+        """Those of the info file."""
+        return list(self._classes.values())
+
     @naming_its_file
     def files(self, name: str) -> list[Path]:
         """The info file, the cloud and the images."""
@@ -78,7 +84,8 @@ class NuScenesFrames:
         if not isinstance(found, dict):
             raise FormatError(path, "is no nuScenes submission (an object with `results`)")
         chosen = {name: rows for name, rows in found.items() if name in self._frames}
-        return {name: partial(self._found, path, name, rows) for name, rows in chosen.items()}
+        readers = {name: partial(self._found, path, name, rows) for name, rows in chosen.items()}
+        return Results(readers, _class_names(chosen.values()))
 
     def _cameras(self, frame: dict) -> list[str]:
         there = frame.get("images") or {}
@@ -118,6 +125,13 @@ class NuScenesFrames:
         if found is None:
             raise FormatError(self.path, f"{file} lies neither beside it nor in samples/{sensor}")
         return found
+
+
+def _class_names(samples: Iterable[Any]) -> set[str]:
+    """Classes of a submission; rows of another form are told when their sample is shown."""
+    listed = (row for rows in samples if isinstance(rows, list) for row in rows)
+    names = (row.get("detection_name") for row in listed if isinstance(row, dict))
+    return {name for name in names if isinstance(name, str)}
 
 
 def _projection(camera: dict) -> np.ndarray:

@@ -15,6 +15,7 @@ from gemini_det3d.formats.images import read_image
 from gemini_det3d.formats.kitti import read_points
 from gemini_det3d.formats.stems import files_by_stem
 from gemini_det3d.formats.sunrgbd import FROM_ZERO, RoomObjects, SunInfos, read_results
+from gemini_det3d.formats.text import first_words
 from gemini_det3d.visualization import LabeledBoxes
 from gemini_det3d.visualization.page import Camera, ViewFrame
 
@@ -39,6 +40,11 @@ class RoomFrames:
     def __init__(self, root: Path) -> None:
         self._source = _Unlisted(root) if _has_no_lists(root) else open_source(root)
         self.names = list(dict.fromkeys(sum(self._source.frames.values(), [])))
+
+    @property
+    def classes(self) -> set[str]:
+        """Those of all labels."""
+        return self._source.classes()
 
     def files(self, name: str) -> list[Path]:
         """Files of a frame, or what says where they are."""
@@ -87,6 +93,7 @@ class RoomInfoFrames:
     def __init__(self, path: Path) -> None:
         self._path, self._infos = path, SunInfos(path)
         self.names = list(self._infos.frames)
+        self.classes = self._infos.classes
 
     def files(self, name: str) -> list[Path]:
         """Points and image of a frame, and the info file."""
@@ -127,7 +134,8 @@ def _frame(
 
 def _results(path: Path, names: list[str]) -> Results:
     files = result_files(path, names)
-    return {name: partial(_read_room_results, file) for name, file in files.items()}
+    readers = {name: partial(_read_room_results, file) for name, file in files.items()}
+    return Results(readers, first_words(files.values()))
 
 
 def _read_room_results(path: Path) -> LabeledBoxes:
