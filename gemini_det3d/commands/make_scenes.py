@@ -26,7 +26,7 @@ Layouts:
   deliver  RGB, HHA depth, events, LiDAR image and labels in DeLiVER's folders, in five weathers
   nyudv2   RGB, depth and labels with NYUDv2's lists
   sunrgbd  RGB, depth and labels with SUN RGB-D's lists
-The last three are 256 x 96 pixels unless --image-size says otherwise; presets are kitti's.
+The last three are 256 x 96 pixels unless --image-size says otherwise, and take no look-alikes.
 
 The same arguments give the same files, for any number of workers. A run that was interrupted goes
 on where it stopped; other arguments need another folder.
@@ -46,7 +46,7 @@ _OPTIONS = {
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Where to, how many, and what may differ from the preset."""
-    parser.add_argument("out", help="folder to write; holds training/ and ImageSets/ afterwards")
+    parser.add_argument("out", help="folder to write, in the form of --layout")
     add_set_sizes(parser, "frames", train=200, val=50)
     parser.add_argument("--preset", choices=list(PRESETS), default="toy", help="(toy)")
     parser.add_argument("--layout", choices=("kitti", *LAYOUTS), default="kitti", help="(kitti)")
@@ -67,20 +67,17 @@ def run(args: argparse.Namespace) -> int:
         FormatError: The folder holds scenes made with other arguments.
     """
     try:
-        world = _world(args)
+        world = _world(args) if args.layout == "kitti" else _seg_world(args)
     except ValueError as error:
         raise ConfigError(_of_option(str(error))) from None
     check_set_sizes(args)
-    numbers = (args.train, args.val, args.seed)
-    if args.layout == "kitti":
-        made = make_kitti_scenes(args.out, *numbers, world, args.workers)
+    numbers, hidden = (args.train, args.val, args.seed), ""
+    if isinstance(world, SegWorld):
+        made = make_seg_scenes(args.out, *numbers, args.layout, world, args.workers)
     else:
-        rig = replace(world, supersample=2)
-        if args.image_size is None:
-            size = SegWorld().rig
-            rig = replace(rig, image_width=size.image_width, image_height=size.image_height)
-        made = make_seg_scenes(args.out, *numbers, args.layout, SegWorld(rig), args.workers)
-    print(f"{made.folder}: {made.num_made} frames made, {made.num_kept} were there already")
+        made = make_kitti_scenes(args.out, *numbers, world, args.workers)
+        hidden = "; one of them is for testing/, which mmdet3d's converter wants"
+    print(f"{made.folder}: {made.num_made} frames made, {made.num_kept} were there already{hidden}")
     return 0
 
 
@@ -107,3 +104,11 @@ def _world(args: argparse.Namespace) -> KittiWorld:
         width, height = args.image_size
         world = replace(world, image_width=width, image_height=height)
     return world
+
+
+def _seg_world(args: argparse.Namespace) -> SegWorld:
+    rig = replace(_world(args), supersample=2)
+    if args.image_size is None:
+        size = SegWorld().rig
+        rig = replace(rig, image_width=size.image_width, image_height=size.image_height)
+    return SegWorld(rig)

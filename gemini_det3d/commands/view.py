@@ -116,7 +116,8 @@ def _clouds(
 ) -> str:  # fmt: skip
     names = [*source.sets, *sets]
     made = _bar(read_frames(source, frames, sets), len(frames))
-    colors = class_colors(getattr(source, "classes", ()))  # of a model, which a folder has not
+    colors = class_colors(source.classes)
+    colors |= class_colors((name for found in sets.values() for name in found.classes), colors)
     if args.rrd:
         made = record_frames(made, args.rrd, names, _title(args), colors)
     data = [frame_data(frame, args.max_points, args.max_boxes) for frame in made]

@@ -16,6 +16,7 @@ from gemini_det3d.formats.sunrgbd_objects import (
     write_results,
 )
 from gemini_det3d.formats.sunrgbd_sensors import (
+    FROM_ZERO,
     RoomCalibration,
     read_calibration,
     read_depth_points,
@@ -24,6 +25,7 @@ from gemini_det3d.formats.sunrgbd_sensors import (
 )
 
 __all__ = [
+    "FROM_ZERO",
     "SUNRGBD_CLASSES",
     "RoomCalibration",
     "RoomObjects",

@@ -103,6 +103,11 @@ class SunInfos:
         """Names of the frames in the file's order."""
         return tuple(self._frames)
 
+    @property
+    def classes(self) -> list[str]:
+        """Names of the classes, as the file's categories say."""
+        return list(self._names.values())
+
     @naming_its_file
     def depth2img(self, frame: str) -> np.ndarray:
         """``(3, 3)`` or ``(4, 4)`` float64, depth frame -> pixel times depth.

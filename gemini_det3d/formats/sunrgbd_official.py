@@ -20,6 +20,7 @@ from gemini_det3d.formats.errors import FormatError
 from gemini_det3d.formats.images import decode_grey16
 from gemini_det3d.formats.sunrgbd_objects import RoomObjects
 from gemini_det3d.formats.sunrgbd_sensors import (
+    FROM_ZERO,
     RoomCalibration,
     checked_calibration,
     load_mat,
@@ -176,7 +177,7 @@ def lift_depth(depth: np.ndarray, image: np.ndarray, calibration: RoomCalibratio
 def with_outlines(
     objects: RoomObjects, calibration: RoomCalibration, size: tuple[int, int]
 ) -> RoomObjects:
-    """The same objects with 2D boxes, projected where the metadata had none.
+    """The same objects with 2D boxes (pixels from 1), projected where the metadata had none.
 
     Args:
         objects: Boxes of one frame.
@@ -185,9 +186,9 @@ def with_outlines(
     """
     if objects.bbox is not None:
         return objects
-    projection = np.column_stack([calibration.depth2img, np.zeros(3)])
+    projection = np.column_stack([FROM_ZERO @ calibration.depth2img, np.zeros(3)])
     outlines = project_box_outlines(objects.bottom_boxes, projection, size)
-    return RoomObjects(objects.names, objects.boxes, bbox=outlines)
+    return RoomObjects(objects.names, objects.boxes, bbox=outlines + 1)
 
 
 def _read_split(root: Path) -> dict[str, str]:

@@ -20,8 +20,11 @@ from gemini_det3d.formats.text import parse_numbers, read_bytes, read_lines, wri
 
 # Depth axes, still tilted, -> camera axes.
 DEPTH_TO_CAMERA = np.array([[1.0, 0.0, 0.0], [0.0, 0.0, -1.0], [0.0, 1.0, 0.0]])
+# Pixels counted from 1, as SUN RGB-D's matrices have them, -> from 0.
+FROM_ZERO = np.array([[1.0, 0.0, -1.0], [0.0, 1.0, -1.0], [0.0, 0.0, 1.0]])
 _ROTATION_TOLERANCE = 1e-3
 _MAT_KEY = "instance"
+_MAT_TITLE = b"MATLAB 5.0 MAT-file".ljust(116)  # SciPy's own says when it was written
 _NUM_FEATURES = 6
 
 
@@ -138,7 +141,7 @@ def checked_points(points: np.ndarray, path: str | os.PathLike) -> np.ndarray:
 
 
 def write_depth_points(path: str | os.PathLike, points: np.ndarray) -> None:
-    """Write the points of a frame as the MATLAB extraction does.
+    """Write the points of a frame as the MATLAB extraction does: the same bytes every time.
 
     Args:
         path: File to write; its folder is made when there is none.
@@ -146,8 +149,9 @@ def write_depth_points(path: str | os.PathLike, points: np.ndarray) -> None:
     """
     from scipy.io import savemat
 
-    content = {_MAT_KEY: np.asarray(points, dtype=np.float32)}
-    write_whole(path, lambda file: savemat(file, content, do_compression=True))
+    buffer = io.BytesIO()
+    savemat(buffer, {_MAT_KEY: np.asarray(points, dtype=np.float32)}, do_compression=True)
+    write_whole(path, _MAT_TITLE + buffer.getvalue()[len(_MAT_TITLE) :])
 
 
 def load_mat(path: str | os.PathLike) -> dict:

@@ -7,7 +7,8 @@ import json
 import math
 import os
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -72,6 +73,18 @@ def read_lines(path: str | os.PathLike) -> list[tuple[int, str]]:
         (number, line.strip()) for number, line in enumerate(read_text(path).split("\n"), start=1)
     )
     return [(number, line) for number, line in lines if line]
+
+
+def first_words(paths: Iterable[str | os.PathLike]) -> set[str]:
+    """What lines of label or result files begin with: the classes.
+
+    A file that cannot be read adds none; who reads the rest of it is told.
+    """
+    words: set[str] = set()
+    for path in paths:
+        with suppress(FormatError):
+            words |= {line.split(maxsplit=1)[0] for _, line in read_lines(path)}
+    return words
 
 
 def parse_numbers(path: str | os.PathLike, words: Sequence[str], where: str) -> np.ndarray:

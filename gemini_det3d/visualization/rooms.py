@@ -7,15 +7,13 @@ from __future__ import annotations
 
 import numpy as np
 
-from gemini_det3d.formats.sunrgbd import RoomObjects
+from gemini_det3d.formats.sunrgbd import FROM_ZERO, RoomObjects
 from gemini_det3d.visualization.bev import Range
 from gemini_det3d.visualization.labeled_boxes import LabeledBoxes
 from gemini_det3d.visualization.panel import draw_detection_panel
 
 # LiDAR axes (x front, y left) -> depth axes (x right, y front).
 _TO_DEPTH = np.array([[0.0, -1.0, 0.0], [1.0, 0.0, 0.0], [0.0, 0.0, 1.0]])
-# Pixels counted from 1, as SUN RGB-D's matrices have them, -> from 0.
-_FROM_ZERO = np.array([[1.0, 0.0, -1.0], [0.0, 1.0, -1.0], [0.0, 0.0, 1.0]])
 _WIDTH_PX = 900
 # Front and left of the camera, metres: what a room shows from above.
 _ROOM_M: Range = (0.0, -3.2, 6.4, 3.2)
@@ -46,7 +44,7 @@ def draw_room_panel(
         ``(H', width_px, 3)`` uint8 RGB.
     """
     projection = np.zeros((3, 4))
-    projection[:, :3] = _FROM_ZERO @ np.asarray(depth2img, dtype=np.float64)[:3, :3] @ _TO_DEPTH
+    projection[:, :3] = FROM_ZERO @ np.asarray(depth2img, dtype=np.float64)[:3, :3] @ _TO_DEPTH
     turned = np.asarray(points)[:, :3] @ _TO_DEPTH
     return draw_detection_panel(
         image,

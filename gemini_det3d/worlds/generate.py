@@ -65,4 +65,4 @@ def _lists(jobs: Sequence[Job]) -> dict[str, str]:
     }
 
 
-_LAYOUT = Layout("making scenes", "training", _files, _draw, write_frame, _lists)
+_LAYOUT = Layout("making scenes", _files, _draw, write_frame, _lists)

@@ -69,4 +69,4 @@ def _lists(jobs: Sequence[Job]) -> dict[str, str]:
 
 
 _ROOT = "sunrgbd_trainval"
-_LAYOUT = Layout("making rooms", _ROOT, _files, _draw, write_room_frame, _lists, first=1)
+_LAYOUT = Layout("making rooms", _files, _draw, write_room_frame, _lists, first=1, version=2)

@@ -52,11 +52,8 @@ def make_seg_scenes(
 
 
 def _layout(name: str) -> Layout:
-    holds = "img" if name == "deliver" else "labels"
     write = partial(write_seg_frame, layout=name)
-    return Layout(
-        "making scenes", holds, partial(_files, name), _draw, write, partial(_lists, name)
-    )
+    return Layout("making scenes", partial(_files, name), _draw, write, partial(_lists, name))
 
 
 def _files(layout: str, job: Job) -> dict[str, Path]:

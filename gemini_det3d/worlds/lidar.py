@@ -41,6 +41,8 @@ class Scanner:
         for name in ("num_beams", "num_azimuths", "field_deg", "range_m"):
             if not 0 < getattr(self, name) < math.inf:  # NaN is neither
                 raise ValueError(f"{name}={getattr(self, name)} must be positive")
+        if self.field_deg > 360:  # what lies behind would be seen twice
+            raise ValueError(f"field_deg={self.field_deg} must be 360 or less")
         if not 0 <= self.noise_m < math.inf or not 0 <= self.dropout < 1:
             raise ValueError(f"noise_m={self.noise_m}, dropout={self.dropout} are out of range")
 

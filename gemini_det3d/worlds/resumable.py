@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import multiprocessing
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -15,8 +15,6 @@ from gemini_det3d.formats import FormatError
 from gemini_det3d.formats.text import read_json, write_json, write_text
 
 _RECORD = "scenes.json"
-# Raised when the same parameters give other files than before.
-_VERSION = 1
 
 
 @dataclass(frozen=True)
@@ -46,27 +44,28 @@ class Layout:
 
     Attributes:
         title: For the progress display.
-        holds: Folder in which frames lie; one without a record of its parameters is not touched.
         files: The files of a job, by what they hold.
         draw: Makes what they hold.
         write: Writes it to them.
         lists: Lists of frames: path in the data set -> text.
         first: Number of the first frame.
         size: How many frames a job is; None: one.
+        version: Raised when the same parameters give other files than before.
     """
 
     title: str
-    holds: str
     files: Callable[[Job], Mapping[Any, Path]]
     draw: Callable[[Job], Any]
     write: Callable[[Mapping[Any, Path], Any], None]
     lists: Callable[[Sequence[Job]], Mapping[str, str]]
     first: int = 0
     size: Callable[[Job], int] | None = None
+    version: int = 1
 
-    def make(self, job: Job) -> None:
-        """Draw and write a job."""
+    def make(self, job: Job) -> int:
+        """Draw and write a job; returns how many frames it is."""
         self.write(self.files(job), self.draw(job))
+        return self.count([job])
 
     def count(self, jobs: Sequence[Job]) -> int:
         """Frames of some jobs."""
@@ -113,7 +112,8 @@ def write_set(
 
     Raises:
         ValueError: A number is out of range.
-        FormatError: ``out`` holds a set made with other parameters; the message names them.
+        FormatError: ``out`` holds a set made with other parameters, or one that nobody here made;
+            the message says what.
     """
     numbers = {f"num_{split}": count for split, count in counts.items()}
     for name, value in {**numbers, "seed": seed, "workers": workers - 1}.items():
@@ -121,16 +121,19 @@ def write_set(
             least = int(name == "workers")
             raise ValueError(f"{name}={value + least} must be {least} or more")
     folder = Path(out)
-    _record(folder, {"version": _VERSION, **parameters}, layout.holds)
     jobs = [
         Job(folder, world, seed, split, index, layout.first + offset + index)
         for split, count in counts.items()
         for offset in [0 if split in ("train", "test") else counts["train"]]
         for index in range(count)
     ]
+    lists = layout.lists(jobs)
+    written = [*map(folder.joinpath, lists), *(p for j in jobs for p in layout.files(j).values())]
+    tops = dict.fromkeys(path.relative_to(folder).parts[0] for path in written)
+    _record(folder, {"version": layout.version, **parameters}, tops)
     missing = [job for job in jobs if not all(p.is_file() for p in layout.files(job).values())]
     _run(missing, layout, workers)
-    for name, text in layout.lists(jobs).items():
+    for name, text in lists.items():
         write_text(folder / name, text)
     made = layout.count(missing)
     return Made(folder, num_made=made, num_kept=layout.count(jobs) - made)
@@ -139,34 +142,39 @@ def write_set(
 def _run(jobs: Sequence[Job], layout: Layout, workers: int) -> None:
     if not jobs:
         return
-    progress = tqdm(total=len(jobs), desc=layout.title, unit="frame")
+    progress = tqdm(total=layout.count(jobs), desc=layout.title, unit="frame")
     with progress:
         if workers == 1 or len(jobs) == 1:
             for job in jobs:
-                layout.make(job)
-                progress.update()
+                progress.update(layout.make(job))
             return
         # Fresh processes: a fork would copy this one's threads' locks. They share the compiled
         # kernels through numba's cache, which the first frame fills before they start.
-        layout.make(jobs[0])
-        progress.update()
+        progress.update(layout.make(jobs[0]))
         with multiprocessing.get_context("spawn").Pool(min(workers, len(jobs) - 1)) as pool:
-            for _ in pool.imap_unordered(layout.make, jobs[1:], chunksize=4):
-                progress.update()
+            for count in pool.imap_unordered(layout.make, jobs[1:], chunksize=4):
+                progress.update(count)
 
 
-def _record(folder: Path, parameters: dict, holds: str) -> None:
+def _record(folder: Path, parameters: dict, tops: Iterable[str]) -> None:
     """Write down what decides the files, or compare with what a former run wrote down.
 
+    Args:
+        folder: Root of the data set.
+        parameters: What decides the files.
+        tops: What is written directly under it; without a record none of it may be there.
+
     Raises:
-        FormatError: The folder was made with other parameters; the message names them.
+        FormatError: The folder was made with other parameters; the message names them. Or it holds
+            somebody else's files.
     """
     path = folder / _RECORD
     # Through JSON and back: tuples become lists on both sides of the comparison.
     parameters = json.loads(json.dumps(parameters))
     if not path.exists():
-        if (folder / holds).exists():
-            raise FormatError(folder, f"holds a {holds} folder but no {_RECORD}; not overwritten")
+        found = next((name for name in tops if (folder / name).exists()), None)
+        if found is not None:
+            raise FormatError(folder, f"holds {found} but no {_RECORD}; not overwritten")
         write_json(path, parameters)
         return
     differences = list(_differences(read_json(path), parameters))

@@ -12,6 +12,7 @@ import numpy as np
 
 from gemini_det3d.formats.files import write_whole
 from gemini_det3d.formats.sunrgbd import (
+    FROM_ZERO,
     RoomCalibration,
     RoomObjects,
     write_calibration,
@@ -116,7 +117,7 @@ def make_room_frame(world: RoomWorld, seed: int, split: str, index: int) -> Room
         jpeg=jpeg,
         points=depth_points(world, calibration, surfaces.depth, image, depth_rng),
         calibration=calibration,
-        objects=_annotate(scene, camera, calibration, surfaces, height_m),
+        objects=_annotate(scene, camera, surfaces, height_m),
         scene=scene,
         camera_height_m=height_m,
     )
@@ -146,7 +147,7 @@ def room_camera(world: RoomWorld, calibration: RoomCalibration, height_m: float)
         calibration: Counts pixels from 1; the camera counts them from 0.
         height_m: Height over the floor.
     """
-    from_zero = np.array([[1.0, 0, -1], [0, 1, -1], [0, 0, 1]]) @ calibration.depth2img
+    from_zero = FROM_ZERO @ calibration.depth2img
     return Camera(
         world2img=np.column_stack([from_zero, -from_zero @ [0.0, 0.0, height_m]]),
         width=world.image_width,
@@ -207,24 +208,17 @@ def write_room_frame(files: dict[str, Path], frame: RoomFrame) -> None:
         writers[kind](path)
 
 
-def _annotate(
-    scene: Scene,
-    camera: Camera,
-    calibration: RoomCalibration,
-    surfaces: Surfaces,
-    height_m: float,
-) -> RoomObjects:
+def _annotate(scene: Scene, camera: Camera, surfaces: Surfaces, height_m: float) -> RoomObjects:
     """Label what shows enough of itself; boxes are whole, whatever hides them."""
     size = (camera.width, camera.height)
     low = scene.boxes - [0, 0, height_m, 0, 0, 0, 0]
     centered = low + np.outer(low[:, 5], [0, 0, 0.5, 0, 0, 0, 0])
-    projection = np.column_stack([calibration.depth2img, np.zeros(3)])
-    bbox = project_box_outlines(low, projection, size)
-    objects = RoomObjects(scene.names, centered, bbox=bbox)
+    bbox = project_box_outlines(scene.boxes, camera.world2img, size)
+    objects = RoomObjects(scene.names, centered, bbox=bbox + 1)  # labels count pixels from 1
     area = np.bincount(surfaces.instance[surfaces.instance >= 0], minlength=len(low))
     is_seen = area >= _MIN_AREA * camera.width * camera.height
     for index in np.flatnonzero(is_seen):
-        share = visible_share(scene, camera, int(index), bbox[index] - 1.0)
+        share = visible_share(scene, camera, int(index), bbox[index])
         is_seen[index] = share >= _MIN_SHARE
     return objects.select(is_seen)
 

@@ -62,10 +62,12 @@ class SegWorld:
     event_threshold: float = 0.15
 
     def __post_init__(self) -> None:
-        """Refuse weathers that there are not."""
+        """Refuse weathers that there are not, and streets whose classes no set has."""
         unknown = [name for name in self.weathers if name not in WEATHERS]
         if unknown or not self.weathers:
             raise ValueError(f"weathers={self.weathers}, known are {list(WEATHERS)}")
+        if self.rig.street.look_alikes:
+            raise ValueError("look-alikes are for detection: segmentation sets have no class Tram")
 
 
 @dataclass(frozen=True)

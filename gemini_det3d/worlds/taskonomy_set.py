@@ -108,10 +108,9 @@ def _files(job: Job) -> dict[tuple[str, str], Path]:
 
 
 def _lists(jobs: Sequence[Job]) -> dict[str, str]:
-    return {
-        f"{split}.txt": "".join(f"{s}\n" for j in jobs if j.split == split for s in _stems(j))
-        for split in _SPLITS
-    }
+    """Of the splits that have views: readers take an empty list for a broken one."""
+    stems = {split: [s for j in jobs if j.split == split for s in _stems(j)] for split in _SPLITS}
+    return {f"{split}.txt": "\n".join([*names, ""]) for split, names in stems.items() if names}
 
 
 def _draw(job: Job) -> dict[tuple[str, str], np.ndarray]:
@@ -140,4 +139,4 @@ def _write(
         write_png(path, images[key])
 
 
-_LAYOUT = Layout("making views", "rgb", _files, _draw, _write, _lists, size=_num_stems)
+_LAYOUT = Layout("making views", _files, _draw, _write, _lists, size=_num_stems)

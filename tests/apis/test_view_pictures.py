@@ -1,5 +1,7 @@
 """The viewer of folders of pictures: inputs, truth and predictions side by side."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from browser import needs_browser, title_after, view
@@ -11,6 +13,7 @@ from gemini_det3d.datasets.segmentation import NYUDv2SegDataset
 from gemini_det3d.datasets.transforms.seg_loading import LoadModalities
 from gemini_det3d.formats.errors import FormatError
 from gemini_det3d.formats.taskonomy import domain_path, write_png
+from gemini_det3d.visualization.page import Picture, PictureFrame, picture_data, render_pictures
 
 
 @pytest.fixture
@@ -94,6 +97,24 @@ def test_taskonomy_folder_shows_every_domain(tmp_path):
 def test_results_of_pictures_are_refused(seg, capsys):
     code = main(["view", str(seg), "--results", str(seg), "--out", str(seg / "v.html")])
     assert code == 2 and "--results are of boxes" in capsys.readouterr().err
+
+
+@needs_browser
+def test_picture_that_a_frame_lacks_is_not_the_former_frame_s(tmp_path):
+    picture = Picture("rgb", np.full((8, 12, 3), 9, np.uint8))
+    frames = [
+        PictureFrame("0", [picture, replace(picture, title="b")]),
+        PictureFrame("1", [picture]),
+    ]
+    page = tmp_path / "v.html"
+    page.write_text(render_pictures([picture_data(each) for each in frames], (), "t"))
+    said = title_after(page, """
+      const under = document.getElementById('under'), said = [];
+      const say = () => said.push(getComputedStyle(under).display);
+      set('right', 'b'); say(); press('ArrowRight'); say(); press('ArrowLeft'); say();
+      document.title = said.join(' ');
+    """)  # fmt: skip
+    assert said == "block none block"
 
 
 @needs_browser

@@ -64,6 +64,16 @@ def test_rooms_of_the_lists_and_results_are_shown(rooms):
     assert data["frames"][1]["boxes"][1]["overlaps"] == {"0": [[0, 1.0]]}
 
 
+def test_classes_of_rooms_are_those_of_all_labels(rooms):
+    write_labels(
+        rooms / "sunrgbd_trainval" / "label" / "000002.txt",
+        RoomObjects(["cone"], BED.boxes, bbox=BED.bbox),
+    )
+    assert set(open_source(rooms).classes) == {"bed", "cone"}
+    write_infos(rooms / "infos.pkl", [frame_info("000001", ROOM, (120, 80), BED)])
+    assert {"bed", "desk"} < set(open_source(rooms / "infos.pkl").classes)
+
+
 def test_folder_of_the_extraction_itself_shows_the_same_rooms(rooms, monkeypatch):
     monkeypatch.chdir(rooms / "sunrgbd_trainval")
     assert open_source(Path(".")).names == open_source(rooms).names == ["000001", "000002"]
@@ -154,6 +164,46 @@ def test_submission_comes_back_from_the_world_to_the_truth(nuscenes, tmp_path):
     truth, found = data["frames"][0]["boxes"]
     np.testing.assert_allclose(found["corners"], truth["corners"], atol=2e-3)
     assert data["sets"] == ["truth", "mine"] and found["overlaps"]["0"][0][1] > 0.999
+
+
+def test_front_of_a_sample_is_its_front_camera_wherever_it_stands(nuscenes):
+    source = open_source(nuscenes)
+    content = pickle.loads(nuscenes.read_bytes())
+    images = content["data_list"][0]["images"]
+    images["CAM_FRONT_LEFT"] = images["CAM_BACK"]
+    nuscenes.write_bytes(pickle.dumps(content))
+    assert source.read("tökén").front == 0
+    frame = open_source(nuscenes).read("tökén")
+    assert [camera.name for camera in frame.cameras][frame.front] == "CAM_FRONT"
+    for camera in ("CAM_FRONT", "CAM_FRONT_LEFT"):
+        images.pop(camera)
+    nuscenes.write_bytes(pickle.dumps(content))
+    assert open_source(nuscenes).read("tökén").front == 0
+
+
+def test_classes_of_samples_and_submissions_are_those_that_their_files_state(nuscenes, tmp_path):
+    source = open_source(nuscenes)
+    assert set(source.classes) == {"car"}
+    assert set(source.results(submission(tmp_path, detection_name="cone")).classes) == {"cone"}
+
+
+@pytest.mark.parametrize("score", [np.nan, np.inf])
+def test_score_that_is_not_finite_is_one_line(nuscenes, tmp_path, capsys, score):
+    path = submission(tmp_path, score)
+    assert main(["view", str(nuscenes), "--results", str(path), "--out", str(tmp_path / "v")]) == 2
+    said = capsys.readouterr().err.strip().splitlines()[-1]
+    assert "frame tökén: has a score that is not finite" in said
+
+
+@pytest.mark.parametrize("value", [0.0, np.nan])
+def test_camera_that_cannot_be_one_is_one_line(nuscenes, tmp_path, capsys, value):
+    content = pickle.loads(nuscenes.read_bytes())
+    front = content["data_list"][0]["images"]["CAM_FRONT"]
+    front["cam2img"] = [[value] * 3, *front["cam2img"][1:]]
+    nuscenes.write_bytes(pickle.dumps(content))
+    assert main(["view", str(nuscenes), "--out", str(tmp_path / "v")]) == 2
+    said = capsys.readouterr().err.strip().splitlines()[-1]
+    assert "frame tökén: has a matrix of CAM_FRONT that cannot be inverted" in said
 
 
 @pytest.mark.parametrize("change", [{"size": [1, 2]}, {"rotation": None}, {"detection_score": "x"}])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pickle
+import time
 
 import numpy as np
 import pytest
@@ -102,6 +103,17 @@ def test_infos_are_read_back_without_other_classes(tmp_path):
     assert infos.objects("000003").names.tolist() == ["bed"]
     np.testing.assert_allclose(infos.objects("000003").boxes, objects().boxes[1:])
     np.testing.assert_allclose(infos.depth2img("000003"), calibration.depth2img)
+
+
+def test_depth_points_are_the_same_bytes_at_any_time(tmp_path, monkeypatch):
+    points = np.random.default_rng(0).random((31, 6), dtype=np.float32)
+    written = []
+    for day in ("Mon", "Tue"):
+        monkeypatch.setattr(time, "asctime", lambda day=day: day)
+        write_depth_points(tmp_path / "a.mat", points)
+        written.append((tmp_path / "a.mat").read_bytes())
+    assert written[0] == written[1] and written[0].startswith(b"MATLAB 5.0 MAT-file ")
+    np.testing.assert_array_equal(read_depth_points(tmp_path / "a.mat"), points)
 
 
 @pytest.mark.parametrize(

@@ -137,13 +137,15 @@ def test_outlines_are_those_of_the_metadata_where_both_lists_are_as_long(tmp_pat
     assert kept is first.objects
 
 
-def test_outlines_are_projected_where_there_are_none():
+def test_outlines_are_projected_where_there_are_none_and_end_at_pixels_counted_from_1():
     # a box 2 m ahead, 0.4 wide, 0.2 deep and 0.3 high: its near face is 1.9 m away
     objects = RoomObjects(np.array(["bed"]), np.array([[0.0, 2, 0, 0.4, 0.2, 0.3, 0]]))
     half = np.array([0.2 * 500, 0.15 * 400]) / 1.9
-    (outline,) = with_outlines(objects, LEVEL, (800, 600)).bbox
-    left, top = np.maximum([40 - half[0], 30 - half[1]], 0)
-    np.testing.assert_allclose(outline, [left, top, 40 + half[0], 30 + half[1]], atol=1e-9)
+    left, top = np.maximum([40 - half[0], 30 - half[1]], 1)
+    for size in ((800, 600), (73, 47)):
+        (outline,) = with_outlines(objects, LEVEL, size).bbox
+        right, bottom = np.minimum([40 + half[0], 30 + half[1]], size)
+        np.testing.assert_allclose(outline, [left, top, right, bottom], atol=1e-9)
 
 
 @pytest.mark.parametrize(

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 from types import SimpleNamespace
 
+import browser
 import numpy as np
 import pytest
 from kitti_camera import CALIBRATION, SIZE
+from kitti_street import objects, write_street
 
 from gemini_det3d.apis.infer import Frame, write_results
 from gemini_det3d.commands import infer, view
 from gemini_det3d.formats.images import read_image
+from gemini_det3d.formats.kitti import write_objects
 from gemini_det3d.visualization import (
     LabeledBoxes,
     class_color,
@@ -103,6 +106,23 @@ def test_results_page_and_recording_show_a_class_in_the_model_s_colour(tmp_path,
     monkeypatch.setattr(rerun_module, "import_rerun", lambda: stub)
     list(record_frames([shown], tmp_path / "a.rrd", ["m"], "t", colors))
     assert [rgb(colors["Lorry"]).tolist()] in logged
+
+
+@pytest.mark.parametrize("part", ["labels", "results", "both"])
+def test_a_class_keeps_its_colour_whichever_frames_of_a_folder_are_shown(tmp_path, part):
+    root = write_street(tmp_path) / "wörld"
+    labels, results = root / "training" / "label_2", tmp_path / "mine"
+    for number, name in enumerate(SHARED[1]):
+        write_objects(labels / f"{number:06d}.txt", objects([name] if part != "results" else []))
+        found = name if part == "results" else SHARED[2][number]
+        write_objects(results / f"{number}.txt", objects([found], 0.8))
+    given = () if part == "labels" else ("--results", results)
+    page = tmp_path / "v.html"
+    whole = browser.view(page, root, *given)["classes"]
+    assert len(set(whole.values())) == len(whole) == (4 if part == "both" else 2)
+    for number in range(2):
+        shown = browser.view(page, root, *given, "--frames", number)["classes"]
+        assert len(shown) == len(whole) / 2 and shown.items() <= whole.items()
 
 
 def test_infer_draws_in_the_colours_of_the_model_s_classes(monkeypatch):

@@ -162,6 +162,13 @@ def test_of_too_many_boxes_the_best_or_nearest_stay_and_all_are_counted(scores, 
     assert data["cut"] == {str(int(scores is not None)): 3}
 
 
+def test_intensity_that_is_not_finite_leaves_the_others_theirs():
+    points = np.zeros((5, 4), np.float32)
+    points[:, 3] = [2, np.nan, 1, np.inf, -np.inf]
+    shown = frame_data(frame(points=points, results=()))["points"]["intensity"]
+    assert [*base64.b64decode(shown)] == [255, 0, 128, 255, 0]
+
+
 def test_cloud_without_intensity_has_none():
     assert frame_data(frame(points=frame().points[:, :3]))["points"]["intensity"] is None
 

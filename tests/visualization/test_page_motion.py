@@ -2,11 +2,12 @@
 
 import json
 
+import numpy as np
 import pytest
 from browser import needs_browser, title_after
-from street_frame import frame
+from street_frame import CAM2IMG, IMAGE, LIDAR2CAM, LIDAR2IMG, frame
 
-from gemini_det3d.visualization.page import frame_data, render_page
+from gemini_det3d.visualization.page import Camera, frame_data, render_page
 
 # Frames of the screen come when the test says so.
 CLOCK = """
@@ -24,10 +25,11 @@ CLOCK = """
 """
 
 
-def after(folder, script: str):
+def after(folder, script: str, *frames):
     """What the script's `said` holds at the end."""
     page = folder / "view.html"
-    page.write_text(render_page([frame_data(frame(results=()))], (), "t"), encoding="utf-8")
+    data = [frame_data(each) for each in frames or [frame(results=())]]
+    page.write_text(render_page(data, (), "t"), encoding="utf-8")
     return json.loads(title_after(page, CLOCK + script + "document.title = JSON.stringify(said);"))
 
 
@@ -113,3 +115,87 @@ def test_keys_turn_the_cloud_and_come_nearer(tmp_path):
     assert raised[1] - turned[1] == pytest.approx(5)
     assert near[2] / raised[2] == pytest.approx(0.9)
     assert lowest[1] == pytest.approx(-90, abs=1) and lowest[2] == pytest.approx(near[2])
+
+
+# Looks to the left, from where it stands.
+TO_LEFT = CAM2IMG @ np.array([[1.0, 0, 0, 0], [0, 0, -1, 0], [0, 1, 0, 0], [0, 0, 0, 1]])
+SAY = """
+  const seen = () => cloud.controls.target.clone().sub(cloud.camera.position).normalize().toArray();
+  const pressed = () => [...document.querySelectorAll('[data-view][aria-pressed=true]')]
+    .map((button) => button.dataset.view);
+"""
+
+
+@needs_browser
+def test_cloud_and_camera_s_view_look_ahead_where_the_front_camera_is_not_the_first(tmp_path):
+    cameras = [Camera(IMAGE, TO_LEFT, "left"), Camera(IMAGE, LIDAR2IMG, "front")]
+    said = after(tmp_path, SAY + """
+      const said = []; for (const key of ['o', 't', 'c']) { press(key); said.push(seen()); }
+    """, frame(results=(), cameras=cameras, front=1))  # fmt: skip
+    for x, y, _ in said:
+        assert x > 0 and abs(y) < 0.05 * x
+
+
+@needs_browser
+def test_camera_s_view_goes_on_to_the_next_frame_s_camera(tmp_path):
+    frames = [frame(results=(), cameras=[Camera(IMAGE, matrix)]) for matrix in (LIDAR2IMG, TO_LEFT)]
+    first, second, back = after(tmp_path, SAY + """
+      press('c'); const said = [seen()]; press('ArrowRight'); said.push(seen());
+      press('ArrowLeft'); said.push(seen());
+    """, *frames)  # fmt: skip
+    assert first[0] > 0.9 and second[1] > 0.9 and back == pytest.approx(first)
+
+
+@needs_browser
+def test_cloud_turned_by_hand_is_no_button_s_view_and_stays_from_frame_to_frame(tmp_path):
+    said = after(tmp_path, SAY + """
+      press('c'); const said = [pressed()]; right(); said.push(pressed());
+      const turned = seen(); press('ArrowRight'); said.push(seen().join() === turned.join());
+      press('c'); said.push(pressed());
+      canvas.dispatchEvent(new WheelEvent('wheel', { deltaY: 5, bubbles: true, cancelable: true }));
+      said.push(pressed());
+    """, frame(results=()), frame(results=()))  # fmt: skip
+    assert said == [["camera"], [], True, ["camera"], []]
+
+
+@needs_browser
+def test_camera_s_view_holds_the_whole_image_in_a_cloud_of_any_shape(tmp_path):
+    wide, narrow, overview = after(tmp_path, """
+      const said = [], host = canvas.parentElement;
+      const share = () => Math.tan(cloud.camera.fov * Math.PI / 360) * cloud.camera.aspect;
+      const shape = (width, height) => { host.style.width = `${width}px`;
+        host.style.height = host.style.minHeight = `${height}px`; cloud.resize(); };
+      shape(600, 200); press('c'); said.push(cloud.camera.fov);
+      shape(200, 400); said.push(share());
+      press('o'); said.push(cloud.camera.fov);
+    """)  # fmt: skip
+    pose = Camera(IMAGE, LIDAR2IMG).pose()["fov_deg"][0]
+    assert wide == pytest.approx(pose) and overview == pytest.approx(50)
+    assert narrow == pytest.approx(np.tan(np.radians(pose / 2)) * 121 / 73)
+
+
+@needs_browser
+def test_enlarging_an_image_keeps_what_is_lit_and_the_focus(tmp_path):
+    cameras = [Camera(IMAGE, LIDAR2IMG, "a"), Camera(IMAGE, CAM2IMG @ LIDAR2CAM, "b")]
+    said = after(tmp_path, """
+      const lit = () => document.querySelectorAll('#images .lit').length;
+      const large = () => [...document.querySelectorAll('figure')].map((f) => f.className);
+      document.querySelector('#boxes tbody tr').click();
+      const button = document.querySelectorAll('figcaption button')[1], said = [lit()];
+      const say = () => said.push([lit(), document.activeElement === button, large(),
+        button.getAttribute('aria-pressed')]);
+      button.focus(); button.click(); say(); button.click(); say();
+    """, frame(results=(), cameras=cameras))  # fmt: skip
+    assert said == [2, [2, True, ["", "large"], "true"], [2, True, ["", ""], "false"]]
+
+
+@needs_browser
+def test_keys_work_after_a_box_was_ticked_and_belong_to_a_slider_while_it_has_the_focus(tmp_path):
+    said = after(tmp_path, """
+      const key = (node) => { node.focus();
+        node.dispatchEvent(new KeyboardEvent('keydown', { key: 'ArrowRight', bubbles: true }));
+        return document.getElementById('frame').value; };
+      const said = [key(document.querySelector('#classes input')),
+        key(document.getElementById('score')), key(document.getElementById('color'))];
+    """, frame(results=()), frame(results=()), frame(results=()))  # fmt: skip
+    assert said == ["1", "1", "1"]

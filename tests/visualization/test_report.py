@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import base64
+import io
 import json
 import math
 from html.parser import HTMLParser
@@ -175,6 +177,19 @@ def test_large_picture_is_shrunk_and_what_is_none_is_one_line(tmp_path):
     (tmp_path / "b.png").write_text("no picture")
     with pytest.raises(FormatError, match="b.png: is no picture"):
         render_report(Report("r", [Pictures("p", [tmp_path / "b.png"])]))
+
+
+@pytest.mark.parametrize("kind", ["RGBA", "P", "LA"])
+def test_large_picture_with_gaps_stands_on_white(tmp_path, kind):
+    noise = np.random.default_rng(0).integers(0, 255, (900, 1601, 4), dtype=np.uint8)
+    noise[:, :, 3], noise[:300, :400] = 255, 0
+    picture = Image.fromarray(noise)
+    picture = picture.quantize(250) if kind == "P" else picture.convert(kind)
+    picture.save(tmp_path / "a.png")
+    page = render_report(Report("r", [Pictures("p", [tmp_path / "a.png"])]))
+    data = base64.b64decode(page.split("data:image/jpeg;base64,")[1].split('"')[0])
+    shown = np.asarray(Image.open(io.BytesIO(data)))
+    assert shown[20:200, 20:300].min() > 250 and shown[400:, 600:].mean() < 200
 
 
 def luminance(color: str) -> float:

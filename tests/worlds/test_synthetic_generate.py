@@ -19,8 +19,20 @@ from gemini_det3d.formats.kitti import (
     read_objects,
     read_points,
 )
-from gemini_det3d.worlds import generate, make_frame, make_kitti_scenes
+from gemini_det3d.worlds import (
+    KittiWorld,
+    RoomWorld,
+    Viewpoint,
+    ViewSet,
+    generate,
+    make_frame,
+    make_kitti_scenes,
+    make_rooms,
+    make_taskonomy_views,
+)
 from gemini_det3d.worlds.frames import frame_files, write_frame
+from gemini_det3d.worlds.generate_seg import make_seg_scenes
+from gemini_det3d.worlds.seg_frames import LAYOUTS, SegWorld
 
 
 def contents(folder: Path) -> dict[str, bytes]:
@@ -157,11 +169,45 @@ def test_unreadable_record_is_an_error_that_names_it(small_world, tmp_path):
         make_kitti_scenes(tmp_path, 1, 0, preset=small_world)
 
 
-def test_somebody_elses_data_is_not_overwritten(small_world, tmp_path):
-    (tmp_path / "training").mkdir()
-    with pytest.raises(FormatError, match="holds a training folder"):
-        make_kitti_scenes(tmp_path, 1, 0, preset=small_world)
-    assert list(tmp_path.iterdir()) == [tmp_path / "training"]
+TINY = KittiWorld(image_width=64, image_height=24, supersample=1)
+SETS = {
+    "kitti": lambda out: make_kitti_scenes(out, 1, 1, preset=TINY),
+    **{
+        layout: lambda out, layout=layout: make_seg_scenes(out, 1, 1, 0, layout, SegWorld(TINY))
+        for layout in LAYOUTS
+    },
+    "rooms": lambda out: make_rooms(out, 1, 1, preset=RoomWorld(image_width=31, image_height=23)),
+    "views": lambda out: make_taskonomy_views(
+        out, ViewSet(1, 1, viewpoint=Viewpoint(size_px=16, supersample=1))
+    ),
+}
+
+
+@pytest.mark.parametrize("kind", SETS)
+def test_somebody_elses_data_is_not_overwritten(tmp_path, kind):
+    SETS[kind](tmp_path / "ours")
+    tops = {path.name: path.is_dir() for path in (tmp_path / "ours").iterdir()}
+    assert tops.pop("scenes.json") is False and len(tops) > (kind != "rooms")
+    for name, is_folder in tops.items():
+        theirs = tmp_path / name / name
+        theirs.parent.mkdir()
+        theirs.mkdir() if is_folder else theirs.write_text("theirs")
+        with pytest.raises(FormatError, match=f"holds {name} but no scenes.json"):
+            SETS[kind](tmp_path / name)
+        assert [*(tmp_path / name).rglob("*")] == [theirs]
+        assert is_folder or theirs.read_text() == "theirs"
+
+
+def test_views_lists_name_a_view_or_are_not_there(tmp_path):
+    make_taskonomy_views(tmp_path, ViewSet(1, 0, viewpoint=Viewpoint(size_px=16, supersample=1)))
+    assert [path.name for path in tmp_path.glob("*.txt")] == ["train.txt"]
+    assert (tmp_path / "train.txt").read_text() == "point_0_view_0\n"
+
+
+def test_progress_of_views_counts_views(tmp_path, capsys):
+    views = ViewSet(3, 0, viewpoint=Viewpoint(size_px=16, supersample=1))  # two of a scene
+    make_taskonomy_views(tmp_path, views)
+    assert "| 3/3 [" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(
@@ -192,7 +238,10 @@ def test_command_writes_what_its_arguments_say(tmp_path, capsys):
     argv = [str(tmp_path), "--train", "1", "--val", "0", "--image-size", "131", "53"]
     argv += ["--beams", "7", "--azimuths", "61", "--range", "30", "--decoys", "0", "--workers", "1"]
     assert make_scenes.run(parse(*argv)) == 0
-    assert "2 frames made" in capsys.readouterr().out
+    assert (
+        "2 frames made, 0 were there already; one of them is for testing/"
+        in capsys.readouterr().out
+    )
     files = frame_files(tmp_path, "train", 0)
     assert read_image(files["image"]).shape == (53, 131, 3)
     points = read_points(files["points"])
@@ -208,9 +257,15 @@ def test_command_writes_what_its_arguments_say(tmp_path, capsys):
         (["--beams", "0"], "--beams 0: must"),
         (["--train", "-1"], "--train -1"),
         (["--image-size", "0", "9"], "--image-size 0: must"),
+        (["--field", "400"], "--field 400.0: must be 360 or less"),
+        *(
+            (["--preset", preset, "--layout", layout], "no class Tram")
+            for preset in ("look-alikes", "look-alikes-hard")
+            for layout in LAYOUTS
+        ),
     ],
 )
 def test_command_refuses_impossible_arguments(tmp_path, argv, message):
     with pytest.raises(ConfigError, match=message):
-        make_scenes.run(parse(str(tmp_path / "out"), *argv))
+        make_scenes.run(parse(str(tmp_path / "out"), "--train", "1", "--val", "0", *argv))
     assert not (tmp_path / "out").exists()

@@ -91,6 +91,7 @@ def test_material_decides_how_many_pulses_return_and_how_bright(crate, scene_of)
         ("range_m", -1.0),
         ("noise_m", -0.1),
         ("dropout", 1.0),
+        ("field_deg", 360.5),
         *((name, np.nan) for name in ("range_m", "field_deg", "noise_m", "dropout")),
         *((name, np.inf) for name in ("range_m", "field_deg", "noise_m")),
     ],  # fmt: skip

@@ -61,6 +61,33 @@ def test_room_boxes_hold_the_points_of_their_furniture(frames):
     assert len(held) >= 10 and min(held) >= 5
 
 
+def test_room_2d_boxes_hold_the_pixels_of_their_surface_counted_from_1(frames):
+    """Against a dense cloud of points on each box, clipped to the first and the last pixel."""
+    share = np.linspace(-0.5, 0.5, 61)
+    edges = np.concatenate(
+        [
+            np.insert(np.array([a, b]), axis, s)[None]
+            for axis in range(3)
+            for s in share
+            for a in (-0.5, 0.5)
+            for b in (-0.5, 0.5)
+        ]
+    )
+    reached = set()
+    for frame in frames:
+        for box, bbox in zip(frame.objects.boxes, frame.objects.bbox):
+            cos, sin = np.cos(box[6]), np.sin(box[6])
+            turn = np.array([[cos, -sin, 0], [sin, cos, 0], [0, 0, 1]])
+            points = (edges * box[3:6]) @ turn.T + box[:3]
+            pixels = points @ frame.calibration.depth2img.T
+            if pixels[:, 2].min() < 0.1:  # partly behind the camera
+                continue
+            uv = np.clip(pixels[:, :2] / pixels[:, 2:], 1, [97, 71])
+            np.testing.assert_allclose(bbox, [*uv.min(axis=0), *uv.max(axis=0)], atol=1e-6)
+            reached |= {("left", bbox[0]), ("top", bbox[1]), ("right", bbox[2]), ("low", bbox[3])}
+    assert {("left", 1.0), ("right", 97.0), ("low", 71.0)} <= reached
+
+
 @pytest.mark.parametrize("pair", [("table", "desk"), ("dresser", "night_stand")])
 def test_room_pairs_of_classes_share_their_shape_and_not_their_colour(pair):
     first, second = (FURNITURE[name](np.random.default_rng(7)) for name in pair)

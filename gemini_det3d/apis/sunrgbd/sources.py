@@ -29,7 +29,7 @@ from gemini_det3d.formats.sunrgbd_official import (
     with_outlines,
 )
 from gemini_det3d.formats.sunrgbd_sensors import checked_points
-from gemini_det3d.formats.text import read_bytes, read_lines
+from gemini_det3d.formats.text import first_words, read_bytes, read_lines
 
 EXTRACTED = "sunrgbd_trainval"
 SPLITS = ("train", "val")
@@ -73,6 +73,11 @@ class ExtractedFrames:
             "image": lambda: _whole_image(files["image"]),
             "depth": lambda: read_depth_points(files["depth"]),
         }
+
+    def classes(self) -> set[str]:
+        """Names in all label files."""
+        stems = dict.fromkeys(stem for listed in self.frames.values() for stem in listed)
+        return first_words(self.files(stem)["label"] for stem in stems)
 
     def _read_list(self, split: str) -> list[str]:
         path = self.folder / f"{split}_data_idx.txt"
@@ -132,6 +137,15 @@ class OfficialFrames:
             "label": lambda: self._labels(frame),
             "image": lambda: self._image(frame),
             "depth": lambda: self._points(frame),
+        }
+
+    def classes(self) -> set[str]:
+        """Names of all frames' boxes."""
+        return {
+            name
+            for frame in self.entries.values()
+            if not isinstance(frame.objects, FormatError)
+            for name in frame.objects.names.tolist()
         }
 
     def _image(self, frame: OfficialFrame) -> tuple[bytes, np.ndarray]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -22,6 +22,7 @@ from gemini_det3d.formats.kitti import (
 )
 from gemini_det3d.formats.kitti_infos import KittiInfos, read_infos
 from gemini_det3d.formats.stems import files_by_stem, find_file
+from gemini_det3d.formats.text import first_words
 from gemini_det3d.visualization import LabeledBoxes
 from gemini_det3d.visualization.page import Camera, ViewFrame
 
@@ -111,6 +112,11 @@ class KittiFrames:
             [FrameFiles(f.name, f.points, f.image, f.calib, f.label) for f in found], columns
         )
 
+    @property
+    def classes(self) -> set[str]:
+        """Those of all label files."""
+        return _classes(frame.label for frame in self._frames.values() if frame.label is not None)
+
     def files(self, name: str) -> list[Path]:
         """Files of a frame."""
         frame = self._frames[name]
@@ -132,11 +138,12 @@ class KittiFrames:
     def results(self, path: Path) -> Results:
         """A folder of KITTI result files; frames without a calibration have none to show."""
         files = result_files(path, self.names)
-        return {
+        readers = {
             name: partial(self._read_results, name, file)
             for name, file in files.items()
             if self._frames[name].calib is not None
         }
+        return Results(readers, _classes(files.values()))
 
     def _read_results(self, name: str, path: Path) -> LabeledBoxes:
         calib = self._frames[name].calib
@@ -160,6 +167,10 @@ def _of_folder(folder: Path, name: str, points: Path) -> FrameFiles:
         find_file(folder / "calib", name, (".txt",)),
         find_file(folder / "label_2", name, (".txt",)),
     )
+
+
+def _classes(paths: Iterable[Path]) -> set[str]:
+    return {name for name in first_words(paths) if name.lower() != _DONT_CARE}
 
 
 def _boxes(objects: Objects, calibration: Calibration) -> LabeledBoxes:

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -22,7 +23,8 @@ _COLUMNS = 5
 _NEED = f"this layout needs {_COLUMNS}"
 _LIDAR = "LIDAR_TOP"
 # The order in which six images make two rows: the front ones above.
-_ORDER = ("CAM_FRONT_LEFT", "CAM_FRONT", "CAM_FRONT_RIGHT",
+_FRONT = "CAM_FRONT"
+_ORDER = ("CAM_FRONT_LEFT", _FRONT, "CAM_FRONT_RIGHT",
           "CAM_BACK_LEFT", "CAM_BACK", "CAM_BACK_RIGHT")  # fmt: skip
 
 
@@ -48,6 +50,11 @@ class NuScenesFrames:
         self._frames = {str(frame.get("token", frame["sample_idx"])): frame for frame in frames}
         self.names = list(self._frames)
 
+    @property
+    def classes(self) -> list[str]:
+        """Those of the info file."""
+        return list(self._classes.values())
+
     @naming_its_file
     def files(self, name: str) -> list[Path]:
         """The info file, the cloud and the images."""
@@ -61,11 +68,14 @@ class NuScenesFrames:
         """The sample with those of its cameras that the file has."""
         frame = self._frames[name]
         _, cloud, *images = self.files(name)
+        names = self._cameras(frame)
         cameras = [
             Camera(read_image(image), _projection(frame["images"][camera]), camera)
-            for camera, image in zip(self._cameras(frame), images)
+            for camera, image in zip(names, images)
         ]
-        return ViewFrame(name, read_points(cloud, _COLUMNS, _NEED), cameras, self._truth(frame))
+        front = names.index(_FRONT) if _FRONT in names else 0
+        points = read_points(cloud, _COLUMNS, _NEED)
+        return ViewFrame(name, points, cameras, self._truth(frame), front=front)
 
     def results(self, path: Path) -> Results:
         """A submission (`results_nusc.json`), its boxes brought from the world into the LiDAR's."""
@@ -74,7 +84,8 @@ class NuScenesFrames:
         if not isinstance(found, dict):
             raise FormatError(path, "is no nuScenes submission (an object with `results`)")
         chosen = {name: rows for name, rows in found.items() if name in self._frames}
-        return {name: partial(self._found, path, name, rows) for name, rows in chosen.items()}
+        readers = {name: partial(self._found, path, name, rows) for name, rows in chosen.items()}
+        return Results(readers, _class_names(chosen.values()))
 
     def _cameras(self, frame: dict) -> list[str]:
         there = frame.get("images") or {}
@@ -114,6 +125,13 @@ class NuScenesFrames:
         if found is None:
             raise FormatError(self.path, f"{file} lies neither beside it nor in samples/{sensor}")
         return found
+
+
+def _class_names(samples: Iterable[Any]) -> set[str]:
+    """Classes of a submission; rows of another form are told when their sample is shown."""
+    listed = (row for rows in samples if isinstance(rows, list) for row in rows)
+    names = (row.get("detection_name") for row in listed if isinstance(row, dict))
+    return {name for name in names if isinstance(name, str)}
 
 
 def _projection(camera: dict) -> np.ndarray:

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import replace
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Protocol
 
@@ -15,8 +15,18 @@ from gemini_det3d.formats.text import read_lines
 from gemini_det3d.visualization import LabeledBoxes
 from gemini_det3d.visualization.page import ViewFrame
 
-Results = Mapping[str, Callable[[], LabeledBoxes]]
-"""Of one result set: frame -> what reads its boxes. A frame that is not in it has no results."""
+
+@dataclass(frozen=True)
+class Results:
+    """One result set.
+
+    Attributes:
+        readers: Frame -> what reads its boxes. A frame that is not in it has no results.
+        classes: Names of all its boxes, whichever frames are shown.
+    """
+
+    readers: Mapping[str, Callable[[], LabeledBoxes]]
+    classes: Collection[str] = ()
 
 
 class FrameSource(Protocol):
@@ -29,6 +39,11 @@ class FrameSource(Protocol):
 
     names: Sequence[str]
     sets: Sequence[str]
+
+    @property
+    def classes(self) -> Collection[str]:
+        """Names of all boxes, whichever frames are shown: a class has one colour."""
+        ...
 
     def files(self, name: str) -> Sequence[Path]:
         """Files of a frame, which nothing may overwrite."""
@@ -95,7 +110,7 @@ def open_results(
     sets: dict[str, Results] = {}
     for name, path in zip(result_names(paths), paths):
         found = source.results(path)
-        if not any(frame in found for frame in frames):
+        if not any(frame in found.readers for frame in frames):
             raise FormatError(path, f"has no result of any of the {len(frames)} frames")
         sets[name] = found
     return sets
@@ -103,7 +118,8 @@ def open_results(
 
 def frames_with_results(frames: Sequence[str], sets: Mapping[str, Results]) -> list[str]:
     """Of the frames those that a result set has; without a set all of them."""
-    return [name for name in frames if not sets or any(name in found for found in sets.values())]
+    found = [each.readers for each in sets.values()]
+    return [name for name in frames if not found or any(name in each for each in found)]
 
 
 def result_names(paths: Sequence[Path]) -> list[str]:
@@ -140,16 +156,31 @@ def read_frames(
         sets: What :func:`open_results` returns; they come after results of the source's own.
 
     Raises:
-        FormatError: A file cannot be used.
+        FormatError: A file cannot be used, or holds boxes, scores or matrices that cannot be shown.
     """
     for name in frames:
         frame = source.read(name)
-        others = [of[name]() if name in of else None for of in sets.values()]
+        readers = [found.readers.get(name) for found in sets.values()]
+        others = [None if read is None else read() for read in readers]
         frame = replace(frame, results=[*frame.results, *others])
-        for found in (frame.truth, *frame.results):
-            if found is not None and not np.isfinite(found.boxes).all():
-                raise FormatError(f"frame {name}", "has a box that is not finite")
+        fault = _fault(frame)
+        if fault:
+            raise FormatError(f"frame {name}", fault)
         yield frame
+
+
+def _fault(frame: ViewFrame) -> str | None:
+    """What of it cannot be shown."""
+    for found in filter(None, (frame.truth, *frame.results)):
+        for what, values in (("box", found.boxes), ("score", found.scores)):
+            if values is not None and not np.isfinite(values).all():
+                return f"has a {what} that is not finite"
+    for camera in frame.cameras:
+        if camera.lidar2img is not None:
+            matrix = np.asarray(camera.lidar2img, dtype=np.float64)[:3]
+            if not np.isfinite(matrix).all() or np.linalg.matrix_rank(matrix[:, :3]) < 3:
+                return f"has a matrix of {camera.name} that cannot be inverted"
+    return None
 
 
 def result_files(folder: Path, names: Sequence[str]) -> dict[str, Path]:

@@ -14,12 +14,11 @@ from gemini_det3d.formats.errors import FormatError
 from gemini_det3d.formats.images import read_image
 from gemini_det3d.formats.kitti import read_points
 from gemini_det3d.formats.stems import files_by_stem
-from gemini_det3d.formats.sunrgbd import RoomObjects, SunInfos, read_results
+from gemini_det3d.formats.sunrgbd import FROM_ZERO, RoomObjects, SunInfos, read_results
+from gemini_det3d.formats.text import first_words
 from gemini_det3d.visualization import LabeledBoxes
 from gemini_det3d.visualization.page import Camera, ViewFrame
 
-# Pixels counted from 1, as SUN RGB-D's matrices have them, -> from 0.
-_FROM_ZERO = np.array([[1.0, 0.0, -1.0], [0.0, 1.0, -1.0], [0.0, 0.0, 1.0]])
 _COLUMNS = 6
 _NEED = f"this layout needs {_COLUMNS}"
 _FOLDERS = ("", "sunrgbd_trainval/image", "points")  # where an info file's names may lie
@@ -41,6 +40,11 @@ class RoomFrames:
     def __init__(self, root: Path) -> None:
         self._source = _Unlisted(root) if _has_no_lists(root) else open_source(root)
         self.names = list(dict.fromkeys(sum(self._source.frames.values(), [])))
+
+    @property
+    def classes(self) -> set[str]:
+        """Those of all labels."""
+        return self._source.classes()
 
     def files(self, name: str) -> list[Path]:
         """Files of a frame, or what says where they are."""
@@ -89,6 +93,7 @@ class RoomInfoFrames:
     def __init__(self, path: Path) -> None:
         self._path, self._infos = path, SunInfos(path)
         self.names = list(self._infos.frames)
+        self.classes = self._infos.classes
 
     def files(self, name: str) -> list[Path]:
         """Points and image of a frame, and the info file."""
@@ -121,7 +126,7 @@ def room_boxes(objects: RoomObjects) -> LabeledBoxes:
 def _frame(
     name: str, points: np.ndarray, image: np.ndarray, matrix: np.ndarray, truth: LabeledBoxes | None
 ) -> ViewFrame:
-    projection = np.column_stack([_FROM_ZERO @ matrix, np.zeros(3)])
+    projection = np.column_stack([FROM_ZERO @ matrix, np.zeros(3)])
     colors = np.rint(255 * np.clip(points[:, 3:6], 0, 1)).astype(np.uint8)
     cameras = [Camera(image, projection, "image")]
     return ViewFrame(name, points[:, :3], cameras, truth, colors=colors)
@@ -129,7 +134,8 @@ def _frame(
 
 def _results(path: Path, names: list[str]) -> Results:
     files = result_files(path, names)
-    return {name: partial(_read_room_results, file) for name, file in files.items()}
+    readers = {name: partial(_read_room_results, file) for name, file in files.items()}
+    return Results(readers, first_words(files.values()))
 
 
 def _read_room_results(path: Path) -> LabeledBoxes:

@@ -9,6 +9,7 @@
   const RAMP = ["#3f66b8", "#6b84a6", "#a3a58c", "#d6c763", "#fff04a"]; // dark to light, blue to yellow
   const REST_MS = 150; // without a movement, then it is drawn sharply
   const TURN = Math.PI / 36, NEARER = 0.9; // of one press of a key
+  const OVERVIEW = { fov_deg: [50], aspect: 0 }; // what is seen where no image is
   const UNIT = new THREE.BoxGeometry(); // of all boxes that a pointer may meet
   THREE.ColorManagement.enabled = false; // colours as they are written
 
@@ -78,8 +79,11 @@
   };
 
   View.Cloud = class {
-    constructor(canvas, onPick) {
+    // onPick(index, isClick): a box, or null, was met; onTurn(): somebody turned or moved the cloud.
+    constructor(canvas, onPick, onTurn) {
       this.canvas = canvas;
+      this.onTurn = onTurn;
+      this.framed = OVERVIEW;
       this.renderer = new THREE.WebGLRenderer({ canvas });
       this.renderer.outputColorSpace = "srgb-linear";
       this.scene = new THREE.Scene();
@@ -87,7 +91,13 @@
       this.camera = new THREE.PerspectiveCamera(50, 1, 0.1, 2000);
       this.camera.up.set(0, 0, 1);
       this.controls = new THREE.OrbitControls(this.camera, canvas);
-      this.controls.addEventListener("change", () => { this.moved = true; this.ask(); });
+      this.controls.addEventListener("start", () => { this.isHeld = true; });
+      this.controls.addEventListener("end", () => { this.isHeld = false; });
+      this.controls.addEventListener("change", () => {
+        this.moved = true;
+        if (this.isHeld) onTurn();
+        this.ask();
+      });
       this.pace = new View.Pace();
       this.geometry = new THREE.BufferGeometry();
       const material = new THREE.PointsMaterial({ size: 2, sizeAttenuation: false, vertexColors: true });
@@ -108,7 +118,15 @@
       if (!width || !height) return;
       this.renderer.setSize(width, height, false);
       this.camera.aspect = width / height;
+      this.fit();
       this.ask();
+    }
+
+    // The whole of what is framed, whatever the shape of the canvas.
+    fit() {
+      const { fov_deg: [angle], aspect } = this.framed;
+      const tan = Math.tan(angle * Math.PI / 360);
+      this.camera.fov = 360 / Math.PI * Math.atan(tan * Math.max(1, aspect / this.camera.aspect));
     }
 
     ask() {
@@ -249,10 +267,9 @@
       const front = new THREE.Vector3(...ahead).setZ(0).normalize();
       const at = (forward, up) => front.clone().multiplyScalar(forward).setZ(up);
       const r = Math.min(this.radius, 50);
-      this.camera.fov = 50;
-      if (view === "camera" && pose) {
-        const image = pose.aspect, tan = Math.tan(pose.fov_deg[0] * Math.PI / 360);
-        this.camera.fov = 360 / Math.PI * Math.atan(tan * Math.max(1, image / this.camera.aspect));
+      this.framed = view === "camera" && pose ? pose : OVERVIEW;
+      this.fit();
+      if (this.framed === pose) {
         this.camera.position.set(...pose.position);
         this.controls.target.set(...pose.position)
           .addScaledVector(new THREE.Vector3(...pose.forward), Math.max(1, r / 4));
@@ -276,6 +293,7 @@
       offset.applyAxisAngle(pole.clone().cross(offset).normalize(), to - steep);
       position.copy(target).addScaledVector(offset, NEARER ** nearer);
       this.controls.update();
+      this.onTurn();
     }
   };
 })();

@@ -61,6 +61,7 @@ class ViewFrame:
         colors: ``(N, 3)`` uint8 colours of the points, where the sensor gives them.
         gate: ``(N,)`` in [0, 1], how much each point reads of the camera; NaN where it reads
             nothing. None: not known.
+        front: Which of the cameras looks ahead.
     """
 
     name: str
@@ -70,3 +71,4 @@ class ViewFrame:
     results: Sequence[LabeledBoxes | None] = field(default=())
     colors: np.ndarray | None = None
     gate: np.ndarray | None = None
+    front: int = 0

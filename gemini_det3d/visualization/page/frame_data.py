@@ -40,9 +40,10 @@ def frame_data(
         max_boxes: Of more boxes of a set the ones that score best are kept, of labels the nearest.
 
     Returns:
-        ``name``, ``cameras`` (image as a data URI, size, pose), ``points``, ``boxes`` of the truth
-        (set 0) and the result sets (from 1), ``has_truth``, ``missing`` (sets without a file) and
-        ``cut`` (sets that had more boxes -> how many).
+        ``name``, ``cameras`` (image as a data URI, size, pose), ``front`` (the one that looks
+        ahead), ``points``, ``boxes`` of the truth (set 0) and the result sets (from 1),
+        ``has_truth``, ``missing`` (sets without a file) and ``cut`` (sets that had more boxes ->
+        how many).
     """
     there = [frame.truth, *frame.results]
     sets = [None if boxes is None else _best(boxes, max_boxes) for boxes in there]
@@ -50,6 +51,7 @@ def frame_data(
     return {
         "name": frame.name,
         "cameras": [_camera(camera) for camera in frame.cameras],
+        "front": frame.front,
         "points": _points(frame, max_points),
         "boxes": [box for number in range(len(sets)) for box in _boxes(frame, sets, number)],
         "has_truth": frame.truth is not None,
@@ -92,11 +94,13 @@ def _points(frame: ViewFrame, max_points: int) -> dict[str, Any]:
 
 
 def _intensity(points: np.ndarray) -> str | None:
-    """Share of the frame's largest intensity, in 255 steps."""
+    """Share of the frame's largest finite intensity, in 255 steps; of NaN none."""
     if points.shape[1] < 4 or len(points) == 0:
         return None
-    values = np.maximum(points[:, 3].astype(np.float64), 0)
-    return encode(np.rint(255 * values / max(values.max(), 1e-9)).astype(np.uint8))
+    values = points[:, 3].astype(np.float64)
+    largest = values.max(where=np.isfinite(values), initial=1e-9)
+    values = np.nan_to_num(values, posinf=largest, neginf=0).clip(min=0)
+    return encode(np.rint(255 * values / largest).astype(np.uint8))
 
 
 def _gate(values: np.ndarray) -> str:

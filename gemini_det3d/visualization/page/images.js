@@ -30,12 +30,20 @@
     return group;
   }
 
+  // Nothing is drawn anew: what is lit and what has the focus stay so. large: of an image, or null.
+  View.enlarge = (host, large) => {
+    [...host.children].forEach((figure, n) => {
+      figure.classList.toggle("large", n === large);
+      figure.querySelectorAll("button").forEach((button) => button.setAttribute("aria-pressed", n === large));
+    });
+  };
+
   // host: element to fill; onEnlarge(n): the title of image n was clicked; listen(node, n): of box n.
   View.drawImages = (host, cameras, boxes, color, large, onEnlarge, listen) => {
     host.replaceChildren();
     host.style.setProperty("--columns", cameras.length > 2 ? 3 : cameras.length || 1);
     cameras.forEach(({ name, uri, width, height }, n) => {
-      const figure = View.make(host, "figure", n === large ? { class: "large" } : {});
+      const figure = View.make(host, "figure");
       const svg = View.make(figure, "svg", { role: "img", viewBox: `-0.5 -0.5 ${width} ${height}`,
         "aria-label": `${name} with projected boxes` }, null, SVG);
       View.make(svg, "image", { href: uri, x: -0.5, y: -0.5, width, height,
@@ -48,9 +56,10 @@
           listen(drawBox(svg, box, box.lines[n], color(box), area), index));
       if (cameras.length > 1) {
         const caption = View.make(figure, "figcaption");
-        View.make(caption, "button", { title: "Enlarge, and take its view", "aria-pressed": n === large }, name)
-          .addEventListener("click", () => onEnlarge(n === large ? null : n));
+        View.make(caption, "button", { title: "Enlarge, and take its view" }, name)
+          .addEventListener("click", () => onEnlarge(n));
       }
     });
+    View.enlarge(host, large);
   };
 })();

@@ -20,7 +20,7 @@
   try {
     cloud = new View.Cloud(document.querySelector("#cloud canvas"), (index, isClick) => {
       if (index !== null || isClick) light(index);
-    });
+    }, () => press(null));
     View.shownCloud = cloud;
   } catch (error) {
     $("legend").textContent = "This browser has no WebGL: the cloud cannot be drawn.";
@@ -46,15 +46,20 @@
     host.append((legend.text ? legend.text + " · " : "") + `rings every ${cloud.ringStep} m`);
   }
 
-  function look(view) {
+  // null: turned by hand, as no button shows it.
+  function press(view) {
     state.view = view;
     document.querySelectorAll("[data-view]").forEach((button) =>
       button.setAttribute("aria-pressed", button.dataset.view === view));
-    const cameras = frameNow().cameras;
-    const chosen = cameras[state.large ?? 0];
+  }
+
+  function look(view) {
+    press(view);
+    const { cameras, front } = frameNow();
+    const chosen = cameras[state.large ?? front];
     const pose = chosen && chosen.pose && { ...chosen.pose, aspect: chosen.width / chosen.height };
-    const first = cameras.find((camera) => camera.pose);
-    if (cloud) cloud.look(view, pose, first ? first.pose.forward : [1, 0, 0]);
+    const ahead = [cameras[front], ...cameras].find((camera) => camera && camera.pose);
+    if (cloud) cloud.look(view, pose, ahead ? ahead.pose.forward : [1, 0, 0]);
   }
 
   // ---- boxes -------------------------------------------------------------------------------
@@ -119,9 +124,9 @@
 
   function drawImages() {
     View.drawImages($("images"), frameNow().cameras, shown, onDark, state.large, (n) => {
-      state.large = n;
-      drawImages();
-      if (n !== null) look("camera");
+      state.large = n === state.large ? null : n;
+      View.enlarge($("images"), state.large);
+      if (state.large !== null || state.view === "camera") look("camera");
     }, listen);
   }
 
@@ -148,6 +153,7 @@
     state.frame = frame;
     drawPoints();
     drawBoxes();
+    if (state.view === "camera") look("camera"); // which moves from frame to frame
   }
 
   function step(by) {
@@ -198,7 +204,7 @@
   document.querySelectorAll("[data-view]").forEach((button) =>
     button.addEventListener("click", () => look(button.dataset.view)));
   document.addEventListener("keydown", (event) => {
-    if (event.target.matches("input, select") || event.ctrlKey || event.altKey || event.metaKey) return;
+    if (event.target.matches("input:not([type=checkbox]), select") || event.ctrlKey || event.altKey || event.metaKey) return;
     const act = ZOOMS[event.key] || (event.shiftKey ? TURNS : KEYS)[event.key];
     if (act) { event.preventDefault(); act(); }
   });

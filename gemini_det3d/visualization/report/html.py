@@ -129,7 +129,7 @@ def _present(section: Pictures) -> list[Path]:
 
 
 def _embed(path: Path) -> str:
-    """A picture as a data URI; a large one as a JPEG of fewer pixels."""
+    """A picture as a data URI; a large one as a JPEG of fewer pixels, its gaps white."""
     from PIL import Image, UnidentifiedImageError
 
     content = path.read_bytes()
@@ -137,7 +137,9 @@ def _embed(path: Path) -> str:
         with Image.open(io.BytesIO(content)) as picture:
             kind = str(picture.format)
             if len(content) > _SMALL_BYTES or kind not in ("PNG", "JPEG"):
-                shrunk = picture.convert("RGB")
+                shrunk = Image.new("RGB", picture.size, "white")
+                whole = picture.convert("RGBA")
+                shrunk.paste(whole, mask=whole)
                 shrunk.thumbnail((_MAX_IMAGE_PX, 4 * _MAX_IMAGE_PX))
                 buffer = io.BytesIO()
                 shrunk.save(buffer, "JPEG", quality=_JPEG_QUALITY)
