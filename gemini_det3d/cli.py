@@ -9,7 +9,7 @@ import sys
 import threading
 import warnings
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 
 from gemini_det3d import __version__
 from gemini_det3d.commands import load_command
@@ -157,7 +157,8 @@ def _in_one_line(name: str, run: Callable[[], int]) -> int:
     except Exception as error:
         fault = _config_fault(error)
         if fault is None:
-            raise
+            with _naming_device_faults():
+                raise
         return _refused(name, fault)
 
 
@@ -168,6 +169,15 @@ def _config_fault(error: Exception) -> str | None:
     from gemini_det3d.engine.config_errors import config_fault
 
     return config_fault(error)
+
+
+def _naming_device_faults() -> AbstractContextManager:
+    """What to do about a GPU's error, below its frames; nothing where torch is not in use."""
+    if "torch" not in sys.modules:
+        return nullcontext()
+    from gemini_det3d.formats.device_faults import naming_device_faults
+
+    return naming_device_faults()
 
 
 def _refused(name: str, reason: str) -> int:

@@ -132,6 +132,21 @@ def test_package_that_is_not_there_is_one_line(monkeypatch, capsys):
     assert error.count("\n") == 1 and error.endswith("needs sparse convolution\n")
 
 
+def test_full_gpu_keeps_its_frames_and_is_told_what_to_do(monkeypatch):
+    import torch
+
+    from gemini_det3d.commands import doctor
+    from gemini_det3d.formats.device_faults import DeviceError
+
+    def fail(args):
+        raise torch.cuda.OutOfMemoryError("CUDA out of memory. Tried to allocate 2 GiB")
+
+    monkeypatch.setattr(doctor, "run", fail)
+    with pytest.raises(DeviceError, match="2 GiB .*lower batch_size") as caught:
+        main(["doctor"])
+    assert isinstance(caught.value.__cause__, torch.cuda.OutOfMemoryError)
+
+
 @pytest.mark.parametrize("raised", ["of the stack", "behind another", "of a host"])
 def test_only_a_fault_of_the_stack_sends_to_the_doctor(monkeypatch, capsys, raised):
     from gemini_det3d.commands import doctor

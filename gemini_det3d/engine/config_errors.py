@@ -6,13 +6,13 @@ import traceback
 from types import FrameType
 from typing import Any
 
-import torch
 from mmcv.transforms import BaseTransform
 from mmengine.model import BaseModel
 from mmengine.optim import OptimWrapperDict
 from mmengine.runner import Runner, TestLoop, ValLoop
 from torch import nn
 
+from gemini_det3d.formats.device_faults import is_device_fault
 from gemini_det3d.formats.errors import OTHER_FORM, FormatError
 
 _BUILDING = {"build_from_cfg", "build_runner_from_cfg", "from_cfg"}
@@ -28,10 +28,10 @@ def config_fault(error: BaseException) -> str | None:
     Returns:
         One line with the part of the model and the line of code; None for what does not come from
         building from a config, from the first step of a runner's training or evaluation, or, where
-        there is no runner, from a pipeline or a model at all.
+        there is no runner, from a pipeline or a model at all; and for faults of a GPU.
     """
     frames = [frame for frame, _ in traceback.walk_tb(error.__traceback__)]
-    if isinstance(error, torch.cuda.OutOfMemoryError) or not isinstance(error, _NOT_FITTING):
+    if not _is_misfit(error):
         return None
     what = _what_and_where(error)
     if any(map(_is_building, frames)):
@@ -73,10 +73,14 @@ def step_fault(error: BaseException) -> FormatError | None:
     """
     selves = [_self_of(frame) for frame, _ in traceback.walk_tb(error.__traceback__)]
     steps = [type(each).__name__ for each in selves if isinstance(each, BaseTransform)]
-    if not steps or not isinstance(error, _NOT_FITTING):
+    if not steps or not _is_misfit(error):
         return None
     return FormatError("pipeline", f"{steps[-1]} cannot use what it is given: "
                        f"{_what_and_where(error)}")  # fmt: skip
+
+
+def _is_misfit(error: BaseException) -> bool:
+    return isinstance(error, _NOT_FITTING) and not is_device_fault(error)
 
 
 def _what_and_where(error: BaseException) -> str:

@@ -46,6 +46,7 @@ from gemini_det3d.engine.exact.state_hook import STATE, restore_counts
 from gemini_det3d.engine.run_checks import check_steps
 from gemini_det3d.engine.something_to_learn import SomethingToLearnHook
 from gemini_det3d.formats import FormatError
+from gemini_det3d.formats.device_faults import is_device_fault, naming_device_faults
 from gemini_det3d.models.bare import bare_model
 from gemini_det3d.registration import register
 
@@ -166,10 +167,12 @@ class ExactRunner(Runner):
         Raises:
             FormatError: Besides faults of files: a part of the model does not fit what it is given
                 in the first step. Whoever starts the run, the line names the part in the config.
+            DeviceError: A GPU failed, or its memory is full.
         """
         try:
-            self._take_seed()
-            return super().train()
+            with naming_device_faults():
+                self._take_seed()
+                return super().train()
         except FormatError:
             raise
         except Exception as error:
@@ -201,19 +204,27 @@ class ExactRunner(Runner):
         if self._resume and has_gone_on(self._load_from, self.run_id, self.iter):
             self.run_id = secrets.token_hex(8)
 
-    def resume(self, filename: str, *args: Any, **kwargs: Any) -> None:
+    def resume(
+        self, filename: str, resume_optimizer: bool = True, resume_param_scheduler: bool = True,
+        map_location: Any = "cpu",
+    ) -> None:  # fmt: skip
         """Go on exactly where a checkpoint stands.
+
+        It is read on the CPU, not on mmengine's device, and the optimisers move what they want on
+        a GPU: Adam's count of steps is not among that, and would be waited for at every parameter.
 
         Raises:
             FormatError: It cannot be resumed from: damaged, of another model, or not plain data.
         """
         self._resume = True
         try:
-            super().resume(filename, *args, **kwargs)
+            super().resume(filename, resume_optimizer, resume_param_scheduler, map_location)
             go_on(self, self._place, self._warn_inexact)
         except FormatError:
             raise
         except (KeyError, ValueError, TypeError, AttributeError, IndexError, RuntimeError) as error:
+            if is_device_fault(error):
+                raise
             fault = f"cannot be resumed from: {type(error).__name__}: {error}"
             raise FormatError(filename, fault) from error
 

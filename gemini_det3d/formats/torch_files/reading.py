@@ -20,6 +20,7 @@ from typing import Any
 import torch
 from torch.torch_version import TorchVersion
 
+from gemini_det3d.formats.device_faults import is_device_fault
 from gemini_det3d.formats.errors import FormatError, first_line
 from gemini_det3d.formats.files import refuse_devices
 from gemini_det3d.formats.kinds import MOST_BYTES, seeming_kind
@@ -67,6 +68,8 @@ def read_torch_file(
     except FormatError:
         raise
     except Exception as error:  # a broken file leads the reader to any of them
+        if is_device_fault(error):
+            raise
         fault = f"is not a readable checkpoint ({first_line(error)})"
         raise FormatError(path, fault) from error
 
@@ -169,6 +172,8 @@ def _read_safetensors(path: str | os.PathLike, map_location: Any) -> dict:
     except FileNotFoundError:
         raise FormatError(path, "no such file") from None
     except Exception as error:  # the library raises an error class of its own for each fault
+        if is_device_fault(error):
+            raise
         raise FormatError(path, f"is not a readable safetensors file ({error})") from error
     return {"state_dict": state, "meta": meta}
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pytest
+import torch
 from mmengine.registry import MODELS
 from mmengine.runner import Runner
 from torch import nn
@@ -10,6 +11,7 @@ from toy import OnePart, toy_config, train
 
 from gemini_det3d.engine.config_errors import config_fault
 from gemini_det3d.formats import FormatError
+from gemini_det3d.formats.device_faults import DeviceError
 
 
 @MODELS.register_module()
@@ -82,6 +84,37 @@ class EvaluationMisfit(OnePart):
             if self.calls == self.at:
                 raise ValueError("images of 70 x 70")
         return super().forward(inputs, index, mode)
+
+
+@MODELS.register_module()
+class OnABadGpu(OnePart):
+    """A GPU fails in its first step, in the words given."""
+
+    words = "", 0
+
+    def forward(self, *args, **kwargs):
+        words, at = self.words
+        if at == 0:
+            raise getattr(torch, "AcceleratorError", RuntimeError)(words)
+        raise (torch.cuda.OutOfMemoryError if at == 1 else RuntimeError)(words)
+
+
+@pytest.mark.parametrize("words, at, advice", [
+    ("CUDA error: no kernel image is available\nmore", 0, "CUDA_LAUNCH_BLOCKING=1"),
+    ("CUDA out of memory. Tried to allocate 2 GiB", 1, "lower batch_size"),
+    ("cuDNN error: CUDNN_STATUS_NOT_INITIALIZED", 2, "CUDA_LAUNCH_BLOCKING=1"),
+    ("NCCL error in: ProcessGroupNCCL.cpp:1", 2, "another process"),
+    ("x does not have a deterministic implementation, but you set "
+     "'torch.use_deterministic_algorithms(True)'", 2, "randomness.deterministic=False"),
+])  # fmt: skip
+def test_fault_of_a_gpu_is_not_told_as_one_of_the_config(tmp_path, monkeypatch, words, at, advice):
+    monkeypatch.setattr(OnABadGpu, "words", (words, at))
+    with pytest.raises(DeviceError) as caught:
+        train(toy_config(tmp_path, model=dict(type="OnABadGpu")))
+    said = str(caught.value)
+    assert words.partition("\n")[0] in said and advice in said and "\n" not in said
+    assert words in str(caught.value.__cause__)  # with its frames
+    assert config_fault(caught.value) is None
 
 
 def test_a_model_that_does_not_fit_the_validation_is_told_at_its_first_batch(tmp_path):
