@@ -1,6 +1,8 @@
 """Focal loss (Lin et al., ICCV 2017) and its gradient, an element at a time.
 
-Shapes: N rows, C classes. ``weight`` is ``(C,)`` or empty; a row's label picks its weight.
+Shapes: N rows, C classes. ``weight`` is ``(C,)`` or empty; a row's label picks its weight. Half
+precision is computed in float32: there ``1 - p`` is 0 from logits of 6 (bfloat16) or 8 on, and the
+floor under the logarithm is no number of float16.
 """
 
 from __future__ import annotations
@@ -13,7 +15,7 @@ def sigmoid_focal_loss_forward(
     input: Tensor, target: Tensor, weight: Tensor, output: Tensor, gamma: float, alpha: float
 ) -> None:
     """``(N, C)`` logits and ``(N,)`` labels (C or more: background) -> ``(N, C)`` losses."""
-    p, hit = input.sigmoid(), _one_hot(target, input)
+    p, hit = _at_least_float32(input).sigmoid(), _one_hot(target, input)
     positive = (1 - p).pow(gamma) * _log(p)
     negative = p.pow(gamma) * _log(1 - p)
     loss = -torch.where(hit, alpha * positive, (1 - alpha) * negative)
@@ -24,7 +26,7 @@ def sigmoid_focal_loss_backward(
     input: Tensor, target: Tensor, weight: Tensor, grad_input: Tensor, gamma: float, alpha: float
 ) -> None:
     """Derivative of each loss by its logit: ``(N, C)``."""
-    p, hit = input.sigmoid(), _one_hot(target, input)
+    p, hit = _at_least_float32(input).sigmoid(), _one_hot(target, input)
     positive = (1 - p).pow(gamma) * (1 - p - gamma * p * _log(p))
     negative = p.pow(gamma) * (gamma * (1 - p) * _log(1 - p) - p)
     grad = -torch.where(hit, alpha * positive, (1 - alpha) * negative)
@@ -35,7 +37,7 @@ def softmax_focal_loss_forward(
     input: Tensor, target: Tensor, weight: Tensor, output: Tensor, gamma: float, alpha: float
 ) -> None:
     """``(N, C)`` probabilities and ``(N,)`` labels (negative: ignored) -> ``(N,)`` losses."""
-    p = _of_label(input, target)
+    p = _of_label(_at_least_float32(input), target)
     loss = -alpha * (1 - p).pow(gamma) * _log(p)
     output.copy_(torch.where(target >= 0, _weighted(loss, target, weight), 0))
 
@@ -50,10 +52,16 @@ def softmax_focal_loss_backward(
     alpha: float,
 ) -> None:
     """Derivative of each loss by the logits: ``(N, C)``; ``buff`` ``(N,)`` is scratch."""
-    p = _of_label(input, target)
+    values = _at_least_float32(input)
+    p = _of_label(values, target)
     slope = alpha * (gamma * (1 - p).pow(gamma - 1) * p * _log(p) - (1 - p).pow(gamma))
-    buff.copy_(torch.where(target >= 0, _weighted(slope, target, weight), 0))
-    grad_input.copy_(buff[:, None] * (_one_hot(target, input).to(input.dtype) - input))
+    slope = torch.where(target >= 0, _weighted(slope, target, weight), 0)
+    grad_input.copy_(slope[:, None] * (_one_hot(target, values).to(values.dtype) - values))
+    buff.copy_(slope)
+
+
+def _at_least_float32(values: Tensor) -> Tensor:
+    return values.to(torch.promote_types(values.dtype, torch.float32))
 
 
 def _log(p: Tensor) -> Tensor:

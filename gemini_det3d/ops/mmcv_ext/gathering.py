@@ -22,9 +22,9 @@ def gather_points_forward(
 def gather_points_backward(
     grad_out_tensor: Tensor, idx_tensor: Tensor, grad_points_tensor: Tensor, **sizes: int
 ) -> None:
-    """``(B, C, M)`` added at ``(B, M)`` to ``(B, C, N)``."""
+    """``(B, C, M)`` added at ``(B, M)`` to ``(B, C, N)``, in the dtype of the latter."""
     where = idx_tensor.long()[:, None].expand_as(grad_out_tensor)
-    grad_points_tensor.scatter_add_(2, where, grad_out_tensor)
+    grad_points_tensor.scatter_add_(2, where, grad_out_tensor.to(grad_points_tensor.dtype))
 
 
 def group_points_forward(

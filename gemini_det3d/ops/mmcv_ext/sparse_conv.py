@@ -83,12 +83,14 @@ def indice_conv_forward(
 ) -> Tensor:
     """Convolve: ``(N, I)`` by ``(taps along each axis, I, O)`` -> ``(M, O)``.
 
-    ``_inverse`` goes from the output voxels back to the input voxels.
+    ``_inverse`` goes from the output voxels back to the input voxels. In the dtype of the filters,
+    under autocast too.
     """
-    kernels = filters.flatten(0, -3)
+    kernels, features = filters.flatten(0, -3), features.to(filters.dtype)
     out = features.new_zeros(numActOut, filters.shape[-1])
-    for tap, source, target in _taps(indicePairs, indiceNum, _inverse):
-        out.index_add_(0, target, features[source] @ kernels[tap])
+    with torch.autocast(features.device.type, enabled=False):
+        for tap, source, target in _taps(indicePairs, indiceNum, _inverse):
+            out.index_add_(0, target, features[source] @ kernels[tap])
     return out
 
 
@@ -116,13 +118,14 @@ def indice_conv_backward(
     _inverse: int,
     _subM: int,
 ) -> list[Tensor]:
-    """Gradients of the features and the filters."""
-    kernels = filters.flatten(0, -3)
+    """Gradients of the features and the filters, in the dtype of the filters."""
+    kernels, features = filters.flatten(0, -3), features.to(filters.dtype)
     grad_features, grad_kernels = torch.zeros_like(features), torch.zeros_like(kernels)
-    for tap, source, target in _taps(indicePairs, indiceNum, _inverse):
-        grad = outGrad[target]
-        grad_features.index_add_(0, source, grad @ kernels[tap].T)
-        grad_kernels[tap] = features[source].T @ grad
+    with torch.autocast(features.device.type, enabled=False):
+        for tap, source, target in _taps(indicePairs, indiceNum, _inverse):
+            grad = outGrad[target]
+            grad_features.index_add_(0, source, grad @ kernels[tap].T)
+            grad_kernels[tap] = features[source].T @ grad
     return [grad_features, grad_kernels.view_as(filters)]
 
 

@@ -150,6 +150,16 @@ def test_pooling_of_cells_of_boxes_is_the_loop_with_gradients(ops, form, mode):
     torch.testing.assert_close(features.grad, again.grad)
 
 
+@pytest.mark.parametrize("mode", ["max", "avg"])
+def test_pooling_of_cells_in_half_precision_has_gradients(ops, mode):
+    around, points = boxes(40, 7), rand(43, 611, 3, low=-4, high=4)
+    features = rand(44, 611, 3, low=-1).bfloat16().requires_grad_()
+    found = ops.RoIAwarePool3d((3, 2, 2), max_pts_per_voxel=5, mode=mode)(around, points, features)
+    found.float().sum().backward()
+    assert found.dtype == features.grad.dtype == torch.bfloat16
+    assert features.grad.isfinite().all() and features.grad.any()
+
+
 def test_points_pooled_from_boxes_are_the_first_and_repeat_in_turn(ops, form):
     around, points = boxes(50, 2, 5), rand(53, 2, 97, 3, low=-4, high=4)
     features = rand(54, 2, 97, 4)

@@ -153,6 +153,23 @@ def test_interpolated_features_are_the_weighted_sum_with_gradients(ops):
     assert torch.autograd.gradcheck(lambda f: ops.three_interpolate(f, index, weights), features)
 
 
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])
+def test_features_of_half_precision_have_gradients_beside_weights_of_float32(ops, dtype):
+    """As under autocast, where features are of half precision and weights are not."""
+    features, weights = double(17, 2, 3, 7).detach(), rand(19, 2, 5, 3)
+    near, rows = (rand(18, 2, 5, 3) * 6.99).int(), (rand(16, 5, 4) * 3.99).int()
+    sizes = torch.tensor([4, 2], dtype=torch.int32), torch.tensor([2, 3], dtype=torch.int32)
+    for run in (lambda f: ops.three_interpolate(f, near, weights.to(torch.float32)),
+                lambda f: ops.grouping_operation(f, near),
+                lambda f: ops.grouping_operation(f.flatten(0, 1)[:, :3].contiguous(), rows, *sizes)
+                ):  # fmt: skip
+        half, full = (features.to(d).requires_grad_() for d in (dtype, torch.float32))
+        for leaf in (half, full):
+            run(leaf).float().sum().backward()
+        assert half.grad.dtype == dtype
+        torch.testing.assert_close(half.grad.float(), full.grad, rtol=0.03, atol=0.03)
+
+
 def test_scores_assemble_kernels_as_the_loop_does_with_gradients(ops):
     points, centers, scores = double(20, 2, 7, 3, 4), double(21, 2, 7, 3, 4), double(22, 2, 5, 6, 3)
     index = (rand(23, 2, 5, 6) * 6.99).long()

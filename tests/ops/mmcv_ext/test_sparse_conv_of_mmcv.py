@@ -133,3 +133,20 @@ def test_stack_of_sparse_layers_trains_without_spconv(ops):
     out.square().sum().backward()
     assert out.shape == (2, 8, 3, 4, 6)
     assert all(p.grad.abs().sum() > 0 for p in net.parameters())
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+def test_sparse_layers_under_autocast_compute_in_the_dtype_of_their_filters(ops, dtype):
+    torch.manual_seed(0)
+    layer, (features, coors) = ops.SubMConv3d(3, 4, 3), voxels()
+    outs, grads = [], []
+    for is_on in (True, False):
+        leaf = features.to(dtype if is_on else torch.float32).requires_grad_()
+        with torch.autocast("cpu", torch.bfloat16, enabled=is_on):
+            out = layer(ops.SparseConvTensor(leaf, coors, list(SHAPE), 2)).features
+            out.square().sum().backward()
+        outs.append(out)
+        grads.append(leaf.grad.float())
+    near = dict(rtol=0, atol=0) if dtype == torch.float32 else dict(rtol=0.03, atol=0.1)
+    torch.testing.assert_close(*outs, **near)
+    torch.testing.assert_close(*grads, **near)

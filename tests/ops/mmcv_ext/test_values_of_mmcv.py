@@ -111,6 +111,24 @@ def test_softmax_focal_loss_is_its_formula_with_its_gradient(ops):
     )
 
 
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])
+@pytest.mark.parametrize("name", ["sigmoid", "softmax"])
+def test_focal_losses_of_half_precision_are_those_of_float32(name, dtype):
+    """Of logits, and of probabilities: the softmax itself is mmcv's."""
+    values = torch.tensor([[9.0, -18.0], [-9.0, 6.0], [0.5, -0.25], [12.0, -12.0]]).to(dtype)
+    values = values if name == "sigmoid" else values.softmax(1)
+    labels, found = torch.tensor([1, 0, 0, 1]), []
+    for x in (values, values.float()):
+        loss, grad, none = torch.zeros_like(x), torch.zeros_like(x), x.new_empty(0)
+        loss = loss if name == "sigmoid" else loss[:, 0]
+        scratch = () if name == "sigmoid" else (torch.zeros_like(loss),)
+        getattr(_ext, f"{name}_focal_loss_forward")(x, labels, none, loss, 2.0, 0.25)
+        getattr(_ext, f"{name}_focal_loss_backward")(x, labels, none, *scratch, grad, 2.0, 0.25)
+        found.append((loss, grad))
+    for half, full in zip(*found):
+        torch.testing.assert_close(half, full.to(dtype), rtol=0, atol=0)
+
+
 def test_sigmoid_focal_loss_of_no_rows_is_empty(ops):
     none = torch.zeros(0, 5, requires_grad=True)
     loss = ops.sigmoid_focal_loss(none, torch.zeros(0).long(), 2.0, 0.25, None, "sum")
