@@ -170,20 +170,31 @@ def _device_rows() -> Iterator[Row]:
     if torch is None or not with_cuda:
         yield Row("CUDA", None, "no CUDA device; everything runs on CPU")
         return
-    yield Row("CUDA", True, f"{torch.cuda.get_device_name()}, torch for CUDA {torch.version.cuda}")
-    yield _check_row("fusion operator on CUDA", lambda: checks.operator("cuda"), "reinstall torch")
-    triton = _check_row("Triton", checks.triton, "")
-    if not triton.ok:  # `auto` takes another form then
-        detail = f"{triton.detail}; the operator takes another form, slower"
-        triton = Row("Triton", None, detail)
-    yield triton
+    for name, check, fix in _cuda_checks():
+        row = _check_row(name, check, fix)
+        if row.ok is False and name == "Triton":  # `auto` takes another form then
+            row = Row(name, None, f"{row.detail}; the operator takes another form, slower")
+        yield row
+        if not row.ok and not checks.cuda_answers():  # whatever is asked next fails
+            yield Row("the rest on CUDA", None, f"not tried: the GPU answers no more after: {name}")
+            return
+
+
+def _cuda_checks() -> list[tuple[str, Callable[[], str], str]]:
+    """Names, checks and fixes; what failed one may spoil those after it."""
     ops = "pip uninstall -y mmcv mmcv-full mmcv-lite && pip install mmcv-lite==2.1.0"
-    yield _check_row("mmcv ops on CUDA", lambda: checks.mmcv_ops("cuda"), ops)
-    yield _check_row("dynamic scatter on CUDA", lambda: checks.scatter("cuda"), ops)
-    if spconv_build() is not None:
-        yield _check_row("sparse convolution on CUDA",
-                         lambda: checks.sparse_convolution("cuda"),
-                         f"pip uninstall -y {spconv_build()[0]} && {spconv_remedy()}")  # fmt: skip
+    found: list[tuple[str, Callable[[], str], str]] = [
+        ("CUDA", checks.cuda, "see whether nvidia-smi lists the GPU, and no other program fills it"),
+        ("fusion operator on CUDA", lambda: checks.operator("cuda"), "reinstall torch"),
+        ("Triton", checks.triton, ""),
+        ("mmcv ops on CUDA", lambda: checks.mmcv_ops("cuda"), ops),
+        ("dynamic scatter on CUDA", lambda: checks.scatter("cuda"), ops),
+    ]
+    build = spconv_build()
+    if build is not None:
+        found.append(("sparse convolution on CUDA", lambda: checks.sparse_convolution("cuda"),
+                      f"pip uninstall -y {build[0]} && {spconv_remedy()}"))  # fmt: skip
+    return found
 
 
 def _sparse_on_cpu(with_cuda: bool) -> Iterator[Row]:
@@ -205,7 +216,8 @@ def _speed_rows() -> Iterator[Row]:
     """What is timed; slow is no failure."""
     torch = sys.modules.get("torch")
     try:
-        lines = speed_lines(torch is not None and torch.cuda.is_available())
+        with_gpu = torch is not None and torch.cuda.is_available() and checks.cuda_answers()
+        lines = speed_lines(with_gpu)
     except Exception as error:  # noqa: BLE001
         lines = {"speed of this machine": _one_line(error)}
     for name, line in lines.items():

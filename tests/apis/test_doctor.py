@@ -85,6 +85,45 @@ def test_a_job_of_several_threads_is_told_of_busy_cores(monkeypatch):
     assert doctor_speed.busy_line(1) is None  # nobody to wait for
 
 
+# --- CUDA ------------------------------------------------------------------------------------
+
+
+def cuda_rows(monkeypatch, answers):
+    """Rows of a GPU that is pretended, where every check fails."""
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(doctor.checks, "cuda_answers", lambda: answers)
+    return {row.name: row for row in doctor._device_rows() if "CPU" not in row.name}
+
+
+def test_gpu_that_cannot_be_asked_is_a_row_with_its_fix(monkeypatch):
+    rows = cuda_rows(monkeypatch, answers=False)
+    assert list(rows) == ["CUDA", "the rest on CUDA"] and rows["CUDA"].ok is False
+    assert "nvidia-smi" in rows["CUDA"].fix
+    assert "answers no more after: CUDA" in rows["the rest on CUDA"].detail
+
+
+def test_checks_on_cuda_go_on_after_an_error_that_leaves_the_gpu_well(monkeypatch):
+    rows = cuda_rows(monkeypatch, answers=True)
+    assert {"CUDA", "Triton", "mmcv ops on CUDA", "dynamic scatter on CUDA"} <= set(rows)
+    assert "the rest on CUDA" not in rows and rows["Triton"].ok is None
+
+
+@needs_spconv
+def test_sparse_convolution_is_compared_with_one_that_no_gpu_rounds(monkeypatch):
+    """The dense one sees float64, and the same numbers at every call."""
+    seen, plain = [], torch.nn.functional.conv3d
+
+    def noting(x, *args, **kwargs):
+        seen.append(x.detach())
+        return plain(x, *args, **kwargs)
+
+    monkeypatch.setattr(torch.nn.functional, "conv3d", noting)
+    for _ in range(2):
+        doctor.checks.sparse_convolution()
+    assert seen[0].equal(seen[1]) and seen[0].dtype == torch.float64
+    assert seen[0].device.type == "cpu"
+
+
 # --- mmcv ------------------------------------------------------------------------------------
 
 
