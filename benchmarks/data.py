@@ -17,6 +17,7 @@ import numpy as np
 import torch
 
 from gemini_det3d.apis.config import ConfigError, read_config
+from gemini_det3d.apis.devices import choose_device
 
 from .launches import build_model, raw_training_set
 
@@ -43,6 +44,7 @@ def run(args: argparse.Namespace) -> int:
     """Measure, and print."""
     if args.rounds < 1 or args.frames < 1:
         raise ConfigError("--rounds and --frames: must be 1 or more")
+    choose_device(args.device)
     config = read_config(args.config)
     ours = raw_training_set(config, args.data_root)
     stock = raw_training_set(stock_of(config), args.data_root)

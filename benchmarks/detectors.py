@@ -18,6 +18,7 @@ import torch
 from torch import nn
 
 from gemini_det3d.apis.config import ConfigError, mmdet3d_mim, read_config
+from gemini_det3d.apis.devices import choose_device
 from gemini_det3d.formats.tables import markdown_table
 
 from .fusion.measure import peak_bytes
@@ -46,6 +47,7 @@ def run(args: argparse.Namespace) -> int:
     """Measure, and print."""
     if args.rounds < 1 or args.batch < 1:
         raise ConfigError("--rounds and --batch: must be 1 or more")
+    choose_device(args.device)
     batch = training_batch(read_config(OURS), args.data_root, args.batch)
     place = f"{args.batch} frames, {torch.get_num_threads()} threads, {args.device}"
     if args.encoder:

@@ -9,6 +9,7 @@ import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
+from gemini_det3d.apis.devices import choose_device
 from gemini_det3d.formats.text import write_text
 
 GOAL = 1.45
@@ -35,6 +36,7 @@ def run(args: argparse.Namespace) -> int:
 
     from gemini_det3d.formats.tables import markdown_table
 
+    choose_device(args.device)
     models = build_models(args.arch, args.device, args.train, with_head=not args.encoder_only)
     images = [torch.rand(args.batch, 3, *args.size, device=args.device) for _ in range(2)]
     steps = {name: _step(model, images, args.train) for name, model in models.items()}

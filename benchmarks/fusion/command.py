@@ -10,6 +10,7 @@ from time import perf_counter
 from typing import Any
 
 from gemini_det3d.apis.config import ConfigError
+from gemini_det3d.apis.devices import choose_device
 from gemini_det3d.formats.text import write_text
 
 from .cases import Case, gpu_cases, growth_cases, headline_cases, shape_grid
@@ -100,14 +101,11 @@ def _tell(args: argparse.Namespace, rows: list[dict], text: str, plot: Any) -> i
 
 def _measure_gpu(args: argparse.Namespace) -> int:
     """Wall, GPU and graph times apart, in order of worth until the time is over."""
-    import torch
-
     from .gpu_report import gpu_goal_lines, gpu_table_lines, plot_gpu
     from .measure import compare
     from .report import goal_lines, machine_line
 
-    if not torch.cuda.is_available():
-        raise ConfigError(f"--device={args.device}: PyTorch sees no GPU")
+    choose_device(args.device)
     rounds = args.rounds or (_QUICK_ROUNDS if args.quick else _ROUNDS)
     seconds = _QUICK_SECONDS if args.quick else _GPU_CASE_SECONDS
     started, rows, left = perf_counter(), [], []

@@ -184,7 +184,11 @@ def _cuda_checks() -> list[tuple[str, Callable[[], str], str]]:
     """Names, checks and fixes; what failed one may spoil those after it."""
     ops = "pip uninstall -y mmcv mmcv-full mmcv-lite && pip install mmcv-lite==2.1.0"
     found: list[tuple[str, Callable[[], str], str]] = [
-        ("CUDA", checks.cuda, "see whether nvidia-smi lists the GPU, and no other program fills it"),
+        (
+            "CUDA",
+            checks.cuda,
+            "see that nvidia-smi lists the GPU and no other program fills it",
+        ),
         ("fusion operator on CUDA", lambda: checks.operator("cuda"), "reinstall torch"),
         ("Triton", checks.triton, ""),
         ("mmcv ops on CUDA", lambda: checks.mmcv_ops("cuda"), ops),

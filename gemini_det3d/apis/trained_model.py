@@ -11,6 +11,7 @@ import torch
 from torch import nn
 
 from gemini_det3d.apis.config import ConfigError
+from gemini_det3d.apis.devices import choose_device
 from gemini_det3d.engine.exact.batches import build_dataset
 from gemini_det3d.engine.grid_checks import check_grid
 from gemini_det3d.engine.leaf_datasets import leaf_configs
@@ -21,7 +22,6 @@ from gemini_det3d.engine.same_streams import (
     check_trained_domains,
     domains_of_config,
 )
-from gemini_det3d.formats.errors import first_line
 from gemini_det3d.models.checkpoints import load_parameters, read_checkpoint
 
 if TYPE_CHECKING:
@@ -132,31 +132,6 @@ def require_detector(config: Config) -> None:
     """
     if not {"modalities", "generator"}.isdisjoint(config.model):
         raise ConfigError(f"{config.filename}: its model is no detector of 3D objects")
-
-
-def choose_device(name: str | None = None) -> torch.device:
-    """The device of that name; None: CUDA where there is a device of it, else the CPU.
-
-    Raises:
-        ConfigError: torch knows no such name, sees no such device, or cannot compute there.
-    """
-    if name is None:
-        name = "cuda" if torch.cuda.is_available() else "cpu"
-    try:
-        device = torch.device(name)
-    except RuntimeError:
-        raise ConfigError(f"--device {name}: not a device of torch") from None
-    if device.type == "cuda" and (device.index or 0) >= torch.cuda.device_count():
-        raise ConfigError(f"--device {name}: torch sees {torch.cuda.device_count()} CUDA devices")
-    if device.type == "meta":
-        raise ConfigError(f"--device {name}: holds shapes and no numbers")
-    if device.type not in ("cpu", "cuda"):
-        try:
-            torch.empty(0, device=device)
-        except Exception as error:  # each kind of device has its own
-            fault = f"torch cannot use it here ({first_line(error)})"
-            raise ConfigError(f"--device {name}: {fault}") from None
-    return device
 
 
 def build_test_set(config: Config) -> Any:

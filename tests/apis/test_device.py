@@ -10,7 +10,9 @@ import torch
 from mmengine.config import Config
 
 from gemini_det3d.apis.config import ConfigError
-from gemini_det3d.apis.trained_model import allowed_missing, choose_device
+from gemini_det3d.apis.devices import choose_device
+from gemini_det3d.apis.trained_model import allowed_missing
+from gemini_det3d.cli import main
 
 COMMANDS = ("ablate", "draw", "eval_robustness", "eval_sensors", "infer", "translate")
 
@@ -27,6 +29,26 @@ def test_without_a_name_cuda_is_chosen_where_there_is_one(monkeypatch, there, ex
 def test_a_device_that_is_not_there_is_named(name):
     with pytest.raises(ConfigError, match=f"--device {name}"):
         choose_device(name)
+
+
+def test_a_gpu_named_by_its_number_becomes_the_current_one(monkeypatch):
+    """Kernels of mmcv and spconv launch on the current GPU, whatever their tensors' device."""
+    chosen = []
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
+    monkeypatch.setattr(torch.cuda, "set_device", chosen.append)
+    assert choose_device("cuda:1").index == 1 and chosen == [torch.device("cuda:1")]
+    choose_device("cuda")
+    assert len(chosen) == 1  # whichever is current
+
+
+@pytest.mark.parametrize("arguments", [
+    ["fusion"], ["segmentation"], ["detectors", "nowhere"],
+    ["data", "mvxnet_gemini-point_r18_1xb2-toy_scenes-3class"],
+])  # fmt: skip
+def test_every_benchmark_on_a_device_names_one_that_is_not_there(arguments, capsys):
+    assert main(["benchmark", *arguments, "--device=cuda:7"]) == 2
+    said = "gemini-det3d benchmark: --device cuda:7: torch sees "
+    assert capsys.readouterr().err.startswith(said)
 
 
 def test_config_with_its_default_hooks_switched_off_allows_nothing_to_be_missing():

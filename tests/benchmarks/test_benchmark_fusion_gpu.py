@@ -132,7 +132,7 @@ def test_cases_come_in_order_of_worth_until_the_time_is_over(tmp_path, monkeypat
         seen.append((case.name, dtype, mode))
         return [row(case=case.name, dtype=dtype, mode=mode)]
 
-    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 1)
     monkeypatch.setattr(torch.cuda, "get_device_name", lambda: "a GPU")
     monkeypatch.setattr(measure, "compare", compare)
     clock = iter(range(1000))
@@ -164,5 +164,5 @@ def test_compiled_forms_are_measured_where_asked_for():
 def test_without_a_gpu_one_line_says_so(capsys):
     assert main(["benchmark", "fusion", "--device=cuda"]) == 2
     assert capsys.readouterr().err.splitlines() == [
-        "gemini-det3d benchmark: --device=cuda: PyTorch sees no GPU"
+        "gemini-det3d benchmark: --device cuda: torch sees 0 CUDA devices"
     ]
