@@ -27,7 +27,8 @@ from torch.utils._pytree import tree_flatten, tree_map_only
 
 from benchmarks.census import WAITS
 
-__all__ = ["DEVICE", "IS_POSSIBLE", "Waits", "on_the_host", "pretended_gpu", "take_our_mmcv_ops"]
+__all__ = ["DEVICE", "IS_POSSIBLE", "Waits", "deterministic_gpu", "on_the_host", "pretended_gpu",
+           "take_our_mmcv_ops"]  # fmt: skip
 
 # An interface of PyTorch 2.11 or so that may still change.
 _register = getattr(backend_registration, "_setup_privateuseone_for_python_backend", None)
@@ -35,6 +36,9 @@ IS_POSSIBLE = _register is not None
 DEVICE = "gpu:0"
 _TORCH = str(Path(torch.__file__).parent)
 _FROM_NUMBERS = (torch.tensor, torch.as_tensor)
+# Some of what torch.use_deterministic_algorithms lists as throwing on CUDA.
+_UNORDERED = ("nll_loss2d_forward", "grid_sampler_2d_backward", "upsample_bilinear2d_backward",
+              "reflection_pad2d_backward", "_adaptive_avg_pool2d_backward", "histc")  # fmt: skip
 _INDEXING = ("index", "index_put", "index_put_", "_index_put_impl_")
 
 
@@ -100,6 +104,31 @@ def pretended_gpu() -> Iterator[Waits]:
     waits = Waits()
     with _Functions(waits), _Operators(waits):
         yield waits
+
+
+@contextmanager
+def deterministic_gpu() -> Iterator[None]:
+    """PyTorch's deterministic mode, with CPU tensors that say they are on another device.
+
+    Operators that CUDA refuses in this mode are refused.
+    """
+    before = torch.are_deterministic_algorithms_enabled()
+    torch.use_deterministic_algorithms(True)
+    torch.Tensor.is_cpu = False  # type: ignore[assignment] # before the property of its base
+    try:
+        with _RefusesUnordered():
+            yield
+    finally:
+        del torch.Tensor.is_cpu
+        torch.use_deterministic_algorithms(before)
+
+
+class _RefusesUnordered(TorchDispatchMode):
+    def __torch_dispatch__(self, func, types, args=(), kwargs=None):
+        name = func.overloadpacket.__name__
+        if name in _UNORDERED:
+            raise RuntimeError(f"{name} does not have a deterministic implementation")
+        return func(*args, **(kwargs or {}))
 
 
 def take_our_mmcv_ops() -> None:

@@ -2,5 +2,5 @@
 # so that several processes also train on a CPU.
 custom_imports = dict(imports=["gemini_det3d.plugin"], allow_failed_imports=False)
 model_wrapper_cfg = dict(type="MMDistributedDataParallel", device_ids=None, broadcast_buffers=False)
-# Interrupted trainings go on bit by bit with --resume: docs/guide/training.md.
+# Interrupted trainings go on with --resume, on a CPU bit by bit: docs/guide/training.md.
 runner_type = "ExactRunner"

@@ -18,6 +18,7 @@ from torch.nn.utils.rnn import pad_sequence
 # As grid_sample counts: beside a map of any size; so far that it need not count farther, which it
 # does in float32 and 32-bit integers.
 _BESIDE, _FAR = 4.0, 1e5
+_OF_CORNERS = ("zeros", "border")  # paddings that :func:`bilinear_corners` knows
 
 
 def sample_maps(
@@ -48,6 +49,8 @@ def sample_maps(
     if longest == 0:  # 0 * sum keeps the maps in the graph: no parameter is "unused"
         nothing = [level.new_zeros(0, level.shape[1]) + 0 * level.sum() for level in maps]
         return torch.cat(nothing, dim=1)
+    if _must_add_in_order(maps) and mode == "bilinear" and padding_mode in _OF_CORNERS:
+        return _read_corners(maps, pixels, image_size, padding_mode, align_corners)
     # Frames are filled up to the longest, so that each level is read once for all of them.
     grid = normalised(pad_sequence(list(pixels), batch_first=True), image_size)[:, None]
     grids = {dtype: _within_reach(grid, dtype) for dtype in {_reading_dtype(m) for m in maps}}
@@ -87,7 +90,7 @@ def bilinear_corners(
     Raises:
         ValueError: Another ``padding_mode``.
     """
-    if padding_mode not in ("zeros", "border"):
+    if padding_mode not in _OF_CORNERS:
         raise ValueError(f"padding_mode must be 'zeros' or 'border', got {padding_mode!r}")
     height, width = map_size
     size = pixels.new_tensor([width, height], dtype=dtype)
@@ -117,6 +120,33 @@ def normalised(pixels: Tensor, image_size: tuple[int, int]) -> Tensor:
     height, width = image_size
     u, v = pixels.unbind(-1)
     return torch.stack([u / width, v / height], dim=-1) * 2 - 1
+
+
+def _must_add_in_order(maps: Sequence[Tensor]) -> bool:
+    """Whether the backward of grid_sample would be refused: a GPU's in deterministic mode."""
+    is_asked = torch.are_deterministic_algorithms_enabled()
+    return is_asked and any(level.requires_grad and not level.is_cpu for level in maps)
+
+
+def _read_corners(
+    maps: Sequence[Tensor],
+    pixels: Sequence[Tensor],
+    image_size: tuple[int, int],
+    padding_mode: str,
+    align_corners: bool,
+) -> Tensor:
+    """:func:`sample_maps` by indexing, whose backward adds in one order on every device."""
+    counts = [len(of_frame) for of_frame in pixels]
+    numbers = torch.arange(len(counts), device=maps[0].device)
+    frame = torch.cat([number.expand(count) for number, count in zip(numbers, counts)])
+    read = []
+    for level in maps:
+        how = padding_mode, align_corners, _reading_dtype(level)
+        height, width = level.shape[2:]
+        x, y, share = bilinear_corners(torch.cat([*pixels]), image_size, (height, width), *how)
+        cells = level.movedim(1, -1)[frame[:, None], y, x]  # (N, 4, C)
+        read.append((cells * share[..., None]).sum(dim=1).to(level.dtype))
+    return torch.cat(read, dim=1)
 
 
 def _within_reach(grid: Tensor, dtype: torch.dtype) -> Tensor:

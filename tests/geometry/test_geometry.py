@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import itertools
 import math
 
+import pretend_gpu
 import pytest
 import torch
 
@@ -194,6 +196,23 @@ def test_a_point_that_is_nowhere_reads_zeros_of_whole_maps(mode):
     for size in ((5, 7), (1, 1)):
         read = sample_maps([1 + ramp(*size)], [nowhere], (5, 7), mode)
         assert torch.equal(read, torch.zeros(4, 2))
+
+
+@pytest.mark.parametrize("align", [False, True])
+@pytest.mark.parametrize("padding", ["zeros", "border"])
+def test_maps_of_a_gpu_in_deterministic_mode_are_read_the_same(padding, align):
+    torch.manual_seed(0)
+    levels = [torch.randn(2, 3, 5, 7), torch.randn(2, 4, 3, 4)]
+    pixels = [torch.rand(31, 2) * torch.tensor([20, 14]) - 2, torch.rand(9, 2) * 9]
+    found = []
+    for how in (contextlib.nullcontext, pretend_gpu.deterministic_gpu):
+        leaves = [level.clone().requires_grad_() for level in levels]
+        with how():
+            read = sample_maps(leaves, pixels, (10, 14), "bilinear", padding, align)
+            read.square().sum().backward()
+        found.append([read, *(leaf.grad for leaf in leaves)])
+    for first, second in zip(*found):
+        torch.testing.assert_close(first, second)
 
 
 def test_four_cells_of_a_reflected_image_are_refused():

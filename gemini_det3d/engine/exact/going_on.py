@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any
 
+import torch
 from mmengine.dist import get_world_size
 from mmengine.runner import Runner
 
@@ -59,6 +60,7 @@ def _without_misfit_gradients(
 
 def _tell_changes(runner: Runner, place: Mapping[str, Any], warn: Callable[[str], object]) -> None:
     loop = runner.train_loop
+    tell_order(next(runner.model.parameters()), warn)
     now = {"world_size": get_world_size(), "batches_per_epoch": len(loop.batches),
            "num_samples": len(loop.dataloader.dataset)}  # fmt: skip
     for key, value in now.items():
@@ -71,3 +73,14 @@ def _tell_changes(runner: Runner, place: Mapping[str, Any], warn: Callable[[str]
     if place["gradients"] and now["world_size"] > 1:
         warn("it lies between two updates of gradient accumulation, and of the gradients gathered "
              "so far it has the first process's alone")  # fmt: skip
+
+
+def tell_order(parameter: torch.Tensor, warn: Callable[[str], object]) -> None:
+    """Say where two runs differ in their last bits, whether one was interrupted or not.
+
+    Args:
+        parameter: Of the model, where it trains.
+        warn: Told in a line.
+    """
+    if not parameter.is_cpu and not torch.are_deterministic_algorithms_enabled():
+        warn(f"{parameter.device.type} adds in no fixed order without randomness.deterministic")

@@ -42,6 +42,7 @@ from gemini_det3d.engine.exact.reading import (
     require_parameters,
     require_training_state,
 )
+from gemini_det3d.engine.exact.seeding import hold_cublas_to_one_order
 from gemini_det3d.engine.exact.state_hook import STATE, restore_counts
 from gemini_det3d.engine.run_checks import check_steps
 from gemini_det3d.engine.something_to_learn import SomethingToLearnHook
@@ -80,6 +81,8 @@ class ExactRunner(Runner):
     def set_randomness(self, *args: Any, **kwargs: Any) -> None:
         """As mmengine's; the seed that all processes share is kept beside."""
         super().set_randomness(*args, **kwargs)
+        if self._deterministic:
+            hold_cublas_to_one_order()
         differs = self._randomness_cfg.get("diff_rank_seed", False)
         self.shared_seed = self.seed - get_rank() if differs else self.seed
 

@@ -8,6 +8,7 @@ to be saved for a run to go on as if it had not been cut off.
 
 from __future__ import annotations
 
+import os
 import random
 from typing import NamedTuple
 
@@ -36,3 +37,11 @@ def seed_process(*name: int) -> None:
     random.seed(words.tobytes())
     np.random.seed(words)
     torch.manual_seed(int.from_bytes(words.tobytes()[:8], "little"))
+
+
+def hold_cublas_to_one_order() -> None:
+    """What PyTorch's deterministic mode asks for beside it, unless the environment has its own.
+
+    cuBLAS looks at it before a process's first product on a GPU.
+    """
+    os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")

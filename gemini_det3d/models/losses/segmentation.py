@@ -56,7 +56,7 @@ class PixelCrossEntropy(nn.Module):
     def forward(self, logits: Tensor, labels: Tensor) -> Tensor:
         """``(B, K, H, W)`` and ``(B, H, W)`` int64 -> a number; 0 where no pixel is labelled."""
         logits = _hide_ignored(logits, labels, self.ignore_index)
-        total = F.cross_entropy(logits, labels, ignore_index=self.ignore_index, reduction="sum")
+        total = _cross_entropy(logits, labels, self.ignore_index, reduction="sum")
         return self.loss_weight * total / (labels != self.ignore_index).sum().clamp(min=1)
 
 
@@ -92,10 +92,21 @@ class OhemCrossEntropy(nn.Module):
     def forward(self, logits: Tensor, labels: Tensor) -> Tensor:
         """``(B, K, H, W)`` and ``(B, H, W)`` int64 -> a number."""
         logits = _hide_ignored(logits, labels, self.ignore_index)
-        losses = F.cross_entropy(logits, labels, ignore_index=self.ignore_index, reduction="none")
+        losses = _cross_entropy(logits, labels, self.ignore_index, reduction="none")
         is_counted: Tensor = torch.as_tensor(labels != self.ignore_index)
         limit = -math.log(self.threshold)
         return self.loss_weight * hard_pixel_mean(losses, is_counted, limit, self.min_share)
+
+
+def _cross_entropy(logits: Tensor, labels: Tensor, ignore_index: int, reduction: str) -> Tensor:
+    """PyTorch's, ``(B, H, W)`` or its sum; in deterministic mode in a form that GPUs have, too."""
+    if logits.is_cpu or not torch.are_deterministic_algorithms_enabled():
+        return F.cross_entropy(logits, labels, ignore_index=ignore_index, reduction=reduction)
+    is_known = labels != ignore_index
+    log_shares = logits.log_softmax(dim=1)
+    picked = log_shares.gather(1, torch.where(is_known, labels, 0)[:, None])[:, 0]
+    losses = torch.where(is_known, -picked, 0.0)
+    return losses.sum() if reduction == "sum" else losses
 
 
 def _hide_ignored(logits: Tensor, labels: Tensor, ignore_index: int) -> Tensor:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import random
 
 import numpy as np
@@ -11,6 +12,7 @@ from mmengine.dataset.sampler import DefaultSampler, InfiniteSampler
 from toy import SIZE, NoisySamples, differences, newest, toy_config, train
 
 from gemini_det3d.engine.exact import ExactBatchSampler, ExactRunner, SeededDataset
+from gemini_det3d.engine.exact.going_on import tell_order
 from gemini_det3d.engine.exact.order import order_path
 from gemini_det3d.engine.exact.seeding import seed_process
 
@@ -132,3 +134,33 @@ def test_change_of_the_order_under_a_resumed_run_is_said(tmp_path):
     train(toy_config(tmp_path), resume=True)
     text = "".join(path.read_text() for path in tmp_path.rglob("*.log"))
     assert "pass_0001_rank_0.txt: the samples come in another order" in text
+
+
+def test_deterministic_run_sets_what_cublas_asks_for_and_keeps_what_is_set(tmp_path, monkeypatch):
+    config = toy_config(tmp_path, **{"randomness.deterministic": True, "train_cfg.max_epochs": 1})
+    try:
+        for given, expected in ((None, ":4096:8"), (":16:8", ":16:8")):
+            monkeypatch.setenv("CUBLAS_WORKSPACE_CONFIG", given or "")
+            if given is None:
+                monkeypatch.delenv("CUBLAS_WORKSPACE_CONFIG")
+            train(config)
+            assert os.environ["CUBLAS_WORKSPACE_CONFIG"] == expected
+    finally:
+        torch.use_deterministic_algorithms(False)
+        torch.backends.cudnn.deterministic = False
+
+
+def test_resume_on_a_gpu_is_told_as_inexact_unless_it_is_deterministic():
+    """Parameters on a device of shapes alone stand for a GPU's."""
+    for device, is_deterministic, count in (
+        ("cpu", False, 0),
+        ("meta", False, 1),
+        ("meta", True, 0),
+    ):
+        told = []
+        torch.use_deterministic_algorithms(is_deterministic)
+        try:
+            tell_order(torch.empty(1, device=device), told.append)
+        finally:
+            torch.use_deterministic_algorithms(False)
+        assert len(told) == count and all("randomness.deterministic" in line for line in told)

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
+
+import pretend_gpu
 import pytest
 import torch
 
@@ -51,3 +54,19 @@ def test_losses_are_the_mean_over_labelled_pixels(loss):
     wanted = torch.nn.functional.cross_entropy(logits[1:], labels[1:])
     torch.testing.assert_close(loss(logits, labels), wanted)
     assert loss(logits, torch.full_like(labels, 255)) == 0
+
+
+@pytest.mark.parametrize("loss", [PixelCrossEntropy(), OhemCrossEntropy()])
+def test_losses_of_a_gpu_in_deterministic_mode_are_the_same(loss):
+    torch.manual_seed(0)
+    logits, labels = torch.randn(2, CLASSES, 5, 7), torch.randint(0, CLASSES, (2, 5, 7))
+    labels[:, 3:] = 255
+    found = []
+    for how in (contextlib.nullcontext, pretend_gpu.deterministic_gpu):
+        leaf = logits.clone().requires_grad_()
+        with how():
+            number = loss(leaf, labels)
+            number.backward()
+        found.append((number, leaf.grad))
+    for first, second in zip(*found):
+        torch.testing.assert_close(first, second)
