@@ -37,6 +37,7 @@ from gemini_det3d.engine.exact.checkpoint_hook import WholeCheckpointHook
 from gemini_det3d.engine.exact.config_text import OnceFormattedConfig
 from gemini_det3d.engine.exact.going_on import go_on
 from gemini_det3d.engine.exact.loops import ExactEpochLoop, ExactIterLoop
+from gemini_det3d.engine.exact.pinning import with_pinned_samples
 from gemini_det3d.engine.exact.reading import (
     read_training_checkpoint,
     require_parameters,
@@ -101,7 +102,7 @@ class ExactRunner(Runner):
             raise ValueError("ExactRunner builds data loaders from configs, not from objects")
         changed = with_exact_batches(dataloader, seed or 0, diff_rank_seed)
         pinned = {"pin_memory": torch.cuda.is_available(), **changed}
-        return Runner.build_dataloader(pinned, seed, diff_rank_seed)
+        return with_pinned_samples(Runner.build_dataloader(pinned, seed, diff_rank_seed))
 
     def build_train_loop(self, loop: BaseLoop | Mapping) -> BaseLoop:
         """As mmengine's, with our loops.

@@ -8,7 +8,10 @@ import random
 import numpy as np
 import pytest
 import torch
+from mmdet3d.structures import Det3DDataSample, LiDARInstance3DBoxes
 from mmengine.dataset.sampler import DefaultSampler, InfiniteSampler
+from mmengine.structures import InstanceData, PixelData
+from torch.utils.data._utils.pin_memory import pin_memory
 from toy import SIZE, NoisySamples, differences, newest, toy_config, train
 
 from gemini_det3d.engine.exact import ExactBatchSampler, ExactRunner, SeededDataset
@@ -164,3 +167,32 @@ def test_resume_on_a_gpu_is_told_as_inexact_unless_it_is_deterministic():
         finally:
             torch.use_deterministic_algorithms(False)
         assert len(told) == count and all("randomness.deterministic" in line for line in told)
+
+
+class WithSamples(NoisySamples):
+    """Samples as a detector and a segmentor get them."""
+
+    def __getitem__(self, index):
+        boxes = LiDARInstance3DBoxes(torch.rand(2, 7))
+        truth = InstanceData(bboxes_3d=boxes, labels_3d=torch.arange(2))
+        pixels = PixelData(data=torch.zeros(1, 3, 4))
+        sample = Det3DDataSample(gt_instances_3d=truth, gt_sem_seg=pixels)
+        return {"inputs": {"img": torch.rand(3, 4)}, "data_samples": sample}
+
+
+def test_loader_pins_the_tensors_of_samples_as_it_does_images(monkeypatch):
+    """Memory cannot be locked without a GPU: what is asked to be is another tensor here."""
+    config = dict(dataset=WithSamples(), batch_size=2, num_workers=0, pin_memory=True,
+                  sampler=dict(type="DefaultSampler", shuffle=False))  # fmt: skip
+    batch = next(iter(ExactRunner.build_dataloader(config, seed=3)))
+    pinned = []
+    monkeypatch.setattr(
+        torch.Tensor, "pin_memory", lambda x: pinned.append(x.clone()) or pinned[-1]
+    )
+    batch = pin_memory(batch)
+    assert type(batch) is dict and len(batch["data_samples"]) == 2
+    for image, sample in zip(batch["inputs"]["img"], batch["data_samples"]):
+        truth = sample.gt_instances_3d
+        tensors = image, truth.labels_3d, truth.bboxes_3d.tensor, sample.gt_sem_seg.data
+        assert all(any(tensor is each for each in pinned) for tensor in tensors)
+    assert len(pinned) == 8
