@@ -21,6 +21,7 @@ from gemini_det3d.apis.trained_model import (
     build_for_test,
     build_test_set,
     predict,
+    read_frame,
     require_detector,
 )
 from gemini_det3d.formats.errors import FormatError
@@ -71,9 +72,9 @@ def draw(
     reading = pixel_offset_of(config.model), meta_defaults_of(config.model)
     numbers = evenly_spread(len(dataset), frames)
     for number in tqdm(numbers, desc="drawing", unit="frame"):
-        data = dataset[number]
+        data = read_frame(dataset, number)
         _check_calibration(dataset.get_data_info(number), data)
-        (found,) = predict(model, [data])
+        (found,) = predict(model, [data], number)
         picture = panel(data, found.pred_instances_3d, classes, score, *reading)
         save_png(out / f"{number:06d}.png", picture)
     return len(numbers)

@@ -11,7 +11,9 @@ import torch
 from torch import nn
 
 from gemini_det3d.apis.config import ConfigError
+from gemini_det3d.engine.exact.bad_samples import read_sample
 from gemini_det3d.engine.exact.batches import build_dataset
+from gemini_det3d.engine.exact.seeding import EVALUATION, SampleKey, seed_process
 from gemini_det3d.engine.grid_checks import check_grid
 from gemini_det3d.engine.leaf_datasets import leaf_configs
 from gemini_det3d.engine.same_classes import check_trained_classes, classes_of_config
@@ -116,10 +118,36 @@ def enter_scope(config: Config) -> None:
     init_default_scope(config.get("default_scope", "mmdet3d"))
 
 
-def predict(model: Any, samples: Sequence[dict]) -> list[Any]:
-    """A model's answers to packed samples, as one batch and without gradients."""
+def read_frame(dataset: Any, index: int, seed: int = 0) -> dict:
+    """A packed frame of a test set; what its pipeline draws is what ``gemini-det3d test`` draws.
+
+    Args:
+        dataset: Of `build_test_set`.
+        index: Of the frame.
+        seed: The test's ``randomness.seed``.
+
+    Raises:
+        FormatError: Its file cannot be read.
+    """
+    return read_sample(dataset, SampleKey(index, seed, 0), None)
+
+
+def predict(
+    model: Any, samples: Sequence[dict], batch: int | None = None, seed: int = 0
+) -> list[Any]:
+    """A model's answers to packed samples, as one batch and without gradients.
+
+    Args:
+        model: In evaluation mode.
+        samples: Packed.
+        batch: Which batch of the test set they are: what the model draws is what ``gemini-det3d
+            test`` draws in it. None: it draws on from where the generators stand.
+        seed: The test's ``randomness.seed``.
+    """
     from mmengine.dataset import pseudo_collate
 
+    if batch is not None:
+        seed_process(seed, EVALUATION, 0, batch)
     with torch.no_grad():
         return model.test_step(pseudo_collate(list(samples)))
 

@@ -13,7 +13,8 @@ from gemini_det3d.apis.comparison.corrupted import evaluate_runs
 from gemini_det3d.apis.comparison.corrupted_table import markdown, write_corrupted
 from gemini_det3d.apis.config import ConfigError, read_changed_config
 from gemini_det3d.apis.reports import facts_section, write_report
-from gemini_det3d.apis.robustness import Robustness, evaluate_robustness, read_robustness
+from gemini_det3d.apis.robustness import evaluate_robustness
+from gemini_det3d.apis.robustness_file import Robustness, read_robustness
 from gemini_det3d.commands import add_model_options, add_seed
 from gemini_det3d.corruptions import CORRUPTIONS, SEVERITIES
 from gemini_det3d.formats.tables import markdown_table
@@ -49,7 +50,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add("--runs", type=Path, metavar="FOLDER",
         help="of compare: its finished runs in place of CONFIG and CHECKPOINT")  # fmt: skip
     add("--against", metavar="VARIANT", help="of --runs, whom all are held against (first)")
-    add_seed(parser, "the corruptions")
+    add_seed(parser, "the corruptions, and of what the test set draws")
     add("--out", type=Path,
         help="folder to write (work_dirs/robustness; of --runs: FOLDER/robustness)")  # fmt: skip
     add("--list", action="store_true", help="list the corruptions and end")

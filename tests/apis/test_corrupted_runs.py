@@ -18,7 +18,7 @@ from gemini_det3d.apis.comparison.corrupted_table import (
 from gemini_det3d.apis.comparison.finished import finished_runs
 from gemini_det3d.apis.comparison.paired import holm
 from gemini_det3d.apis.config import ConfigError
-from gemini_det3d.apis.robustness import Robustness
+from gemini_det3d.apis.robustness_file import Robustness
 from gemini_det3d.cli import main
 from gemini_det3d.formats import FormatError
 

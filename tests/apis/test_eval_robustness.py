@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import copy
 import json
 from types import SimpleNamespace
 
+import numpy as np
 import pytest
 import torch
 from gemini_det3d.apis.demo_segmentation import CONFIG
-from mmdet3d.registry import MODELS
+from mmcv.transforms import BaseTransform
+from mmdet3d.registry import MODELS, TRANSFORMS
 from mmengine.config import Config
 from mmengine.dataset import Compose
 from mmengine.registry import init_default_scope
@@ -18,11 +21,14 @@ from gemini_det3d.apis import robustness
 from gemini_det3d.apis.comparison.compare import compare
 from gemini_det3d.apis.config import ConfigError, find_config
 from gemini_det3d.apis.packed_frames import check_part
-from gemini_det3d.apis.robustness import Robustness, evaluate_robustness, read_robustness
+from gemini_det3d.apis.robustness import evaluate_robustness
+from gemini_det3d.apis.robustness_file import Robustness, read_robustness
 from gemini_det3d.apis.seg_config import with_data_root, with_modalities
 from gemini_det3d.cli import main
 from gemini_det3d.commands.eval_robustness import robustness_sections, robustness_table
+from gemini_det3d.engine.exact import ExactRunner
 from gemini_det3d.formats import FormatError
+from gemini_det3d.models.segmentors import FusionSegmentor
 from gemini_det3d.worlds.generate_seg import make_seg_scenes
 from gemini_det3d.worlds.presets import KittiWorld
 from gemini_det3d.worlds.seg_frames import SegWorld
@@ -63,9 +69,39 @@ def test_every_condition_is_tested_once_and_a_run_goes_on(trained, tmp_path, mon
     assert read_robustness(tmp_path / "robustness.json") == found
 
 
+def test_draws_are_those_of_a_test_whatever_the_condition(trained, tmp_path, monkeypatch):
+    config, checkpoint = copy.deepcopy(trained)
+    drawn = []
+
+    class Drawing(BaseTransform):
+        def transform(self, results):
+            drawn.append(np.random.random())
+            return results
+
+    def answer(model, *arguments):
+        drawn.append(torch.rand(1).item())
+        return test_step(model, *arguments)
+
+    monkeypatch.setitem(TRANSFORMS.module_dict, "Drawing", Drawing)
+    test_step = FusionSegmentor.test_step
+    monkeypatch.setattr(FusionSegmentor, "test_step", answer)
+    loader = {**config.test_dataloader, "batch_size": 1, "num_workers": 0}
+    loader["dataset"]["pipeline"].insert(-1, dict(type="Drawing"))
+    config.update(
+        test_dataloader={**loader, "persistent_workers": False}, load_from=str(checkpoint),
+        work_dir=str(tmp_path / "test"), randomness=dict(seed=3),
+    )  # fmt: skip
+    ExactRunner.from_cfg(copy.deepcopy(config)).test()
+    expected = [*drawn]
+    assert len(set(expected)) == 4  # two frames, each with a draw of the pipeline and the model's
+    drawn.clear()
+    evaluate_robustness(config, checkpoint, tmp_path, ["dark"], [5], seed=3)
+    assert drawn == [expected[0], *expected, *expected]  # the first frame tells what applies
+
+
 def test_scores_of_other_corruptions_are_not_kept(trained, tmp_path, monkeypatch):
     config, checkpoint = trained
-    monkeypatch.setattr(robustness, "_VERSION", robustness._VERSION - 1)
+    monkeypatch.setattr(robustness, "VERSION", robustness.VERSION - 1)
     evaluate_robustness(config.copy(), checkpoint, tmp_path, ["dark"], [5], frames=1)
     monkeypatch.undo()
     monkeypatch.setattr(robustness._Test, "score", lambda self, name, severity: 50.0)

@@ -13,7 +13,8 @@ from tqdm import tqdm
 from gemini_det3d.apis.comparison.finished import FinishedRun, finished_runs
 from gemini_det3d.apis.comparison.paired import Paired, compare_pairs, holm
 from gemini_det3d.apis.config import ConfigError, read_config
-from gemini_det3d.apis.robustness import CLEAN, Robustness, evaluate_robustness
+from gemini_det3d.apis.robustness import evaluate_robustness
+from gemini_det3d.apis.robustness_file import CLEAN, Robustness
 from gemini_det3d.corruptions import CORRUPTIONS
 from gemini_det3d.formats.errors import FormatError
 
