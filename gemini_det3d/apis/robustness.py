@@ -41,6 +41,7 @@ def evaluate_robustness(
     seed: int = 0,
     device: str | None = None,
     baseline: Robustness | None = None,
+    where_applicable: bool = False,
 ) -> Robustness:
     """Test a detector or segmentor without and under each corruption.
 
@@ -57,10 +58,12 @@ def evaluate_robustness(
             as ``gemini-det3d test`` with that ``randomness.seed`` draws it.
         device: Where to run; None: CUDA where there is one.
         baseline: What the scores are going to be compared with; only looked at.
+        where_applicable: Leave out corruptions that change nothing the model reads; False: refuse.
 
     Raises:
-        ConfigError: There is no such corruption, the model reads nothing that it changes, or the
-            baseline was not tested under a condition.
+        ConfigError: There is no such corruption, the model reads nothing that it changes, the
+            baseline was not tested under a condition or is of another test, or ``out`` holds
+            scores of another test.
         FormatError: The checkpoint cannot be read or does not belong to the config.
     """
     config = copy.deepcopy(read_config(config))
@@ -68,9 +71,10 @@ def evaluate_robustness(
     if baseline is not None and corruptions:
         baseline.require(dict.fromkeys(corruptions, severities))
     test = _Test(config, Path(checkpoint), frames, metric, seed, device)
-    names = test.applicable(corruptions)
+    names = test.applicable(corruptions, where_applicable)
     if baseline is not None:
         baseline.require(dict.fromkeys(names, severities))
+        baseline.require_test(test.mark)
     path = Path(out) / "robustness.json"
     scores = ScoreFile(path, test.mark)
     conditions = [(CLEAN, 0), *((name, each) for name in names for each in severities)]
@@ -78,7 +82,7 @@ def evaluate_robustness(
         if scores.get(name, severity) is None:
             scores.put(name, severity, test.score(name, severity))
     corrupted = {n: {s: scores.get(n, s) for s in severities} for n in names}
-    return Robustness(scores.get(CLEAN, 0), corrupted, len(test.indices))
+    return Robustness(scores.get(CLEAN, 0), corrupted, len(test.indices), test.mark)
 
 
 class _Test:
@@ -93,7 +97,7 @@ class _Test:
         seed: int,
         device: str | None,
     ) -> None:
-        self.seed = seed
+        self.seed, text = seed, config.pretty_text
         self.model = build_for_test(config, checkpoint, device).model
         for leaf in find_test_datasets(config):
             _insert_corruption(leaf.pipeline, seed)
@@ -104,15 +108,18 @@ class _Test:
         data = checkpoint.read_bytes()
         self.mark = {
             "version": VERSION,
-            "config": hashlib.sha256(config.pretty_text.encode()).hexdigest(),
+            "config": hashlib.sha256(text.encode()).hexdigest(),
             "checkpoint": hashlib.sha256(data).hexdigest(),
             "frames": self.indices,
             "metric": metric,
             "seed": seed,
         }
 
-    def applicable(self, names: Sequence[str] | None) -> list[str]:
-        """The corruptions to test: those asked for, or all that change what the model reads."""
+    def applicable(self, names: Sequence[str] | None, some: bool = False) -> list[str]:
+        """The corruptions to test: all that change what the model reads, of those asked for.
+
+        With ``some`` any number of them do; else all, and one at least.
+        """
         from gemini_det3d.datasets.transforms.corruptible import why_not
 
         faults: dict[str, str | None] = {}
@@ -129,9 +136,12 @@ class _Test:
         for name in names or ():
             if name not in CORRUPTIONS:
                 raise ConfigError(f"--corruptions {name}: is none of {', '.join(CORRUPTIONS)}")
-            if faults[name] is not None:
+            if faults[name] is not None and not some:
                 raise ConfigError(f"--corruptions {name}: {faults[name]}")
-        return list(names or (name for name in CORRUPTIONS if faults[name] is None))
+        found = [name for name in names or CORRUPTIONS if faults[name] is None]
+        if not (found or some):
+            raise ConfigError("--corruptions: none changes what the model reads")
+        return found
 
     def _steps(self) -> list[Any]:
         """The corrupting step of each data set's pipeline, told how the others load."""

@@ -103,16 +103,15 @@ def _run_comparison(args: argparse.Namespace) -> int:
     given = {"CONFIG": args.config, "--baseline": args.baseline}
     for name in (name for name, value in given.items() if value is not None):
         raise ConfigError(f"{name}: does not go with --runs")
-    out = args.out or args.runs / "robustness"
+    out, conditions = args.out or args.runs / "robustness", _conditions(args)
     found = evaluate_runs(
         args.runs,
         out,
         args.against,
         lambda path: read_changed_config(str(path), args.cfg_options, args.allow_missing),
-        **_conditions(args),
+        **conditions,
     )
-    facts = {"runs": str(args.runs), "severities": args.severities, "seed": args.seed}
-    report = write_corrupted(out, found, facts)
+    report = write_corrupted(out, found, {"runs": str(args.runs), **conditions})
     print(f"\n{markdown(found)}\n\neverything is in {out}; report: {report}")
     return 1 if found.faults else 0
 

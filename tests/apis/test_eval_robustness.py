@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import copy
-import json
 from types import SimpleNamespace
 
 import numpy as np
@@ -26,6 +25,7 @@ from gemini_det3d.apis.robustness_file import Robustness, read_robustness
 from gemini_det3d.apis.seg_config import with_data_root, with_modalities
 from gemini_det3d.cli import main
 from gemini_det3d.commands.eval_robustness import robustness_sections, robustness_table
+from gemini_det3d.datasets.transforms import corruptible
 from gemini_det3d.engine.exact import ExactRunner
 from gemini_det3d.formats import FormatError
 from gemini_det3d.models.segmentors import FusionSegmentor
@@ -109,16 +109,22 @@ def test_scores_of_other_corruptions_are_not_kept(trained, tmp_path, monkeypatch
     assert found.clean == found.corrupted["dark"][5] == 50.0
 
 
-def test_corruptions_change_scores_and_another_test_starts_anew(trained, tmp_path):
+def test_corruptions_change_scores(trained, tmp_path):
     config, checkpoint = trained
     found = evaluate_robustness(config.copy(), checkpoint, tmp_path, ["dropped_values"], [5])
     assert found.corrupted["dropped_values"][5] != found.clean
-    other = evaluate_robustness(config.copy(), checkpoint, tmp_path, ["dark"], [5], frames=1)
-    assert other.frames == 1
-    assert list(json.loads((tmp_path / "robustness.json").read_text())["scores"]) == [
-        "clean",
-        "dark",
-    ]
+
+
+def test_another_test_is_refused_where_there_are_scores(trained, tmp_path, monkeypatch):
+    config, checkpoint = trained
+    monkeypatch.setattr(robustness._Test, "score", lambda self, name, severity: 50.0)
+    evaluate_robustness(config.copy(), checkpoint, tmp_path, ["dark"], [5])
+    kept = (tmp_path / "robustness.json").read_bytes()
+    with pytest.raises(
+        ConfigError, match=r"robustness\.json: .* test with other frames, seed; use"
+    ):
+        evaluate_robustness(config.copy(), checkpoint, tmp_path, ["dark"], frames=1, seed=7)
+    assert (tmp_path / "robustness.json").read_bytes() == kept
 
 
 def test_what_cannot_be_changed_is_one_line(trained, tmp_path):
@@ -144,6 +150,20 @@ def test_what_changes_nothing_is_not_among_all(trained):
     assert {"camera_gone", "views_gone"} <= set(names) and "lidar_gone" not in names
 
 
+def test_corruptions_that_all_change_nothing_are_refused_or_left_out(
+    trained, tmp_path, monkeypatch
+):
+    config, checkpoint = trained
+    monkeypatch.setattr(robustness._Test, "score", lambda self, name, severity: 50.0)
+    call = (config, checkpoint, tmp_path, ["lidar_fog", "dark"], [3])
+    found = evaluate_robustness(*call, where_applicable=True)
+    assert found.corrupted == {"dark": {3: 50.0}}
+    monkeypatch.setattr(corruptible, "why_not", lambda *_: "changes nothing")
+    with pytest.raises(ConfigError, match="--corruptions: none changes what the model reads"):
+        evaluate_robustness(config, checkpoint, tmp_path)
+    assert evaluate_robustness(*call, where_applicable=True).corrupted == {}
+
+
 def test_the_table_has_every_score_and_the_means():
     found = Robustness(80.0, {"fog": {1: 70.0, 5: 10.0}, "dark": {1: 60.0, 5: 20.0}}, 7)
     table = robustness_table(found, found)
@@ -167,6 +187,28 @@ def test_a_baseline_of_other_severities_is_refused():
         found.summary(Robustness(80.0, {"fog": {3: 75.0, 5: 70.0}}, 7))
     with pytest.raises(ConfigError, match="--baseline: fog was not tested there$"):
         found.summary(Robustness(80.0, {"dark": {1: 70.0}}, 7))
+
+
+@pytest.mark.parametrize("key", ["version", "frames", "metric", "seed"])
+def test_a_baseline_of_another_test_is_refused(key):
+    test = {"version": 4, "frames": [0, 6], "metric": None, "seed": 0, "config": "a"}
+    found = Robustness(80.0, {"fog": {1: 70.0}}, 2, test)
+    assert found.summary(Robustness(90.0, found.corrupted, 2, {**test, "config": "b"})).mce == 100
+    with pytest.raises(ConfigError, match=f"--baseline: is of a test with other {key}$"):
+        found.summary(Robustness(80.0, {"fog": {1: 70.0}}, 2, {**test, key: 9}))
+
+
+def test_a_baseline_of_another_seed_is_refused_before_anything_is_tested(
+    trained, tmp_path, monkeypatch
+):
+    config, checkpoint = trained
+    monkeypatch.setattr(robustness._Test, "score", lambda *_: 50.0)
+    baseline = evaluate_robustness(config.copy(), checkpoint, tmp_path / "a", ["dark"], [1])
+    monkeypatch.setattr(robustness._Test, "score", lambda *_: pytest.fail("tested"))
+    with pytest.raises(ConfigError, match="--baseline: is of a test with other seed"):
+        evaluate_robustness(
+            config.copy(), checkpoint, tmp_path, ["dark"], [1], seed=1, baseline=baseline
+        )
 
 
 def test_more_severities_of_a_baseline_are_left_out():
