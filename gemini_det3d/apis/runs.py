@@ -199,10 +199,17 @@ def run_or_fail(runs: Sequence[Run], jobs: int | None = None) -> list[dict]:
     return [found[run.folder] for run in runs]
 
 
-def execute_alone(run: Run, scripts: Scripts, threads: int) -> dict:
-    """Train and test one run in this process, on whatever GPU it was given; see `run_all`."""
-    with Progress([run]) as progress:
-        return _execute(run, scripts, Programs(threads), {}, progress)
+def execute_alone(run: Run, scripts: Scripts, threads: int, gpu: str | None = None) -> dict:
+    """Train and test one run in this process; see `run_all`.
+
+    Args:
+        run: What to do.
+        scripts: How.
+        threads: Of it.
+        gpu: Which one it sees, as `CUDA_VISIBLE_DEVICES` takes it; None: what this process sees.
+    """
+    with Progress([run]) as progress, DevicePool([gpu] if gpu else []).lend() as environment:
+        return _execute(run, scripts, Programs(threads), environment, progress)
 
 
 def _execute_on_a_gpu(
