@@ -9,6 +9,7 @@ import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
+from gemini_det3d.commands import from_one
 from gemini_det3d.formats.text import write_text
 
 GOAL = 1.45
@@ -20,8 +21,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Model, size, rounds."""
     parser.add_argument("--arch", default="b3", help="b0 to b5 (b3)")
     parser.add_argument("--size", type=int, nargs=2, default=(480, 640), metavar=("H", "W"))
-    parser.add_argument("--batch", type=int, default=1)
-    parser.add_argument("--rounds", type=int, default=7, help="timed rounds of each (7)")
+    parser.add_argument("--batch", type=from_one, default=1)
+    parser.add_argument("--rounds", type=from_one, default=7, help="timed rounds of each (7)")
     parser.add_argument("--quick", action="store_true", help="three rounds")
     parser.add_argument("--encoder-only", action="store_true", help="without the head")
     parser.add_argument("--train", action="store_true", help="forward and backward")
