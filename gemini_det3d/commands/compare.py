@@ -52,7 +52,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add(
         "--learned",
         metavar="SCORE[,LOSS<VALUE]",
-        help="a run with this score or more learned, in the epoch from which the loss stays below",
+        help="a run with this score or more (of an error: or less) learned, in the epoch from "
+        "which the loss stays below",
     )
     add("--against", metavar="VARIANT", help="whom all are tested against, seed by seed (first)")
     add(
