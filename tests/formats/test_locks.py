@@ -23,7 +23,7 @@ with alone(sys.argv[1], "training"):
 """
 
 
-def test_lock_of_a_killed_process_is_free_and_the_living_one_is_named(tmp_path, monkeypatch):
+def test_lock_of_a_killed_process_is_free_and_the_living_one_is_named(tmp_path):
     command = [sys.executable, "-c", HOLDING, str(tmp_path)]
     environment = {**os.environ, "SLURM_JOB_ID": "77"}
     other = subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=environment)
@@ -45,4 +45,4 @@ def test_a_disk_without_locks_holds_nothing(tmp_path, monkeypatch):
 
     monkeypatch.setattr(fcntl, "flock", refuse)
     with alone(tmp_path, "training"), alone(tmp_path, "training"):
-        pass
+        assert f"process {os.getpid()}" in (tmp_path / "lock").read_text()
