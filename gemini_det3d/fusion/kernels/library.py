@@ -23,7 +23,7 @@ from ..functional import FusionParameters, gemini_fusion
 from .blockwise import Setting, blockwise_backward, blockwise_forward
 from .precision import HALVES, product_dtype
 from .torch_versions import CAN_TELL_EXPORTS, needs_backward
-from .workspace import round_up, tape_width
+from .workspace import tape_shape
 
 __all__ = ["blockwise_fusion", "fuse", "fuse_backward", "make_operators", "unpack"]
 
@@ -224,9 +224,9 @@ def _one_by_one(operator):
 
 def _blockwise_tape(first: Tensor, setting: Setting, with_tape: bool) -> Tensor:
     channels = first.shape[-1]
-    num_tokens = round_up(first.numel() // channels) if with_tape else 0
+    rows, width = tape_shape(first.numel() // channels, channels, setting.num_heads)
     dtype = torch.float64 if first.dtype == torch.float64 else torch.float32
-    return first.new_empty(num_tokens, tape_width(channels, setting.num_heads), dtype=dtype)
+    return first.new_empty(rows if with_tape else 0, width, dtype=dtype)
 
 
 def _blockwise_products(setting: Setting, has_tape: bool | None, with_parameters: bool) -> int:
