@@ -132,14 +132,17 @@ def eager_gradients_have_gradients_and_come_in_batches() -> None:
     operator, streams = build(16, 4), [draw(7, 16) for _ in "ab"]
     plain = GeminiFusion.from_released(operator.to_released(), 4, backend="plain")
     ups = [torch.randn(3, 7, 16, device=DEVICE) for _ in "ab"]
-    second, batched = [], []
+    second, third, batched = [], [], []
     for each in (operator, plain):
         both = each(*streams)
         first = torch.autograd.grad(both, streams, [u[0] for u in ups], create_graph=True)
-        second.append(torch.autograd.grad(sum(g.square().sum() for g in first), streams))
+        penalty = sum(g.square().sum() for g in first)
+        second.append(torch.autograd.grad(penalty, streams, create_graph=True))
+        penalty = sum(g.square().sum() for g in second[-1])
+        third.append(torch.autograd.grad(penalty, streams))
         options = {"is_grads_batched": True, "materialize_grads": True}
         batched.append(torch.autograd.grad(each(*streams), streams, ups, **options))
-    for found, wanted in (second, batched):
+    for found, wanted in (second, third, batched):
         assert max(error(f, w.double()) for f, w in zip(found, wanted)) < 1e-5
 
 
