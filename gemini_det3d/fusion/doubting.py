@@ -21,14 +21,17 @@ from .reliability import (
     follow_spread,
     gate_bias,
     sample_means,
+    sample_of_tokens,
 )
 from .start import optional_parameter
 
 __all__ = ["DoubtingOperator"]
 
-_PAST = 4
+_PAST = 16
 """Training forwards whose statistics are kept for a backward that repeats them; more than one may
 be on its way, as with a degraded copy of each batch."""
+_ALIKE = 0.1
+"""How far the means of one batch may be apart when computed twice, in standard errors."""
 
 
 class DoubtingOperator(FusionOperator):
@@ -123,8 +126,9 @@ class DoubtingOperator(FusionOperator):
         self, first: Tensor, second: Tensor, valid: Tensor | None, counts: Counts
     ) -> list[tuple[Tensor, Tensor]]:
         """Of each stream the tokens and the means of their samples."""
+        sample = sample_of_tokens(counts, first.device)
         streams = [hide(stream, valid) for stream in (first, second)]
-        return [(stream, sample_means(stream, valid, counts)) for stream in streams]
+        return [(stream, sample_means(stream, valid, counts, sample)) for stream in streams]
 
     def _logits(self, tokens: list[tuple[Tensor, Tensor]], spread: Tensor) -> tuple[Tensor, Tensor]:
         """With centre and variance (2, 2, 2C)."""
@@ -152,8 +156,21 @@ class DoubtingOperator(FusionOperator):
         return kept[1:]
 
     def _recall(self, tokens: list[tuple[Tensor, Tensor]], valid: Tensor | None) -> Tensor:
-        """What the statistics were in the forward that a backward repeats: its tokens tell."""
+        """What the statistics were in the forward that a backward repeats: its tokens tell.
+
+        Raises:
+            RuntimeError: They are those of none of the last forwards.
+        """
         like = self.reliability_centre
         mark = torch.stack([batch_centre(*pair, valid, like) for pair in tokens])
         distance = (self.past_spreads[:, 0] - mark).abs().sum((1, 2))
-        return self.past_spreads.index_select(0, distance.argmin().view(1))[0, 1:]
+        nearest = self.past_spreads.index_select(0, distance.argmin().view(1))[0]
+        num_tokens = max(tokens[0][0].shape[:-1].numel(), 1)
+        unit = (nearest[2].float() / num_tokens).sqrt().sum()
+        is_capturing = mark.is_cuda and torch.cuda.is_current_stream_capturing()
+        if not is_capturing and bool(distance.min() > _ALIKE * unit):  # nothing can be asked there
+            raise RuntimeError(
+                f"{type(self).__name__}: a checkpoint repeats a forward that is not among the last "
+                f"{_PAST} of this operator, whose statistics are kept; call backward earlier"
+            )
+        return nearest[1:]

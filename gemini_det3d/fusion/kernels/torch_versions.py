@@ -72,9 +72,10 @@ def autocast_dtype(device_type: str) -> torch.dtype | None:
 
 
 def without_autocast(device_type: str) -> AbstractContextManager:
-    """Autocast off within; device meta has none."""
-    is_meta = device_type == "meta"
-    return nullcontext() if is_meta else torch.autocast(device_type, enabled=False)
+    """Autocast off within."""
+    if autocast_dtype(device_type) is None:
+        return nullcontext()
+    return torch.autocast(device_type, enabled=False)
 
 
 def is_compiling() -> bool:
