@@ -42,8 +42,10 @@ def beside_autocast(dtype: torch.dtype, lowered: torch.dtype | None) -> torch.dt
 
 def autocast_that_works(operator: nn.Module, stream: Tensor) -> AbstractContextManager:
     """Autocast off within where stream or parameters are float64, which it leaves as they are."""
-    from .kernels.torch_versions import without_autocast
+    from .kernels.torch_versions import autocast_dtype, without_autocast
 
+    if autocast_dtype(stream.device.type) is None:  # asked first: it is quick
+        return nullcontext()
     weight = next(operator.parameters(), stream)
     is_double = torch.float64 in (weight.dtype, stream.dtype)
     return without_autocast(stream.device.type) if is_double else nullcontext()
