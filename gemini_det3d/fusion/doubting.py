@@ -14,6 +14,7 @@ from .base import (
     hide,
     is_in_backward,
 )
+from .kernels.torch_versions import without_autocast
 from .reliability import (
     START_BIAS,
     batch_centre,
@@ -93,8 +94,9 @@ class DoubtingOperator(FusionOperator):
         if valid is not None:
             valid = broadcast_valid(valid, first.shape[:-1])
         # a copy, since the next forward moves the centre, maybe before the backward of this
-        spread = torch.stack([self.reliability_centre, self.reliability_variance])
-        return self._logits(self._tokens(first, second, valid, counts), spread)
+        with without_autocast(first.device.type):
+            spread = torch.stack([self.reliability_centre, self.reliability_variance])
+            return self._logits(self._tokens(first, second, valid, counts), spread)
 
     def doubt_bias(
         self, first: Tensor, second: Tensor, valid: Tensor | None = None, counts: Counts = None
@@ -116,9 +118,10 @@ class DoubtingOperator(FusionOperator):
             return None
         if not self.training:
             return self.doubt_bias(first, second, valid, counts)
-        tokens = self._tokens(first, second, valid, counts)
-        move = self._recall if is_in_backward() else self._follow
-        doubts = self._logits(tokens, move(tokens, valid))
+        with without_autocast(first.device.type):
+            tokens = self._tokens(first, second, valid, counts)
+            move = self._recall if is_in_backward() else self._follow
+            doubts = self._logits(tokens, move(tokens, valid))
         self.keep_doubts(Doubts(*doubts, valid, counts, self.reliability_loss_weight))
         return gate_bias(*doubts, self.reliability_worth)
 

@@ -34,9 +34,9 @@ def computing_dtype(operator: nn.Module, stream: Tensor) -> torch.dtype:
     return wide
 
 
-def beside_autocast(dtype: torch.dtype, lowered: torch.dtype | None) -> torch.dtype:
+def beside_autocast(dtype: torch.dtype, lowered: torch.dtype) -> torch.dtype:
     """The dtype itself, or float32 for the half that autocast refuses beside its own, `lowered`."""
-    is_other = dtype in (torch.float16, torch.bfloat16) and lowered not in (None, dtype)
+    is_other = dtype in (torch.float16, torch.bfloat16) and dtype != lowered
     return torch.float32 if is_other else dtype
 
 

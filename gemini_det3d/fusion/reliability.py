@@ -97,7 +97,7 @@ def follow_spread(
     Of tokens mean and variance are over all that are valid; of the samples' means likewise, so that
     each counts as often as it has tokens. The first forward sets them; one that is not finite, or
     in which nothing is valid, leaves them. All is computed in float32 at least, and the variance
-    about this forward's own mean: about another, digits would cancel.
+    about this forward's own mean: about another, digits would cancel. Call it without autocast.
 
     Args:
         centre: (2C,).
@@ -112,9 +112,8 @@ def follow_spread(
     """
     rows, share, number = _weighed(stream, mean, valid, centre)
     rate = torch.where(seen, _MOMENTUM, 1.0)
-    with without_autocast(stream.device.type):
-        first = share @ rows
-        second = share @ (rows - first).square() + (1 - rate) * (first - centre).square()
+    first = share @ rows
+    second = share @ (rows - first).square() + (1 - rate) * (first - centre).square()
     first, second = first.to(centre), second.clamp(min=1e-6).to(variance)
     counts = (number > 0) & first.isfinite().all() & second.isfinite().all()
     step = (rate * counts).to(centre)
@@ -126,10 +125,12 @@ def follow_spread(
 
 @torch.no_grad()
 def batch_centre(stream: Tensor, mean: Tensor, valid: Tensor | None, like: Tensor) -> Tensor:
-    """Mean of [x ; mean] over the valid tokens of one forward: (2C,) in the dtype of `like`."""
+    """Mean of [x ; mean] over the valid tokens of one forward: (2C,) in the dtype of `like`.
+
+    Call it without autocast, as `follow_spread`.
+    """
     rows, share, _ = _weighed(stream, mean, valid, like)
-    with without_autocast(stream.device.type):
-        return (share @ rows).to(like)
+    return (share @ rows).to(like)
 
 
 def _weighed(

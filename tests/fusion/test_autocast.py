@@ -9,7 +9,7 @@ import torch
 from every_operator import OPERATORS
 from torch.testing import assert_close
 
-from gemini_det3d.fusion import GeminiFusion, GeminiWaysFusion
+from gemini_det3d.fusion import GeminiFusion, GeminiWaysFusion, blend_many
 
 HALVES = (torch.float16, torch.bfloat16)
 KINDS = [
@@ -44,6 +44,20 @@ def test_operators_train_in_any_half_under_autocast_of_either(name, kinds, valid
     for found, wanted in zip(fused, call(exact, [stream.float() for stream in tokens])):
         assert found.dtype == of_streams
         assert_close(found.float(), wanted, rtol=0.1, atol=0.1)
+
+
+@pytest.mark.parametrize("kinds", KINDS, ids=lambda kinds: " ".join(str(k)[6:] for k in kinds))
+def test_doubts_and_blends_take_any_half_under_autocast_of_either(kinds, make):
+    of_streams, of_parameters, lowered = kinds
+    streams = [make(2, 5, 8).to(of_streams) for _ in range(2)]
+    operator = GeminiFusion(8, 2, reliability=True).to(of_parameters)
+    exact = (streams[0].float() + streams[1].float()) / 2
+    with torch.autocast("cpu", dtype=lowered):
+        fused, doubts = operator(*streams), operator.doubts(*streams)
+        blend = blend_many(streams, torch.ones(2, dtype=of_parameters))
+    assert all(stream.dtype == of_streams for stream in fused)
+    assert all(each.dtype == torch.float32 and each.isfinite().all() for each in doubts)
+    assert_close(blend.float(), exact, rtol=0.02, atol=0.02)
 
 
 @pytest.mark.parametrize("kinds", [(torch.float32, torch.float64), (torch.float64, torch.float32),
