@@ -118,10 +118,9 @@ class DoubtingOperator(FusionOperator):
             return None
         if not self.training:
             return self.doubt_bias(first, second, valid, counts)
-        with without_autocast(first.device.type):
-            tokens = self._tokens(first, second, valid, counts)
-            move = self._recall if is_in_backward() else self._follow
-            doubts = self._logits(tokens, move(tokens, valid))
+        tokens = self._tokens(first, second, valid, counts)
+        move = self._recall if is_in_backward() else self._follow
+        doubts = self._logits(tokens, move(tokens, valid))
         self.keep_doubts(Doubts(*doubts, valid, counts, self.reliability_loss_weight))
         return gate_bias(*doubts, self.reliability_worth)
 
@@ -150,11 +149,10 @@ class DoubtingOperator(FusionOperator):
         the first.
         """
         own = zip(self.reliability_centre, self.reliability_variance, self.reliability_seen)
-        mark = torch.stack(
-            [follow_spread(*spread, *pair, valid) for pair, spread in zip(tokens, own)]
-        )
-        kept = torch.stack([mark, self.reliability_centre, self.reliability_variance])
-        with torch.no_grad():
+        with torch.no_grad(), without_autocast(self.reliability_centre.device.type):
+            marks = [follow_spread(*spread, *pair, valid) for pair, spread in zip(tokens, own)]
+            spread = self.reliability_centre, self.reliability_variance
+            kept = torch.stack([torch.stack(marks), *spread])
             self.past_spreads.copy_(torch.cat([kept[None], self.past_spreads[:-1]]))
         return kept[1:]
 
@@ -165,7 +163,8 @@ class DoubtingOperator(FusionOperator):
             RuntimeError: They are those of none of the last forwards.
         """
         like = self.reliability_centre
-        mark = torch.stack([batch_centre(*pair, valid, like) for pair in tokens])
+        with without_autocast(like.device.type):
+            mark = torch.stack([batch_centre(*pair, valid, like) for pair in tokens])
         distance = (self.past_spreads[:, 0] - mark).abs().sum((1, 2))
         nearest = self.past_spreads.index_select(0, distance.argmin().view(1))[0]
         num_tokens = max(tokens[0][0].shape[:-1].numel(), 1)
