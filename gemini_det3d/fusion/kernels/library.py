@@ -31,6 +31,8 @@ __all__ = ["blockwise_fusion", "fuse", "fuse_backward", "make_operators", "unpac
 _PARAMETERS = ", ".join(f"Tensor {name}" for name in FusionParameters._fields)
 _SETTING = "int num_heads, ScalarType product_dtype, bool is_paired, int block_tokens"
 _NUM_PARAMETERS = len(FusionParameters._fields)
+_INPUTS = "Tensor first, Tensor second, Tensor? valid"
+_RESULTS = ", ".join(["Tensor"] * (3 + _NUM_PARAMETERS))
 
 
 def blockwise_fusion(
@@ -89,17 +91,15 @@ def make_operators(
             gradients = [p.new_empty(0) for p in parameters]
         return (*streams, *gradients, first.new_empty(0) if of_bias is None else of_bias)
 
-    inputs = "Tensor first, Tensor second, Tensor? valid"
-    results = ", ".join(["Tensor"] * (3 + _NUM_PARAMETERS))
     operator = torch.library.custom_op(
         f"gemini_det3d::{name}", run, mutates_args=(),
-        schema=f"({inputs}, {_PARAMETERS}, {_SETTING}, bool with_tape, Tensor? bias=None)"
+        schema=f"({_INPUTS}, {_PARAMETERS}, {_SETTING}, bool with_tape, Tensor? bias=None)"
         " -> (Tensor, Tensor, Tensor)",
     )  # fmt: skip
     operator_backward = torch.library.custom_op(
         f"gemini_det3d::{name}_backward", run_backward, mutates_args=(),
-        schema=f"({inputs}, Tensor tape, Tensor towards_first, Tensor towards_second, {_PARAMETERS}"
-        f", {_SETTING}, bool with_parameters, Tensor? bias=None) -> ({results})",
+        schema=f"({_INPUTS}, Tensor tape, Tensor towards_first, Tensor towards_second, {_PARAMETERS}"
+        f", {_SETTING}, bool with_parameters, Tensor? bias=None) -> ({_RESULTS})",
     )  # fmt: skip
     _register_shapes(operator, operator_backward, tape_like)
     _register_derivatives(operator, operator_backward)
