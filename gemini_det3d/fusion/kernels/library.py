@@ -98,8 +98,8 @@ def make_operators(
     )  # fmt: skip
     operator_backward = torch.library.custom_op(
         f"gemini_det3d::{name}_backward", run_backward, mutates_args=(),
-        schema=f"({_INPUTS}, Tensor tape, Tensor towards_first, Tensor towards_second, {_PARAMETERS}"
-        f", {_SETTING}, bool with_parameters, Tensor? bias=None) -> ({_RESULTS})",
+        schema=f"({_INPUTS}, Tensor tape, Tensor towards_first, Tensor towards_second, "
+        f"{_PARAMETERS}, {_SETTING}, bool with_parameters, Tensor? bias=None) -> ({_RESULTS})",
     )  # fmt: skip
     _register_shapes(operator, operator_backward, tape_like)
     _register_derivatives(operator, operator_backward)
