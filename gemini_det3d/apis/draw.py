@@ -15,11 +15,13 @@ from gemini_det3d.apis.frame_calibration import (
     calibration_faults,
     meta_defaults_of,
     pixel_offset_of,
+    require_lidar,
 )
 from gemini_det3d.apis.packed_frames import data_files, evenly_spread, truth_of, views_of
 from gemini_det3d.apis.trained_model import (
     build_for_test,
     build_test_set,
+    find_test_datasets,
     predict,
     require_detector,
 )
@@ -64,6 +66,9 @@ def draw(
             config is one of another task.
     """
     require_detector(config)
+    for each in find_test_datasets(config):
+        place = f"{config.filename}: test_dataloader.dataset"
+        require_lidar(each, place, "gemini-det3d view shows rooms")
     model = build_for_test(config, checkpoint, device).model
     dataset = build_test_set(config)
     keep_folders(out, data_files(dataset))
@@ -130,7 +135,7 @@ def _detections(found: Any, classes: Sequence[str]) -> LabeledBoxes:
 
     boxes = found.bboxes_3d
     if not isinstance(boxes, LiDARInstance3DBoxes):
-        raise ConfigError(f"draw: needs boxes in the LiDAR frame, got {type(boxes).__name__}")
+        raise ConfigError(f"needs boxes in the LiDAR frame, got {type(boxes).__name__}")
     names = [classes[label] for label in found.labels_3d.tolist()]
     array = boxes.tensor.detach().cpu().double().numpy()[:, :7]
     return LabeledBoxes(array, names, found.scores_3d.cpu().numpy())

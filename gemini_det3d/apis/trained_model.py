@@ -29,6 +29,11 @@ if TYPE_CHECKING:
 
 
 _LOG = logging.getLogger(__name__)
+# Part of a model that is none of a detector -> what takes such a config.
+_TAKERS = {
+    "modalities": "a segmentor goes to eval-sensors, eval-robustness or gemini_det3d.Segmentor",
+    "generator": "a translator goes to translate or gemini_det3d.Translator",
+}
 
 
 class TrainedModel(NamedTuple):
@@ -128,10 +133,12 @@ def require_detector(config: Config) -> None:
     """Refuse a config of another task.
 
     Raises:
-        ConfigError: Its model is a segmentor or a translator.
+        ConfigError: Its model is a segmentor or a translator; the message says what takes those.
     """
-    if not {"modalities", "generator"}.isdisjoint(config.model):
-        raise ConfigError(f"{config.filename}: its model is no detector of 3D objects")
+    for key, takers in _TAKERS.items():
+        if key in config.model:
+            fault = f"its model is no detector of 3D objects; {takers}"
+            raise ConfigError(f"{config.filename}: {fault}")
 
 
 def choose_device(name: str | None = None) -> torch.device:
