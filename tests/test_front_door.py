@@ -233,6 +233,7 @@ def test_translator_gives_the_same_for_arrays_files_and_batches(tmp_path):
         (["ablate", TRANSLATOR, "a.pth"], "a translator goes to translate or gemini_det3d.Tra"),
         (["check-alignment", ROOMS], "train_dataloader.dataset: its frame is Depth, not LiDAR; pr"),
         (["draw", ROOMS, "a.pth"], "test_dataloader.dataset: its frame is Depth, not LiDAR; gemin"),
+        (["ablate", ROOMS, "a.pth"], "its frame is Depth, not LiDAR; eval-robustness takes rooms"),
         (["eval-robustness"], "gemini-det3d eval-robustness: needs CONFIG and CHECKPOINT"),
     ],
 )

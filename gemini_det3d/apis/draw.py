@@ -15,15 +15,14 @@ from gemini_det3d.apis.frame_calibration import (
     calibration_faults,
     meta_defaults_of,
     pixel_offset_of,
-    require_lidar,
 )
 from gemini_det3d.apis.packed_frames import data_files, evenly_spread, truth_of, views_of
 from gemini_det3d.apis.trained_model import (
     build_for_test,
     build_test_set,
-    find_test_datasets,
     predict,
     require_detector,
+    require_lidar_frames,
 )
 from gemini_det3d.formats.errors import FormatError
 from gemini_det3d.formats.inputs import keep_folders
@@ -66,9 +65,7 @@ def draw(
             config is one of another task.
     """
     require_detector(config)
-    for each in find_test_datasets(config):
-        place = f"{config.filename}: test_dataloader.dataset"
-        require_lidar(each, place, "gemini-det3d view shows rooms")
+    require_lidar_frames(config, "gemini-det3d view shows rooms")
     model = build_for_test(config, checkpoint, device).model
     dataset = build_test_set(config)
     keep_folders(out, data_files(dataset))

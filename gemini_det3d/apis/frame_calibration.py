@@ -86,7 +86,7 @@ def require_lidar(dataset: Mapping[str, Any], place: str, remedy: str) -> None:
     Raises:
         ConfigError: They are in another one, SUN RGB-D's for example.
     """
-    frames = dataset.get("box_type_3d", "LiDAR"), *values_of(dataset["pipeline"], "coord_type")
+    frames = dataset.get("box_type_3d", "LiDAR"), *values_of(dataset.get("pipeline"), "coord_type")
     for each in frames:
         if each.lower() != "lidar":
             raise ConfigError(f"{place}: its frame is {each}, not LiDAR; {remedy}")

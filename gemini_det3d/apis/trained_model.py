@@ -11,6 +11,7 @@ import torch
 from torch import nn
 
 from gemini_det3d.apis.config import ConfigError
+from gemini_det3d.apis.frame_calibration import require_lidar
 from gemini_det3d.engine.exact.batches import build_dataset
 from gemini_det3d.engine.grid_checks import check_grid
 from gemini_det3d.engine.leaf_datasets import leaf_configs
@@ -139,6 +140,21 @@ def require_detector(config: Config) -> None:
         if key in config.model:
             fault = f"its model is no detector of 3D objects; {takers}"
             raise ConfigError(f"{config.filename}: {fault}")
+
+
+def require_lidar_frames(config: Config, remedy: str) -> None:
+    """Refuse a config whose test frames are not in the LiDAR's frame.
+
+    Args:
+        config: mmengine's.
+        remedy: What takes such frames.
+
+    Raises:
+        ConfigError: They are in another one.
+    """
+    settings = (config.get("test_dataloader") or {}).get("dataset")
+    for each in leaf_configs(settings):
+        require_lidar(each, f"{config.filename}: test_dataloader.dataset", remedy)
 
 
 def choose_device(name: str | None = None) -> torch.device:

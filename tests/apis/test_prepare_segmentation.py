@@ -9,7 +9,6 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from gemini_det3d.apis.config import find_config
 from gemini_det3d.apis.findings import Finding
 from gemini_det3d.apis.segmentation_set.report import capped
 from gemini_det3d.cli import main
@@ -259,56 +258,3 @@ def test_two_files_of_one_frame_of_deliver_are_named(tmp_path, capsys):
         write_image(place, np.zeros((24, 32, 3), np.uint8))
     assert main(["prepare", "segmentation", str(tmp_path), "--kind", "deliver"]) == 2
     assert "7_rgb_front.png: is of one frame with" in capsys.readouterr().err
-
-
-OWN = """
-_base_ = {base!r}
-given = dict(data_root={root!r}, first_label=1, metainfo=dict(classes={names!r}))
-train_dataloader = dict(dataset=given)
-val_dataloader = dict(dataset=given)
-test_dataloader = val_dataloader
-"""
-NYUDV2 = "segformer_gemini-pixel_mit-b3_3xb2-300e_nyudv2-40class"
-
-
-def own_config(root):
-    """A set of five classes from 1, in which 0 does not count."""
-    for path in (root / "labels").iterdir():
-        write_image(path, np.asarray(Image.open(path)) % 6)
-    names = ["soil", "leaf", "stem", "fruit", "sky"]
-    path = root / "own.py"
-    path.write_text(OWN.format(base=str(find_config(NYUDV2)), root=str(root), names=names))
-    return path
-
-
-def test_a_set_of_own_classes_is_checked_by_its_config(root, capsys):
-    path = own_config(root)
-    code = main(["prepare", "segmentation", "--config", str(path), "--workers", "1"])
-    text = capsys.readouterr().out
-    assert code == 0 and "0 errors, 0 warnings" in text
-    assert all(name in text for name in ("soil", "fruit")) and "wall" not in text
-    elsewhere = root.parent / "moved"
-    root.rename(elsewhere)
-    words = ["prepare", "segmentation", str(elsewhere), "--config", str(elsewhere / "own.py")]
-    assert main([*words, "--workers", "1", "--first-label", "0"]) == 1
-    assert "holds 5; the 5 classes are 0 to 4" in capsys.readouterr().out
-
-
-@pytest.mark.parametrize(
-    "words, said",
-    [
-        (["--config", "mvxnet_gemini-point_r18_1xb2-toy_scenes-3class"], "is no segmentation set"),
-        (["--kind", "nyudv2"], "--kind nyudv2: needs ROOT"),
-    ],
-)
-def test_what_says_no_segmentation_set_is_named(words, said, capsys):
-    assert main(["prepare", "segmentation", *words]) == 2
-    error = capsys.readouterr().err
-    assert error.count("\n") == 1 and said in error
-
-
-def test_data_sets_of_a_config_that_differ_are_named(root, capsys):
-    path = own_config(root)
-    path.write_text(path.read_text() + "val_dataloader = dict(dataset=dict(data_root='b'))\n")
-    assert main(["prepare", "segmentation", "--config", str(path)]) == 2
-    assert "val_dataloader.dataset differs from train_dataloader.dataset" in capsys.readouterr().err

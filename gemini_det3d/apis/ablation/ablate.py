@@ -45,7 +45,12 @@ from gemini_det3d.apis.packed_frames import (
     views_of,
 )
 from gemini_det3d.apis.reports import facts_section, write_report
-from gemini_det3d.apis.trained_model import build_for_test, build_test_set, require_detector
+from gemini_det3d.apis.trained_model import (
+    build_for_test,
+    build_test_set,
+    require_detector,
+    require_lidar_frames,
+)
 from gemini_det3d.engine.evaluator_checks import without_exports
 from gemini_det3d.formats.files import make_folder
 from gemini_det3d.formats.inputs import keep_folders
@@ -96,13 +101,14 @@ def ablate(
     Raises:
         FormatError: The checkpoint cannot be read or does not belong to the config, or the data
             set's files lie in ``out``.
-        ConfigError: The config is one of another task; there are fewer than two frames: none to
-            shuffle with; or the detector has no tokens whose places are known, and a probe was
-            asked for.
+        ConfigError: The config is one of another task, or of another frame than the LiDAR's; there
+            are fewer than two frames: none to shuffle with; or the detector has no tokens whose
+            places are known, and a probe was asked for.
     """
     out = Path(out)
     config = read_config(config)
     require_detector(config)
+    require_lidar_frames(config, "eval-robustness takes rooms")
     bench = _Bench(config, Path(checkpoint), device)
     indices = _chosen(bench.dataset, config, frames)
     keep_folders(out, data_files(bench.dataset))
