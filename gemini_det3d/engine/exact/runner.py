@@ -22,6 +22,7 @@ from mmengine.runner.base_loop import BaseLoop
 from mmengine.runner.checkpoint import _load_checkpoint_to_model
 from torch.utils.data import DataLoader
 
+from gemini_det3d.engine.checkpoint_loading import CheckedLoadingHook
 from gemini_det3d.engine.config_errors import config_fault
 from gemini_det3d.engine.config_types import class_of, type_name
 from gemini_det3d.engine.exact.bad_samples import bad_sample_policy, notes_path
@@ -42,7 +43,8 @@ from gemini_det3d.engine.exact.reading import (
     require_training_state,
 )
 from gemini_det3d.engine.exact.state_hook import STATE, restore_counts
-from gemini_det3d.engine.run_checks import check_steps
+from gemini_det3d.engine.first_batch import FirstBatchHook
+from gemini_det3d.engine.run_checks import RunChecksHook, check_steps
 from gemini_det3d.engine.something_to_learn import SomethingToLearnHook
 from gemini_det3d.formats import FormatError
 from gemini_det3d.models.bare import bare_model
@@ -54,10 +56,10 @@ _LOOPS: dict[type, type] = {
     IterBasedTrainLoop: ExactIterLoop,
 }
 # Hooks of every run, under their names in default_hooks.
-_CHECKS = {
-    "checked_loading": "CheckedLoadingHook",
-    "first_batch": "FirstBatchHook",
-    "run_checks": "RunChecksHook",
+_CHECKS: dict[str, type] = {
+    "checked_loading": CheckedLoadingHook,
+    "first_batch": FirstBatchHook,
+    "run_checks": RunChecksHook,
 }
 
 
