@@ -11,6 +11,7 @@ import torch
 from torch import nn
 
 from gemini_det3d.apis.config import ConfigError
+from gemini_det3d.apis.frame_calibration import require_lidar
 from gemini_det3d.engine.exact.bad_samples import read_sample
 from gemini_det3d.engine.exact.batches import build_dataset
 from gemini_det3d.engine.exact.seeding import EVALUATION, SampleKey, seed_process
@@ -31,6 +32,11 @@ if TYPE_CHECKING:
 
 
 _LOG = logging.getLogger(__name__)
+# Part of a model that is none of a detector -> what takes such a config.
+_TAKERS = {
+    "modalities": "a segmentor goes to eval-sensors, eval-robustness or gemini_det3d.Segmentor",
+    "generator": "a translator goes to translate or gemini_det3d.Translator",
+}
 
 
 class TrainedModel(NamedTuple):
@@ -156,10 +162,27 @@ def require_detector(config: Config) -> None:
     """Refuse a config of another task.
 
     Raises:
-        ConfigError: Its model is a segmentor or a translator.
+        ConfigError: Its model is a segmentor or a translator; the message says what takes those.
     """
-    if not {"modalities", "generator"}.isdisjoint(config.model):
-        raise ConfigError(f"{config.filename}: its model is no detector of 3D objects")
+    for key, takers in _TAKERS.items():
+        if key in config.model:
+            fault = f"its model is no detector of 3D objects; {takers}"
+            raise ConfigError(f"{config.filename}: {fault}")
+
+
+def require_lidar_frames(config: Config, remedy: str) -> None:
+    """Refuse a config whose test frames are not in the LiDAR's frame.
+
+    Args:
+        config: mmengine's.
+        remedy: What takes such frames.
+
+    Raises:
+        ConfigError: They are in another one.
+    """
+    settings = (config.get("test_dataloader") or {}).get("dataset")
+    for each in leaf_configs(settings):
+        require_lidar(each, f"{config.filename}: test_dataloader.dataset", remedy)
 
 
 def choose_device(name: str | None = None) -> torch.device:

@@ -43,7 +43,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add("config", nargs="?", help="a config, by path or name")
     add("checkpoint", nargs="?", type=Path, help="its trained parameters")
     add("--corruptions", nargs="+", metavar="NAME", help="some of them (all that apply)")
-    add("--severities", nargs="+", type=int, default=list(SEVERITIES), choices=SEVERITIES)
+    add("--severities", nargs="+", type=int, default=list(SEVERITIES), choices=SEVERITIES,
+        help="from 1 (weak) to 5 (strong) (all)")  # fmt: skip
     add("--frames", type=int, help="frames of the test set, evenly spread (all)")
     add("--metric", metavar="REGEX", help="keys whose mean is the score (KITTI: 3D moderate)")
     add("--baseline", type=Path, help="robustness.json of the model to compare with")
@@ -72,7 +73,7 @@ def run(args: argparse.Namespace) -> int:
     if args.runs is not None:
         return _run_comparison(args)
     if args.config is None or args.checkpoint is None:
-        raise ConfigError("eval-robustness: needs CONFIG and CHECKPOINT (or --runs, or --list)")
+        raise ConfigError("needs CONFIG and CHECKPOINT (or --runs, or --list)")
     if args.against is not None:
         raise ConfigError("--against: goes with --runs")
     out = args.out or Path("work_dirs/robustness")

@@ -49,6 +49,8 @@ from gemini_det3d.apis.trained_model import (
     build_test_set,
     predict,
     read_frame,
+    require_detector,
+    require_lidar_frames,
 )
 from gemini_det3d.engine.evaluator_checks import without_exports
 from gemini_det3d.formats.files import make_folder
@@ -100,11 +102,11 @@ def ablate(
     Raises:
         FormatError: The checkpoint cannot be read or does not belong to the config, or the data
             set's files lie in ``out``.
-        ConfigError: There are fewer than two frames: none to shuffle with; or the detector has no
-            tokens whose places are known, and a probe was asked for.
+        ConfigError: The config is one of another task, or of another frame than the LiDAR's; there
+            are fewer than two frames: none to shuffle with; or the detector has no tokens whose
+            places are known, and a probe was asked for.
     """
-    out = Path(out)
-    config = read_config(config)
+    config, out = _config_of_detector(config), Path(out)
     bench = _Bench(config, Path(checkpoint), device)
     indices = _chosen(bench.dataset, config, frames)
     keep_folders(out, data_files(bench.dataset))
@@ -131,6 +133,14 @@ def ablate(
     result = Ablation(bench.rows(len(indices), metric), table.rows(), probe.rows())
     _write(out, result, len(indices), drawn)
     return result
+
+
+def _config_of_detector(config: str | os.PathLike | Config) -> Config:
+    """Read it; errors as of `ablate`."""
+    config = read_config(config)
+    require_detector(config)
+    require_lidar_frames(config, "eval-robustness takes rooms")
+    return config
 
 
 def _chosen(dataset: Any, config: Config, frames: int | None) -> list[int]:

@@ -24,6 +24,7 @@ from gemini_det3d.apis.config_changes import checked_changes
 from gemini_det3d.apis.machine import facts, num_threads
 from gemini_det3d.apis.process import Programs
 from gemini_det3d.apis.runs import Run, Scripts, fingerprint, run_all
+from gemini_det3d.apis.script_options import runner_of
 from gemini_det3d.formats.files import sha256_of
 from gemini_det3d.formats.text import read_json, write_json
 
@@ -175,6 +176,9 @@ def make_plan(
         plugs = contents[variant.config].get("custom_imports") or {}
         can_pair = paired and _PLUGIN in plugs.get("imports", ())
         start = {_START: "SeedByNameHook"} if can_pair else {}
+        given = [f"{key}={value}" for key, value in variant.options.items()]
+        checks = runner_of(loaded[variant.config], given)
+        start |= dict(change.split("=", 1) for change in checks)
         for seed in range(seeds):
             folder = out / "runs" / variant.name / f"seed{seed}"
             own = {**options_of(variant, seed), **start}

@@ -43,7 +43,8 @@ from gemini_det3d.engine.exact.reading import (
     require_training_state,
 )
 from gemini_det3d.engine.exact.state_hook import STATE, restore_counts
-from gemini_det3d.engine.run_checks import check_steps
+from gemini_det3d.engine.first_batch import FirstBatchHook
+from gemini_det3d.engine.run_checks import RunChecksHook, check_steps
 from gemini_det3d.engine.something_to_learn import SomethingToLearnHook
 from gemini_det3d.formats import FormatError
 from gemini_det3d.models.bare import bare_model
@@ -53,6 +54,12 @@ from gemini_det3d.registration import register
 _LOOPS: dict[type, type] = {
     EpochBasedTrainLoop: ExactEpochLoop,
     IterBasedTrainLoop: ExactIterLoop,
+}
+# Hooks of every run, under their names in default_hooks.
+_CHECKS: dict[str, type] = {
+    "checked_loading": CheckedLoadingHook,
+    "first_batch": FirstBatchHook,
+    "run_checks": RunChecksHook,
 }
 
 
@@ -132,14 +139,18 @@ class ExactRunner(Runner):
         return built
 
     def register_default_hooks(self, hooks: Mapping | None = None) -> None:
-        """As mmengine's, with our checkpoint hook and the one that keeps the state.
+        """As mmengine's, with our checkpoint hook, the one that keeps the state, and the checks.
 
-        Checkpoints are loaded whole or not at all, unless ``checked_loading`` is None.
+        Checkpoints are loaded whole or not at all, unless ``checked_loading`` is None, and the
+        first batch is looked at, unless ``first_batch`` is.
         """
         hooks = dict(hooks or {})
         hooks.setdefault("checkpoint", dict(type="CheckpointHook", interval=1))
-        hooks.setdefault("checked_loading", dict(type=CheckedLoadingHook))
-        hooks["run_checks"] = {"type": "RunChecksHook", **(hooks.get("run_checks") or {})}
+        hooks["run_checks"] = hooks.get("run_checks") or {}
+        for name, kind in _CHECKS.items():
+            given = hooks.pop(name, {})
+            if given is not None:  # mmengine takes None for its own hooks alone
+                hooks[name] = {"type": kind, **given} if isinstance(given, Mapping) else given
         super().register_default_hooks(hooks)
         self.register_hook(dict(type="ExactStateHook"))
         self.register_hook(SomethingToLearnHook())
