@@ -7,6 +7,7 @@ config's own loader runs with workers, and what it gives is held against a train
 from __future__ import annotations
 
 import argparse
+import math
 import random
 from collections.abc import Callable, Sequence
 from contextlib import contextmanager
@@ -25,6 +26,7 @@ __all__ = ["frames_per_second", "keeps_up", "part_times", "stock_of"]
 
 _SCOPE = "gemini_det3d"
 WORKERS = (0, 1, 2, 4)
+_READ_AHEAD = 2  # batches of each worker; torch's default
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -162,20 +164,36 @@ def _part_lines(times: dict[str, dict[str, float]]) -> list[str]:
 
 
 def frames_per_second(dataset: Any, size: int, num_workers: int, least: int = 40) -> float:
-    """Of a loader with so many processes, from its first batch on; at least so many frames."""
+    """Of a loader with so many processes, once all that it has read ahead is used up.
+
+    Args:
+        dataset: Of the frames; taken again from the first one when they end.
+        size: Frames of a batch.
+        num_workers: Processes.
+        least: Frames to time, at the least; and so many that every process loads three batches.
+    """
     from mmengine.dataset import pseudo_collate
     from torch.utils.data import DataLoader
 
-    indices = [i % len(dataset) for i in range(size + max(least, size))]
+    turn = max(num_workers, 1)
+    ahead = _READ_AHEAD * turn
+    timed = turn * max(3, math.ceil(least / (size * turn)))
+    indices = [i % len(dataset) for i in range(size * (ahead + timed))]
     loader = DataLoader(
-        dataset, size, sampler=indices, num_workers=num_workers, collate_fn=pseudo_collate
+        dataset,
+        size,
+        sampler=indices,
+        num_workers=num_workers,
+        collate_fn=pseudo_collate,
+        prefetch_factor=_READ_AHEAD if num_workers else None,
     )
     batches = iter(loader)
-    next(batches)
-    started, count = perf_counter(), 0
-    for batch in batches:
-        count += len(batch["data_samples"])
-    return count / (perf_counter() - started)
+    for _ in range(ahead):
+        next(batches)
+    started = perf_counter()
+    for _ in range(timed):
+        next(batches)
+    return size * timed / (perf_counter() - started)
 
 
 def keeps_up(speeds: dict[int, float], size: int, step_ms: float) -> str:

@@ -15,6 +15,7 @@ import numpy as np
 
 from gemini_det3d.apis.kitti.evaluate import evaluate_files
 from gemini_det3d.apis.machine import num_cores
+from gemini_det3d.commands import from_one
 from gemini_det3d.evaluation.functional import KITTI_CLASSES, evaluate_kitti
 from gemini_det3d.formats.kitti import Objects, write_objects
 from gemini_det3d.formats.text import write_text
@@ -29,9 +30,9 @@ _FOCAL_PX, _MIDDLE_PX = 720.0, (610.0, 175.0)
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Arguments of ``benchmark kitti-eval``."""
-    parser.add_argument("--frames", type=int, default=NUM_FRAMES, help="frames")
-    parser.add_argument("--detections", type=int, default=NUM_DETECTIONS, help="a frame")
-    parser.add_argument("--rounds", type=int, default=5, help="rounds to take the median of")
+    parser.add_argument("--frames", type=from_one, default=NUM_FRAMES, help="frames")
+    parser.add_argument("--detections", type=from_one, default=NUM_DETECTIONS, help="a frame")
+    parser.add_argument("--rounds", type=from_one, default=5, help="rounds to take the median of")
     parser.add_argument("--seed", type=int, default=0, help="of the scenes")
     parser.add_argument("--quick", action="store_true", help="a tenth of the frames")
     parser.add_argument("--json", metavar="FILE", help="write the rows as JSON")

@@ -10,6 +10,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 
 from gemini_det3d.apis.devices import choose_device
+from gemini_det3d.commands import from_one
 from gemini_det3d.formats.text import write_text
 
 GOAL = 1.45
@@ -21,8 +22,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Model, size, rounds."""
     parser.add_argument("--arch", default="b3", help="b0 to b5 (b3)")
     parser.add_argument("--size", type=int, nargs=2, default=(480, 640), metavar=("H", "W"))
-    parser.add_argument("--batch", type=int, default=1)
-    parser.add_argument("--rounds", type=int, default=7, help="timed rounds of each (7)")
+    parser.add_argument("--batch", type=from_one, default=1)
+    parser.add_argument("--rounds", type=from_one, default=7, help="timed rounds of each (7)")
     parser.add_argument("--quick", action="store_true", help="three rounds")
     parser.add_argument("--encoder-only", action="store_true", help="without the head")
     parser.add_argument("--train", action="store_true", help="forward and backward")

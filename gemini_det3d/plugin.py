@@ -3,8 +3,8 @@
 ``custom_imports = dict(imports=["gemini_det3d.plugin"], allow_failed_imports=False)``
 
 It registers everything, admits OpenMMLab's checkpoints to ``torch.load(weights_only=True)``, gives
-mmengine readers of checkpoints, pickles and YAML that run no code, and lets processes that torchrun
-started without CUDA find each other.
+mmengine readers of checkpoints, pickles and YAML that run no code, lets processes that torchrun
+started without CUDA find each other, and mmdet3d's own sparse encoders train without CUDA.
 """
 
 # ruff: noqa: E402
@@ -40,6 +40,7 @@ from gemini_det3d.engine.checkpoint_loading import use_our_reader
 from gemini_det3d.engine.plain_files import use_plain_files
 from gemini_det3d.engine.process_group import join_cpu_group
 from gemini_det3d.engine.safe_globals import admit_openmmlab_checkpoints
+from gemini_det3d.ops import enable_spconv_on_cpu
 
 __all__: list = []
 
@@ -47,3 +48,4 @@ admit_openmmlab_checkpoints()
 use_our_reader()
 use_plain_files()
 join_cpu_group()
+enable_spconv_on_cpu()

@@ -23,6 +23,7 @@ from gemini_det3d.formats.taskonomy import encode_edge, write_png
 DETECTOR = "mvxnet_gemini-point_r18_1xb2-toy_scenes-3class"
 SIX_CAMERAS = "bev_gemini-map_r18_1xb1-overfit_nus-3d"
 BEV = "bev_gemini-map_r18_1xb2-toy_scenes-3class"
+ROOMS = "votenet_gemini-point_r18_1xb4-toy_rooms-6class"
 SEGMENTOR = "segformer_gemini-pixel_mit-toy_1xb4-toy_scenes-25class"
 TRANSLATOR = "translator_gemini_mit-toy_views-shade-texture2rgb"
 
@@ -223,9 +224,21 @@ def test_translator_gives_the_same_for_arrays_files_and_batches(tmp_path):
         (["check-alignment", TRANSLATOR], "loads no points to align"),
         (["draw", SEGMENTOR, "a.pth"], "its model is no detector of 3D objects"),
         (["draw", TRANSLATOR, "a.pth"], "its model is no detector of 3D objects"),
+        (["ablate", SEGMENTOR, "a.pth"], "no detector of 3D objects; a segmentor goes to eval-sen"),
+        (
+            ["infer", "--config", SEGMENTOR, "--checkpoint", "a.pth", "--image", "a.png"]
+            + ["--points", "a.bin", "--calib", "a.txt"],
+            "a segmentor goes to eval-sensors, eval-robustness or gemini_det3d.Segmentor",
+        ),
+        (["ablate", TRANSLATOR, "a.pth"], "a translator goes to translate or gemini_det3d.Tra"),
+        (["check-alignment", ROOMS], "train_dataloader.dataset: its frame is Depth, not LiDAR; pr"),
+        (["draw", ROOMS, "a.pth"], "test_dataloader.dataset: its frame is Depth, not LiDAR; gemin"),
+        (["ablate", ROOMS, "a.pth"], "its frame is Depth, not LiDAR; eval-robustness takes rooms"),
+        (["eval-robustness"], "gemini-det3d eval-robustness: needs CONFIG and CHECKPOINT"),
     ],
 )
 def test_command_names_a_config_of_another_task(words, said, capsys):
+    """Before it looks for files of a data set or at a checkpoint."""
     assert main(words) == 2
     assert said in capsys.readouterr().err
 

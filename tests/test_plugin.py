@@ -102,3 +102,21 @@ print(torch.distributed.is_initialized())
     by_torchrun = dict(RANK="0", WORLD_SIZE="1", MASTER_ADDR="127.0.0.1", MASTER_PORT="0")
     assert python(code, CUDA_VISIBLE_DEVICES="", **by_torchrun).endswith("True")
     assert python(code).endswith("False")
+
+
+def test_mmdet3ds_own_sparse_encoder_trains_without_cuda():
+    pytest.importorskip("spconv.pytorch")
+    code = """
+import warnings
+warnings.simplefilter("ignore")
+import torch
+import gemini_det3d.plugin
+from mmdet3d.models.middle_encoders import SparseEncoder
+net = SparseEncoder(4, [5, 8, 8], base_channels=4, output_channels=4,
+                    encoder_channels=((4,), (4,)), encoder_paddings=((1,), (1,)))
+cells = torch.nonzero(torch.rand(1, 5, 8, 8) < 0.5).int()
+features = torch.rand(len(cells), 4, requires_grad=True)
+net(features, cells, 1).sum().backward()
+print(bool(features.grad.isfinite().all()))
+"""
+    assert "True" in python(code, CUDA_VISIBLE_DEVICES="").splitlines()

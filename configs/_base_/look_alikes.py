@@ -119,7 +119,6 @@ test_cfg = dict()
 auto_scale_lr = dict(enable=True, base_batch_size=2)
 default_hooks = dict(
     checked_loading=dict(type="CheckedLoadingHook"),
-    first_batch=dict(type="FirstBatchHook"),
     logger=dict(interval=10),
     checkpoint=dict(interval=1, max_keep_ckpts=1),
 )

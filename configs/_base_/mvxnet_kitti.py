@@ -38,6 +38,5 @@ auto_scale_lr = dict(enable=True)
 default_hooks = dict(
     # the published start has the image branch alone
     checked_loading=dict(type="CheckedLoadingHook", starts_anew=["pts_"]),
-    first_batch=dict(type="FirstBatchHook"),
     checkpoint=dict(interval=1, max_keep_ckpts=2),
 )

@@ -78,6 +78,5 @@ test_evaluator = val_evaluator
 auto_scale_lr = dict(enable=True)
 default_hooks = dict(
     checked_loading=dict(type="CheckedLoadingHook"),
-    first_batch=dict(type="FirstBatchHook", coord_type="DEPTH"),
     checkpoint=dict(interval=1, max_keep_ckpts=2),
 )

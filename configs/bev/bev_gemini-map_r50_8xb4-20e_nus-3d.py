@@ -80,7 +80,6 @@ train_cfg = dict(by_epoch=True, max_epochs=20, val_interval=20)
 auto_scale_lr = dict(enable=True, base_batch_size=32)
 default_hooks = dict(
     checked_loading=dict(type="CheckedLoadingHook"),
-    first_batch=dict(type="FirstBatchHook"),
     checkpoint=dict(interval=1, max_keep_ckpts=2),
 )
 # mmdet3d's inferencers need one.

@@ -30,7 +30,11 @@ _BUILT = (
 )  # fmt: skip
 _BLANK = re.compile(r"[^\s,\[\](){}:=]\s+[^\s,\[\](){}:=]")
 _KEPT_WORKERS = "persistent_workers"
-_ENV_KEYS = ("cudnn_benchmark", "mp_cfg", "dist_cfg", "resource_limit")
+CLOSED = {
+    "auto_scale_lr": ("enable", "base_batch_size"),
+    "env_cfg": ("cudnn_benchmark", "mp_cfg", "dist_cfg", "resource_limit"),
+}
+"""Entries of which the runner reads these keys alone."""
 
 
 def checked_changes(config: Mapping[str, Any], changes: Sequence[str]) -> list[str]:
@@ -193,10 +197,8 @@ def _check_overlaid(config: Mapping, key: str) -> None:
 
 
 def _check_new_key(node: Mapping, part: str, place: str, key: str) -> None:
-    if place == "env_cfg":
-        known, is_complete = [*node, *_ENV_KEYS], True
-    elif place == "auto_scale_lr":
-        known, is_complete = ["enable", "base_batch_size"], True
+    if place in CLOSED:
+        known, is_complete = list(CLOSED[place]), True
     elif "type" in node:
         known, is_complete = _arguments_of(node["type"], node.get("_scope_"))
     else:

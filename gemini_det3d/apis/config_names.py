@@ -1,4 +1,4 @@
-"""Names that a config file sets and nothing reads, since its base has computed with its own value.
+"""Names that a config file sets and nothing reads: misspelt, or its base has computed with its own.
 
 mmengine runs the base first, so ``point_cloud_range = [...]`` in a child changes no part of the
 model that the base built with that name.
@@ -11,18 +11,19 @@ from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
 
-from gemini_det3d.apis.config import ConfigError
-from gemini_det3d.apis.config_changes import known_names, twins_of
+from gemini_det3d.apis.config import ConfigError, close_names
+from gemini_det3d.apis.config_changes import CLOSED, known_names, twins_of
 from gemini_det3d.apis.reports.config_text import base_of
 
-_CLOSE = 0.92
+_CLOSE = 0.8  # as "modle" to "model"
 
 
 def check_names(config: Any) -> None:
     """Refuse a file whose names look as if they changed what the base has made with them.
 
     A name is refused where the runner still reads the base's value in its place, and the file's
-    nowhere.
+    nowhere; and where it is much like one that the runner reads. So is an unknown key of an entry
+    that takes few.
 
     Args:
         config: mmengine's, as it was read from its file.
@@ -36,9 +37,14 @@ def check_names(config: Any) -> None:
     names = _only_set(path.read_text(encoding="utf-8"))
     base = (base_of(path) if names else None) or {}
     entries = config.to_dict()
+    for entry, known in CLOSED.items():
+        for key in config.get(entry) or ():
+            if key not in known:
+                hint = close_names(key, known)
+                raise ConfigError(f"{path}: nothing reads {entry}.{key}{hint}")
     for name in sorted(names & set(config)):
         close = get_close_matches(name, known_names(), 1, _CLOSE)
-        if close and name not in known_names() and name not in base:
+        if close and not _is_variable(name) and name not in base:
             raise ConfigError(f"{path}: nothing reads {name}; close to it: {close[0]}")
         if name not in base or base[name] == config[name]:
             continue
@@ -48,6 +54,11 @@ def check_names(config: Any) -> None:
                 f"{path}: {name} changes nothing: the base config has computed with its own; set "
                 f"{', '.join(kept)}"
             )
+
+
+def _is_variable(name: str) -> bool:
+    """Whether a runner reads it, or mmdet3d's own configs leave it unused."""
+    return name in known_names() or name.endswith("_pipeline") or name.startswith("eval_")
 
 
 def _only_set(text: str) -> set[str]:

@@ -21,7 +21,7 @@ from gemini_det3d.apis.array_inputs import (
     is_path,
 )
 from gemini_det3d.apis.config import ConfigError
-from gemini_det3d.apis.frame_calibration import values_of
+from gemini_det3d.apis.frame_calibration import require_lidar, values_of
 from gemini_det3d.apis.input_checks import check_frame, check_kept, tell
 from gemini_det3d.apis.predictor import Predictor
 from gemini_det3d.apis.trained_model import require_detector
@@ -235,14 +235,12 @@ def _read_calibration(given: Matrices) -> Calibration:
 
 def _check_sensors(config: str, dataset: Mapping[str, Any]) -> None:
     """Refuse frames of coordinates and cameras that a call does not hand over."""
-    steps = dataset["pipeline"]
-    frames = (dataset.get("box_type_3d", "LiDAR"), *values_of(steps, "coord_type"))
-    faults = [f": its frame is {each}, not LiDAR" for each in frames if each.lower() != "lidar"]
-    views = (kind for kind in _kinds_of(steps) if "MultiView" in kind)
-    faults += [f".pipeline: {kind} wants several cameras" for kind in views]
-    if faults:
-        remedy = "take mmdet3d.apis.inference_multi_modality_detector"
-        raise ConfigError(f"{config}: test_dataloader.dataset{faults[0]}; {remedy}")
+    place = f"{config}: test_dataloader.dataset"
+    remedy = "take mmdet3d.apis.inference_multi_modality_detector"
+    require_lidar(dataset, place, remedy)
+    for kind in _kinds_of(dataset["pipeline"]):
+        if "MultiView" in kind:
+            raise ConfigError(f"{place}.pipeline: {kind} wants several cameras; {remedy}")
 
 
 def _kinds_of(config: Any) -> Iterator[str]:

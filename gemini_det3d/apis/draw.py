@@ -21,7 +21,9 @@ from gemini_det3d.apis.trained_model import (
     build_for_test,
     build_test_set,
     predict,
+    read_frame,
     require_detector,
+    require_lidar_frames,
 )
 from gemini_det3d.formats.errors import FormatError
 from gemini_det3d.formats.inputs import keep_folders
@@ -64,6 +66,7 @@ def draw(
             config is one of another task.
     """
     require_detector(config)
+    require_lidar_frames(config, "gemini-det3d view shows rooms")
     model = build_for_test(config, checkpoint, device).model
     dataset = build_test_set(config)
     keep_folders(out, data_files(dataset))
@@ -71,9 +74,9 @@ def draw(
     reading = pixel_offset_of(config.model), meta_defaults_of(config.model)
     numbers = evenly_spread(len(dataset), frames)
     for number in tqdm(numbers, desc="drawing", unit="frame"):
-        data = dataset[number]
+        data = read_frame(dataset, number)
         _check_calibration(dataset.get_data_info(number), data)
-        (found,) = predict(model, [data])
+        (found,) = predict(model, [data], number)
         picture = panel(data, found.pred_instances_3d, classes, score, *reading)
         save_png(out / f"{number:06d}.png", picture)
     return len(numbers)
@@ -130,7 +133,7 @@ def _detections(found: Any, classes: Sequence[str]) -> LabeledBoxes:
 
     boxes = found.bboxes_3d
     if not isinstance(boxes, LiDARInstance3DBoxes):
-        raise ConfigError(f"draw: needs boxes in the LiDAR frame, got {type(boxes).__name__}")
+        raise ConfigError(f"needs boxes in the LiDAR frame, got {type(boxes).__name__}")
     names = [classes[label] for label in found.labels_3d.tolist()]
     array = boxes.tensor.detach().cpu().double().numpy()[:, :7]
     return LabeledBoxes(array, names, found.scores_3d.cpu().numpy())

@@ -75,6 +75,23 @@ def calibration_faults(
     return of_matrices + of_points
 
 
+def require_lidar(dataset: Mapping[str, Any], place: str, remedy: str) -> None:
+    """Refuse a data set whose boxes or points are not in the LiDAR's frame.
+
+    Args:
+        dataset: Its config.
+        place: Where that stands, for the message.
+        remedy: What takes such a set.
+
+    Raises:
+        ConfigError: They are in another one, SUN RGB-D's for example.
+    """
+    frames = dataset.get("box_type_3d", "LiDAR"), *values_of(dataset.get("pipeline"), "coord_type")
+    for each in frames:
+        if each.lower() != "lidar":
+            raise ConfigError(f"{place}: its frame is {each}, not LiDAR; {remedy}")
+
+
 def values_of(config: Any, key: str) -> Iterator[Any]:
     """Every value that a config has under a key, at any depth."""
     if isinstance(config, Mapping):

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import ctypes
 import os
 import re
+import signal
 import subprocess
 import sys
 import threading
@@ -12,9 +14,18 @@ from pathlib import Path
 
 from gemini_det3d.apis.config import ConfigError
 
+# What torchrun tells the processes that it starts, and a PyTorchJob its pods: not our programs.
+_OF_TORCHRUN = re.compile(
+    r"((LOCAL_|GROUP_|ROLE_)?(RANK|WORLD_SIZE)|ROLE_NAME|MASTER_(ADDR|PORT)|TORCHELASTIC_\w+)"
+)
+_PR_SET_PDEATHSIG = 1  # of linux/prctl.h
+
 
 class Programs:
     """The Python programs under way; `stop` ends them all, from any thread.
+
+    Each is a process of its own, whatever torchrun says of this one, and on Linux it ends when this
+    process is killed.
 
     Args:
         threads: Of each; None: what the environment says.
@@ -36,6 +47,7 @@ class Programs:
         show: Callable[..., None] | None = None,
         name: str | None = None,
         cwd: Path | str | None = None,
+        goes_on: bool = False,
         **environment: str,
     ) -> float | None:
         """Run a program to its end.
@@ -47,6 +59,7 @@ class Programs:
             show: Called with the pattern's groups.
             name: For the error; None: the script's.
             cwd: Where it runs; None: here.
+            goes_on: Keep what the log holds, of a program that goes on where it was cut off.
             **environment: More variables.
 
         Returns:
@@ -58,7 +71,8 @@ class Programs:
         last = "it said nothing"
         process = self._start(command, cwd, environment)
         try:
-            with log.open("w", encoding="utf-8", buffering=1) as file:  # by lines: for `tail -f`
+            mode = "a" if goes_on else "w"
+            with log.open(mode, encoding="utf-8", buffering=1) as file:  # by lines: for `tail -f`
                 for line in process.stdout or ():
                     file.write(line)
                     match = re.search(pattern, line)
@@ -95,7 +109,8 @@ class Programs:
                 encoding="utf-8",
                 errors="replace",
                 cwd=cwd,
-                env={**os.environ, **self._environment, **environment},
+                env={**_own_environment(), **self._environment, **environment},
+                preexec_fn=_ending_with_us(),
             )
             self._running.add(process)
         return process
@@ -108,6 +123,21 @@ class Programs:
             process.wait()
         if process.stdout:
             process.stdout.close()
+
+
+def _own_environment() -> dict[str, str]:
+    return {k: v for k, v in os.environ.items() if not _OF_TORCHRUN.fullmatch(k)}
+
+
+def _ending_with_us() -> Callable[[], object] | None:
+    """What a new process calls to be ended with us; None where the system has no such thing.
+
+    With the thread that started it, to be exact: `Programs.follow` stays in it until the end.
+    """
+    if sys.platform != "linux":
+        return None
+    prctl = ctypes.CDLL(None).prctl  # looked up before the process is forked
+    return lambda: prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)
 
 
 def _wait(process: subprocess.Popen) -> tuple[int, float | None]:

@@ -5,8 +5,7 @@ from __future__ import annotations
 import copy
 import hashlib
 import statistics
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -15,76 +14,20 @@ from tqdm import tqdm
 from gemini_det3d.apis.comparison.scores import check_pattern, headline
 from gemini_det3d.apis.config import ConfigError, read_config
 from gemini_det3d.apis.packed_frames import check_part, evenly_spread
+from gemini_det3d.apis.robustness_file import CLEAN, VERSION, Robustness, ScoreFile
 from gemini_det3d.apis.trained_model import (
     build_for_test,
     build_test_set,
     find_test_datasets,
     predict,
+    read_frame,
 )
-from gemini_det3d.corruptions import CORRUPTIONS, SEVERITIES, RobustnessScores, robustness_scores
+from gemini_det3d.corruptions import CORRUPTIONS, SEVERITIES
 from gemini_det3d.engine.evaluator_checks import without_exports
 from gemini_det3d.engine.leaf_datasets import leaf_datasets
-from gemini_det3d.formats.errors import FormatError
-from gemini_det3d.formats.text import read_json, write_json
 
 if TYPE_CHECKING:
     from mmengine.config import Config
-
-CLEAN = "clean"
-# Raised whenever a corruption changes or a score is taken otherwise, so that no older one is kept.
-_VERSION = 3
-
-
-@dataclass(frozen=True)
-class Robustness:
-    """Scores in percent.
-
-    Attributes:
-        clean: Without corruption.
-        corrupted: By corruption, by severity.
-        frames: Tested.
-    """
-
-    clean: float
-    corrupted: dict[str, dict[int, float]]
-    frames: int
-
-    def summary(self, baseline: Robustness | None = None) -> RobustnessScores:
-        """CE, RR and RCE; see :func:`gemini_det3d.corruptions.robustness_scores`.
-
-        Args:
-            baseline: Scores of the model to compare with; those of other conditions are left out.
-
-        Raises:
-            ConfigError: It was not tested under a condition that this was tested under.
-        """
-        others = None
-        if baseline is not None:
-            baseline.require({name: list(each) for name, each in self.corrupted.items()})
-            others = {
-                name: [baseline.corrupted[name][severity] / 100 for severity in each]
-                for name, each in self.corrupted.items()
-            }
-        ours = {name: _shares(each) for name, each in self.corrupted.items()}
-        return robustness_scores(self.clean / 100, ours, others)
-
-    def require(self, conditions: Mapping[str, Sequence[int]]) -> None:
-        """Refuse a baseline without scores of all these conditions.
-
-        Args:
-            conditions: Severities by corruption.
-
-        Raises:
-            ConfigError: One is missing.
-        """
-        for name, severities in conditions.items():
-            there = self.corrupted.get(name)
-            if there is None:
-                raise ConfigError(f"--baseline: {name} was not tested there")
-            absent = [severity for severity in severities if severity not in there]
-            if absent:
-                fault = f"was tested there at severities {_listed(there)}, not {_listed(absent)}"
-                raise ConfigError(f"--baseline: {name} {fault}")
 
 
 def evaluate_robustness(
@@ -98,6 +41,7 @@ def evaluate_robustness(
     seed: int = 0,
     device: str | None = None,
     baseline: Robustness | None = None,
+    where_applicable: bool = False,
 ) -> Robustness:
     """Test a detector or segmentor without and under each corruption.
 
@@ -110,13 +54,16 @@ def evaluate_robustness(
         severities: Of each.
         frames: Frames, evenly spread over the test set; None: all.
         metric: See :func:`gemini_det3d.apis.comparison.scores.headline`.
-        seed: Of the corruptions.
+        seed: Of the corruptions, and of what the pipeline and the model draw: in every condition
+            as ``gemini-det3d test`` with that ``randomness.seed`` draws it.
         device: Where to run; None: CUDA where there is one.
         baseline: What the scores are going to be compared with; only looked at.
+        where_applicable: Leave out corruptions that change nothing the model reads; False: refuse.
 
     Raises:
-        ConfigError: There is no such corruption, the model reads nothing that it changes, or the
-            baseline was not tested under a condition.
+        ConfigError: There is no such corruption, the model reads nothing that it changes, the
+            baseline was not tested under a condition or is of another test, or ``out`` holds
+            scores of another test.
         FormatError: The checkpoint cannot be read or does not belong to the config.
     """
     config = copy.deepcopy(read_config(config))
@@ -124,33 +71,18 @@ def evaluate_robustness(
     if baseline is not None and corruptions:
         baseline.require(dict.fromkeys(corruptions, severities))
     test = _Test(config, Path(checkpoint), frames, metric, seed, device)
-    names = test.applicable(corruptions)
+    names = test.applicable(corruptions, where_applicable)
     if baseline is not None:
         baseline.require(dict.fromkeys(names, severities))
+        baseline.require_test(test.mark)
     path = Path(out) / "robustness.json"
-    scores = _Scores(path, test.mark)
+    scores = ScoreFile(path, test.mark)
     conditions = [(CLEAN, 0), *((name, each) for name in names for each in severities)]
     for name, severity in tqdm(conditions, desc="testing", unit="condition"):
         if scores.get(name, severity) is None:
             scores.put(name, severity, test.score(name, severity))
     corrupted = {n: {s: scores.get(n, s) for s in severities} for n in names}
-    return Robustness(scores.get(CLEAN, 0), corrupted, len(test.indices))
-
-
-def read_robustness(path: Path | str) -> Robustness:
-    """A ``robustness.json`` that was written earlier.
-
-    Raises:
-        FormatError: It cannot be read, or is none.
-    """
-    found = _read(Path(path))
-    try:
-        scores = found["scores"]
-        clean = float(scores.pop(CLEAN)["0"])
-        corrupted = {n: {int(s): float(x) for s, x in each.items()} for n, each in scores.items()}
-        return Robustness(clean, corrupted, len(found["test"]["frames"]))
-    except (KeyError, TypeError, ValueError, AttributeError) as error:
-        raise FormatError(path, f"is not a robustness.json of eval-robustness ({error})") from None
+    return Robustness(scores.get(CLEAN, 0), corrupted, len(test.indices), test.mark)
 
 
 class _Test:
@@ -165,7 +97,7 @@ class _Test:
         seed: int,
         device: str | None,
     ) -> None:
-
+        self.seed, text = seed, config.pretty_text
         self.model = build_for_test(config, checkpoint, device).model
         for leaf in find_test_datasets(config):
             _insert_corruption(leaf.pipeline, seed)
@@ -175,16 +107,19 @@ class _Test:
         self.evaluator, self.metric = without_exports(config.test_evaluator), metric
         data = checkpoint.read_bytes()
         self.mark = {
-            "version": _VERSION,
-            "config": hashlib.sha256(config.pretty_text.encode()).hexdigest(),
+            "version": VERSION,
+            "config": hashlib.sha256(text.encode()).hexdigest(),
             "checkpoint": hashlib.sha256(data).hexdigest(),
             "frames": self.indices,
             "metric": metric,
             "seed": seed,
         }
 
-    def applicable(self, names: Sequence[str] | None) -> list[str]:
-        """The corruptions to test: those asked for, or all that change what the model reads."""
+    def applicable(self, names: Sequence[str] | None, some: bool = False) -> list[str]:
+        """The corruptions to test: all that change what the model reads, of those asked for.
+
+        With ``some`` any number of them do; else all, and one at least.
+        """
         from gemini_det3d.datasets.transforms.corruptible import why_not
 
         faults: dict[str, str | None] = {}
@@ -196,14 +131,17 @@ class _Test:
         step = self._steps()[0]  # of the data set that the first frame is of
         listen = step.transform
         step.transform = look
-        self.dataset[self.indices[0]]
+        read_frame(self.dataset, self.indices[0], self.seed)
         del step.transform
         for name in names or ():
             if name not in CORRUPTIONS:
                 raise ConfigError(f"--corruptions {name}: is none of {', '.join(CORRUPTIONS)}")
-            if faults[name] is not None:
+            if faults[name] is not None and not some:
                 raise ConfigError(f"--corruptions {name}: {faults[name]}")
-        return list(names or (name for name in CORRUPTIONS if faults[name] is None))
+        found = [name for name in names or CORRUPTIONS if faults[name] is None]
+        if not (found or some):
+            raise ConfigError("--corruptions: none changes what the model reads")
+        return found
 
     def _steps(self) -> list[Any]:
         """The corrupting step of each data set's pipeline, told how the others load."""
@@ -227,8 +165,8 @@ class _Test:
         evaluator = Evaluator(self.evaluator)
         evaluator.dataset_meta = self.dataset.metainfo
         for index in tqdm(self.indices, desc=f"{name} {severity or ''}", leave=False, unit="frame"):
-            data = self.dataset[index]
-            outputs = predict(self.model, [data])
+            data = read_frame(self.dataset, index, self.seed)
+            outputs = predict(self.model, [data], index, self.seed)
             evaluator.process(data_samples=outputs, data_batch=data)
         return statistics.fmean(
             headline(evaluator.evaluate(len(self.indices)), self.metric).values()
@@ -244,37 +182,3 @@ def _insert_corruption(pipeline: list, seed: int) -> None:
         if step["type"] == "Pack3DDetInputs":
             step["type"] = "PackSensorInputs"  # the same, with sensor_mask
     pipeline.insert(loads[-1] + 1, dict(type="Corrupt", seed=seed))
-
-
-class _Scores:
-    """Scores in a file that knows which test they are of."""
-
-    def __init__(self, path: Path, mark: dict) -> None:
-        self.path, self.mark = path, mark
-        self.scores: dict[str, dict[str, float]] = {}
-        if path.is_file():
-            found = _read(path)
-            if found.get("test") == mark:
-                self.scores = found.get("scores", {})
-
-    def get(self, name: str, severity: int) -> float | None:
-        return self.scores.get(name, {}).get(str(severity))
-
-    def put(self, name: str, severity: int, score: float) -> None:
-        self.scores.setdefault(name, {})[str(severity)] = score
-        write_json(self.path, {"test": self.mark, "scores": self.scores})
-
-
-def _read(path: Path) -> dict:
-    found = read_json(path)
-    if not isinstance(found, dict):
-        raise FormatError(path, "is not a robustness.json of eval-robustness")
-    return found
-
-
-def _listed(severities: Iterable[int]) -> str:
-    return ", ".join(map(str, severities))
-
-
-def _shares(scores: dict[int, float]) -> list[float]:
-    return [score / 100 for score in scores.values()]

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import threading
 import time
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
@@ -23,8 +22,10 @@ from gemini_det3d.apis.devices import DevicePool, visible_gpus
 from gemini_det3d.apis.doctor_speed import busy_line
 from gemini_det3d.apis.machine import num_cores, num_threads
 from gemini_det3d.apis.process import Programs
+from gemini_det3d.apis.run_progress import Progress
 from gemini_det3d.apis.work_dir import last_checkpoint, read_losses, read_metrics
 from gemini_det3d.formats.files import make_folder
+from gemini_det3d.formats.locks import alone
 from gemini_det3d.formats.text import read_json, write_json, write_text
 
 # What mmengine prints: epoch, iteration, iterations per epoch, loss (a test has iterations alone).
@@ -163,7 +164,7 @@ def run_all(
         _tell_of_busy_cores(threads)
     programs = Programs(threads)
     scripts = scripts or Scripts.of_mmdet3d()
-    with _Progress(runs) as progress, ThreadPoolExecutor(jobs) as pool:
+    with Progress(runs) as progress, ThreadPoolExecutor(jobs) as pool:
         for run in runs:
             progress.move(run, float(run not in left))
         tools = scripts, programs, devices, progress
@@ -198,14 +199,21 @@ def run_or_fail(runs: Sequence[Run], jobs: int | None = None) -> list[dict]:
     return [found[run.folder] for run in runs]
 
 
-def execute_alone(run: Run, scripts: Scripts, threads: int) -> dict:
-    """Train and test one run in this process, on whatever GPU it was given; see `run_all`."""
-    with _Progress([run]) as progress:
-        return _execute(run, scripts, Programs(threads), {}, progress)
+def execute_alone(run: Run, scripts: Scripts, threads: int, gpu: str | None = None) -> dict:
+    """Train and test one run in this process; see `run_all`.
+
+    Args:
+        run: What to do.
+        scripts: How.
+        threads: Of it.
+        gpu: Which one it sees, as `CUDA_VISIBLE_DEVICES` takes it; None: what this process sees.
+    """
+    with Progress([run]) as progress, DevicePool([gpu] if gpu else []).lend() as environment:
+        return _execute(run, scripts, Programs(threads), environment, progress)
 
 
 def _execute_on_a_gpu(
-    run: Run, scripts: Scripts, programs: Programs, devices: DevicePool, progress: _Progress
+    run: Run, scripts: Scripts, programs: Programs, devices: DevicePool, progress: Progress
 ) -> dict:
     with devices.lend() as environment:
         return _execute(run, scripts, programs, environment, progress)
@@ -216,7 +224,19 @@ def _execute(
     scripts: Scripts,
     programs: Programs,
     environment: Mapping[str, str],
-    progress: _Progress,
+    progress: Progress,
+) -> dict:
+    """What `result.json` holds; only read where another process has finished the run meanwhile."""
+    with alone(make_folder(run.folder), "training"):
+        return run.result() or _train_and_test(run, scripts, programs, environment, progress)
+
+
+def _train_and_test(
+    run: Run,
+    scripts: Scripts,
+    programs: Programs,
+    environment: Mapping[str, str],
+    progress: Progress,
 ) -> dict:
     """What `result.json` holds: metrics, losses by epoch, minutes, peak memory of the training.
 
@@ -238,7 +258,8 @@ def _execute(
     is_resumed, started = (train_dir / "last_checkpoint").is_file(), time.perf_counter()
     resume = ["--resume", "auto"] if is_resumed else []  # the script would forget load_from
     command = [scripts.train, run.config, "--work-dir", train_dir, *resume, *options]
-    peak_mb = programs.follow(command, run.folder / "train.log", TRAINING, trained, **environment)
+    peak_mb = programs.follow(command, run.folder / "train.log", TRAINING, trained,
+                              goes_on=is_resumed, **environment)  # fmt: skip
     train_minutes = (time.perf_counter() - started) / 60
     checkpoint = last_checkpoint(train_dir)
     metrics = {}
@@ -264,28 +285,3 @@ def _tell_of_busy_cores(threads: int) -> None:
     line = busy_line(threads)
     if line:
         tqdm.write(f"runs of {threads} threads: {line}")
-
-
-class _Progress:
-    """One bar for all runs, in epochs; a run moves it by the share of itself that is done."""
-
-    def __init__(self, runs: Sequence[Run]) -> None:
-        self._lock = threading.Lock()
-        self._done = dict.fromkeys((run.folder for run in runs), 0.0)
-        form = "{l_bar}{bar}| {n:.1f}/{total} epochs [{elapsed}<{remaining}{postfix}]"
-        self._bar = tqdm(total=sum(run.epochs for run in runs), bar_format=form)
-
-    def __enter__(self) -> _Progress:
-        return self
-
-    def __exit__(self, *exception: object) -> None:
-        self._bar.close()
-
-    def move(self, run: Run, share: float, note: str = "") -> None:
-        """Say how much of a run is done, 0 to 1."""
-        with self._lock:
-            self._done[run.folder] = share * run.epochs
-            self._bar.n = sum(self._done.values())
-            if note:
-                self._bar.set_postfix_str(f"{run.name}: {note}", refresh=False)
-            self._bar.refresh()

@@ -7,11 +7,12 @@ the config that would change nothing, end in one line instead of a traceback or 
 from __future__ import annotations
 
 import os
+import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from gemini_det3d.apis.config import ConfigError, find_config
+from gemini_det3d.apis.config import ConfigError, find_config, read_config
 from gemini_det3d.apis.config_changes import checked_changes
 from gemini_det3d.apis.config_names import check_names
 
@@ -22,6 +23,9 @@ _ONE_VALUE = (
 )  # fmt: skip
 _NO_VALUE = ("--amp", "--auto-scale-lr", "--ceph", "--show", "--tta", "--help")
 _CFG_OPTIONS, _RESUME = "--cfg-options", "--resume"
+_RUNNER = "ExactRunner"
+# Training loops that it takes.
+_LOOPS = ("", "EpochBasedTrainLoop", "IterBasedTrainLoop")
 
 
 def checked_arguments(name: str, argv: Sequence[str]) -> list[str]:
@@ -33,7 +37,8 @@ def checked_arguments(name: str, argv: Sequence[str]) -> list[str]:
 
     Returns:
         The same with the config's path in front. ``data_root=DIR`` becomes a change of every entry
-        below the config's ``data_root``.
+        below the config's ``data_root``; a config that imports this plug-in and names no runner
+        gets ours.
 
     Raises:
         ConfigError: The config is not there, or an option cannot have the effect that it names.
@@ -42,12 +47,10 @@ def checked_arguments(name: str, argv: Sequence[str]) -> list[str]:
     if not places:
         return list(argv)  # --help, or the script's own complaint
     places[0] = str(find_config(places[0]))
-    from gemini_det3d.apis.config import read_config
-
     config = read_config(places[0])
     check_imports(config)
     check_names(config)
-    changes = checked_changes(config.to_dict(), changes)
+    changes = checked_changes(config.to_dict(), changes) + runner_of(config, changes)
     _check_options(name, options, config, changes)
     _check_files(name, places, options)
     changed = dict(change.split("=", 1) for change in changes)
@@ -93,15 +96,58 @@ def check_imports(config: Any) -> None:
     Raises:
         ConfigError: A child's ``custom_imports`` has replaced ours.
     """
-    imports = (config.get("custom_imports") or {}).get("imports") or []
-    imports = [imports] if isinstance(imports, str) else list(imports)
-    if any(str(name).startswith("gemini_det3d") for name in imports):
+    imports = _imports_of(config)
+    if _imports_plugin(config):
         return
     if config.get("runner_type") == "ExactRunner" or "gemini_det3d.plugin" in config.text:
         raise ConfigError(
             f"{config.filename}: custom_imports is {imports}: mmengine replaces the list of the "
             "base config by that of the child; add 'gemini_det3d.plugin' to it"
         )
+
+
+def runner_of(config: Any, changes: Sequence[str] = ()) -> list[str]:
+    """The change that makes mmdet3d's scripts build `ExactRunner`, whose checks go before a run.
+
+    A config that names another runner, or a training loop of its own, keeps it; a line says what
+    is off then. So is everything for a config that does not import this plug-in.
+
+    Args:
+        config: mmengine's.
+        changes: ``KEY=VALUE`` that it will get.
+
+    Returns:
+        One change or none.
+
+    Raises:
+        ConfigError: Bad samples are to be skipped, which no other runner does.
+    """
+    from gemini_det3d.engine.config_types import type_name
+
+    given = dict(change.split("=", 1) for change in changes)
+    runner, is_ours = given.get("runner_type", config.get("runner_type")), _imports_plugin(config)
+    loop = type_name(config.get("train_cfg"))
+    if type_name({"type": runner}) == _RUNNER:
+        return []
+    if is_ours and runner is None and loop in _LOOPS:
+        return [f"runner_type={_RUNNER}"]
+    if given.get("on_bad_sample", config.get("on_bad_sample")) == "skip":
+        needs = f'runner_type = "{_RUNNER}" and custom_imports of gemini_det3d.plugin'
+        raise ConfigError(f"on_bad_sample=skip (--skip-bad): {config.filename}: needs {needs}")
+    if is_ours:
+        cause = f"runner_type is {runner}" if runner else f"train_cfg.type is {loop}"
+        off = "checks before the first step and exact resuming are off; they come with"
+        print(f'{config.filename}: {cause}: {off} runner_type = "{_RUNNER}"', file=sys.stderr)
+    return []
+
+
+def _imports_plugin(config: Any) -> bool:
+    return any(str(name).startswith("gemini_det3d") for name in _imports_of(config))
+
+
+def _imports_of(config: Any) -> list:
+    imports = (config.get("custom_imports") or {}).get("imports") or []
+    return [imports] if isinstance(imports, str) else list(imports)
 
 
 def _check_options(name: str, options: list[str], config: Any, changes: list[str]) -> None:

@@ -12,7 +12,10 @@ from torch import nn
 
 from gemini_det3d.apis.config import ConfigError
 from gemini_det3d.apis.devices import choose_device
+from gemini_det3d.apis.frame_calibration import require_lidar
+from gemini_det3d.engine.exact.bad_samples import read_sample
 from gemini_det3d.engine.exact.batches import build_dataset
+from gemini_det3d.engine.exact.seeding import EVALUATION, SampleKey, seed_process
 from gemini_det3d.engine.grid_checks import check_grid
 from gemini_det3d.engine.leaf_datasets import leaf_configs
 from gemini_det3d.engine.same_classes import check_trained_classes, classes_of_config
@@ -29,6 +32,11 @@ if TYPE_CHECKING:
 
 
 _LOG = logging.getLogger(__name__)
+# Part of a model that is none of a detector -> what takes such a config.
+_TAKERS = {
+    "modalities": "a segmentor goes to eval-sensors, eval-robustness or gemini_det3d.Segmentor",
+    "generator": "a translator goes to translate or gemini_det3d.Translator",
+}
 
 
 class TrainedModel(NamedTuple):
@@ -116,10 +124,36 @@ def enter_scope(config: Config) -> None:
     init_default_scope(config.get("default_scope", "mmdet3d"))
 
 
-def predict(model: Any, samples: Sequence[dict]) -> list[Any]:
-    """A model's answers to packed samples, as one batch and without gradients."""
+def read_frame(dataset: Any, index: int, seed: int = 0) -> dict:
+    """A packed frame of a test set; what its pipeline draws is what ``gemini-det3d test`` draws.
+
+    Args:
+        dataset: Of `build_test_set`.
+        index: Of the frame.
+        seed: The test's ``randomness.seed``.
+
+    Raises:
+        FormatError: Its file cannot be read.
+    """
+    return read_sample(dataset, SampleKey(index, seed, 0), None)
+
+
+def predict(
+    model: Any, samples: Sequence[dict], batch: int | None = None, seed: int = 0
+) -> list[Any]:
+    """A model's answers to packed samples, as one batch and without gradients.
+
+    Args:
+        model: In evaluation mode.
+        samples: Packed.
+        batch: Which batch of the test set they are: what the model draws is what ``gemini-det3d
+            test`` draws in it. None: it draws on from where the generators stand.
+        seed: The test's ``randomness.seed``.
+    """
     from mmengine.dataset import pseudo_collate
 
+    if batch is not None:
+        seed_process(seed, EVALUATION, 0, batch)
     with torch.no_grad():
         return model.test_step(pseudo_collate(list(samples)))
 
@@ -128,10 +162,27 @@ def require_detector(config: Config) -> None:
     """Refuse a config of another task.
 
     Raises:
-        ConfigError: Its model is a segmentor or a translator.
+        ConfigError: Its model is a segmentor or a translator; the message says what takes those.
     """
-    if not {"modalities", "generator"}.isdisjoint(config.model):
-        raise ConfigError(f"{config.filename}: its model is no detector of 3D objects")
+    for key, takers in _TAKERS.items():
+        if key in config.model:
+            fault = f"its model is no detector of 3D objects; {takers}"
+            raise ConfigError(f"{config.filename}: {fault}")
+
+
+def require_lidar_frames(config: Config, remedy: str) -> None:
+    """Refuse a config whose test frames are not in the LiDAR's frame.
+
+    Args:
+        config: mmengine's.
+        remedy: What takes such frames.
+
+    Raises:
+        ConfigError: They are in another one.
+    """
+    settings = (config.get("test_dataloader") or {}).get("dataset")
+    for each in leaf_configs(settings):
+        require_lidar(each, f"{config.filename}: test_dataloader.dataset", remedy)
 
 
 def build_test_set(config: Config) -> Any:

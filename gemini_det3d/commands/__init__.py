@@ -95,6 +95,13 @@ def add_seed(parser: argparse.ArgumentParser, of: str) -> None:
     parser.add_argument("--seed", type=seed, default=0, help=f"of {of} (%(default)s)")
 
 
+def from_one(word: str) -> int:
+    """A whole number from 1, as argparse's ``type``."""
+    if not word.isdecimal() or int(word) < 1:
+        raise argparse.ArgumentTypeError(f"{word!r} must be a whole number from 1")
+    return int(word)
+
+
 def add_set_sizes(parser: argparse.ArgumentParser, things: str, train: int, val: int) -> None:
     """Add what every command that writes a synthetic set takes."""
     add = parser.add_argument

@@ -21,6 +21,7 @@ sensors are masked (sensor_mask), not blackened. --out holds report.html,
 ablation.md, ablation.json and pictures of the gate over the image and from above (detectors with
 GeminiFusion). --probe also asks a linear classifier what camera, LiDAR and their fusion hold at
 each labelled object, and the head what it makes of it: which of them loses a class?
+For detectors in the LiDAR frame.
 """
 
 

@@ -16,7 +16,7 @@ from gemini_det3d.visualization.report import Pictures, Table
 EPILOG = """\
 Every sample goes through the config's own training pipeline, augmentation included, and is
 projected by the model's own code. Labelled 2D boxes are moved by the pipeline, without any
-calibration.
+calibration. For detectors in the LiDAR frame, with one camera or several.
 Exit code: 0 when all agree, 1 when they do not.
 """
 

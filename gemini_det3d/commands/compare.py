@@ -34,8 +34,16 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add("configs", nargs="+", metavar="CONFIG", help="a config, by path or name")
     add("--swap", action="append", default=[], metavar="KEY=A,B", help="a key and its values")
     add("--seeds", type=int, default=1, help="runs of each variant, seeds 0, 1, ... (1)")
-    add("--jobs", type=int, help="runs at a time; cores and GPUs are shared (one a GPU, or 1)")
-    add("--threads", type=int, help="of each run (its share of the cores, or OMP_NUM_THREADS)")
+    add(
+        "--jobs",
+        type=int,
+        help="runs at a time; cores and GPUs are shared (one a GPU, or 1; Slurm: all)",
+    )
+    add(
+        "--threads",
+        type=int,
+        help="of each run (its share of the cores, or OMP_NUM_THREADS; Slurm: cpus_per_task)",
+    )
     add("--executor", choices=["local", *CLUSTERS], default="local",
         help="where runs go: here, jobs of Slurm, or submitit's own processes here")  # fmt: skip
     add("--slurm", nargs="+", default=[], metavar="KEY=VALUE",
@@ -44,7 +52,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add(
         "--learned",
         metavar="SCORE[,LOSS<VALUE]",
-        help="a run with this score or more learned, in the epoch from which the loss stays below",
+        help="a run with this score or more (of an error: or less) learned, in the epoch from "
+        "which the loss stays below",
     )
     add("--against", metavar="VARIANT", help="whom all are tested against, seed by seed (first)")
     add(

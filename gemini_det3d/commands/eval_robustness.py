@@ -13,7 +13,8 @@ from gemini_det3d.apis.comparison.corrupted import evaluate_runs
 from gemini_det3d.apis.comparison.corrupted_table import markdown, write_corrupted
 from gemini_det3d.apis.config import ConfigError, read_changed_config
 from gemini_det3d.apis.reports import facts_section, write_report
-from gemini_det3d.apis.robustness import Robustness, evaluate_robustness, read_robustness
+from gemini_det3d.apis.robustness import evaluate_robustness
+from gemini_det3d.apis.robustness_file import Robustness, read_robustness
 from gemini_det3d.commands import add_model_options, add_seed
 from gemini_det3d.corruptions import CORRUPTIONS, SEVERITIES
 from gemini_det3d.formats.tables import markdown_table
@@ -42,14 +43,15 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add("config", nargs="?", help="a config, by path or name")
     add("checkpoint", nargs="?", type=Path, help="its trained parameters")
     add("--corruptions", nargs="+", metavar="NAME", help="some of them (all that apply)")
-    add("--severities", nargs="+", type=int, default=list(SEVERITIES), choices=SEVERITIES)
+    add("--severities", nargs="+", type=int, default=list(SEVERITIES), choices=SEVERITIES,
+        help="from 1 (weak) to 5 (strong) (all)")  # fmt: skip
     add("--frames", type=int, help="frames of the test set, evenly spread (all)")
     add("--metric", metavar="REGEX", help="keys whose mean is the score (KITTI: 3D moderate)")
     add("--baseline", type=Path, help="robustness.json of the model to compare with")
     add("--runs", type=Path, metavar="FOLDER",
         help="of compare: its finished runs in place of CONFIG and CHECKPOINT")  # fmt: skip
     add("--against", metavar="VARIANT", help="of --runs, whom all are held against (first)")
-    add_seed(parser, "the corruptions")
+    add_seed(parser, "the corruptions, and of what the test set draws")
     add("--out", type=Path,
         help="folder to write (work_dirs/robustness; of --runs: FOLDER/robustness)")  # fmt: skip
     add("--list", action="store_true", help="list the corruptions and end")
@@ -71,7 +73,7 @@ def run(args: argparse.Namespace) -> int:
     if args.runs is not None:
         return _run_comparison(args)
     if args.config is None or args.checkpoint is None:
-        raise ConfigError("eval-robustness: needs CONFIG and CHECKPOINT (or --runs, or --list)")
+        raise ConfigError("needs CONFIG and CHECKPOINT (or --runs, or --list)")
     if args.against is not None:
         raise ConfigError("--against: goes with --runs")
     out = args.out or Path("work_dirs/robustness")
@@ -102,16 +104,15 @@ def _run_comparison(args: argparse.Namespace) -> int:
     given = {"CONFIG": args.config, "--baseline": args.baseline}
     for name in (name for name, value in given.items() if value is not None):
         raise ConfigError(f"{name}: does not go with --runs")
-    out = args.out or args.runs / "robustness"
+    out, conditions = args.out or args.runs / "robustness", _conditions(args)
     found = evaluate_runs(
         args.runs,
         out,
         args.against,
         lambda path: read_changed_config(str(path), args.cfg_options, args.allow_missing),
-        **_conditions(args),
+        **conditions,
     )
-    facts = {"runs": str(args.runs), "severities": args.severities, "seed": args.seed}
-    report = write_corrupted(out, found, facts)
+    report = write_corrupted(out, found, {"runs": str(args.runs), **conditions})
     print(f"\n{markdown(found)}\n\neverything is in {out}; report: {report}")
     return 1 if found.faults else 0
 

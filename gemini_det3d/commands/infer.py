@@ -9,9 +9,10 @@ from pathlib import Path
 
 from tqdm import tqdm
 
-from gemini_det3d.apis.config import ConfigError
+from gemini_det3d.apis.config import ConfigError, read_config
 from gemini_det3d.apis.detector import Detector
 from gemini_det3d.apis.infer import Frame, find_frames, write_results
+from gemini_det3d.apis.trained_model import require_detector
 from gemini_det3d.commands import add_model_options
 from gemini_det3d.formats.calibration_json import read_any_calibration
 from gemini_det3d.formats.errors import FormatError
@@ -68,9 +69,11 @@ def run(args: argparse.Namespace) -> int:
         raise ConfigError(f"--score-threshold {args.score_threshold}, expected 0 to 1")
     if args.point_columns is not None and not 3 <= args.point_columns <= 64:
         raise ConfigError(f"--point-columns {args.point_columns}, expected 3 to 64")
+    config = read_config(args.config)
+    require_detector(config)
     frames = find_frames(args.image, args.points, args.calib, args.label)
     keep_folders(args.out, [p for p in (args.image, args.points, args.calib, args.label) if p])
-    detector = Detector(args.config, args.checkpoint, args.device, args.allow_missing)
+    detector = Detector(config, args.checkpoint, args.device, args.allow_missing)
     if detector.ignored_parameters:
         names = detector.ignored_parameters
         print(f"{args.checkpoint}: {len(names)} parameters are not of the config's model and were "

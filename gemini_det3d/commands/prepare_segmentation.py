@@ -10,6 +10,7 @@ from pathlib import Path
 from gemini_det3d.apis.config import ConfigError
 from gemini_det3d.apis.findings import check_all
 from gemini_det3d.apis.segmentation_set.check import SegFrameChecker, SegFrameReport
+from gemini_det3d.apis.segmentation_set.configured import ConfiguredSet, set_of_config
 from gemini_det3d.apis.segmentation_set.report import SetReport, load_known
 from gemini_det3d.commands import add_workers
 from gemini_det3d.datasets.segmentation_sets import SETS, SegmentationSet
@@ -20,14 +21,18 @@ from gemini_det3d.formats.segmentation import NoSuchSplit, SegFrame
 EPILOG = """\
 Training reads such a set as it is, so nothing is written but the report. A numbering of classes
 other than the published one is first_label of the data set in a config, colours of PASCAL VOC's map
-are label_code='voc', float depth needs max_values of LoadModalities; the same here as options."""
+are label_code='voc', float depth needs max_values of LoadModalities; the same here as options.
+A set of classes of your own is checked by --config, which reads all of this of a config; with
+--kind the table has the published names."""
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the command's arguments."""
     add = parser.add_argument
-    add("root", type=Path, metavar="ROOT", help="folder of the set")
-    add("--kind", choices=list(SETS), required=True, help="its layout and classes")
+    add("root", nargs="?", type=Path, metavar="ROOT", help="folder of the set (of --config)")
+    given = parser.add_mutually_exclusive_group(required=True)
+    given.add_argument("--kind", choices=list(SETS), help="its layout and published classes")
+    given.add_argument("--config", help="a config, by path or name, whose data set is checked")
     add("--splits", nargs="+", help="splits to check (those that are there)")
     add("--modalities", nargs="+", help="images to check, the leading one first (all)")
     add("--first-label", type=int, help="number of the first class in the files (as published)")
@@ -45,7 +50,8 @@ def run(args: argparse.Namespace) -> int:
         FormatError: There is no such set.
         ConfigError: An option cannot be.
     """
-    kind, root = SETS[args.kind], args.root.resolve()
+    known = _set_of(args)
+    kind, root = known.kind, known.root
     first = kind.first_label if args.first_label is None else args.first_label
     if args.workers < 1 or first < 0:
         raise ConfigError(f"--workers {args.workers} must be 1 or more, --first-label {first} 0")
@@ -53,8 +59,8 @@ def run(args: argparse.Namespace) -> int:
     frames = _frames_of(kind, root, args.splits)
     every = {frame.name: frame for split in frames.values() for frame in split}
     frame = next(iter(every.values()))
-    modalities = _modalities(frame, args.modalities)
-    max_values = _max_values(args.max_values, tuple(frame.images))
+    modalities = _modalities(frame, args.modalities or known.modalities)
+    max_values = {**known.max_values, **_max_values(args.max_values, tuple(frame.images))}
     checker = SegFrameChecker(root, modalities, code, max_values, kind.size_rule)
     settings = {"modalities": list(modalities), "label_code": code, "max_values": max_values,
                 "size_rule": kind.size_rule}  # fmt: skip
@@ -71,6 +77,15 @@ def run(args: argparse.Namespace) -> int:
         report.save(args.report)
         print(f"report: {args.report}")
     return int(any(finding.level == "error" for finding in report.findings()))
+
+
+def _set_of(args: argparse.Namespace) -> ConfiguredSet:
+    if args.config is None:
+        if args.root is None:
+            raise ConfigError(f"--kind {args.kind}: needs ROOT, the folder of the set")
+        return ConfiguredSet(SETS[args.kind], args.root.resolve())
+    known = set_of_config(args.config)
+    return known if args.root is None else replace(known, root=args.root.resolve())
 
 
 def _frames_of(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import traceback
 from types import FrameType
 from typing import Any
@@ -16,6 +17,7 @@ from gemini_det3d.formats.device_faults import is_device_fault
 from gemini_det3d.formats.errors import OTHER_FORM, FormatError
 
 _BUILDING = {"build_from_cfg", "build_runner_from_cfg", "from_cfg"}
+PIPELINE = "pipeline"
 _NOT_FITTING = (RuntimeError, AssertionError, *OTHER_FORM)
 
 
@@ -69,14 +71,18 @@ def step_fault(error: BaseException) -> FormatError | None:
         error: As it was caught, with its frames.
 
     Returns:
-        The step, its error and the line of code; None for what does not come from a step.
+        The step, its error and the line of code, of the file that the step was about to read, else
+        of `PIPELINE`; None for what does not come from a step.
     """
-    selves = [_self_of(frame) for frame, _ in traceback.walk_tb(error.__traceback__)]
-    steps = [type(each).__name__ for each in selves if isinstance(each, BaseTransform)]
-    if not steps or not _is_misfit(error):
+    frames = [frame for frame, _ in traceback.walk_tb(error.__traceback__)]
+    places = [i for i, each in enumerate(frames) if isinstance(_self_of(each), BaseTransform)]
+    if not places or not _is_misfit(error):
         return None
-    return FormatError("pipeline", f"{steps[-1]} cannot use what it is given: "
-                       f"{_what_and_where(error)}")  # fmt: skip
+    step, what = type(_self_of(frames[places[-1]])).__name__, _what_and_where(error)
+    words = [v for f in frames[places[-1] :] for v in f.f_locals.values() if isinstance(v, str)]
+    file = next(filter(os.path.isfile, words), None)
+    given = "its content" if file else "what it is given"
+    return FormatError(file or PIPELINE, f"{step} cannot use {given}: {what}")
 
 
 def _is_misfit(error: BaseException) -> bool:

@@ -6,12 +6,14 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+import torch
+
 from gemini_det3d.engine.config_types import type_name
 from gemini_det3d.engine.leaf_datasets import leaf_datasets
 from gemini_det3d.formats import FormatError
 from gemini_det3d.formats.infos import preferred_infos
 
-_NUSCENES = "NuScenesMetric"
+_NUSCENES, _KITTI = "NuScenesMetric", "KittiMetric"
 _EXPORTS = ("txt_dir", "format_only", "pklfile_prefix", "submission_prefix", "jsonfile_prefix",
             "outfile_prefix")  # fmt: skip
 
@@ -55,7 +57,7 @@ def check_evaluator(evaluator: Any, dataset: Any) -> None:
     Raises:
         FormatError: An ``ann_file`` is not there; of nuScenes the tables of the data set's version
             are not, or a frame's ``sample_idx`` is not its place in the info file, by which mmdet3d
-            finds its token.
+            finds its token; mmdet3d's KITTI metric is named where no GPU is, which it computes on.
     """
     metrics = metrics_of(evaluator)
     for _, each in metrics:
@@ -63,6 +65,9 @@ def check_evaluator(evaluator: Any, dataset: Any) -> None:
         if isinstance(path, str) and "://" not in path and not preferred_infos(path).is_file():
             raise FormatError(path, "no such file (ann_file of the evaluator)")
     for kind, metric in metrics:
+        if kind == _KITTI and not metric.get("format_only") and not torch.cuda.is_available():
+            fault = f"{kind} computes on a GPU only, and none is here; take KittiDetectionMetric"
+            raise FormatError("evaluator", fault)
         if kind == _NUSCENES and not metric.get("format_only"):
             leaves = leaf_datasets(dataset)
             own = [leaf for leaf in leaves if "NuScenes" in type(leaf).__name__]

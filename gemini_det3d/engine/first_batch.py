@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
+from mmdet3d.structures import CameraInstance3DBoxes, DepthInstance3DBoxes
 from mmengine.hooks import Hook
 from mmengine.logging import print_log
 from mmengine.registry import HOOKS
@@ -17,25 +18,29 @@ from gemini_det3d.formats.calibration_check import count_in_image
 from gemini_det3d.formats.image_fit import check_fit, fit_of
 from gemini_det3d.formats.turned_cloud import check_full, count_full
 from gemini_det3d.models.bare import bare_model
-from gemini_det3d.models.metas import view_geometries
+from gemini_det3d.models.metas import ImageGeometry, view_geometries
 from gemini_det3d.registration import register
 
 _FEW_POINTS = 20
 _FEW_BOXES, _OTHER_SIZE = 3, 0.5
+# Of points, by the boxes of their set; others are in the LiDAR's.
+_FRAMES = {DepthInstance3DBoxes: "DEPTH", CameraInstance3DBoxes: "CAMERA"}
 
 
 @register(HOOKS)
 class FirstBatchHook(Hook):
-    """Looks at the first batch as the model gets it, augmented and packed.
+    """Looks at the first batch as the model gets it; `ExactRunner` adds it to every run.
 
     A wrong calibration trains without an error: no point sees a pixel, and the image branch learns
-    nothing. So do mirrored images and turned clouds; they are warned of, with the numbers.
+    nothing. So do mirrored images and turned clouds; they are warned of, with the numbers. Samples
+    whose metadata do not say where points fall are left to the model, which may not ask.
 
     Args:
-        coord_type: Frame of the points, as the fusion neck has it.
+        coord_type: Frame of the points, as the fusion neck has it; None: that of the set's boxes
+            (``box_type_3d`` of the metadata), the LiDAR's where it is not stated.
     """
 
-    def __init__(self, coord_type: str = "LIDAR") -> None:
+    def __init__(self, coord_type: str | None = None) -> None:
         self.coord_type = coord_type
         self._is_done = False
 
@@ -70,7 +75,9 @@ class FirstBatchHook(Hook):
         views = images[None] if images.dim() == 3 else images
         height, width = views.shape[-2:]
         meta.setdefault("batch_input_shape", (height, width))
-        geometries = view_geometries(meta, len(views), self.coord_type)
+        geometries = self._geometries(meta, len(views))
+        if geometries is None:
+            return
         cloud = points.detach().cpu().numpy()
         counts = [
             count_in_image(cloud, g.matrix.cpu().numpy(), (width, height)) for g in geometries
@@ -85,6 +92,13 @@ class FirstBatchHook(Hook):
                 path, f"{fault}; points, calibration and images do not belong together"
             )
         print_log(f"{path}: {fault}", logger="current", level=logging.WARNING)
+
+    def _geometries(self, meta: dict, count: int) -> list[ImageGeometry] | None:
+        frame = self.coord_type or _FRAMES.get(meta.get("box_type_3d"), "LIDAR")
+        try:
+            return view_geometries(meta, count, frame)
+        except KeyError:
+            return None
 
 
 def _check_ways(path: str, cloud: np.ndarray, views: Any, geometries: Sequence) -> None:

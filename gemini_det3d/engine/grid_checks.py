@@ -1,4 +1,4 @@
-"""One range and one size of voxels in all parts of a detector.
+"""One range and one size of voxels in all parts of a detector, and anchors for each class.
 
 A config states them in half a dozen places. Where one of them was forgotten, points and maps, or
 maps and anchors, lie beside each other, and the training goes on.
@@ -11,8 +11,11 @@ from numbers import Real
 from typing import Any
 
 import numpy as np
+from mmdet3d.models.dense_heads import Anchor3DHead
+from torch import nn
 
 from gemini_det3d.formats import FormatError
+from gemini_det3d.models.dense_heads.anchor_head import anchor_fault
 
 _RANGE, _VOXEL = ("point_cloud_range", "pc_range"), ("voxel_size",)
 _SPARSE, _ANCHORS = ("sparse_shape",), ("ranges",)
@@ -54,6 +57,22 @@ def check_grid(model: Mapping[str, Any]) -> None:
             if _are_numbers(value, 6) and _is_elsewhere(value, low_high, size):
                 fault = f"lays anchors over {list(value)}, and the map covers {list(low_high)}"
                 raise FormatError(f"model.{place}", f"{fault} (x, y, z, x, y, z)")
+
+
+def check_anchors(model: nn.Module) -> None:
+    """Refuse a detector with an assigner for each class, and anchors or classes of another number.
+
+    Args:
+        model: Built; a head of another kind is not asked, nor one whose assigners take all classes.
+
+    Raises:
+        FormatError: A class would be learnt on the anchors of another one.
+    """
+    for name, part in model.named_modules():
+        if isinstance(part, Anchor3DHead) and part.assign_per_class:
+            fault = anchor_fault(part)
+            if fault is not None:
+                raise FormatError(f"model.{name}", fault)
 
 
 def _check_layer(low_high: Any, voxel: Any) -> None:

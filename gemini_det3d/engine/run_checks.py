@@ -16,7 +16,7 @@ from torch.utils.data import DataLoader
 from gemini_det3d.engine.config_types import type_name
 from gemini_det3d.engine.evaluator_checks import check_evaluator
 from gemini_det3d.engine.exact.seeding import SampleKey
-from gemini_det3d.engine.grid_checks import check_grid
+from gemini_det3d.engine.grid_checks import check_anchors, check_grid
 from gemini_det3d.engine.leaf_datasets import leaf_configs
 from gemini_det3d.engine.pipeline_checks import check_pipelines
 from gemini_det3d.engine.resume_checks import check_optimizer, kept_settings, rates
@@ -78,6 +78,7 @@ class RunChecksHook(Hook):
         check_read_modalities(built, model)
         check_pipelines(built, model)
         check_grid(runner.cfg.get("model") or {})
+        check_anchors(model)
         for name in ("val", "test"):
             if f"{name}_dataloader" in built:
                 evaluator = runner.cfg.get(f"{name}_evaluator")

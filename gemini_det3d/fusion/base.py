@@ -12,7 +12,7 @@ from typing import Any, NamedTuple, SupportsIndex
 import torch
 from torch import Tensor, nn
 
-from .dtypes import autocast_would_fail, computing_dtype
+from .dtypes import autocast_that_works, computing_dtype
 
 __all__ = [
     "Counts",
@@ -28,7 +28,6 @@ __all__ = [
     "is_in_backward",
     "keep_own",
 ]
-
 
 Counts = tuple[int, ...] | None
 
@@ -107,19 +106,12 @@ class FusionOperator(nn.Module):
                 than the parameters of an operator that computes in theirs, which under autocast
                 holds for float64 alone.
         """
-        check_streams(first, second, self.dim, type(self).__name__)
-        if first.dtype != second.dtype:
-            dtype = torch.promote_types(first.dtype, second.dtype)
-            first, second = first.to(dtype), second.to(dtype)
-        if valid is not None:
-            valid = broadcast_valid(valid, first.shape[:-1])
+        first, second, valid = self.checked(first, second, valid)
         if self._losses or self._doubts:  # nobody took them, and they hold a graph
             self._losses, self._doubts = {}, None
         if self.reads_samples:
-            if autocast_would_fail(self, first):
-                with torch.autocast(first.device.type, enabled=False):
-                    return self.fuse(first, second, valid, counts)  # type: ignore[call-arg]
-            return self.fuse(first, second, valid, counts)  # type: ignore[call-arg]
+            with autocast_that_works(self, first):
+                return self.fuse(first, second, valid, counts)  # type: ignore[call-arg]
         dtype = first.dtype
         if not self.takes_any_dtype:
             wide = computing_dtype(self, first)
@@ -127,6 +119,18 @@ class FusionOperator(nn.Module):
         # autocast's products are narrower, and masks would decide whether they stay so
         fused_first, fused_second = self.fuse(first, second, valid)
         return fused_first.to(dtype), fused_second.to(dtype)
+
+    def checked(
+        self, first: Tensor, second: Tensor, valid: Tensor | None
+    ) -> tuple[Tensor, Tensor, Tensor | None]:
+        """Streams in the wider dtype of the two, the mask as (...); errors as of `forward`."""
+        check_streams(first, second, self.dim, type(self).__name__)
+        if first.dtype != second.dtype:
+            dtype = torch.promote_types(first.dtype, second.dtype)
+            first, second = first.to(dtype), second.to(dtype)
+        if valid is not None:
+            valid = broadcast_valid(valid, first.shape[:-1])
+        return first, second, valid
 
     def fuse(self, first: Tensor, second: Tensor, valid: Tensor | None) -> tuple[Tensor, Tensor]:
         """Fuse checked streams (..., C) under the mask `valid` (...) or None."""

@@ -12,6 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from .base import broadcast_valid, check_many, check_streams, check_tensors
+from .kernels.torch_versions import without_autocast
 
 __all__ = ["StreamBlend", "blend_many", "blend_streams"]
 
@@ -118,14 +119,20 @@ def blend_many(
     shape = (len(streams), *[1] * streams[0].dim())
     logits = alpha.view(shape)
     if exists is None:
-        return (torch.stack(list(streams)) * logits.softmax(dim=0).to(streams[0].dtype)).sum(dim=0)
+        return (_stack(streams) * logits.softmax(dim=0).to(streams[0].dtype)).sum(dim=0)
     check_many("blend_many", exists, "exists")
     if len(exists) != len(streams):
         raise ValueError(f"blend_many: exists has {len(exists)} masks for {len(streams)} streams")
     real = torch.stack([_mask(mask, stream) for mask, stream in zip(exists, streams)])
     lowest = torch.finfo(logits.dtype).min  # not infinite: a softmax over nothing is NaN
     weights = torch.where(real, logits, lowest).softmax(dim=0).to(streams[0].dtype)
-    return (torch.where(real, torch.stack(list(streams)), 0) * weights).sum(dim=0)
+    return (torch.where(real, _stack(streams), 0) * weights).sum(dim=0)
+
+
+def _stack(streams: Sequence[Tensor]) -> Tensor:
+    """(M, ..., C); autocast would refuse the half that is not its own."""
+    with without_autocast(streams[0].device.type):
+        return torch.stack(list(streams))
 
 
 def _weights(alpha: Tensor, bias: Tensor | None) -> Tensor:

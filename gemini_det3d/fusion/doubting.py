@@ -14,6 +14,7 @@ from .base import (
     hide,
     is_in_backward,
 )
+from .kernels.torch_versions import without_autocast
 from .reliability import (
     START_BIAS,
     batch_centre,
@@ -21,14 +22,17 @@ from .reliability import (
     follow_spread,
     gate_bias,
     sample_means,
+    sample_of_tokens,
 )
 from .start import optional_parameter
 
 __all__ = ["DoubtingOperator"]
 
-_PAST = 4
+_PAST = 16
 """Training forwards whose statistics are kept for a backward that repeats them; more than one may
 be on its way, as with a degraded copy of each batch."""
+_ALIKE = 0.1
+"""How far the means of one batch may be apart when computed twice, in standard errors."""
 
 
 class DoubtingOperator(FusionOperator):
@@ -90,8 +94,9 @@ class DoubtingOperator(FusionOperator):
         if valid is not None:
             valid = broadcast_valid(valid, first.shape[:-1])
         # a copy, since the next forward moves the centre, maybe before the backward of this
-        spread = torch.stack([self.reliability_centre, self.reliability_variance])
-        return self._logits(self._tokens(first, second, valid, counts), spread)
+        with without_autocast(first.device.type):
+            spread = torch.stack([self.reliability_centre, self.reliability_variance])
+            return self._logits(self._tokens(first, second, valid, counts), spread)
 
     def doubt_bias(
         self, first: Tensor, second: Tensor, valid: Tensor | None = None, counts: Counts = None
@@ -123,8 +128,9 @@ class DoubtingOperator(FusionOperator):
         self, first: Tensor, second: Tensor, valid: Tensor | None, counts: Counts
     ) -> list[tuple[Tensor, Tensor]]:
         """Of each stream the tokens and the means of their samples."""
+        sample = sample_of_tokens(counts, first.device)
         streams = [hide(stream, valid) for stream in (first, second)]
-        return [(stream, sample_means(stream, valid, counts)) for stream in streams]
+        return [(stream, sample_means(stream, valid, counts, sample)) for stream in streams]
 
     def _logits(self, tokens: list[tuple[Tensor, Tensor]], spread: Tensor) -> tuple[Tensor, Tensor]:
         """With centre and variance (2, 2, 2C)."""
@@ -143,17 +149,30 @@ class DoubtingOperator(FusionOperator):
         the first.
         """
         own = zip(self.reliability_centre, self.reliability_variance, self.reliability_seen)
-        mark = torch.stack(
-            [follow_spread(*spread, *pair, valid) for pair, spread in zip(tokens, own)]
-        )
-        kept = torch.stack([mark, self.reliability_centre, self.reliability_variance])
-        with torch.no_grad():
+        with torch.no_grad(), without_autocast(self.reliability_centre.device.type):
+            marks = [follow_spread(*spread, *pair, valid) for pair, spread in zip(tokens, own)]
+            spread = self.reliability_centre, self.reliability_variance
+            kept = torch.stack([torch.stack(marks), *spread])
             self.past_spreads.copy_(torch.cat([kept[None], self.past_spreads[:-1]]))
         return kept[1:]
 
     def _recall(self, tokens: list[tuple[Tensor, Tensor]], valid: Tensor | None) -> Tensor:
-        """What the statistics were in the forward that a backward repeats: its tokens tell."""
+        """What the statistics were in the forward that a backward repeats: its tokens tell.
+
+        Raises:
+            RuntimeError: They are those of none of the last forwards.
+        """
         like = self.reliability_centre
-        mark = torch.stack([batch_centre(*pair, valid, like) for pair in tokens])
+        with without_autocast(like.device.type):
+            mark = torch.stack([batch_centre(*pair, valid, like) for pair in tokens])
         distance = (self.past_spreads[:, 0] - mark).abs().sum((1, 2))
-        return self.past_spreads.index_select(0, distance.argmin().view(1))[0, 1:]
+        nearest = self.past_spreads.index_select(0, distance.argmin().view(1))[0]
+        num_tokens = max(tokens[0][0].shape[:-1].numel(), 1)
+        unit = (nearest[2].float() / num_tokens).sqrt().sum()
+        is_capturing = mark.is_cuda and torch.cuda.is_current_stream_capturing()
+        if not is_capturing and bool(distance.min() > _ALIKE * unit):  # nothing can be asked there
+            raise RuntimeError(
+                f"{type(self).__name__}: a checkpoint repeats a forward that is not among the last "
+                f"{_PAST} of this operator, whose statistics are kept; call backward earlier"
+            )
+        return nearest[1:]

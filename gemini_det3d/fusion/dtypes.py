@@ -2,29 +2,29 @@
 
 from __future__ import annotations
 
+from contextlib import AbstractContextManager, nullcontext
+
 import torch
 from torch import Tensor, nn
 
-__all__ = ["autocast_would_fail", "computing_dtype"]
+__all__ = ["autocast_that_works", "beside_autocast", "computing_dtype"]
 
 
 def computing_dtype(operator: nn.Module, stream: Tensor) -> torch.dtype:
     """What a stream (..., C) is to be given to an operator in, whose parameters have one dtype.
 
-    Its own where that is the parameters', where there are none, or where autocast sees to it, which
-    it does not for float64; else the parameters', if they are wider.
+    Where autocast is on and neither is float64, it sees to it: `beside_autocast`. Else the
+    parameters', if they are no narrower; its own where there are none.
 
     Raises:
         ValueError: They are not.
     """
-    weight = next(operator.parameters(), stream)
-    if weight.dtype == stream.dtype:
-        return stream.dtype
     from .kernels.torch_versions import autocast_dtype
 
-    is_double = torch.float64 in (weight.dtype, stream.dtype)
-    if not is_double and autocast_dtype(stream.device.type) is not None:
-        return stream.dtype
+    weight = next(operator.parameters(), stream)
+    lowered = autocast_dtype(stream.device.type)
+    if lowered is not None and torch.float64 not in (weight.dtype, stream.dtype):
+        return beside_autocast(stream.dtype, lowered)
     wide = torch.promote_types(stream.dtype, weight.dtype)
     if wide != weight.dtype:
         raise ValueError(
@@ -34,11 +34,18 @@ def computing_dtype(operator: nn.Module, stream: Tensor) -> torch.dtype:
     return wide
 
 
-def autocast_would_fail(operator: nn.Module, stream: Tensor) -> bool:
-    """Whether autocast is on but leaves the stream or the parameters as they are, float64."""
-    from .kernels.torch_versions import autocast_dtype
+def beside_autocast(dtype: torch.dtype, lowered: torch.dtype) -> torch.dtype:
+    """The dtype itself, or float32 for the half that autocast refuses beside its own, `lowered`."""
+    is_other = dtype in (torch.float16, torch.bfloat16) and dtype != lowered
+    return torch.float32 if is_other else dtype
 
-    if autocast_dtype(stream.device.type) is None:
-        return False
+
+def autocast_that_works(operator: nn.Module, stream: Tensor) -> AbstractContextManager:
+    """Autocast off within where stream or parameters are float64, which it leaves as they are."""
+    from .kernels.torch_versions import autocast_dtype, without_autocast
+
+    if autocast_dtype(stream.device.type) is None:  # asked first: it is quick
+        return nullcontext()
     weight = next(operator.parameters(), stream)
-    return torch.float64 in (weight.dtype, stream.dtype)
+    is_double = torch.float64 in (weight.dtype, stream.dtype)
+    return without_autocast(stream.device.type) if is_double else nullcontext()

@@ -64,7 +64,8 @@ class TokenExchangeFusion(_ExchangeFusion):
     def fuse(self, first: Tensor, second: Tensor, valid: Tensor | None) -> tuple[Tensor, Tensor]:
         """Weigh and exchange tokens of checked streams; see `FusionOperator.forward`."""
         streams = hide(first, valid), hide(second, valid)
-        scores = [self.score[i](streams[i]).softmax(dim=-1)[..., :1] for i in (0, 1)]
+        seen = [_as_taken(score[0], stream) for score, stream in zip(self.score, streams)]
+        scores = [self.score[i](seen[i]).softmax(dim=-1)[..., :1] for i in (0, 1)]
         weighted = [stream * score for stream, score in zip(streams, scores)]
         fused_first, fused_second = (
             torch.where(scores[i] < self.threshold, weighted[1 - i], weighted[i]) for i in (0, 1)
@@ -108,7 +109,8 @@ class ChannelExchangeFusion(_ExchangeFusion):
         streams = first, second
         rows = -1 if first.numel() else 0
         chosen = [s.reshape(rows, self.dim) if valid is None else s[valid] for s in streams]
-        normed = [_normalise(norm, tokens) for norm, tokens in zip(self.norm, chosen)]
+        pairs = zip(self.norm, chosen)
+        normed = [_normalise(norm, _as_taken(norm, tokens)) for norm, tokens in pairs]
         if self.training:
             self.keep_losses({"loss_channel_scales": self.loss_weight * self._sparsity()})
         fused = []
@@ -118,6 +120,7 @@ class ChannelExchangeFusion(_ExchangeFusion):
             if valid is None:
                 fused.append(mixed.view(first.shape))
             else:
+                mixed = mixed.to(streams[i].dtype)
                 fused.append(streams[i].masked_scatter(valid[..., None], mixed))
         return fused[0], fused[1]
 
@@ -138,6 +141,13 @@ def _score_predictor(dim: int) -> nn.Sequential:
         nn.GELU(),
         nn.Linear(dim // 4, 2),
     )
+
+
+def _as_taken(norm: Any, tokens: Tensor) -> Tensor:
+    """Tokens (..., C) for a normalisation: no wider than its parameters, also under autocast."""
+    kind = norm.weight.dtype
+    is_taken = torch.promote_types(tokens.dtype, kind) == kind
+    return tokens if is_taken else tokens.to(kind)
 
 
 def _normalise(norm: nn.BatchNorm1d, tokens: Tensor) -> Tensor:

@@ -9,14 +9,9 @@ import torch
 from torch import Tensor, nn
 
 from . import released
-from .base import (
-    Counts,
-    broadcast_valid,
-    check_heads,
-    check_integer,
-    check_streams,
-)
+from .base import Counts, check_heads, check_integer
 from .doubting import DoubtingOperator
+from .dtypes import autocast_that_works
 from .functional import FusionParameters, gemini_gates
 from .kernels import Explanation, check_backend, explain, in_one_dtype, run
 from .start import check_start, draw, noise_std_of, optional_parameter
@@ -55,8 +50,9 @@ class GeminiFusion(DoubtingOperator):
             trained by the task, of how much less is read of what is doubted. It starts at zero,
             where the operator is the released one.
         reliability_loss_weight: Of that loss.
-        with_recompute: "blockwise" keeps nothing but its inputs for the backward and repeats the
-            forward there: a quarter of the memory for about a tenth more time.
+        with_recompute: "blockwise" and "fused" keep nothing but their inputs for the backward and
+            repeat there what they need of the forward: on a CPU a quarter of the memory for about
+            a tenth more time.
         block_tokens: Each thread of "blockwise" computes so many tokens at a time, which bounds its
             scratch memory at any number of tokens. 0: what suits the caches.
 
@@ -179,25 +175,24 @@ class GeminiFusion(DoubtingOperator):
         Raises:
             ValueError: As `forward`.
         """
-        check_streams(first, second, self.dim, type(self).__name__)
-        dtype = torch.promote_types(first.dtype, second.dtype)
-        parameters, streams = self.fusion_parameters(), (first.to(dtype), second.to(dtype))
-        options = (self.with_recompute, self.block_tokens, self.doubt_bias(*streams))
-        return explain(self.backend, *streams, parameters, self.num_heads, *options)
+        first, second, _ = self.checked(first, second, None)
+        with autocast_that_works(self, first):
+            options = (self.with_recompute, self.block_tokens, self.doubt_bias(first, second))
+            parameters = self.fusion_parameters()
+            return explain(self.backend, first, second, parameters, self.num_heads, *options)
 
     def gates(
         self, first: Tensor, second: Tensor, valid: Tensor | None = None, counts: Counts = None
     ) -> tuple[Tensor, Tensor]:
         """How much each stream reads of the other: two (..., num_heads) in [0, 1].
 
-        Arguments as in `forward`; tokens that are not valid have gate 0.
+        Arguments and errors as in `forward`; tokens that are not valid have gate 0.
         """
-        check_streams(first, second, self.dim, type(self).__name__)
-        if valid is not None:
-            valid = broadcast_valid(valid, first.shape[:-1])
-        bias, parameters = self.doubt_bias(first, second, valid, counts), self.fusion_parameters()
-        streams = in_one_dtype(first, second, parameters)
-        return gemini_gates(*streams, self.num_heads, valid, bias)
+        first, second, valid = self.checked(first, second, valid)
+        with autocast_that_works(self, first):
+            bias = self.doubt_bias(first, second, valid, counts)
+            streams = in_one_dtype(first, second, self.fusion_parameters())
+            return gemini_gates(*streams, self.num_heads, valid, bias)
 
     def extra_repr(self) -> str:
         """Show what the printed model should tell."""

@@ -29,8 +29,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from .base import Doubts, check_many, check_tensors
-from .kernels.torch_versions import autocast_dtype, without_autocast
+from .base import Counts, Doubts, check_many, check_tensors
+from .kernels.torch_versions import without_autocast
 
 __all__ = [
     "START_BIAS",
@@ -40,6 +40,7 @@ __all__ = [
     "gate_bias",
     "reliability_loss",
     "sample_means",
+    "sample_of_tokens",
 ]
 
 _GAIN = 5.0
@@ -74,8 +75,6 @@ def doubt(
     weight = _GAIN * weight / deviation
     bias = _GAIN * bias - (weight * centre).sum()
     of_token, of_mean = weight[None].split(stream.shape[-1], dim=1)
-    if autocast_dtype(stream.device.type) is None:
-        return _linear(stream, of_token) + _linear(mean, of_mean) + bias
     with without_autocast(stream.device.type):
         return _linear(stream, of_token) + _linear(mean, of_mean) + bias
 
@@ -97,7 +96,8 @@ def follow_spread(
 
     Of tokens mean and variance are over all that are valid; of the samples' means likewise, so that
     each counts as often as it has tokens. The first forward sets them; one that is not finite, or
-    in which nothing is valid, leaves them.
+    in which nothing is valid, leaves them. All is computed in float32 at least, and the variance
+    about this forward's own mean: about another, digits would cancel. Call it without autocast.
 
     Args:
         centre: (2C,).
@@ -111,12 +111,13 @@ def follow_spread(
         `batch_centre`, on the way.
     """
     rows, share, number = _weighed(stream, mean, valid, centre)
+    rate = torch.where(seen, _MOMENTUM, 1.0)
     first = share @ rows
-    second = share @ (rows - centre).square() - (first - centre).square()
+    second = share @ (rows - first).square() + (1 - rate) * (first - centre).square()
+    first, second = first.to(centre), second.clamp(min=1e-6).to(variance)
     counts = (number > 0) & first.isfinite().all() & second.isfinite().all()
-    step = (torch.where(seen, _MOMENTUM, 1.0) * counts).to(centre)
-    spread = second + (1 - step) * (first - centre).square() * seen
-    variance.lerp_(torch.where(counts, spread.clamp(min=1e-6), variance), step)
+    step = (rate * counts).to(centre)
+    variance.lerp_(torch.where(counts, second, variance), step)
     centre.lerp_(torch.where(counts, first, centre), step)
     seen.logical_or_(counts)
     return first
@@ -124,29 +125,50 @@ def follow_spread(
 
 @torch.no_grad()
 def batch_centre(stream: Tensor, mean: Tensor, valid: Tensor | None, like: Tensor) -> Tensor:
-    """Mean of [x ; mean] over the valid tokens of one forward: (2C,) in the dtype of `like`."""
+    """Mean of [x ; mean] over the valid tokens of one forward: (2C,) in the dtype of `like`.
+
+    Call it without autocast, as `follow_spread`.
+    """
     rows, share, _ = _weighed(stream, mean, valid, like)
-    return share @ rows
+    return (share @ rows).to(like)
 
 
 def _weighed(
     stream: Tensor, mean: Tensor, valid: Tensor | None, like: Tensor
 ) -> tuple[Tensor, Tensor, Tensor]:
-    """Tokens beside their means (N, 2C), the share of each (N,), and how many are valid."""
-    both = torch.cat([stream.to(like), mean.to(like).expand_as(stream)], dim=-1)
-    share = both.new_ones(both.shape[:-1]) if valid is None else valid.to(like)
+    """Tokens beside their means (N, 2C), the share of each (N,), and how many are valid.
+
+    In the dtype of `like`, or float32 if that is narrower.
+    """
+    kind = torch.promote_types(like.dtype, torch.float32)
+    both = torch.cat([stream.to(kind), mean.to(kind).expand_as(stream)], dim=-1)
+    share = both.new_ones(both.shape[:-1]) if valid is None else valid.to(kind)
     number = share.sum()
     rows = both.flatten(0, -2) if both.dim() > 1 else both[None]
     return rows, share.flatten() / number.clamp(min=1), number
 
 
-def sample_means(stream: Tensor, valid: Tensor | None, counts: tuple[int, ...] | None) -> Tensor:
+def sample_of_tokens(counts: tuple[int, ...] | None, device: torch.device) -> Tensor | None:
+    """The number of each token's sample, (N,) int64, of `counts`; None for None.
+
+    Made where it is needed: a copy from the host waits for a GPU and is refused in CUDA graphs.
+    """
+    if counts is None:
+        return None
+    numbers = [torch.full((n,), i, device=device) for i, n in enumerate(counts)]
+    return torch.cat(numbers) if numbers else torch.zeros(0, dtype=torch.int64, device=device)
+
+
+def sample_means(
+    stream: Tensor, valid: Tensor | None, counts: Counts, sample: Tensor | None
+) -> Tensor:
     """The mean token of each token's sample, over those that are valid.
 
     Args:
         stream: (..., C), zeros where not valid.
         valid: Bool (...); None: all.
         counts: As of `FusionOperator.forward`.
+        sample: `sample_of_tokens` of them.
 
     Returns:
         Broadcastable to (..., C), float32 or float64; zeros of a sample where none is valid.
@@ -154,7 +176,7 @@ def sample_means(stream: Tensor, valid: Tensor | None, counts: tuple[int, ...] |
     stream = stream.to(torch.promote_types(stream.dtype, torch.float32))
     if counts == ():
         return torch.zeros_like(stream)
-    if counts is None:
+    if counts is None or sample is None:
         axes = tuple(range(1, stream.dim() - 1))
         if not axes:  # every token is a sample
             return stream
@@ -163,13 +185,10 @@ def sample_means(stream: Tensor, valid: Tensor | None, counts: tuple[int, ...] |
         else:
             number = valid.sum(axes, keepdim=True).clamp(min=1)[..., None]
         return stream.sum(axes, keepdim=True) / number
-    repeats = torch.tensor(counts, device=stream.device)
-    row = torch.arange(len(counts), device=stream.device)
-    row = row.repeat_interleave(repeats, output_size=len(stream))
     one = torch.ones(len(stream), device=stream.device) if valid is None else valid
-    number = torch.zeros(len(counts), device=stream.device).index_add(0, row, one.float())
-    total = stream.new_zeros(len(counts), stream.shape[-1]).index_add(0, row, stream)
-    return (total / number.clamp(min=1)[:, None].to(total))[row]
+    number = torch.zeros(len(counts), device=stream.device).index_add(0, sample, one.float())
+    total = stream.new_zeros(len(counts), stream.shape[-1]).index_add(0, sample, stream)
+    return (total / number.clamp(min=1)[:, None].to(total))[sample]
 
 
 def gate_bias(first: Tensor, second: Tensor, worth: Tensor) -> Tensor:
@@ -202,16 +221,11 @@ def reliability_loss(doubts: Doubts, strengths: Sequence[Tensor]) -> Tensor:
     check_many("reliability_loss", strengths, "strengths")
     if doubts.counts == ():
         return doubts.weight * 0 * (doubts.first.sum() + doubts.second.sum())
-    total = [
-        F.binary_cross_entropy_with_logits(
-            logits,
-            _per_token(
-                strength.to(logits.device, logits.dtype, non_blocking=True), logits, doubts.counts
-            ),
-            reduction="none",
-        )
-        for logits, strength in zip((doubts.first, doubts.second), strengths)
-    ]
+    sample, total = sample_of_tokens(doubts.counts, doubts.first.device), []
+    for logits, strength in zip((doubts.first, doubts.second), strengths):
+        strength = strength.to(logits.device, logits.dtype, non_blocking=True)
+        wanted = _per_token(strength, logits, doubts.counts, sample)
+        total.append(F.binary_cross_entropy_with_logits(logits, wanted, reduction="none"))
     loss = total[0] + total[1]
     if doubts.valid is not None:
         loss = torch.where(doubts.valid, loss, 0)
@@ -221,12 +235,11 @@ def reliability_loss(doubts: Doubts, strengths: Sequence[Tensor]) -> Tensor:
     return doubts.weight * loss.sum() / (2 * number)
 
 
-def _per_token(strength: Tensor, logits: Tensor, counts: tuple[int, ...] | None) -> Tensor:
+def _per_token(strength: Tensor, logits: Tensor, counts: Counts, sample: Tensor | None) -> Tensor:
     """(B,) as (...)."""
     found = len(counts) if counts is not None else logits.shape[0] if logits.dim() else 0
     if found != len(strength):
         raise ValueError(f"reliability: tokens of {found} samples, strengths of {len(strength)}")
-    if counts is None:
+    if sample is None:
         return strength.view(-1, *[1] * (logits.dim() - 1)).expand_as(logits)
-    repeats = torch.tensor(counts).to(strength.device, non_blocking=True)
-    return strength.repeat_interleave(repeats, output_size=len(logits))
+    return strength[sample]

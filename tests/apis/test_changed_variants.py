@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import json
 import re
+from pathlib import Path
 
 import pytest
 
 import gemini_det3d.plugin  # noqa: F401
 from gemini_det3d.apis.comparison import compare as module
-from gemini_det3d.apis.comparison.variants import Swap
+from gemini_det3d.apis.comparison.variants import Swap, make_variants
 from gemini_det3d.apis.config import ConfigError
 
 
@@ -139,3 +140,21 @@ def test_one_run_under_two_names_is_refused(tmp_path):
              ("model.operator.init=y", "model.operator.type=A,A;init=y")]  # fmt: skip
     with pytest.raises(ConfigError, match="fused-y-A seed 0 and fused-y-A_init_y seed 0: are the"):
         module.make_plan([str(config)], swaps, tmp_path, 1, {})
+
+
+@pytest.mark.parametrize("key", ["randomness.seed", "work_dir"])
+def test_what_a_comparison_sets_itself_is_refused(key):
+    config = {Path("a.py"): {"randomness": {"seed": 3}, "work_dir": "x"}}
+    with pytest.raises(ConfigError, match=f"--cfg-options {key}: not in a comparison, whose "):
+        make_variants(config, [], {key: "7"})
+    with pytest.raises(ConfigError, match=f"--swap {key}: not in a comparison, whose "):
+        make_variants(config, [Swap(key, ("7", "8"))])
+
+
+def test_validation_that_a_comparison_leaves_out_is_told(capsys):
+    key, config = "train_cfg.val_interval", {Path("a.py"): {"train_cfg": {"val_interval": 1}}}
+    (variant,) = make_variants(config, [], {key: "7"})
+    assert variant.options == {key: "7"}
+    assert f"--cfg-options {key}: has no effect in a comparison" in capsys.readouterr().out
+    with pytest.raises(ConfigError, match="whose runs are tested at the end and not validated"):
+        make_variants(config, [Swap(key, ("7", "8"))])

@@ -12,7 +12,7 @@ import torch
 from programs import run_python
 
 from gemini_det3d.apis.alignment.agreement import agreement_of, judge
-from gemini_det3d.apis.alignment.check import _with_findings
+from gemini_det3d.apis.alignment.check import _with_findings, check_alignment
 from gemini_det3d.apis.alignment.samples import (
     AugmentedSample,
     LabelBoxes,
@@ -168,6 +168,21 @@ def test_page_shows_what_this_run_drew_alone(tmp_path, monkeypatch):
     main(["check-alignment", CONFIG, "--samples", "2", "--pictures", "1", "--out", str(tmp_path)])
     page = (tmp_path / "report.html").read_text(encoding="utf-8")
     assert ">b.png<" in page and ">a.png<" not in page and page.count("data:image/") == 1
+
+
+def test_frames_of_two_sets_that_are_called_alike_have_pictures_of_their_own(tmp_path, monkeypatch):
+    points, boxes, labels = world()
+    points = np.column_stack([points, np.ones(len(points))])
+
+    def samples(config, number, seed):
+        for level, name in enumerate(("one/b.bin", "two/b.bin", "two/c.bin")):
+            image = np.full((SIZE[1], SIZE[0], 3), 60 * level, np.uint8)
+            yield AugmentedSample(name, [image], [MATRIX], points, boxes, ["Car"] * 6, labels, [])
+
+    monkeypatch.setattr("gemini_det3d.apis.alignment.check.augmented_samples", samples)
+    drawn = check_alignment(None, 3, 3, tmp_path).pictures
+    assert [path.name for path in drawn] == ["b.png", "b_2.png", "c.png"]
+    assert len({path.read_bytes() for path in drawn}) == 3
 
 
 @pytest.mark.slow

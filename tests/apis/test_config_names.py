@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from difflib import get_close_matches
+
 import pytest
 from mmengine.config import Config
 
-from gemini_det3d.apis.config import ConfigError, config_root, find_config
-from gemini_det3d.apis.config_changes import effective_changes, twins_of
-from gemini_det3d.apis.config_names import check_names
+from gemini_det3d.apis.config import ConfigError, config_root, find_config, mmdet3d_mim
+from gemini_det3d.apis.config_changes import effective_changes, known_names, twins_of
+from gemini_det3d.apis.config_names import _CLOSE, _is_variable, _only_set, check_names
 
 TOY = "mvxnet_gemini-point_r18_1xb2-toy_scenes-3class"
 
@@ -27,6 +29,14 @@ def check(folder, text):
         ("train_pipeline = []", r"set train_dataloader\.dataset\.dataset\.pipeline"),
         ("data_root = 'data/mine/'", r"set train_dataloader\.dataset\.dataset\.data_root"),
         ("optim_wraper = dict(optimizer=dict(lr=1))", "close to it: optim_wrapper"),
+        ("modle = dict(img_neck=None)", "nothing reads modle; close to it: model"),
+        ("train_cgf = dict(max_epochs=1)", "nothing reads train_cgf; close to it: train_cfg"),
+        ("load_form = 'a.pth'", "nothing reads load_form; close to it: load_from"),
+        (
+            "auto_scale_lr = dict(enabled=False)",
+            r"nothing reads auto_scale_lr\.enabled; close to it: enable",
+        ),
+        ("env_cfg = dict(cudnn_benchmrk=True)", r"nothing reads env_cfg\.cudnn_benchmrk; close"),
     ],
 )
 def test_name_that_the_base_has_computed_with_is_refused(tmp_path, text, said):
@@ -77,8 +87,22 @@ def test_every_config_passes():
             assert check_names(Config.fromfile(path)) is None
 
 
+def test_names_of_mmdet3ds_own_configs_are_not_taken_for_misspelt_ones():
+    """Those of all its files, in one file without a base."""
+    names = {
+        name
+        for path in (mmdet3d_mim() / "configs").rglob("*.py")
+        for name in _only_set(path.read_text())
+    }
+    assert len(names) > 20
+    for name in names - set(known_names()):
+        close = get_close_matches(name, known_names(), 1, _CLOSE)
+        assert not close or _is_variable(name), name
+
+
 def test_flat_config_passes(tmp_path):
     """As runs dump them: names stand there that nothing reads; one is much like tta_pipeline."""
     path = tmp_path / "dumped.py"
-    path.write_text("test_pipeline = [dict(type='A')]\nmodel = dict(type='B')\nlr = 0.1\n")
+    text = "test_pipeline = [dict(type='A')]\nmodel = dict(type='B')\nlr = 0.1\n"
+    path.write_text(f"{text}eval_pipeline = train_pipeline = []\n")
     assert check_names(Config.fromfile(path)) is None

@@ -18,7 +18,7 @@ from gemini_det3d.apis.comparison.corrupted_table import (
 from gemini_det3d.apis.comparison.finished import finished_runs
 from gemini_det3d.apis.comparison.paired import holm
 from gemini_det3d.apis.config import ConfigError
-from gemini_det3d.apis.robustness import Robustness
+from gemini_det3d.apis.robustness_file import Robustness
 from gemini_det3d.cli import main
 from gemini_det3d.formats import FormatError
 
@@ -110,7 +110,8 @@ def test_every_run_is_tested_in_a_folder_of_its_own(comparison, tested, tmp_path
     found = evaluate_runs(comparison, tmp_path / "out", corruptions=["fog"], frames=7, seed=5)
     assert [call[:2] for call in tested] == [(name, seed) for name in NAMES for seed in range(3)]
     assert tested[3][3] == tmp_path / "out" / NAMES[1] / "seed0"
-    assert all(call[4] == {"corruptions": ["fog"], "frames": 7, "seed": 5} for call in tested)
+    options = {"corruptions": ["fog"], "frames": 7, "seed": 5, "where_applicable": True}
+    assert all(call[4] == options for call in tested)
     assert not found.faults and list(found.runs) == list(NAMES)
 
 
@@ -139,7 +140,7 @@ def test_against_names_a_variant(comparison, tested, tmp_path):
 
 
 def test_a_run_that_cannot_be_tested_does_not_end_the_others(comparison, monkeypatch, tmp_path):
-    def evaluate(config, checkpoint, *_):
+    def evaluate(config, checkpoint, *_, **__):
         if config.variant == NAMES[0]:
             raise FormatError(checkpoint, "is no checkpoint")
         return scores(90.0, 50.0, 70.0)
@@ -157,8 +158,27 @@ def test_a_run_that_cannot_be_tested_does_not_end_the_others(comparison, monkeyp
         evaluate_runs(comparison, tmp_path)
 
 
+def test_a_variant_is_tested_under_the_conditions_that_apply_to_it(
+    comparison, monkeypatch, tmp_path
+):
+    def evaluate(config, *_, where_applicable, **__):
+        assert where_applicable
+        return Robustness(90.0, {} if config.variant == NAMES[0] else {"fog": {3: 50.0}}, 9)
+
+    monkeypatch.setattr(module, "evaluate_robustness", evaluate)
+    found = evaluate_runs(comparison, tmp_path, corruptions=["fog"])
+    assert not found.faults
+    assert "| clean | 90.0 (90.0 to 90.0) | 90.0 (90.0 to 90.0) |" in markdown(found)
+    assert "| fog | - | 50.0 (50.0 to 50.0) |" in markdown(found)
+    found = evaluate_runs(comparison, tmp_path, corruptions=["fog", "crosstalk"])
+    assert found.faults == ["--corruptions crosstalk: changes nothing in any run that was tested"]
+    monkeypatch.setattr(module, "evaluate_robustness", lambda *_, **__: Robustness(90.0, {}, 9))
+    with pytest.raises(ConfigError, match="--corruptions fog: changes nothing in any run"):
+        evaluate_runs(comparison, tmp_path, corruptions=["fog"])
+
+
 def test_none_that_can_be_tested_is_an_error(comparison, monkeypatch, tmp_path):
-    def evaluate(*_):
+    def evaluate(*_, **__):
         raise ConfigError("--corruptions mist: is none of fog, rain")
 
     monkeypatch.setattr(module, "evaluate_robustness", evaluate)
@@ -203,8 +223,11 @@ def test_the_command_writes_beside_the_comparison(comparison, tested, capsys):
     assert main(["eval-robustness", "--runs", str(comparison), "--severities", "3"]) == 0
     assert "| fog | GeminiFusion | SumFusion | 3 | +4.00 |" in capsys.readouterr().out
     assert (comparison / "robustness/report.html").is_file()
-    assert tested[0][4] == {"corruptions": None, "severities": [3], "frames": None,
-                            "metric": None, "seed": 0, "device": None}  # fmt: skip
+    asked = {"corruptions": None, "severities": [3], "frames": None, "metric": None, "seed": 0,
+             "device": None}  # fmt: skip
+    assert tested[0][4] == {**asked, "where_applicable": True}
+    record = json.loads((comparison / "robustness/table.json").read_text())
+    assert {key: record[key] for key in asked} == asked
 
 
 @pytest.mark.parametrize("more, fault", [

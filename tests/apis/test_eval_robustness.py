@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-import json
+import copy
 from types import SimpleNamespace
 
+import numpy as np
 import pytest
 import torch
 from gemini_det3d.apis.demo_segmentation import CONFIG
-from mmdet3d.registry import MODELS
+from mmcv.transforms import BaseTransform
+from mmdet3d.registry import MODELS, TRANSFORMS
 from mmengine.config import Config
 from mmengine.dataset import Compose
 from mmengine.registry import init_default_scope
@@ -18,11 +20,15 @@ from gemini_det3d.apis import robustness
 from gemini_det3d.apis.comparison.compare import compare
 from gemini_det3d.apis.config import ConfigError, find_config
 from gemini_det3d.apis.packed_frames import check_part
-from gemini_det3d.apis.robustness import Robustness, evaluate_robustness, read_robustness
+from gemini_det3d.apis.robustness import evaluate_robustness
+from gemini_det3d.apis.robustness_file import Robustness, read_robustness
 from gemini_det3d.apis.seg_config import with_data_root, with_modalities
 from gemini_det3d.cli import main
 from gemini_det3d.commands.eval_robustness import robustness_sections, robustness_table
+from gemini_det3d.datasets.transforms import corruptible
+from gemini_det3d.engine.exact import ExactRunner
 from gemini_det3d.formats import FormatError
+from gemini_det3d.models.segmentors import FusionSegmentor
 from gemini_det3d.worlds.generate_seg import make_seg_scenes
 from gemini_det3d.worlds.presets import KittiWorld
 from gemini_det3d.worlds.seg_frames import SegWorld
@@ -63,9 +69,39 @@ def test_every_condition_is_tested_once_and_a_run_goes_on(trained, tmp_path, mon
     assert read_robustness(tmp_path / "robustness.json") == found
 
 
+def test_draws_are_those_of_a_test_whatever_the_condition(trained, tmp_path, monkeypatch):
+    config, checkpoint = copy.deepcopy(trained)
+    drawn = []
+
+    class Drawing(BaseTransform):
+        def transform(self, results):
+            drawn.append(np.random.random())
+            return results
+
+    def answer(model, *arguments):
+        drawn.append(torch.rand(1).item())
+        return test_step(model, *arguments)
+
+    monkeypatch.setitem(TRANSFORMS.module_dict, "Drawing", Drawing)
+    test_step = FusionSegmentor.test_step
+    monkeypatch.setattr(FusionSegmentor, "test_step", answer)
+    loader = {**config.test_dataloader, "batch_size": 1, "num_workers": 0}
+    loader["dataset"]["pipeline"].insert(-1, dict(type="Drawing"))
+    config.update(
+        test_dataloader={**loader, "persistent_workers": False}, load_from=str(checkpoint),
+        work_dir=str(tmp_path / "test"), randomness=dict(seed=3),
+    )  # fmt: skip
+    ExactRunner.from_cfg(copy.deepcopy(config)).test()
+    expected = [*drawn]
+    assert len(set(expected)) == 4  # two frames, each with a draw of the pipeline and the model's
+    drawn.clear()
+    evaluate_robustness(config, checkpoint, tmp_path, ["dark"], [5], seed=3)
+    assert drawn == [expected[0], *expected, *expected]  # the first frame tells what applies
+
+
 def test_scores_of_other_corruptions_are_not_kept(trained, tmp_path, monkeypatch):
     config, checkpoint = trained
-    monkeypatch.setattr(robustness, "_VERSION", robustness._VERSION - 1)
+    monkeypatch.setattr(robustness, "VERSION", robustness.VERSION - 1)
     evaluate_robustness(config.copy(), checkpoint, tmp_path, ["dark"], [5], frames=1)
     monkeypatch.undo()
     monkeypatch.setattr(robustness._Test, "score", lambda self, name, severity: 50.0)
@@ -73,16 +109,22 @@ def test_scores_of_other_corruptions_are_not_kept(trained, tmp_path, monkeypatch
     assert found.clean == found.corrupted["dark"][5] == 50.0
 
 
-def test_corruptions_change_scores_and_another_test_starts_anew(trained, tmp_path):
+def test_corruptions_change_scores(trained, tmp_path):
     config, checkpoint = trained
     found = evaluate_robustness(config.copy(), checkpoint, tmp_path, ["dropped_values"], [5])
     assert found.corrupted["dropped_values"][5] != found.clean
-    other = evaluate_robustness(config.copy(), checkpoint, tmp_path, ["dark"], [5], frames=1)
-    assert other.frames == 1
-    assert list(json.loads((tmp_path / "robustness.json").read_text())["scores"]) == [
-        "clean",
-        "dark",
-    ]
+
+
+def test_another_test_is_refused_where_there_are_scores(trained, tmp_path, monkeypatch):
+    config, checkpoint = trained
+    monkeypatch.setattr(robustness._Test, "score", lambda self, name, severity: 50.0)
+    evaluate_robustness(config.copy(), checkpoint, tmp_path, ["dark"], [5])
+    kept = (tmp_path / "robustness.json").read_bytes()
+    with pytest.raises(
+        ConfigError, match=r"robustness\.json: .* test with other frames, seed; use"
+    ):
+        evaluate_robustness(config.copy(), checkpoint, tmp_path, ["dark"], frames=1, seed=7)
+    assert (tmp_path / "robustness.json").read_bytes() == kept
 
 
 def test_what_cannot_be_changed_is_one_line(trained, tmp_path):
@@ -108,6 +150,20 @@ def test_what_changes_nothing_is_not_among_all(trained):
     assert {"camera_gone", "views_gone"} <= set(names) and "lidar_gone" not in names
 
 
+def test_corruptions_that_all_change_nothing_are_refused_or_left_out(
+    trained, tmp_path, monkeypatch
+):
+    config, checkpoint = trained
+    monkeypatch.setattr(robustness._Test, "score", lambda self, name, severity: 50.0)
+    call = (config, checkpoint, tmp_path, ["lidar_fog", "dark"], [3])
+    found = evaluate_robustness(*call, where_applicable=True)
+    assert found.corrupted == {"dark": {3: 50.0}}
+    monkeypatch.setattr(corruptible, "why_not", lambda *_: "changes nothing")
+    with pytest.raises(ConfigError, match="--corruptions: none changes what the model reads"):
+        evaluate_robustness(config, checkpoint, tmp_path)
+    assert evaluate_robustness(*call, where_applicable=True).corrupted == {}
+
+
 def test_the_table_has_every_score_and_the_means():
     found = Robustness(80.0, {"fog": {1: 70.0, 5: 10.0}, "dark": {1: 60.0, 5: 20.0}}, 7)
     table = robustness_table(found, found)
@@ -131,6 +187,28 @@ def test_a_baseline_of_other_severities_is_refused():
         found.summary(Robustness(80.0, {"fog": {3: 75.0, 5: 70.0}}, 7))
     with pytest.raises(ConfigError, match="--baseline: fog was not tested there$"):
         found.summary(Robustness(80.0, {"dark": {1: 70.0}}, 7))
+
+
+@pytest.mark.parametrize("key", ["version", "frames", "metric", "seed"])
+def test_a_baseline_of_another_test_is_refused(key):
+    test = {"version": 4, "frames": [0, 6], "metric": None, "seed": 0, "config": "a"}
+    found = Robustness(80.0, {"fog": {1: 70.0}}, 2, test)
+    assert found.summary(Robustness(90.0, found.corrupted, 2, {**test, "config": "b"})).mce == 100
+    with pytest.raises(ConfigError, match=f"--baseline: is of a test with other {key}$"):
+        found.summary(Robustness(80.0, {"fog": {1: 70.0}}, 2, {**test, key: 9}))
+
+
+def test_a_baseline_of_another_seed_is_refused_before_anything_is_tested(
+    trained, tmp_path, monkeypatch
+):
+    config, checkpoint = trained
+    monkeypatch.setattr(robustness._Test, "score", lambda *_: 50.0)
+    baseline = evaluate_robustness(config.copy(), checkpoint, tmp_path / "a", ["dark"], [1])
+    monkeypatch.setattr(robustness._Test, "score", lambda *_: pytest.fail("tested"))
+    with pytest.raises(ConfigError, match="--baseline: is of a test with other seed"):
+        evaluate_robustness(
+            config.copy(), checkpoint, tmp_path, ["dark"], [1], seed=1, baseline=baseline
+        )
 
 
 def test_more_severities_of_a_baseline_are_left_out():

@@ -231,3 +231,10 @@ def test_classes_spelt_otherwise_are_told(root, capsys):
     assert prepare_sunrgbd(RoomOptions(root)) == 0
     said = capsys.readouterr().out
     assert "1 objects are called 'Chair', not 'chair': the info files leave them out" in said
+
+
+def test_list_that_is_missing_is_named_with_what_it_holds(root, capsys):
+    (root / "sunrgbd_trainval" / "train_data_idx.txt").unlink()
+    assert main(["prepare", "sunrgbd", str(root), "--workers", "1"]) == 2
+    error = capsys.readouterr().err
+    assert "train_data_idx.txt: no such file; it holds the number of a frame of train on" in error

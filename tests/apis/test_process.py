@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 import threading
 import time
 
@@ -61,6 +63,49 @@ def test_threads_and_variables_reach_the_program(tmp_path):
     path = program(tmp_path, "import os\nprint(os.environ['OMP_NUM_THREADS'], os.environ['MORE'])")
     Programs(threads=3).follow([path], tmp_path / "log", MORE="yes")
     assert (tmp_path / "log").read_text() == "3 yes\n"
+
+
+def test_torchrun_of_this_process_is_not_the_programs(tmp_path, monkeypatch):
+    names = ("RANK", "WORLD_SIZE", "LOCAL_RANK", "LOCAL_WORLD_SIZE", "MASTER_ADDR", "MASTER_PORT",
+             "GROUP_RANK", "ROLE_NAME", "TORCHELASTIC_RUN_ID")  # fmt: skip
+    for name in (*names, "RANKING"):
+        monkeypatch.setenv(name, "1")
+    path = program(tmp_path, f"import os\nprint({{*{names!r}, 'RANKING'}} & os.environ.keys())")
+    Programs().follow([path], tmp_path / "log")
+    assert (tmp_path / "log").read_text() == "{'RANKING'}\n"
+
+
+def test_log_of_a_program_that_goes_on_keeps_its_first_part(tmp_path):
+    for goes_on in (False, True):
+        follow(tmp_path, "print('line')", goes_on=goes_on)
+    assert (tmp_path / "log").read_text() == "line\nline\n"
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="other systems have no such thing")
+def test_programs_end_when_the_process_that_follows_them_is_killed(tmp_path):
+    beats = tmp_path / "beats"
+    path = program(
+        tmp_path,
+        f"""
+import time
+while True:
+    with open({str(beats)!r}, "a") as file:
+        file.write("x")
+    time.sleep(0.05)
+""",
+    )
+    text = "import pathlib, sys\nfrom gemini_det3d.apis.process import Programs\n"
+    text += "Programs().follow([sys.argv[1]], pathlib.Path(sys.argv[2]))\n"
+    parent = subprocess.Popen([sys.executable, "-c", text, str(path), str(tmp_path / "log")])
+    until = time.monotonic() + 60
+    while not beats.exists() and time.monotonic() < until:
+        time.sleep(0.05)
+    parent.kill()
+    parent.wait()
+    time.sleep(0.5)
+    beaten = beats.stat().st_size
+    time.sleep(0.5)
+    assert 0 < beaten == beats.stat().st_size
 
 
 def test_stop_ends_what_runs_and_starts_nothing_more(tmp_path):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import platform
 import textwrap
 
 import pytest
@@ -11,8 +12,9 @@ from mmengine.config import Config
 from gemini_det3d.apis import machine
 from gemini_det3d.apis import runs as module
 from gemini_det3d.apis.config import ConfigError
-from gemini_det3d.apis.runs import Scripts, declare, run_all, run_or_fail
+from gemini_det3d.apis.runs import Run, Scripts, declare, run_all, run_or_fail
 from gemini_det3d.apis.work_dir import last_checkpoint, read_losses, read_metrics
+from gemini_det3d.formats.locks import alone
 
 # A stand-in for mmdet3d's scripts: same arguments, logs and files. It notes when it ran.
 SCRIPT = """
@@ -86,6 +88,37 @@ def test_a_training_resumes_only_what_is_there_and_is_validated_by_its_test_alon
     assert resumed[resumed.index("--resume") + 1] == "auto"
     unset = {"val_cfg=None", "val_dataloader=None", "val_evaluator=None"}
     assert unset <= set(begun) and unset <= set(resumed)
+
+
+def test_a_run_that_another_process_is_at_is_left_to_it(scripts, tmp_path):
+    run = a_run(tmp_path, "one")
+    with alone(run.folder, "training"):
+        line = run_all([run])[run.folder]
+    assert f"one: another training is at work there ({platform.node()}, process " in line
+    assert not (tmp_path / "calls").exists()
+    assert run_or_fail([run])[0]["metrics"] == {"mAP": 0.5}
+
+
+def test_a_run_that_another_process_has_finished_meanwhile_is_only_read(
+    scripts, tmp_path, monkeypatch
+):
+    run = a_run(tmp_path, "one")
+    (found,) = run_or_fail([run])
+    results = iter([None])  # as when the first look came before the other's end
+    result = Run.result
+    monkeypatch.setattr(Run, "result", lambda self: next(results, result(self)))
+    assert run_or_fail([run]) == [found]
+    assert [line.split()[1] for line in calls(tmp_path)] == ["train", "test"]
+
+
+def test_the_log_of_a_training_that_goes_on_keeps_its_first_part(scripts, tmp_path):
+    run = a_run(tmp_path, "one")
+    (run.folder / "train").mkdir()
+    (run.folder / "train" / "last_checkpoint").write_text("epoch_1.pth")
+    (run.folder / "fingerprint").write_text(run.fingerprint)
+    (run.folder / "train.log").write_text("epoch 1\n")
+    run_or_fail([run])
+    assert (run.folder / "train.log").read_text().startswith("epoch 1\n")
 
 
 @pytest.mark.parametrize("old_is_there", [False, True], ids=["moved", "copied"])

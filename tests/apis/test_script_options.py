@@ -250,3 +250,40 @@ def test_a_setting_that_every_optimizer_has_of_its_own_is_named():
         checked("--cfg-options", "optim_wrapper.optimizer.lr=1", config=views)
     for change in ("optim_wrapper.optimizer.weight_decay=1", "optim_wrapper.modules.generator={}"):
         assert checked("--cfg-options", change, config=views)[2:] == [change]
+
+
+PLUGIN = "custom_imports = dict(imports=['gemini_det3d.plugin'])\n"
+OWN_LOOP = "train_cfg = dict(type='MyLoop', max_epochs=1)\n"
+
+
+def of_own(folder, text):
+    path = folder / "mine.py"
+    path.write_text(f"model = dict(type='A')\n{text}")
+    return str(path)
+
+
+@pytest.mark.parametrize("name", ["train", "test"])
+def test_a_config_that_names_no_runner_gets_the_one_with_checks(tmp_path, name, capsys):
+    path = of_own(tmp_path, PLUGIN + "train_cfg = dict(by_epoch=True)\n")
+    expected = [path, "--cfg-options", "runner_type=ExactRunner"]
+    assert checked(config=path, name=name) == expected
+    assert checked(config=TOY)[1:] == [] and capsys.readouterr().err == ""
+
+
+@pytest.mark.parametrize(
+    "text, cause",
+    [
+        (PLUGIN + "runner_type = 'Runner'\n", "runner_type is Runner"),
+        (PLUGIN + OWN_LOOP, "train_cfg.type is MyLoop"),
+        ("", None),
+    ],
+)
+def test_another_runner_or_loop_is_kept_and_what_is_off_is_said(tmp_path, text, cause, capsys):
+    path = of_own(tmp_path, text)
+    assert checked(config=path) == [path]
+    said = capsys.readouterr().err
+    assert said.count("\n") == (cause is not None)
+    assert cause is None or f"{path}: {cause}: checks before the first step" in said
+    with pytest.raises(ConfigError, match=r"--skip-bad.*mine\.py: needs runner_type = .Exact"):
+        checked("--cfg-options", "on_bad_sample=skip", config=path)
+    assert checked("--cfg-options", "on_bad_sample=stop", config=path)[-1] == "on_bad_sample=stop"

@@ -99,7 +99,7 @@ def test_both_continuations_start_from_one_model_and_differ_in_the_failing_senso
     found = {name: Config.fromfile(run.config) for name, run in runs.items()}
     longer, dropout = found["all four, longer"], found["all four, dropout"]
     start = str(tmp_path / "all_four" / "train" / "epoch_8.pth")
-    assert longer.model.init_cfg.checkpoint == dropout.model.init_cfg.checkpoint == start
+    assert longer.load_from == dropout.load_from == start
     assert [c.train_cfg.max_epochs for c in found.values()] == [8, 8, 8, 6, 6]
     step = dropout.train_dataloader.dataset.pipeline.pop(-2)
     assert step["type"] == "SegModalityDropout"

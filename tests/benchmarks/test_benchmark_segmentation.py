@@ -32,3 +32,11 @@ def test_benchmark_prints_a_ratio(tmp_path, capsys):
     assert main(["benchmark", "segmentation", *options]) == 0
     assert "x the time without" in capsys.readouterr().out
     assert set(json.loads(out.read_text())) == {"no fusion", "GeminiFusion", "released form"}
+
+
+@pytest.mark.parametrize("name", ["segmentation", "kitti-eval"])
+def test_benchmark_of_no_rounds_is_refused(name, capsys):
+    with pytest.raises(SystemExit) as ended:
+        main(["benchmark", name, "--rounds", "0"])
+    assert ended.value.code == 2
+    assert "'0' must be a whole number from 1" in capsys.readouterr().err

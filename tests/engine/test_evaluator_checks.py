@@ -84,3 +84,16 @@ def test_exports_are_left_out_wherever_they_stand():
     assert without_exports(dict(type="Several", metrics=[one])) == dict(
         type="Several", metrics=[kept]
     )
+
+
+@pytest.mark.parametrize("has_gpu", [False, True])
+def test_kitti_metric_of_mmdet3d_is_refused_where_no_gpu_is(metric, monkeypatch, has_gpu):
+    """Its overlaps are numba's CUDA, so it would end after the last frame."""
+    monkeypatch.setattr("torch.cuda.is_available", lambda: has_gpu)
+    theirs = dict(type="KittiMetric", ann_file=metric["ann_file"])
+    check_evaluator(dict(theirs, format_only=True), Frames([0]))
+    check_evaluator(dict(theirs, type="KittiDetectionMetric"), Frames([0]))
+    if has_gpu:
+        return check_evaluator(theirs, Frames([0]))
+    with pytest.raises(FormatError, match="KittiMetric computes on a GPU only.*KittiDetection"):
+        check_evaluator(theirs, Frames([0]))

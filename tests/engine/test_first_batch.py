@@ -7,7 +7,7 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 import torch
-from mmdet3d.structures import Det3DDataSample, LiDARInstance3DBoxes
+from mmdet3d.structures import DepthInstance3DBoxes, Det3DDataSample, LiDARInstance3DBoxes
 from mmengine.hooks import Hook
 from mmengine.structures import InstanceData
 
@@ -62,16 +62,28 @@ def test_points_beside_the_image_stop_the_training_and_name_the_file(points, lid
 
 @pytest.mark.parametrize("part", ["detector", "neck"])
 def test_metadata_that_the_model_takes_as_given_need_not_be_packed(part: str) -> None:
-    data = batch(ahead(50))
+    data = batch(-ahead(50))
     meta = {k: v for k, v in data["data_samples"][0].metainfo.items() if k != "flip"}
     data["data_samples"] = [Det3DDataSample(metainfo=meta)]
-    with pytest.raises(KeyError, match="'flip'"):
-        check(data)
+    check(data)  # nothing says where its points fall, and the model may not ask
     model, holder = torch.nn.Sequential(torch.nn.Linear(1, 1)), SimpleNamespace()
     if part == "neck":
         model[0].sampler = holder
     (model if part == "detector" else holder).meta_defaults = dict(flip=False)
-    FirstBatchHook().before_train_iter(SimpleNamespace(model=model), 0, data)
+    with pytest.raises(FormatError, match="0 of 50 points"):
+        FirstBatchHook().before_train_iter(SimpleNamespace(model=model), 0, data)
+
+
+@pytest.mark.parametrize("kind", [DepthInstance3DBoxes, LiDARInstance3DBoxes])
+def test_frame_of_the_points_is_that_of_the_boxes(kind) -> None:
+    """Points of rooms are projected by ``depth2img``, those of streets by ``lidar2img``."""
+    data = batch(-ahead(50))
+    meta = dict(data["data_samples"][0].metainfo, box_type_3d=kind)
+    if kind is DepthInstance3DBoxes:
+        meta["depth2img"] = meta.pop("lidar2img")
+    data["data_samples"] = [Det3DDataSample(metainfo=meta)]
+    with pytest.raises(FormatError, match=r"000007\.bin: 0 of 50 points"):
+        check(data)
 
 
 @pytest.mark.parametrize("counts, ok", [((6, 5), False), ((5, 5), True), ((0, 1, 6), False)])

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import pytest
+from mmdet3d.registry import MODELS
 from mmengine.config import Config
+from mmengine.registry import init_default_scope
+from torch import nn
 
-from gemini_det3d.apis.config import config_root, find_config
-from gemini_det3d.engine.grid_checks import check_grid
+from gemini_det3d.apis.config import config_root, find_config, mmdet3d_mim
+from gemini_det3d.engine.grid_checks import check_anchors, check_grid
 from gemini_det3d.formats import FormatError
 
 TOY = "mvxnet_gemini-point_r18_1xb2-toy_scenes-3class"
@@ -65,6 +68,37 @@ def test_text_in_place_of_a_number_is_named_wherever_it_is():
         FormatError, match=r"model\.pts_voxel_encoder\.voxel_size: is \['x', 1, 1\]"
     ):
         check_grid(changed({"pts_voxel_encoder": {"voxel_size": ["x", 1, 1]}}))
+
+
+def head(classes, sizes=3, assigners=3, per_class=True):
+    """mmdet3d's own head, as its MVX-Net has it, with other numbers."""
+    model = Config.fromfile(mmdet3d_mim() / "configs" / MVXNET).model
+    part = model.pts_bbox_head
+    generator = part.anchor_generator
+    generator.update(ranges=generator.ranges[:sizes], sizes=generator.sizes[:sizes])
+    rule = model.train_cfg.pts
+    rule.assigner = [rule.assigner[0]] * assigners if assigners else rule.assigner[0]
+    part.update(num_classes=classes, assign_per_class=per_class, train_cfg=rule)
+    init_default_scope("mmdet3d")
+    return nn.ModuleDict({"pts_bbox_head": MODELS.build(part)})
+
+
+MVXNET = "mvxnet/mvxnet_fpn_dv_second_secfpn_8xb2-80e_kitti-3d-3class.py"
+
+
+@pytest.mark.parametrize("classes, sizes, assigners", [(2, 3, 3), (4, 3, 3), (3, 2, 2), (3, 3, 2)])
+def test_anchors_that_are_not_one_size_for_each_class_are_refused(classes, sizes, assigners):
+    said = f"model.pts_bbox_head: {classes} classes .*, {sizes} sizes .* {assigners} assigners"
+    with pytest.raises(FormatError, match=said):
+        check_anchors(head(classes, sizes, assigners))
+
+
+def test_anchors_of_all_classes_may_have_any_number_of_sizes():
+    """As nuScenes' FreeAnchor has four for ten classes."""
+    check_anchors(head(10, 2, 0))
+    check_anchors(head(2, per_class=False))
+    check_anchors(head(3))
+    check_anchors(nn.Linear(1, 1))
 
 
 def test_every_config_is_of_one_grid():

@@ -117,6 +117,43 @@ def test_gradcheck_and_gradgradcheck_hold_at_default_tolerances(make):
     assert torch.autograd.gradgradcheck(call, inputs)
 
 
+@pytest.mark.parametrize("mask", ["all", "some"])
+def test_third_and_fourth_derivatives_are_those_of_the_definition(operators, make, mask):
+    first, shift = make(TOKENS, DIM, grad=True), make(TOKENS, DIM)
+    results = []
+    for operator in operators:
+        leaves = [first, operator.query_weight, operator.value_noise]
+        second = first * first + shift  # whose derivatives must not count among the first's
+        fused = operator(first, second, MASKS[mask])
+        value, found = sum(stream.tanh().sum() for stream in fused), []
+        for _ in range(4):
+            gradients = torch.autograd.grad(value, leaves, create_graph=True)
+            value = sum(gradient.tanh().square().sum() for gradient in gradients)
+            found += gradients
+        results.append(found)
+    assert_close(results[1], results[0])
+
+
+@pytest.mark.parametrize("with_autocast", [False, True])
+def test_second_derivatives_hold_where_streams_are_narrower_than_weights(
+    operators, make, with_autocast
+):
+    streams = [make(TOKENS, DIM, dtype=torch.bfloat16, grad=True) for _ in range(2)]
+    results = []
+    for operator in operators:
+        tensors = [*streams, *operator.float().parameters()]
+        is_lowered = with_autocast and operator is operators[1]
+        with torch.autocast("cpu", torch.bfloat16, enabled=is_lowered):
+            fused = operator(*streams)
+        loss = sum(stream.float().square().sum() for stream in fused)
+        first = torch.autograd.grad(loss, streams, create_graph=True)
+        penalty = sum(gradient.float().square().sum() for gradient in first)
+        results.append(torch.autograd.grad(penalty, tensors))
+    for found, wanted in zip(*results):
+        assert found.dtype == wanted.dtype
+        assert (found - wanted).float().norm() <= 0.06 * wanted.float().norm()
+
+
 @pytest.mark.parametrize(
     ("mask", "flag"), [(None, True), (torch.tensor([True, False, True, True, False]), False)]
 )

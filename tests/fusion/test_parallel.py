@@ -116,6 +116,32 @@ def test_five_trainings_on_two_threads_are_equal_to_the_last_bit(two_threads):
     assert all(torch.equal(a, b) for other in others for a, b in zip(first, other))
 
 
+@pytest.mark.parametrize(("before", "after"), [(1, 2), (2, 1)])
+@pytest.mark.parametrize("valid", [None, torch.arange(ENOUGH) % 3 > 0], ids=["all", "masked"])
+def test_gradients_hold_when_the_number_of_threads_changes(two_threads, before, after, valid):
+    fuse = GeminiFusion(64, num_heads=4, backend="blockwise")
+    streams = [torch.randn(ENOUGH, 64, requires_grad=True) for _ in range(2)]
+    leaves, weights = [*streams, *fuse.parameters()], torch.randn(ENOUGH, 64)
+
+    def differentiate(threads: int) -> tuple[Tensor, ...]:
+        torch.set_num_threads(before)
+        total = sum((fused * weights).sum() for fused in fuse(*streams, valid))
+        torch.set_num_threads(threads)
+        return torch.autograd.grad(total, leaves)
+
+    for found, wanted in zip(differentiate(after), differentiate(before)):
+        torch.testing.assert_close(found, wanted, rtol=2e-5, atol=2e-5 * float(wanted.abs().max()))
+
+
+@pytest.mark.parametrize("workers", [1, 2, 5])
+def test_blocks_of_a_known_size_are_the_same_for_any_number_of_threads(monkeypatch, workers):
+    wanted = divide(20_000, 64, 0)
+    monkeypatch.setattr(division, "num_workers", lambda: workers)
+    found = divide(20_000, 64, 0, wanted.size)
+    assert found.blocks == wanted.blocks and found.workers == workers
+    assert [block for run in found.runs for block in run] == wanted.blocks
+
+
 def test_inference_tensors_are_fused_by_two_threads(two_threads):
     fuse = GeminiFusion(64, num_heads=4, backend="blockwise").eval()
     with torch.inference_mode():
@@ -141,7 +167,7 @@ def test_blocks_cover_all_tokens_in_order_and_runs_all_blocks(
     monkeypatch, num_tokens, workers, block_tokens
 ):
     monkeypatch.setattr(division, "num_workers", lambda: workers)
-    blocks, used, runs = divide(num_tokens, 64, block_tokens)
+    blocks, used, runs, _ = divide(num_tokens, 64, block_tokens)
     ends = [0, *(block.stop for block in blocks)]
     assert [block.start for block in blocks] == ends[:-1] and ends[-1] == num_tokens
     assert [block for run in runs for block in run] == blocks and len(runs) <= used <= workers

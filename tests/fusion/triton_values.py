@@ -141,6 +141,28 @@ def any_strides_are_read_in_place() -> None:
     assert_close(operator(*apart), wanted, rtol=0, atol=0)
 
 
+def lazily_negated_tensors_keep_their_sign() -> None:
+    def lazy(tensor):
+        negated = torch.complex(torch.zeros_like(tensor), -tensor).detach().conj().imag
+        assert negated.is_neg() and torch.equal(negated, tensor)
+        return negated.requires_grad_(tensor.requires_grad)
+
+    operator, streams = build(16, 4), [draw(7, 16) for _ in "ab"]
+    other = copy.deepcopy(operator)
+    for name in ("query_weight", "out_bias"):
+        delattr(other, name)
+        setattr(other, name, lazy(getattr(operator, name).detach()))
+    ups, results = [torch.randn(7, 16, device=DEVICE) for _ in "ab"], []
+    for each, make in ((operator, lambda tensor: tensor), (other, lazy)):
+        given = [make(stream) for stream in streams]
+        with torch.no_grad():
+            alone = each(*given)
+        found = each(*given)
+        gradients = torch.autograd.grad(found, [*given, each.value_weight], [*map(make, ups)])
+        results.append([*alone, *found, *gradients])
+    assert all(torch.equal(*pair) for pair in zip(*results))
+
+
 def no_tokens_pass() -> None:
     operator = build(16, 4)
     streams = [draw(0, 16), draw(0, 16)]

@@ -11,6 +11,7 @@ import torch
 from PIL import Image
 
 from gemini_det3d.apis.config import find_config
+from gemini_det3d.apis.robustness_file import VERSION
 from gemini_det3d.cli import main
 from gemini_det3d.worlds import RoomWorld, make_rooms
 from tests.apis.kitti.trees import make_tree
@@ -42,7 +43,12 @@ def make_inputs(folder: Path) -> None:
     _make_configs(folder)
     _make_training(folder / "work" / "20260101")
     (folder / "baseline.json").write_text(
-        json.dumps({"test": {"frames": [0]}, "scores": {"clean": {"0": 50.0}, "fog": {"1": 20.0}}})
+        json.dumps(
+            {
+                "test": {"version": VERSION, "frames": [0], "metric": None, "seed": 0},
+                "scores": {"clean": {"0": 50.0}, "fog": {"1": 20.0}},
+            }
+        )
     )
 
 

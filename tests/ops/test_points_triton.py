@@ -34,10 +34,18 @@ def test_triton_chooses_what_the_loops_choose():
 
 def test_gpu_without_a_compiler_takes_torch_with_one_warning(monkeypatch):
     monkeypatch.setattr(torch_versions, "has_triton", lambda: True)
-    device._tried.cache_clear()
+    device._FOUND_OUT.clear()
     with warnings.catch_warnings(record=True) as seen:
         warnings.simplefilter("always")
         forms = [device.points_on_gpu(torch.device("cpu")) for _ in range(2)]
-    device._tried.cache_clear()
+    device._FOUND_OUT.clear()
     assert forms == [_points_torch] * 2
     assert len(seen) == 1 and "sampling and ball queries" in str(seen[0].message)
+
+
+def test_a_capture_takes_what_is_known_to_run(monkeypatch):
+    monkeypatch.setattr(torch_versions, "has_triton", lambda: True)
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(torch.cuda, "is_current_stream_capturing", lambda: True)
+    monkeypatch.setattr(device, "_FOUND_OUT", {torch.device("cuda", 0): False})
+    assert device.points_on_gpu(torch.device("cuda", 0)) is _points_torch

@@ -11,7 +11,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import torch
 from torch import Tensor, nn
 from tqdm import tqdm
 
@@ -45,7 +44,14 @@ from gemini_det3d.apis.packed_frames import (
     views_of,
 )
 from gemini_det3d.apis.reports import facts_section, write_report
-from gemini_det3d.apis.trained_model import build_for_test, build_test_set
+from gemini_det3d.apis.trained_model import (
+    build_for_test,
+    build_test_set,
+    predict,
+    read_frame,
+    require_detector,
+    require_lidar_frames,
+)
 from gemini_det3d.engine.evaluator_checks import without_exports
 from gemini_det3d.formats.files import make_folder
 from gemini_det3d.formats.inputs import keep_folders
@@ -81,7 +87,7 @@ def ablate(
     device: str | None = None,
     with_probe: bool = False,
 ) -> Ablation:
-    """Test a detector under every condition, frame by frame.
+    """Test a detector under every condition, frame by frame; draws are those of seed 0 in all.
 
     Args:
         config: A path, the bare name of one of this plug-in's configs, or an mmengine Config.
@@ -96,22 +102,22 @@ def ablate(
     Raises:
         FormatError: The checkpoint cannot be read or does not belong to the config, or the data
             set's files lie in ``out``.
-        ConfigError: There are fewer than two frames: none to shuffle with; or the detector has no
-            tokens whose places are known, and a probe was asked for.
+        ConfigError: The config is one of another task, or of another frame than the LiDAR's; there
+            are fewer than two frames: none to shuffle with; or the detector has no tokens whose
+            places are known, and a probe was asked for.
     """
-    out = Path(out)
-    config = read_config(config)
+    config, out = _config_of_detector(config), Path(out)
     bench = _Bench(config, Path(checkpoint), device)
     indices = _chosen(bench.dataset, config, frames)
     keep_folders(out, data_files(bench.dataset))
     make_folder(out)
     table, probe, drawn = GateTable(), Probe(bench.dataset.metainfo["classes"]), []
     listener = TokenRecorder(bench.model) if with_probe else nullcontext()
-    other = bench.dataset[indices[-1]]  # every frame gets the image of the one before
+    other = read_frame(bench.dataset, indices[-1])  # every frame gets the image of the one before
     for place, index in enumerate(tqdm(indices, desc="ablating", unit="frame")):
-        data = bench.dataset[index]
+        data = read_frame(bench.dataset, index)
         with GateRecorder(bench.model) as recorder, listener as tokens:
-            output = bench.test("real", spoil("real", data, other, index))
+            output = bench.test("real", spoil("real", data, other, index), index)
             gates = recorder.take()
         boxes, names = bench.truth(data)
         if tokens is not None:
@@ -122,11 +128,19 @@ def ablate(
                 drawn.append(out / "pictures" / f"gates_{index:06d}.png")
                 bench.draw(drawn[-1], data, gates, boxes)
         for condition in list(CONDITIONS)[1:]:
-            bench.test(condition, spoil(condition, data, other, index))
+            bench.test(condition, spoil(condition, data, other, index), index)
         other = data
     result = Ablation(bench.rows(len(indices), metric), table.rows(), probe.rows())
     _write(out, result, len(indices), drawn)
     return result
+
+
+def _config_of_detector(config: str | os.PathLike | Config) -> Config:
+    """Read it; errors as of `ablate`."""
+    config = read_config(config)
+    require_detector(config)
+    require_lidar_frames(config, "eval-robustness takes rooms")
+    return config
 
 
 def _chosen(dataset: Any, config: Config, frames: int | None) -> list[int]:
@@ -160,12 +174,9 @@ class _Bench:
             raise ConfigError("model: has neither pts_bbox_head nor bbox_head, so no features")
         head.register_forward_pre_hook(self._remember)
 
-    def test(self, name: str, data: dict) -> Any:
+    def test(self, name: str, data: dict, index: int) -> Any:
         """Detect in one frame under a condition, hand the answer to its evaluator and return it."""
-        from mmengine.dataset import pseudo_collate
-
-        with torch.no_grad():
-            outputs = self.model.test_step(pseudo_collate([data]))
+        outputs = predict(self.model, [data], index)
         (answer,) = outputs
         self._evaluators[name].process(data_samples=outputs, data_batch=data)
         if name == "real":

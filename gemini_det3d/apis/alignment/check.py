@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Container
 from dataclasses import replace
+from itertools import chain, count
 from pathlib import Path
 from typing import Any
 
@@ -39,7 +41,8 @@ def check_alignment(
     """
     found: list[Agreement] = []
     findings: list[Finding] = []
-    counts, num_boxes, drawn = [], 0, []
+    counts, num_boxes = [], 0
+    drawn: dict[str, list[Path]] = {}
     frames = augmented_samples(config, samples, seed)
     for index, sample in enumerate(tqdm(frames, total=samples, desc="checking", unit="frame")):
         for image, matrix in zip(sample.images, sample.matrices):
@@ -51,11 +54,13 @@ def check_alignment(
         num_boxes += len(sample.boxes)
         if out is not None and index < pictures:
             keep_folders(out, [sample.name])
-            drawn += draw(sample, out)
+            stem = own_name(Path(sample.name).stem, drawn)
+            drawn[stem] = draw(sample, out, stem)
         findings += [Finding(level, sample.name, text) for level, text in sample.faults]
     whole = f"{len(counts)} samples"
     findings += [Finding(level, whole, text) for level, text in check_full(counts, num_boxes)]
-    return replace(_with_findings(judge(found), findings), pictures=tuple(drawn))
+    paths = tuple(path for paths in drawn.values() for path in paths)
+    return replace(_with_findings(judge(found), findings), pictures=paths)
 
 
 def _with_findings(verdict: Verdict, findings: list[Finding]) -> Verdict:
@@ -67,8 +72,20 @@ def _with_findings(verdict: Verdict, findings: list[Finding]) -> Verdict:
     return replace(verdict, faults=errors + verdict.faults, gaps=warnings + verdict.gaps)
 
 
-def draw(sample: AugmentedSample, out: Path) -> list[Path]:
-    """One picture per camera: the boxes on the augmented image, and the points below."""
+def own_name(name: str, taken: Container[str]) -> str:
+    """A name with a number behind it where it is taken: data sets call their frames alike."""
+    numbered = (f"{name}_{number}" for number in count(2))
+    return next(each for each in chain([name], numbered) if each not in taken)
+
+
+def draw(sample: AugmentedSample, out: Path, stem: str) -> list[Path]:
+    """One picture per camera: the boxes on the augmented image, and the points below.
+
+    Args:
+        sample: The frame.
+        out: Folder to write.
+        stem: Of the files' names; behind it the camera's number where there are several.
+    """
     from gemini_det3d.visualization import (
         LabeledBoxes,
         draw_boxes_on_image,
@@ -83,6 +100,6 @@ def draw(sample: AugmentedSample, out: Path) -> list[Path]:
         boxes = draw_boxes_on_image(rgb, LabeledBoxes.empty(), matrix, truth, scale)
         points = draw_points_on_image(rgb, sample.points, matrix, scale=scale)
         suffix = f"_camera{number}" if len(sample.images) > 1 else ""
-        drawn.append(out / f"{Path(sample.name).stem}{suffix}.png")
+        drawn.append(out / f"{stem}{suffix}.png")
         save_png(drawn[-1], np.concatenate([boxes, points]))
     return drawn

@@ -15,6 +15,7 @@ from gemini_det3d.apis.frame_calibration import (
     calibration_faults,
     meta_defaults_of,
     pixel_offset_of,
+    require_lidar,
 )
 from gemini_det3d.apis.packed_frames import evenly_spread
 from gemini_det3d.apis.trained_model import enter_scope
@@ -94,7 +95,8 @@ def augmented_samples(config: Any, number: int, seed: int = 0) -> Iterator[Augme
         seed: Of the augmentation.
 
     Raises:
-        ConfigError: The pipeline loads no points, images or boxes, or does not pack.
+        ConfigError: The pipeline loads no points, images or boxes, or does not pack, or its frame
+            is not the LiDAR's.
         KeyError: The pipeline packs too little metadata to project; the message names the entry.
     """
     model = config.get("model", {})
@@ -119,6 +121,9 @@ def _datasets(config: Any, offset: tuple[float, float]) -> list[tuple[Any, Seque
     leaves = leaf_configs((config.get("train_dataloader") or {}).get("dataset"))
     if not leaves or not all(leaf.get("pipeline") for leaf in leaves):
         raise ConfigError(f"{config.filename}: has no train_dataloader.dataset.pipeline")
+    for leaf in leaves:
+        place = f"{config.filename}: train_dataloader.dataset"
+        require_lidar(leaf, place, "prepare sunrgbd checks where the points of rooms fall")
     return [_dataset(config, leaf, offset) for leaf in leaves]
 
 

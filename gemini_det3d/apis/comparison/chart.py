@@ -6,7 +6,7 @@ import textwrap
 from collections.abc import Sequence
 from pathlib import Path
 
-from gemini_det3d.apis.comparison.rows import Row, score_name
+from gemini_det3d.apis.comparison.rows import Row, score_title
 from gemini_det3d.formats.files import write_whole
 from gemini_det3d.formats.text import split_words, without_shared_words
 
@@ -42,7 +42,7 @@ def draw_chart(path: Path, rows: Sequence[Row]) -> None:
     axes.invert_yaxis()
     axes.margins(x=0.18)
     axes.set_xlim(left=0)
-    axes.set_xlabel(f"{score_name(rows)} in percent: every run a dot, bar: mean, red: median")
+    axes.set_xlabel(f"{score_title(rows)}: every run a dot, bar: mean, red: median")
     for side in ("top", "right"):
         axes.spines[side].set_visible(False)
     write_whole(path, lambda file: figure.savefig(file, format="png"))

@@ -12,7 +12,7 @@ from typing import Any
 
 from tqdm import tqdm
 
-from gemini_det3d.apis.cluster import run_on_cluster
+from gemini_det3d.apis.cluster import jobs_of, run_on_cluster, threads_of
 from gemini_det3d.apis.comparison.page import write_page
 from gemini_det3d.apis.comparison.paired import Threshold
 from gemini_det3d.apis.comparison.rows import Row, build_rows
@@ -21,10 +21,10 @@ from gemini_det3d.apis.comparison.table import write_tables
 from gemini_det3d.apis.comparison.variants import Swap, Variant, make_variants
 from gemini_det3d.apis.config import ConfigError, find_config, read_config
 from gemini_det3d.apis.config_changes import checked_changes
-from gemini_det3d.apis.devices import visible_gpus
 from gemini_det3d.apis.machine import facts, num_threads
 from gemini_det3d.apis.process import Programs
 from gemini_det3d.apis.runs import Run, Scripts, fingerprint, run_all
+from gemini_det3d.apis.script_options import runner_of
 from gemini_det3d.formats.files import sha256_of
 from gemini_det3d.formats.text import read_json, write_json
 
@@ -68,7 +68,7 @@ def compare(
         swaps: Keys and the values they take in turn, as ``"key=A,B"`` or parsed.
         out: Folder of tables and runs; what is finished there is kept.
         seeds: Seeds 0 to ``seeds - 1`` for each variant.
-        jobs: Runs at a time, each on a share of the cores and on one GPU; None: one a GPU, or 1.
+        jobs: Runs at a time, each on a share of the cores and one GPU; None: `jobs_of`.
         options: Dotted key -> value, set in every variant; ``{seed}`` and ``{variant}`` in a value
             stand for the run's own, as in the path of a checkpoint to start from.
         metric: See :func:`gemini_det3d.apis.comparison.scores.headline`.
@@ -89,16 +89,13 @@ def compare(
     check_pattern(metric or "")
     swaps = [Swap.parse(swap) if isinstance(swap, str) else swap for swap in swaps]
     threshold = Threshold.parse(learned) if isinstance(learned, str) else learned
-    names = list(map(os.fspath, configs))
-    plan = make_plan(names, swaps, out, seeds, options or {}, paired, metric)
+    plan = make_plan([*map(os.fspath, configs)], swaps, out, seeds, options or {}, paired, metric)
     _check_against(against, plan)
-    jobs = jobs or max(1, len(visible_gpus()))
-    threads = threads or num_threads(jobs)
-    if executor == "local":
-        found = run_all(plan.runs, jobs, scripts, threads)
-    else:
-        found = run_on_cluster(plan.runs, executor, out / "jobs", cluster, scripts)
-    figures = measure_all(plan, out, threads)
+    jobs = jobs or jobs_of(executor)
+    here = threads or num_threads(jobs or 1)
+    threads = here if executor == "local" else threads or threads_of(cluster)
+    found = _run(plan.runs, executor, out / "jobs", cluster, scripts, threads, jobs)
+    figures = measure_all(plan, out, here)
     rows = build_rows(_by_variant(plan, found), figures, metric, threshold, against)
     write_tables(out, rows, _settings(plan, swaps, seeds, jobs, threads), threshold)
     write_page(out, rows, threshold, seeds)
@@ -111,6 +108,21 @@ def _check_against(against: str | None, plan: Plan) -> None:
         raise ConfigError(f"--against {against}: the variants are {', '.join(names)}")
 
 
+def _run(
+    runs: Sequence[Run],
+    executor: str,
+    folder: Path,
+    cluster: Mapping[str, Any] | None,
+    scripts: Scripts | None,
+    threads: int,
+    jobs: int | None,
+) -> dict[Path, dict | str]:
+    """Results by folder, of this machine or a cluster."""
+    if executor == "local":
+        return run_all(runs, jobs, scripts, threads)
+    return run_on_cluster(runs, executor, folder, cluster, scripts, threads, jobs)
+
+
 def _by_variant(plan: Plan, found: Mapping[Path, Any]) -> dict[str, list]:
     """Results of each variant's seeds, in their order."""
     results: dict[str, list] = {variant.name: [] for variant in plan.variants}
@@ -119,7 +131,9 @@ def _by_variant(plan: Plan, found: Mapping[Path, Any]) -> dict[str, list]:
     return results
 
 
-def _settings(plan: Plan, swaps: Sequence[Swap], seeds: int, jobs: int, threads: int) -> dict:
+def _settings(
+    plan: Plan, swaps: Sequence[Swap], seeds: int, jobs: int | None, threads: int
+) -> dict:
     """What was compared and where, for the table of facts."""
     return {
         "configs": sorted({variant.config.stem for variant in plan.variants}),
@@ -162,6 +176,9 @@ def make_plan(
         plugs = contents[variant.config].get("custom_imports") or {}
         can_pair = paired and _PLUGIN in plugs.get("imports", ())
         start = {_START: "SeedByNameHook"} if can_pair else {}
+        given = [f"{key}={value}" for key, value in variant.options.items()]
+        checks = runner_of(loaded[variant.config], given)
+        start |= dict(change.split("=", 1) for change in checks)
         for seed in range(seeds):
             folder = out / "runs" / variant.name / f"seed{seed}"
             own = {**options_of(variant, seed), **start}

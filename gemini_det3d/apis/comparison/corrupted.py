@@ -13,7 +13,8 @@ from tqdm import tqdm
 from gemini_det3d.apis.comparison.finished import FinishedRun, finished_runs
 from gemini_det3d.apis.comparison.paired import Paired, compare_pairs, holm
 from gemini_det3d.apis.config import ConfigError, read_config
-from gemini_det3d.apis.robustness import CLEAN, Robustness, evaluate_robustness
+from gemini_det3d.apis.robustness import evaluate_robustness
+from gemini_det3d.apis.robustness_file import CLEAN, Robustness
 from gemini_det3d.corruptions import CORRUPTIONS
 from gemini_det3d.formats.errors import FormatError
 
@@ -73,9 +74,11 @@ def evaluate_runs(
         against: The variant that all are held against, seed by seed; None: the first.
         read: How a run's config is read.
         **options: Of :func:`gemini_det3d.apis.robustness.evaluate_robustness`, for all runs alike.
+            A run is tested under those of the corruptions that change what its model reads.
 
     Raises:
-        ConfigError: There are no finished runs or no such variant, or none could be tested.
+        ConfigError: There are no finished runs or no such variant, or none could be tested under
+            any corruption.
     """
     runs = finished_runs(folder)
     names = list(dict.fromkeys(run.variant for run in runs))
@@ -86,7 +89,8 @@ def evaluate_runs(
 
     def test(run: FinishedRun) -> Robustness:
         place = Path(out) / run.variant / f"seed{run.seed}"
-        return evaluate_robustness(read(run.config), run.checkpoint, place, **options)
+        config = read(run.config)
+        return evaluate_robustness(config, run.checkpoint, place, where_applicable=True, **options)
 
     for run in tqdm(runs, desc="runs", unit="run"):
         try:
@@ -94,8 +98,12 @@ def evaluate_runs(
         except (ConfigError, FormatError) as error:  # this run's alone
             faults.append(f"{run.variant} seed {run.seed}: {error}")
             tqdm.write(faults[-1])
-    if not any(found.values()):
-        raise ConfigError(faults[0])
+    tested = {name for seeds in found.values() for run in seeds.values() for name in run.corrupted}
+    for name in options.get("corruptions") or ():
+        if name not in tested:
+            faults.append(f"--corruptions {name}: changes nothing in any run that was tested")
+    if not tested:
+        raise ConfigError(faults[0] if faults else "--corruptions: none changes anything in a run")
     return CorruptedRuns(found, compare_conditions(found, against), faults)
 
 

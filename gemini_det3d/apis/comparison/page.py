@@ -7,7 +7,7 @@ from pathlib import Path
 
 from gemini_det3d.apis.comparison.chart import short_names
 from gemini_det3d.apis.comparison.paired import Threshold
-from gemini_det3d.apis.comparison.rows import Row, score_name
+from gemini_det3d.apis.comparison.rows import Row, counts_errors, score_title
 from gemini_det3d.apis.comparison.table import PAIRS_NOTE, paired_cells, variant_cells
 from gemini_det3d.apis.reports import facts_section, find_trainings, write_report
 from gemini_det3d.apis.reports.training_report import training_sections
@@ -41,9 +41,10 @@ def comparison_sections(rows: Sequence[Row], threshold: Threshold | None = None)
         if row.scores else [name, score, *rest]
         for row, (name, score, *rest) in zip(rows, cells)
     ]  # fmt: skip
-    note = f"{score_name(rows)} in percent: mean ± standard deviation over seeds."
+    note = f"{score_title(rows)}: mean ± standard deviation over seeds."
+    note += f" {threshold.note(counts_errors(rows))}." if threshold else ""
     sections: list[Section] = [
-        Table("Variants", head, scored, note=f"{note} {threshold}." if threshold else note),
+        Table("Variants", head, scored, note=note),
         Charts("Every run", [_dots(rows)]),
     ]
     head, cells = paired_cells(rows)
@@ -66,7 +67,7 @@ def _dots(rows: Sequence[Row]) -> Chart:
         "score of every run",
         series,
         "",
-        f"{score_name(rows)}, percent",
+        score_title(rows),
         with_lines=False,
         with_marks=True,
     )

@@ -114,7 +114,7 @@ class Threshold:
     """From where on a run counts as learned.
 
     Attributes:
-        score: Its score is this or more, percent.
+        score: Its score is this or more, percent; of an error (`is_error`) this or less.
         loss: Name of the loss that tells when; None: it is not asked.
         plateau: That loss stays below this once the run has learned.
     """
@@ -160,9 +160,13 @@ class Threshold:
                 first = (first or epoch) if is_below else None
         return first
 
-    def __str__(self) -> str:
-        """For a note under the table."""
-        text = f"learned: {self.score:g} or more"
+    def is_met(self, score: float, of_error: bool) -> bool:
+        """Whether a run with this score learned; ``of_error``: it is one, and less is better."""
+        return score <= self.score if of_error else score >= self.score
+
+    def note(self, of_error: bool) -> str:
+        """For below the table; ``of_error`` as in `is_met`."""
+        text = f"learned: {self.score:g} or {'less' if of_error else 'more'}"
         if self.loss:
             text += f"; when: the first epoch from which {self.loss} stays below {self.plateau:g}"
         return text

@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from gemini_det3d.apis.comparison.paired import Paired, Threshold, compare_pairs, corrected
-from gemini_det3d.apis.comparison.scores import summed_up
+from gemini_det3d.apis.comparison.scores import is_error, summed_up
 from gemini_det3d.apis.config import ConfigError
 
 
@@ -18,7 +18,7 @@ class Row:
 
     Attributes:
         name: The variant.
-        by_seed: The metric of each finished run, percent.
+        by_seed: The metric of each finished run, percent; an error in its own unit.
         per_part: Mean over seeds of what the metric averages (KITTI: the classes).
         parameters: Of the model, millions.
         multiply_adds: Of one frame, billions; sparse convolutions are not counted.
@@ -85,6 +85,16 @@ def score_name(rows: Sequence[Row]) -> str:
     if len(kinds) == 1:
         return kinds.pop()
     return "AP" if all("AP" in kind for kind in kinds) else "score"
+
+
+def counts_errors(rows: Sequence[Row]) -> bool:
+    """Whether the score is an error, of which less is better."""
+    return any(is_error(part) for row in rows for part in row.per_part)
+
+
+def score_title(rows: Sequence[Row]) -> str:
+    """Its name and unit, for axes and notes."""
+    return score_name(rows) + ("" if counts_errors(rows) else " in percent")
 
 
 def build_rows(
@@ -195,7 +205,8 @@ def _build_row(
     learned: dict[int, int | None] = {}
     if threshold is not None:
         learned = dict.fromkeys(done)  # one without a score did not
-        for number in (n for n, score in scores.items() if score >= threshold.score):
+        of_error = any(is_error(key) for part in scored.values() for key in part)
+        for number in (n for n, score in scores.items() if threshold.is_met(score, of_error)):
             try:
                 learned[number] = threshold.epoch(done[number].get("losses", {})) or 0
             except ConfigError as error:  # it did, and nothing says when

@@ -23,6 +23,8 @@ _SHARES = re.compile(
     r"(NuScenes|Lyft|Waymo) metric/.*(mAPH?|NDS|_AP(_dist_[\d.]+)?)$"
     r"|^([^/]+_)?(mAP|mAR|AP|rec|AR)_[\d.]+$|^(miou|acc|acc_cls)$"
 )
+# Errors and distances, in units of their own: less is better.
+_ERRORS = re.compile(r"(^|[/_ ])(MAE|R?MSE|FID|KID|mA[TSOVA]E)(_|$)")
 
 
 class Unmeasured(ConfigError):
@@ -40,6 +42,11 @@ def check_pattern(pattern: str) -> re.Pattern:
     except re.error as error:
         fault = f"is no regular expression ({error}; a backslash before each special sign)"
         raise ConfigError(f"--metric {pattern}: {fault}") from None
+
+
+def is_error(key: str) -> bool:
+    """Whether a figure of a test is an error or distance: less is better, and it is no percent."""
+    return bool(_ERRORS.search(key))
 
 
 def check_scored(evaluator: Any, pattern: str | None) -> None:

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from gemini_det3d.apis.comparison.chart import draw_chart
 from gemini_det3d.apis.comparison.paired import Threshold
-from gemini_det3d.apis.comparison.rows import Row, score_name
+from gemini_det3d.apis.comparison.rows import Row, counts_errors, score_name
 from gemini_det3d.formats.tables import cell, markdown_table
 from gemini_det3d.formats.text import without_nan, write_json, write_text
 
@@ -29,7 +29,7 @@ def markdown(rows: Sequence[Row], threshold: Threshold | None = None) -> str:
     """The table as Markdown; pairs, the threshold and faults below it."""
     paragraphs = [markdown_table(*variant_cells(rows, threshold))]
     if threshold:
-        paragraphs.append(f"{threshold}.")
+        paragraphs.append(f"{threshold.note(counts_errors(rows))}.")
     head, cells = paired_cells(rows)
     paragraphs += [markdown_table(head, cells, left=2), PAIRS_NOTE] if cells else []
     faults = [f"- {row.name}: {fault}" for row in rows for fault in row.faults]
@@ -95,7 +95,8 @@ def write_tables(
     """Write `table.md`, `table.csv`, `table.json` and `chart.png`."""
     write_text(folder / "table.md", markdown(rows, threshold) + "\n")
     records = [{**asdict(row), **{name: getattr(row, name) for name in _DERIVED}} for row in rows]
-    content = {**facts, "learned": str(threshold) if threshold else None, "rows": records}
+    learned = threshold.note(counts_errors(rows)) if threshold else None
+    content = {**facts, "learned": learned, "rows": records}
     write_json(folder / "table.json", without_nan(content))
     parts = list(dict.fromkeys(part for row in rows for part in row.per_part))
     text = io.StringIO()

@@ -9,8 +9,19 @@ from itertools import product
 from pathlib import Path
 from typing import Any
 
+from tqdm import tqdm
+
 from gemini_det3d.apis.config import ConfigError
 
+# What a comparison sets itself, in all runs alike.
+_ITS_OWN = {
+    "randomness.seed": "runs have the seeds 0, 1, ... (--seeds)",
+    "work_dir": "every run has a folder of its own below --out",
+}
+_UNREAD = dict.fromkeys(
+    ("train_cfg.val_interval", "train_cfg.val_begin"),
+    "runs are tested at the end and not validated before",
+)
 _CLOSED_BY = {"(": ")", "[": "]", "{": "}", "'": "'", '"': '"'}
 
 
@@ -95,8 +106,10 @@ def make_variants(
     detector without a camera has no operator) is a row as it is.
 
     Raises:
-        ConfigError: A key that no config has, or two configs of one name.
+        ConfigError: A key that no config has or that the comparison sets, or two configs of one
+            name.
     """
+    _check_own([swap.key for swap in swaps], options or {})
     for swap in swaps:
         if not any(has_key(config, swap.key) for config in configs.values()):
             names = ", ".join(path.stem for path in configs)
@@ -118,6 +131,24 @@ def make_variants(
     if twice:
         raise ConfigError(f"two variants are called {', '.join(sorted(twice))}; rename a config")
     return variants
+
+
+def _check_own(swapped: Sequence[str], options: Mapping[str, str]) -> None:
+    """Refuse to set what a comparison sets, and tell of what it does not read.
+
+    Raises:
+        ConfigError: There is such a key; or one is swapped that nothing reads.
+    """
+    for option, keys, refused in (
+        ("--swap", swapped, {**_ITS_OWN, **_UNREAD}),
+        ("--cfg-options", options, _ITS_OWN),
+    ):
+        for key in keys:
+            if key in refused:
+                raise ConfigError(f"{option} {key}: not in a comparison, whose {refused[key]}")
+    for key in options:
+        if key in _UNREAD:
+            tqdm.write(f"--cfg-options {key}: has no effect in a comparison, whose {_UNREAD[key]}")
 
 
 def has_key(config: Any, key: str) -> bool:

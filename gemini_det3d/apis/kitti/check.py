@@ -152,6 +152,7 @@ class FrameChecker:
 
     def _labels(self, report: FrameReport, path: Path) -> Objects:
         objects = read_objects(path)  # scores, as pseudo labels have them, are left
+        report.stats["names"] = sorted(set(objects.name.tolist()))
         objects.name = np.array([self.class_map.get(n, n) for n in objects.name.tolist()], str)
         for name in sorted(set(objects.name.tolist()) - {*KITTI_CLASSES, "DontCare"}):
             self._add(report, "label_2", [("error", f"unknown class {name!r}{_class_hint(name)}")])

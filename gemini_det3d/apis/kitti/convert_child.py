@@ -22,6 +22,7 @@ from gemini_det3d.apis.kitti.long_pickle import LongList, dump
 from gemini_det3d.apis.kitti.splits import SPLITS
 from gemini_det3d.apis.kitti.stage import GROUPS, INFOS, lock, own_name
 from gemini_det3d.formats.files import write_whole
+from gemini_det3d.formats.kitti_objects import DONT_CARE
 
 _PACKAGE = "_gemini_det3d_mmdet3d_converters"
 _LISTS = ("train", "val", "test")
@@ -72,7 +73,7 @@ def _convert_group(stage: Path, group: dict[str, list[str]], result: Path) -> No
 
 
 def _write_infos(stage: Path, names: dict[str, list[str]]) -> None:
-    """The files that the converter would have written in one go, to the byte."""
+    """The files that the converter would have written in one go, but for `_metainfo`."""
     folder = _emptied(stage / INFOS)
     metainfos = {split: _metainfo(stage, splits) for split, splits in _PARTS.items()}
     filled = [metainfo for metainfo in metainfos.values() if metainfo]
@@ -84,11 +85,17 @@ def _write_infos(stage: Path, names: dict[str, list[str]]) -> None:
 
 
 def _metainfo(stage: Path, splits: tuple[str, ...]) -> dict:
-    """Of the groups' files of some splits together; empty where there is none."""
+    """Of the groups' files of some splits together; empty where there is none.
+
+    The converter names DontCare where its last frame has such a region; mmdet3d's ``KittiMetric``
+    asks for its name wherever a frame has one.
+    """
     metainfo: dict = {}
     for content in _contents(stage, splits):
         metainfo = metainfo or content["metainfo"]
-        metainfo["categories"].update(content["metainfo"]["categories"])
+        objects = (each for frame in content["data_list"] for each in frame.get("instances") or ())
+        if any(each["bbox_label"] == -1 for each in objects):
+            metainfo["categories"][DONT_CARE] = -1
     return _with_shared_keys(metainfo)
 
 

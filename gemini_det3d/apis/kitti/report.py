@@ -12,6 +12,7 @@ from pathlib import Path
 
 import numpy as np
 
+from gemini_det3d.apis.config import close_names
 from gemini_det3d.apis.findings import Finding, capped, take_over
 from gemini_det3d.apis.kitti.check import FrameReport
 from gemini_det3d.apis.kitti.check_objects import DIFFICULTIES
@@ -21,7 +22,7 @@ from gemini_det3d.formats.text import write_json
 from gemini_det3d.formats.turned_cloud import check_full
 
 # Raised whenever a check changes, so that no finding of an older one is taken over.
-_REPORT_VERSION = 3
+_REPORT_VERSION = 4
 _MIN_OBJECTS = 10
 # KITTI's own are above 0.8; about a third is left where a box stands half its height too high.
 _POOR_MEDIAN_IOU, _FAIR_MEDIAN_IOU = 0.3, 0.6
@@ -78,7 +79,7 @@ class TreeReport:
 
     def check_whole(self, classes: Sequence[str]) -> None:
         """Add what only many frames together show."""
-        self.findings = []
+        self.findings = self._check_map()
         for split in ("train", "val"):
             table = self.class_table(split)
             file = f"ImageSets/{split}.txt"
@@ -107,6 +108,16 @@ class TreeReport:
                 else:
                     fault += "is the location the middle of the box's bottom?"
                     self.findings.append(Finding("warning", file, fault))
+
+    def _check_map(self) -> list[Finding]:
+        """Names to be replaced that no object has; an error where one is much alike."""
+        named = {name for report in self.frames.values() for name in report.stats.get("names", ())}
+        found = []
+        for old in sorted(set(self.class_map) - named):
+            hint = close_names(old, sorted(named))
+            fault = f"--map-class {old}={self.class_map[old]}: no object has this name{hint}"
+            found.append(Finding("error" if hint else "warning", "training/label_2", fault))
+        return found
 
     def _check_full(self, split: str) -> list[Fault]:
         """Whether the boxes of all frames together hold points."""

@@ -11,16 +11,15 @@ from __future__ import annotations
 import os
 import shutil
 import tempfile
-import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 
 from gemini_det3d.apis.kitti.canonical import canonical_calibration, canonical_labels
 from gemini_det3d.apis.kitti.files import FILES, converter_name, frame_file
 from gemini_det3d.apis.kitti.report import TreeReport
 from gemini_det3d.apis.kitti.splits import Splits
-from gemini_det3d.formats.errors import FormatError
+from gemini_det3d.formats.locks import alone
 from gemini_det3d.formats.text import read_text, write_text
 
 GROUPS, INFOS = "groups", "infos"
@@ -70,29 +69,13 @@ def stage_of(report: TreeReport, splits: Splits, out: Path, digest: str) -> Iter
             shutil.rmtree(stage, ignore_errors=True)
 
 
-@contextmanager
-def lock(stage: Path) -> Iterator[None]:
-    """Be the only process that works in a stage; released by the system if this one is killed.
+def lock(stage: Path) -> AbstractContextManager[None]:
+    """Be the only process that converts in a stage; see :func:`gemini_det3d.formats.locks.alone`.
 
     Raises:
         FormatError: Another one works there, and still does after half a minute.
     """
-    try:
-        import fcntl
-    except ImportError:  # Windows
-        yield
-        return
-    with open(stage / "lock", "w") as file:
-        until = time.monotonic() + _PATIENCE_S
-        while True:
-            try:
-                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                break
-            except BlockingIOError:
-                if time.monotonic() > until:
-                    raise FormatError(stage, "another conversion is at work there") from None
-            time.sleep(0.2)
-        yield
+    return alone(stage, "conversion", _PATIENCE_S)
 
 
 def takes_links(folder: Path) -> bool:

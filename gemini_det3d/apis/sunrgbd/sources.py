@@ -81,6 +81,9 @@ class ExtractedFrames:
 
     def _read_list(self, split: str) -> list[str]:
         path = self.folder / f"{split}_data_idx.txt"
+        if not path.is_file():
+            fault = f"no such file; it holds the number of a frame of {split} on each line"
+            raise FormatError(path, f"{fault} (mmdet3d's extract_split.m writes both lists)")
         stems = []
         for number, line in read_lines(path):
             if not line.isdigit():

@@ -13,7 +13,13 @@ import torch
 from gemini_det3d.apis.ablation.gates import GateRecorder
 from gemini_det3d.apis.frame_calibration import meta_defaults_of
 from gemini_det3d.apis.packed_frames import truth_of, views_of
-from gemini_det3d.apis.trained_model import TrainedModel, build_for_test, build_test_set, predict
+from gemini_det3d.apis.trained_model import (
+    TrainedModel,
+    build_for_test,
+    build_test_set,
+    predict,
+    read_frame,
+)
 from gemini_det3d.apis.view.source import Results, result_names
 from gemini_det3d.formats.errors import FormatError
 from gemini_det3d.visualization import LabeledBoxes
@@ -68,7 +74,8 @@ class DetectorFrames:
         """The frame with its detections and, of the first checkpoint, the gate of each point."""
         from mmdet3d.structures import DepthInstance3DBoxes
 
-        data = self._dataset[self._numbers[name]]
+        number = self._numbers[name]
+        data = read_frame(self._dataset, number)
         points = data["inputs"]["points"].numpy()
         is_room = data["data_samples"].metainfo.get("box_type_3d") is DepthInstance3DBoxes
         offset = _DEPTH_OFFSET if is_room else _LIDAR_OFFSET
@@ -79,11 +86,11 @@ class DetectorFrames:
         ]
         labelled = truth_of(data, self.classes)
         results, gate = [], None
-        for number, trained in enumerate(self._models):
+        for place, trained in enumerate(self._models):
             with GateRecorder(trained.model) as recorder:
-                results.append(self._detect(trained.model, data))
+                results.append(self._detect(trained.model, data, number))
                 gates = recorder.take()
-            if number == 0 and gates is not None:
+            if place == 0 and gates is not None:
                 gate = gates.at_points(points)
         return ViewFrame(
             name,
@@ -100,8 +107,8 @@ class DetectorFrames:
             path, "--results go with a folder or info file, checkpoints with a config"
         )
 
-    def _detect(self, model: torch.nn.Module, data: dict) -> LabeledBoxes:
-        (sample,) = predict(model, [data])
+    def _detect(self, model: torch.nn.Module, data: dict, number: int) -> LabeledBoxes:
+        (sample,) = predict(model, [data], number)
         found = sample.pred_instances_3d
         scores = found.scores_3d.double().cpu().numpy()
         order = np.argsort(-scores, kind="stable")

@@ -6,12 +6,14 @@ where they are known; ``sensor_mask``, for each modality whether its sensor deli
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Sequence
 
 import numpy as np
 import torch
 from mmcv.transforms import BaseTransform
 from mmdet3d.registry import TRANSFORMS
+from mmengine.logging import print_log
 from mmengine.structures import BaseDataElement, PixelData
 
 from gemini_det3d.formats.aligned import check_same_view
@@ -19,6 +21,8 @@ from gemini_det3d.formats.images import ON_NON_FINITE, check_max_values
 from gemini_det3d.formats.segmentation import read_color, read_labels
 from gemini_det3d.registration import register
 
+# Of 255: a 16-bit image that is darker has another white than 65535.
+_DARK = 16
 _ON_SIZE_MISMATCH = ("crop", "resize", "error")
 
 
@@ -28,7 +32,7 @@ class LoadModalities(BaseTransform):
 
     Args:
         max_values: For modalities of more than 8 bits the value that becomes 255; see
-            `decode_sensor`. Floats need one.
+            `decode_sensor`. Floats need one; 16-bit images without are told once if nearly black.
         on_size_mismatch: When the files of a frame differ in size: "crop" all to the middle of
             the smallest, if only margins differ (at most 5 % of a side; another resolution is
             refused); "resize" all, labels too, to the leading modality's size, which is what the
@@ -55,6 +59,7 @@ class LoadModalities(BaseTransform):
         self.max_values = dict(max_values or {})
         check_max_values(self.max_values)
         self.on_size_mismatch, self.on_non_finite = on_size_mismatch, on_non_finite
+        self._told: set[str] = set()
 
     @property
     def named_modalities(self) -> tuple[str, ...]:
@@ -75,12 +80,7 @@ class LoadModalities(BaseTransform):
             FormatError: An image cannot be read, or sizes differ more than is allowed.
         """
         paths = results["image_paths"]
-        images = {
-            m: x
-            if isinstance(x, np.ndarray)
-            else read_color(x, self.max_values.get(m), self.on_non_finite)
-            for m, x in paths.items()
-        }
+        images = {m: x if isinstance(x, np.ndarray) else self._read(m, x) for m, x in paths.items()}
         leading = next(iter(images))
         shape = images[leading].shape[:2]
         for modality, image in images.items():
@@ -93,6 +93,16 @@ class LoadModalities(BaseTransform):
         results["img_shape"] = results["ori_shape"] = images[leading].shape[:2]
         results["on_size_mismatch"] = self.on_size_mismatch
         return results
+
+    def _read(self, modality: str, path: str) -> np.ndarray:
+        image = read_color(path, self.max_values.get(modality), self.on_non_finite)
+        is_scaled = image.dtype != np.uint8 and modality not in self.max_values
+        if is_scaled and modality not in self._told and 0 < (most := image.max()) < _DARK:
+            self._told.add(modality)
+            fault = f"no pixel of this 16-bit image is above {most:.0f} of 255; max_values of "
+            remedy = f"LoadModalities says which number of {modality} is white"
+            print_log(f"{path}: {fault}{remedy}", logger="current", level=logging.WARNING)
+        return image
 
     def _align(self, images: dict[str, np.ndarray], size: Sequence[int]) -> dict[str, np.ndarray]:
         if self.on_size_mismatch == "resize":

@@ -23,7 +23,7 @@ from mmengine.hooks import Hook
 from mmengine.registry import HOOKS
 from mmengine.runner import Runner
 
-from gemini_det3d.engine.config_errors import step_fault
+from gemini_det3d.engine.config_errors import PIPELINE, step_fault
 from gemini_det3d.engine.exact.seeding import SAMPLE, SampleKey, seed_process
 from gemini_det3d.engine.training_errors import TrainingError
 from gemini_det3d.formats import FormatError
@@ -62,19 +62,26 @@ def read_sample(dataset: Any, key: SampleKey, notes: str | None) -> Any:
         except FormatError as error:
             bad = error
         except Exception as error:
-            misfit = step_fault(error)
-            if misfit is not None:
-                raise misfit from error
-            if _NOTHING_FOUND not in str(error):
-                raise
-            fault = "no sample that was tried has an object of the classes in point_cloud_range"
-            raise FormatError("train_dataloader", f"{fault} (metainfo.classes)") from None
+            bad = _misfit(error)
         if notes is None:
             raise bad from None
         _tell(notes, index, bad)
         draw = np.random.default_rng((key.seed, SAMPLE, key.epoch, key.index, attempt))
         index = int(draw.integers(len(dataset)))
     raise FormatError(bad.path, f"{bad.fault}; {_TRIES} other samples in its place are bad, too")
+
+
+def _misfit(error: Exception) -> FormatError:
+    """A file that a loader of somebody else's fails at; what is no file's fault is raised."""
+    misfit = step_fault(error)
+    if misfit is not None:
+        if misfit.path == PIPELINE:
+            raise misfit from error
+        return misfit
+    if _NOTHING_FOUND not in str(error):
+        raise error
+    fault = "no sample that was tried has an object of the classes in point_cloud_range"
+    raise FormatError("train_dataloader", f"{fault} (metainfo.classes)") from None
 
 
 def _named(error: OSError | EOFError) -> FormatError:

@@ -32,6 +32,7 @@ def go_on(runner: Runner, place: Mapping[str, Any], warn: Callable[[str], object
         place = _without_misfit_gradients(runner, place, warn)
         restore_state(runner, place)
         _tell_changes(runner, place, warn)
+        tell_order(next(runner.model.parameters()), warn)
         done = place["batches_done"] * len(loop.batches) // max(place["batches_per_epoch"], 1)
     else:
         warn("it was not written by ExactRunner")
@@ -60,7 +61,6 @@ def _without_misfit_gradients(
 
 def _tell_changes(runner: Runner, place: Mapping[str, Any], warn: Callable[[str], object]) -> None:
     loop = runner.train_loop
-    tell_order(next(runner.model.parameters()), warn)
     now = {"world_size": get_world_size(), "batches_per_epoch": len(loop.batches),
            "num_samples": len(loop.dataloader.dataset)}  # fmt: skip
     for key, value in now.items():

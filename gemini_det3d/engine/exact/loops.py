@@ -8,7 +8,7 @@ died is done first.
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 from mmengine.logging import print_log
@@ -18,6 +18,7 @@ from mmengine.runner.base_loop import BaseLoop
 from mmengine.runner.utils import calc_dynamic_intervals
 from torch import nn
 
+from gemini_det3d.engine.config_types import class_of, type_name
 from gemini_det3d.engine.exact.batches import ExactBatchSampler
 from gemini_det3d.engine.training_errors import naming_dead_workers
 from gemini_det3d.registration import register
@@ -147,3 +148,28 @@ class ExactIterLoop(_BeginsAnywhere, IterBasedTrainLoop):
             yield from self.dataloader
             epoch += 1
             print_log(f"pass {epoch + 1} through the data", "current", logging.DEBUG)
+
+
+# mmengine's loops and ours for them.
+_OURS: dict[type, type] = {
+    EpochBasedTrainLoop: ExactEpochLoop,
+    IterBasedTrainLoop: ExactIterLoop,
+}
+
+
+def with_exact_loop(config: Mapping[str, Any]) -> dict[str, Any]:
+    """A training loop's config, as mmengine's runner takes it, with our loop for mmengine's.
+
+    Raises:
+        ValueError: It names another loop.
+    """
+    loop = dict(config)
+    if "type" not in loop:
+        by_epoch = loop.pop("by_epoch")
+        loop["type"] = EpochBasedTrainLoop if by_epoch else IterBasedTrainLoop
+    kind = class_of(loop["type"], LOOPS)
+    if kind not in (*_OURS, *_OURS.values()):
+        names = [each.__name__ for each in _OURS]
+        raise ValueError(f"train_cfg.type: {type_name(loop)} is not one of {names}, which are "
+                         "those that ExactRunner can resume")  # fmt: skip
+    return {**loop, "type": _OURS.get(kind, kind)}

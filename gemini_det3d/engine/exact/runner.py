@@ -16,15 +16,15 @@ import torch
 from mmengine.config import Config
 from mmengine.dist import get_rank, master_only
 from mmengine.hooks import CheckpointHook
-from mmengine.registry import HOOKS, LOOPS, RUNNERS
-from mmengine.runner import EpochBasedTrainLoop, IterBasedTrainLoop, Runner
+from mmengine.registry import HOOKS, RUNNERS
+from mmengine.runner import Runner
 from mmengine.runner.base_loop import BaseLoop
 from mmengine.runner.checkpoint import _load_checkpoint_to_model
 from torch.utils.data import DataLoader
 
 from gemini_det3d.engine.checkpoint_loading import CheckedLoadingHook
 from gemini_det3d.engine.config_errors import config_fault
-from gemini_det3d.engine.config_types import class_of, type_name
+from gemini_det3d.engine.config_types import class_of
 from gemini_det3d.engine.exact.bad_samples import bad_sample_policy, notes_path
 from gemini_det3d.engine.exact.batches import ExactBatchSampler, with_exact_batches
 from gemini_det3d.engine.exact.checkpoint_files import (
@@ -36,7 +36,7 @@ from gemini_det3d.engine.exact.checkpoint_files import (
 from gemini_det3d.engine.exact.checkpoint_hook import WholeCheckpointHook
 from gemini_det3d.engine.exact.config_text import OnceFormattedConfig
 from gemini_det3d.engine.exact.going_on import go_on
-from gemini_det3d.engine.exact.loops import ExactEpochLoop, ExactIterLoop
+from gemini_det3d.engine.exact.loops import with_exact_loop
 from gemini_det3d.engine.exact.pinning import with_pinned_samples
 from gemini_det3d.engine.exact.reading import (
     read_training_checkpoint,
@@ -45,17 +45,19 @@ from gemini_det3d.engine.exact.reading import (
 )
 from gemini_det3d.engine.exact.seeding import hold_cublas_to_one_order
 from gemini_det3d.engine.exact.state_hook import STATE, restore_counts
-from gemini_det3d.engine.run_checks import check_steps
+from gemini_det3d.engine.first_batch import FirstBatchHook
+from gemini_det3d.engine.run_checks import RunChecksHook, check_steps
 from gemini_det3d.engine.something_to_learn import SomethingToLearnHook
 from gemini_det3d.formats import FormatError
 from gemini_det3d.formats.device_faults import is_device_fault, naming_device_faults
 from gemini_det3d.models.bare import bare_model
 from gemini_det3d.registration import register
 
-# mmengine's loops and ours for them.
-_LOOPS: dict[type, type] = {
-    EpochBasedTrainLoop: ExactEpochLoop,
-    IterBasedTrainLoop: ExactIterLoop,
+# Hooks of every run, under their names in default_hooks.
+_CHECKS: dict[str, type] = {
+    "checked_loading": CheckedLoadingHook,
+    "first_batch": FirstBatchHook,
+    "run_checks": RunChecksHook,
 }
 
 
@@ -113,16 +115,7 @@ class ExactRunner(Runner):
                 fewer than 0 steps, or validate after every 0.
         """
         if isinstance(loop, Mapping):
-            loop = dict(loop)
-            if "type" not in loop:
-                by_epoch = loop.pop("by_epoch")
-                loop["type"] = EpochBasedTrainLoop if by_epoch else IterBasedTrainLoop
-            kind = class_of(loop["type"], LOOPS)
-            if kind not in (*_LOOPS, *_LOOPS.values()):
-                names = [each.__name__ for each in _LOOPS]
-                raise ValueError(f"train_cfg.type: {type_name(loop)} is not one of {names}, which "
-                                 "are those that ExactRunner can resume")  # fmt: skip
-            loop["type"] = _LOOPS.get(kind, kind)
+            loop = with_exact_loop(loop)
             if self._bad_samples is not None and isinstance(self._train_dataloader, Mapping):
                 notes = str(notes_path(self.work_dir))
                 self._train_dataloader = {**self._train_dataloader, "bad_sample_notes": notes}
@@ -137,14 +130,18 @@ class ExactRunner(Runner):
         return built
 
     def register_default_hooks(self, hooks: Mapping | None = None) -> None:
-        """As mmengine's, with our checkpoint hook and the one that keeps the state.
+        """As mmengine's, with our checkpoint hook, the one that keeps the state, and the checks.
 
-        Checkpoints are loaded whole or not at all, unless ``checked_loading`` is None.
+        Checkpoints are loaded whole or not at all, unless ``checked_loading`` is None, and the
+        first batch is looked at, unless ``first_batch`` is.
         """
         hooks = dict(hooks or {})
         hooks.setdefault("checkpoint", dict(type="CheckpointHook", interval=1))
-        hooks.setdefault("checked_loading", dict(type=CheckedLoadingHook))
-        hooks["run_checks"] = {"type": "RunChecksHook", **(hooks.get("run_checks") or {})}
+        hooks["run_checks"] = hooks.get("run_checks") or {}
+        for name, kind in _CHECKS.items():
+            given = hooks.pop(name, {})
+            if given is not None:  # mmengine takes None for its own hooks alone
+                hooks[name] = {"type": kind, **given} if isinstance(given, Mapping) else given
         super().register_default_hooks(hooks)
         self.register_hook(dict(type="ExactStateHook"))
         self.register_hook(SomethingToLearnHook())
@@ -214,8 +211,7 @@ class ExactRunner(Runner):
     ) -> None:  # fmt: skip
         """Go on exactly where a checkpoint stands.
 
-        It is read on the CPU, not on mmengine's device, and the optimisers move what they want on
-        a GPU: Adam's count of steps is not among that, and would be waited for at every parameter.
+        Read on the CPU: Adam's counts of steps, on a GPU, would be waited for at every parameter.
 
         Raises:
             FormatError: It cannot be resumed from: damaged, of another model, or not plain data.

@@ -33,7 +33,7 @@ from .workspace import (
     InferenceWorkspace,
     TrainingWorkspace,
     round_up,
-    tape_width,
+    tape_shape,
 )
 
 __all__ = ["Setting", "blockwise_backward", "blockwise_forward"]
@@ -77,15 +77,15 @@ def blockwise_forward(
         bias: Float (...) or None, as in `functional.gemini_fusion`.
 
     Returns:
-        Fused first and second, each (..., C) and contiguous, and the tape (N, tape_width), empty
-        if it is not wanted.
+        Fused first and second, each (..., C) and contiguous, and the tape, empty if it is not
+        wanted. It lies block by block, so its last row says how large they are.
     """
     results = _new(first), _new(first)
     job = _job(first, second, results, valid, parameters, setting, bias)
     division = divide(len(job.streams[0]), job.constants.channels, setting.block_tokens)
-    width = tape_width(job.constants.channels, setting.num_heads)
-    num_kept = round_up(len(job.streams[0])) if with_tape else 0
-    tape = job.constants.out_bias.new_empty(num_kept, width)
+    rows, width = tape_shape(len(job.streams[0]), job.constants.channels, setting.num_heads)
+    tape = job.constants.out_bias.new_empty(rows if with_tape else 0, width)
+    tape[-1:].fill_(division.size)
 
     def begin() -> Callable[[slice], None]:
         memory = job.memory(division, TRAINING_UNITS if with_tape else INFERENCE_UNITS)
@@ -118,7 +118,8 @@ def blockwise_backward(
     results = _new(first), _new(first)
     job = _job(first, second, results, valid, parameters, setting, bias)
     towards = _flat(*upstream)
-    division = divide(len(job.streams[0]), job.constants.channels, setting.block_tokens)
+    size = int(tape[-1, 0]) if len(tape) else 0
+    division = divide(len(job.streams[0]), job.constants.channels, setting.block_tokens, size)
     sums = [start_gradients(job.constants) if with_parameters else None for _ in division.runs]
 
     def begin() -> Callable[[int], None]:

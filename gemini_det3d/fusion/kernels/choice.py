@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from ..base import hide, keep_own
+from ..dtypes import beside_autocast
 from ..functional import FusionParameters
 from .calls import Call, describe
 from .forms import FORMS, NEEDS_COMPLETE, Form, is_for_other_runtimes
@@ -169,10 +170,16 @@ def _why_not(form: Form, call: Call) -> str:
 def in_one_dtype(
     first: Tensor, second: Tensor, parameters: FusionParameters
 ) -> tuple[Tensor, Tensor, FusionParameters]:
-    """Streams and parameters in the widest dtype among them; autocast does so by itself."""
+    """Streams and parameters in the widest dtype among them; autocast does so by itself.
+
+    It does not for streams of the other half: those become float32.
+    """
+    lowered = autocast_dtype(first.device.type)
+    if lowered is not None:
+        wide = beside_autocast(first.dtype, lowered)
+        return first.to(wide), second.to(wide), parameters
     kinds = [tensor.dtype for tensor in (second, *parameters) if tensor is not None]
-    is_one = all(kind == first.dtype for kind in kinds)
-    if is_one or autocast_dtype(first.device.type) is not None:
+    if all(kind == first.dtype for kind in kinds):
         return first, second, parameters
     widest = first.dtype
     for kind in kinds:

@@ -28,11 +28,13 @@ class Division(NamedTuple):
         workers: Threads that compute a block each; 1: one block at a time, its operations shared.
         runs: The blocks in order, a run a worker. Each has its own sums of gradients and is
             computed by one thread: whichever that is, numbers are added up in the same order.
+        size: From the start of a block to that of the next, in tokens.
     """
 
     blocks: list[slice]
     workers: int
     runs: list[list[slice]]
+    size: int
 
     @property
     def largest(self) -> int:
@@ -40,25 +42,28 @@ class Division(NamedTuple):
         return round_up(max((block.stop - block.start for block in self.blocks), default=0))
 
 
-def divide(num_tokens: int, channels: int, block_tokens: int) -> Division:
+def divide(num_tokens: int, channels: int, block_tokens: int, size: int = 0) -> Division:
     """Divide N tokens of C channels.
 
     Args:
         num_tokens: N.
         channels: C.
         block_tokens: Tokens per block at most; 0 picks a number that suits the caches.
+        size: Of the division that a tape was laid out by, whose blocks these must be, however many
+            threads there are by now; 0: there is none.
     """
     if num_tokens == 0:
-        return Division([], 1, [[]])
+        return Division([], 1, [[]], 0)
     workers = num_workers()
     if num_tokens < workers * max(_LEAST_SHARE // channels, channels):
         workers = 1  # or sums of gradients, 16 C^2 a thread, would cost too much
-    count = -(-num_tokens // (block_tokens or _suitable(channels, workers)))
-    count = -(-count // workers) * workers
-    size = round_up(-(-num_tokens // count))
+    if not size:
+        count = -(-num_tokens // (block_tokens or _suitable(channels, workers)))
+        count = -(-count // workers) * workers
+        size = round_up(-(-num_tokens // count))
     starts = list(range(0, max(num_tokens - LEAST_ROWS + 1, 1), size))  # a rest of a few joins in
     blocks = [slice(i, end) for i, end in zip(starts, [*starts[1:], num_tokens])]
-    return Division(blocks, workers, _runs(blocks, workers))
+    return Division(blocks, workers, _runs(blocks, workers), size)
 
 
 def _suitable(channels: int, workers: int) -> int:

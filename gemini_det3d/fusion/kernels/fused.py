@@ -9,7 +9,6 @@ nothing but autograd looks at does without.
 
 from __future__ import annotations
 
-import functools
 from typing import Any
 
 import torch
@@ -23,6 +22,7 @@ from .library import make_operators
 from .precision import product_dtype
 from .torch_versions import (
     constant_to_compilers,
+    found_once,
     holds,
     is_compiling,
     is_transforming,
@@ -30,6 +30,9 @@ from .torch_versions import (
 )
 
 __all__ = ["fuse_gpu", "fuse_gpu_backward", "fused_fusion", "runs_on"]
+
+_FOUND_OUT: dict[tuple[int | None, torch.dtype], bool] = {}
+"""On which devices and in which dtypes the kernels run."""
 
 
 def fused_fusion(
@@ -169,14 +172,14 @@ def runs_on(index: int | None, dtype: torch.dtype) -> bool:
     Args:
         index: Of the CUDA device.
         dtype: Of the products.
+
+    Raises:
+        Exception: Memory ran out; the next call tries again.
     """
-    if torch.cuda.is_available() and torch.cuda.is_current_stream_capturing():
-        return True  # nothing may be tried now; what is captured has run before
-    return _runs_on(index, dtype)
+    return found_once(_FOUND_OUT, (index, dtype), lambda: _try_on(index, dtype))
 
 
-@functools.cache
-def _runs_on(index: int | None, dtype: torch.dtype) -> bool:
+def _try_on(index: int | None, dtype: torch.dtype) -> bool:
     device = torch.device("cuda", index or 0) if torch.cuda.is_available() else torch.device("cpu")
     square, row = (2, 16, 16), (2, 16)
     shapes = [*[square] * 3, (2, 48), square, row, (16, 32), (16,), (16, 16), (16,), row, row]

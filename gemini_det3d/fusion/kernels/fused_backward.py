@@ -13,7 +13,7 @@ from torch import Tensor
 from ..functional import FusionParameters
 from . import triton_backward, triton_forward, triton_weights
 from .fused_launches import launch_relation, room_for_packed, sources
-from .fused_problem import Problem, make_problem
+from .fused_problem import Problem, as_it_lies, make_problem
 from .triton_parts import device_of
 
 __all__ = ["backward"]
@@ -50,13 +50,10 @@ def backward(
             gradients = FusionParameters(*(torch.zeros_like(p) for p in parameters))
         return towards[0], towards[1], gradients
     with device_of(first):
-        lowered = [stream.to(dtype).contiguous() for stream in (first, second)]
-        ups = [up.reshape(-1, first.shape[-1]).contiguous() for up in upstream]
-        kind = "backward" if tape.shape[2] else "recomputed"
-        problem = make_problem(
-            kind, lowered[0], lowered[1], valid, bias, parameters, num_heads, dtype,
-            (*ups, *towards),
-        )  # fmt: skip
+        own, other = (stream.to(dtype).contiguous() for stream in (first, second))
+        ups = [as_it_lies(up.reshape(-1, first.shape[-1])) for up in upstream]
+        more = (*ups, *towards)
+        problem = make_problem(own, other, valid, bias, parameters, num_heads, dtype, more)
         if tape.shape[2]:
             weights = _launch_pack(problem)
         else:

@@ -59,8 +59,7 @@ def forward(
     if fused[0].numel():
         with device_of(first):
             has_tape = tape is not None and tape.shape[2] > 0
-            kind = "taped" if has_tape else "forward"
-            problem = make_problem(kind, first, second, valid, bias, parameters, num_heads, dtype)
+            problem = make_problem(first, second, valid, bias, parameters, num_heads, dtype)
             if _is_one_kernel(problem) and not has_tape:
                 _launch_one(problem, fused)
             else:

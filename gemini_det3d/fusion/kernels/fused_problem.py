@@ -17,10 +17,10 @@ from . import triton_parts
 from .precision import multiplies_exactly
 from .tiles import Groups, Tile, groups_of, tile
 
-__all__ = ["Problem", "make_problem"]
+__all__ = ["Problem", "as_it_lies", "make_problem"]
 
 _KNOWN: dict[tuple, dict] = {}
-"""What was compiled for calls of a kind: see `triton_parts.launch`."""
+"""What was compiled, by device and dtypes: see `triton_parts.launch`."""
 
 
 class Problem(NamedTuple):
@@ -103,7 +103,6 @@ class Problem(NamedTuple):
 
 
 def make_problem(
-    kind: str,
     first: Tensor,
     second: Tensor,
     valid: Tensor | None,
@@ -116,7 +115,6 @@ def make_problem(
     """The problem of streams (..., C) of any strides.
 
     Args:
-        kind: Of launches: those of one kind are compiled alike for alike streams.
         first: (..., C).
         second: (..., C) of the same dtype.
         valid: Bool (...) or None.
@@ -127,11 +125,12 @@ def make_problem(
         more: Other tensors of the caller that kernels read, contiguous.
     """
     channels = first.shape[-1]
-    rows = [stream.reshape(-1, channels) for stream in (first, second)]
-    if rows[0].stride() != rows[1].stride():
+    rows = [stream.resolve_neg().reshape(-1, channels) for stream in (first, second)]
+    is_far = (channels - 1) * rows[0].stride(1) >= 1 << 31  # kernels count columns in 32 bits
+    if is_far or rows[0].stride() != rows[1].stride():
         rows = [stream.contiguous() for stream in rows]
     mask = None if valid is None else valid.reshape(-1).contiguous().view(torch.uint8)
-    shift = None if bias is None else bias.reshape(-1).contiguous()
+    shift = None if bias is None else as_it_lies(bias.reshape(-1))
     p, num_tokens = _of_one_dtype(parameters), rows[0].shape[0]
     device = first.device
     precision = "tf32" if dtype == torch.float32 and not multiplies_exactly(dtype) else "ieee"
@@ -139,8 +138,7 @@ def make_problem(
     of_tokens = [tensor for tensor in (mask, shift) if tensor is not None]
     if _is_common(rows, num_tokens, dtype, (*p, *more, *of_tokens)):
         dtypes = first.dtype, p.query_weight.dtype, dtype, *(tensor.dtype for tensor in more)
-        of = kind, device, channels, num_heads, precision, mask is None, shift is None, dtypes
-        known = _KNOWN.setdefault(of, {})
+        known = _KNOWN.setdefault((device, dtypes), {})
     return Problem(
         (rows[0], rows[1]), mask, shift, p, num_tokens, channels, num_heads, dtype, precision,
         _has_wgmma(device), known,
@@ -150,7 +148,7 @@ def make_problem(
 def _is_common(
     rows: list[Tensor], num_tokens: int, dtype: torch.dtype, tensors: tuple[Tensor, ...]
 ) -> bool:
-    """Whether all that Triton compiles in follows from dtypes and C.
+    """Whether all that Triton compiles in follows from dtypes, constants and what is None.
 
     It is told apart by Triton whether a pointer is a multiple of 16, what strides are, and whether
     a number fits 32 bits.
@@ -158,7 +156,7 @@ def _is_common(
     size = rows[0].shape[1] * num_tokens * dtype.itemsize
     return (
         rows[0].is_cuda
-        and rows[0].is_contiguous()
+        and rows[0].stride() == (rows[0].shape[1], 1)  # of one row any would be contiguous
         and num_tokens < 1 << 31
         and size % 8 == 0  # the halves of a tape
         and not any(tensor.data_ptr() & 15 for tensor in (*rows, *tensors))
@@ -175,6 +173,11 @@ def _of_one_dtype(parameters: FusionParameters) -> FusionParameters:
     kinds = {tensor.dtype for tensor in parameters}
     if len(kinds) > 1:
         parameters = FusionParameters(*(tensor.float() for tensor in parameters))
-    if all(tensor.is_contiguous() for tensor in parameters):
+    if all(tensor.is_contiguous() and not tensor.is_neg() for tensor in parameters):
         return parameters
-    return FusionParameters(*(tensor.contiguous() for tensor in parameters))
+    return FusionParameters(*map(as_it_lies, parameters))
+
+
+def as_it_lies(tensor: Tensor) -> Tensor:
+    """The tensor contiguous and with no sign left to apply: memory as a kernel reads it."""
+    return tensor.resolve_neg().contiguous()

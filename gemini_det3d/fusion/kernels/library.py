@@ -3,7 +3,7 @@
 `gemini_det3d::fuse` and `gemini_det3d::fuse_backward` compute block by block, `fuse_gpu` and
 `fuse_gpu_backward` by Triton kernels. Each is one node to the compiler (no graph break), knows its
 output shapes without running and its multiply-adds without being traced, and differentiates: the
-forward by the backward, the backward by the plain form of `functional`.
+forward by the backward, the backward by the plain form of `functional`, as often as one wants.
 
 Shapes as in `functional`; the tape is each form's own. The last argument, `bias`, may be left out;
 PyTorch takes it off where it is None.
@@ -19,17 +19,20 @@ from torch import Tensor
 from torch._decomp import register_decomposition
 from torch.utils.flop_counter import register_flop_formula
 
-from ..functional import FusionParameters, gemini_fusion
+from ..functional import FusionParameters
 from .blockwise import Setting, blockwise_backward, blockwise_forward
+from .choice import run
 from .precision import HALVES, product_dtype
-from .torch_versions import CAN_TELL_EXPORTS, needs_backward
-from .workspace import round_up, tape_width
+from .torch_versions import CAN_TELL_EXPORTS, needs_backward, without_autocast
+from .workspace import tape_shape
 
 __all__ = ["blockwise_fusion", "fuse", "fuse_backward", "make_operators", "unpack"]
 
 _PARAMETERS = ", ".join(f"Tensor {name}" for name in FusionParameters._fields)
 _SETTING = "int num_heads, ScalarType product_dtype, bool is_paired, int block_tokens"
 _NUM_PARAMETERS = len(FusionParameters._fields)
+_INPUTS = "Tensor first, Tensor second, Tensor? valid"
+_RESULTS = ", ".join(["Tensor"] * (3 + _NUM_PARAMETERS))
 
 
 def blockwise_fusion(
@@ -88,17 +91,15 @@ def make_operators(
             gradients = [p.new_empty(0) for p in parameters]
         return (*streams, *gradients, first.new_empty(0) if of_bias is None else of_bias)
 
-    inputs = "Tensor first, Tensor second, Tensor? valid"
-    results = ", ".join(["Tensor"] * (3 + _NUM_PARAMETERS))
     operator = torch.library.custom_op(
         f"gemini_det3d::{name}", run, mutates_args=(),
-        schema=f"({inputs}, {_PARAMETERS}, {_SETTING}, bool with_tape, Tensor? bias=None)"
+        schema=f"({_INPUTS}, {_PARAMETERS}, {_SETTING}, bool with_tape, Tensor? bias=None)"
         " -> (Tensor, Tensor, Tensor)",
     )  # fmt: skip
     operator_backward = torch.library.custom_op(
         f"gemini_det3d::{name}_backward", run_backward, mutates_args=(),
-        schema=f"({inputs}, Tensor tape, Tensor towards_first, Tensor towards_second, {_PARAMETERS}"
-        f", {_SETTING}, bool with_parameters, Tensor? bias=None) -> ({results})",
+        schema=f"({_INPUTS}, Tensor tape, Tensor towards_first, Tensor towards_second, "
+        f"{_PARAMETERS}, {_SETTING}, bool with_parameters, Tensor? bias=None) -> ({_RESULTS})",
     )  # fmt: skip
     _register_shapes(operator, operator_backward, tape_like)
     _register_derivatives(operator, operator_backward)
@@ -166,21 +167,29 @@ def _remember_backward(ctx, inputs: tuple, output: tuple[Tensor, ...]) -> None:
 def _double_backward(ctx, *cotangents: Tensor) -> tuple:
     """Differentiate the plain form twice; the tape holds nothing that is not in the inputs."""
     first, second, valid, *rest, bias = ctx.saved_tensors
-    with torch.enable_grad():
-        leaves = [t.detach().requires_grad_() for t in (first, second, *rest)]
+    is_recorded = torch.is_grad_enabled()
+    with torch.enable_grad(), without_autocast(first.device.type):
+        leaves = [_as_leaf(t) for t in (first, second, *rest)]
         streams, upstream, parameters = leaves[:2], leaves[2:4], leaves[4:]
         both = FusionParameters(*parameters)
         inner = [*streams, *parameters] if ctx.with_parameters else streams
         towards = cotangents[: len(inner)]
         if bias is not None:
-            bias = bias.detach().requires_grad_()
+            bias = _as_leaf(bias)
             leaves, inner, towards = [*leaves, bias], [*inner, bias], (*towards, cotangents[-1])
-        fused = gemini_fusion(streams[0], streams[1], both, ctx.num_heads, valid, bias)
+        fused = run("plain", streams[0], streams[1], both, ctx.num_heads, valid, bias=bias)
         gradients = torch.autograd.grad(fused, inner, upstream, create_graph=True)
-        outer = torch.autograd.grad(gradients, leaves, towards, allow_unused=True)
+        outer = torch.autograd.grad(
+            gradients, leaves, towards, create_graph=is_recorded, allow_unused=True
+        )
     of_bias = None if bias is None else outer[-1]
     of_rest = outer[2 : 4 + _NUM_PARAMETERS]
     return (*outer[:2], None, None, *of_rest, None, None, None, None, None, of_bias)
+
+
+def _as_leaf(tensor: Tensor) -> Tensor:
+    """The tensor to differentiate by, apart from how others came from it; its graph goes on."""
+    return tensor.view_as(tensor) if tensor.requires_grad else tensor.detach().requires_grad_()
 
 
 def _by_definition(
@@ -188,7 +197,7 @@ def _by_definition(
 ) -> tuple[Tensor, Tensor, Tensor]:
     """What an export writes down where it was not seen to be one: no backward, so no tape."""
     parameters, setting, _, bias = unpack(rest)
-    fused = gemini_fusion(first, second, parameters, setting.num_heads, valid, bias)
+    fused = run("plain", first, second, parameters, setting.num_heads, valid, bias=bias)
     return *fused, first.new_empty(0)
 
 
@@ -224,9 +233,9 @@ def _one_by_one(operator):
 
 def _blockwise_tape(first: Tensor, setting: Setting, with_tape: bool) -> Tensor:
     channels = first.shape[-1]
-    num_tokens = round_up(first.numel() // channels) if with_tape else 0
+    rows, width = tape_shape(first.numel() // channels, channels, setting.num_heads)
     dtype = torch.float64 if first.dtype == torch.float64 else torch.float32
-    return first.new_empty(num_tokens, tape_width(channels, setting.num_heads), dtype=dtype)
+    return first.new_empty(rows if with_tape else 0, width, dtype=dtype)
 
 
 def _blockwise_products(setting: Setting, has_tape: bool | None, with_parameters: bool) -> int:

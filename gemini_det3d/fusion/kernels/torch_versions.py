@@ -7,10 +7,12 @@ import warnings
 from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
 from importlib.metadata import PackageNotFoundError, version
+from typing import Any
 
 import torch
 import torch.autograd.forward_ad as forward_ad
 from torch import Tensor
+from torch.utils._python_dispatch import _disable_current_modes
 
 try:
     from torch.fx.experimental.symbolic_shapes import statically_known_true
@@ -29,6 +31,7 @@ __all__ = [
     "autocast_dtype",
     "constant_to_compilers",
     "has_triton",
+    "found_once",
     "holds",
     "is_compiling",
     "is_exporting",
@@ -69,9 +72,10 @@ def autocast_dtype(device_type: str) -> torch.dtype | None:
 
 
 def without_autocast(device_type: str) -> AbstractContextManager:
-    """Autocast off within; device meta has none."""
-    is_meta = device_type == "meta"
-    return nullcontext() if is_meta else torch.autocast(device_type, enabled=False)
+    """Autocast off within."""
+    if autocast_dtype(device_type) is None:
+        return nullcontext()
+    return torch.autocast(device_type, enabled=False)
 
 
 def is_compiling() -> bool:
@@ -113,17 +117,38 @@ def has_triton() -> bool:
     return any(_version(name) >= _LEAST_TRITON for name in _TRITON_NAMES)
 
 
+def found_once(known: dict[Any, bool], key: Any, trial: Callable[[], bool]) -> bool:
+    """The answer of a trial on a GPU, made once a key.
+
+    True where none is known and a CUDA graph is captured: nothing may be tried then, and what is
+    captured has run before.
+    """
+    if key not in known:
+        if torch.cuda.is_available() and torch.cuda.is_current_stream_capturing():
+            return True
+        known[key] = trial()
+    return known[key]
+
+
 def holds(probe: Callable[[], None], complaint: str) -> bool:
     """Whether a trial of Triton's kernels ends without an error; one warning where it does not.
+
+    Modes that watch or replace operators (fake tensors, counters) see nothing of it.
 
     Args:
         probe: Runs the kernels and raises where their answers are wrong.
         complaint: What is said of a trial that fails, before the error.
+
+    Raises:
+        Exception: Memory ran out, which says nothing about the kernels.
     """
     try:
-        probe()
+        with _disable_current_modes():
+            probe()
     except Exception as error:  # noqa: BLE001 (whatever a compiler or driver raises)
         line = (str(error).splitlines() or [""])[0][:100]
+        if "out of memory" in line:
+            raise
         warnings.warn(f"{complaint} ({type(error).__name__}: {line})", stacklevel=3)
         return False
     return True

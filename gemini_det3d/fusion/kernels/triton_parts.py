@@ -51,22 +51,25 @@ def launch(
     """Start a kernel on a line of programs, which has no limit of 65,535.
 
     Args:
-        known: Remembers what was compiled for calls that Triton compiles alike: to find that out
-            anew takes longer than many a kernel. None: find it out.
+        known: Remembers what was compiled, for calls whose arguments Triton tells apart by
+            constants and by which are None alone: to find that out anew takes longer than many a
+            kernel. None: find it out.
         function: The kernel.
         programs: How many.
         arguments: Of the kernel, without its constants.
         constants: By name; `num_warps` and `num_stages`.
     """
-    found = None if known is None else known.get(function)
-    if found is not None:
-        compiled, values = found
-        compiled[programs, 1, 1](*arguments, *values)
+    if known is None or not _REMEMBERS:
+        function[(programs,)](*arguments, **constants)
         return
-    compiled = function[(programs,)](*arguments, **constants)
-    if known is not None and _REMEMBERS:
+    key = function, tuple([each is None for each in arguments]), tuple(constants.values())
+    if key in known:
+        compiled, values = known[key]
+        compiled[programs, 1, 1](*arguments, *values)
+    else:
         names = function.arg_names[len(arguments) :]
-        known[function] = compiled, tuple(constants[name] for name in names)
+        compiled = function[(programs,)](*arguments, **constants)
+        known[key] = compiled, tuple(constants[name] for name in names)
 
 
 def device_of(tensor: Tensor) -> AbstractContextManager:

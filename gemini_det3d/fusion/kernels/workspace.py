@@ -26,6 +26,7 @@ __all__ = [
     "TrainingWorkspace",
     "Workspace",
     "round_up",
+    "tape_shape",
     "tape_width",
 ]
 
@@ -41,6 +42,11 @@ def round_up(num_tokens: int) -> int:
 def tape_width(channels: int, num_heads: int) -> int:
     """Elements a token leaves on the tape: `hidden`, `phi`, `key`, `query` and `gate`."""
     return 8 * channels + 2 * num_heads
+
+
+def tape_shape(num_tokens: int, channels: int, num_heads: int) -> tuple[int, int]:
+    """Of the tape of N tokens: a row for each, and one that holds the size of its blocks."""
+    return round_up(num_tokens) + 1, tape_width(channels, num_heads)
 
 
 class Workspace:

@@ -22,6 +22,21 @@ from gemini_det3d.models.dense_heads.anchor_targets import Limits, assign, neare
 from gemini_det3d.registration import register
 
 
+def anchor_fault(head: Anchor3DHead) -> str | None:
+    """What is wrong where each class has an assigner, and not as many sizes of anchors; else None.
+
+    A class would be learnt on the anchors of another one, or not at all.
+    """
+    assigners, sizes = getattr(head, "bbox_assigner", None), len(head.prior_generator.sizes)
+    classes = head.num_classes if head.use_sigmoid_cls else head.num_classes - 1
+    if not isinstance(assigners, list) or len(assigners) == sizes == classes:
+        return None
+    return (
+        f"{classes} classes (num_classes), {sizes} sizes of anchors (anchor_generator.sizes) and "
+        f"{len(assigners)} assigners (train_cfg.assigner); each class needs one of both"
+    )
+
+
 @register(MODELS)
 class GeminiAnchor3DHead(Anchor3DHead):
     """``Anchor3DHead`` with the same arguments, parameters, predictions and losses.
@@ -37,14 +52,9 @@ class GeminiAnchor3DHead(Anchor3DHead):
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
-        assigners = getattr(self, "bbox_assigner", None)
-        counts = (len(self.prior_generator.sizes), self.num_classes)
-        if isinstance(assigners, list) and {len(assigners)} != set(counts):
-            raise ValueError(
-                f"pts_bbox_head: {counts[1]} classes (num_classes), {counts[0]} sizes of anchors "
-                f"(anchor_generator.sizes) and {len(assigners)} assigners (train_cfg.assigner); "
-                "each class needs one of both"
-            )
+        fault = anchor_fault(self)
+        if fault is not None:
+            raise ValueError(f"pts_bbox_head: {fault}")
         self._anchors: dict[tuple, list[Tensor]] = {}
         self.prior_generator.grid_anchors = self._kept_anchors  # predictions ask it, too
 

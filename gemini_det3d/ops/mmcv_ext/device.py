@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-import functools
 from types import ModuleType
 
 import torch
 from torch import Tensor
 
 from gemini_det3d.ops import _points_torch
+
+_FOUND_OUT: dict[torch.device, bool] = {}
+"""On which devices Triton's kernels run."""
 
 
 def takes_torch(tensor: Tensor) -> bool:
@@ -18,20 +20,18 @@ def takes_torch(tensor: Tensor) -> bool:
 
 def points_on_gpu(device: torch.device) -> ModuleType:
     """The module whose ``farthest_points`` and ``ball_query`` a GPU runs: Triton's, or torch's."""
-    from gemini_det3d.fusion.kernels.torch_versions import has_triton  # mmcv.ops needs no operator
+    # mmcv.ops needs no operator
+    from gemini_det3d.fusion.kernels.torch_versions import found_once, has_triton
 
-    if not has_triton():
-        return _points_torch
-    if torch.cuda.is_available() and torch.cuda.is_current_stream_capturing():
+    if has_triton() and found_once(_FOUND_OUT, device, lambda: _runs_triton(device)):
         from gemini_det3d.ops import _points_triton
 
-        return _points_triton  # nothing may be tried now; what is captured has run before
-    return _tried(device)
+        return _points_triton
+    return _points_torch
 
 
-@functools.cache
-def _tried(device: torch.device) -> ModuleType:
-    """Triton's kernels where they run, found out once; one warning where they do not."""
+def _runs_triton(device: torch.device) -> bool:
+    """Whether its kernels run, by running them; a warning where they do not."""
     from gemini_det3d.fusion.kernels.torch_versions import holds
 
     def probe() -> None:
@@ -44,8 +44,4 @@ def _tried(device: torch.device) -> ModuleType:
             raise RuntimeError("wrong values")
 
     slower = "sampling and ball queries of points are slower"
-    if not holds(probe, f"Triton does not run on {device}, {slower}"):
-        return _points_torch
-    from gemini_det3d.ops import _points_triton
-
-    return _points_triton
+    return holds(probe, f"Triton does not run on {device}, {slower}")

@@ -87,6 +87,32 @@ def test_page_shows_the_gates_of_this_run_alone(tmp_path, monkeypatch):
     assert "gates_000000" in page and "gates_000777" not in page
 
 
+def test_ablation_of_a_pipeline_that_draws_is_the_same_each_time(tmp_path, monkeypatch):
+    class Frames(list):
+        metainfo = {"classes": ["Car"]}
+
+        def __getitem__(self, index):
+            return {"drawn": np.random.random()}
+
+        def get_data_info(self, index):
+            return {}
+
+    tested = []
+    bench = SimpleNamespace(
+        dataset=Frames([1, 2, 3]), model=None, test=lambda _, data, *__: tested.append(data),
+        truth=lambda data: (np.zeros((0, 7)), []), rows=lambda *_: rows_of(),
+    )  # fmt: skip
+    ablating = import_module("gemini_det3d.apis.ablation.ablate")
+    monkeypatch.setattr(ablating, "_Bench", lambda *_: bench)
+    recorder = nullcontext(SimpleNamespace(take=lambda: None))
+    monkeypatch.setattr(ablating, "GateRecorder", lambda model: recorder)
+    monkeypatch.setattr(ablating, "spoil", lambda name, data, other, index: data)
+    for _ in range(2):
+        ablating.ablate(Config({"model": {}}), "none.pth", tmp_path)
+    half = len(tested) // 2
+    assert tested[:half] == tested[half:]
+
+
 @pytest.mark.slow
 def test_command_ablates_a_detector(tmp_path):
     config = "mvxnet_gemini-point_r18_1xb2-toy_look-alikes-3class"

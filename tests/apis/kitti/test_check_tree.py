@@ -180,3 +180,14 @@ def test_real_frames_pass_the_check(shared_dir):
         "Car": 2, "Cyclist": 1, "Misc": 1, "Pedestrian": 1, "Truck": 1,
     }  # fmt: skip
     assert min(iou for entry in table.values() for iou in entry["iou"]) > 0.85
+
+
+@pytest.mark.parametrize(
+    "name, level, hint",
+    [("Carr", "error", "; close to it: Car"), ("Rickshaw", "warning", ""), ("Car", None, "")],
+)
+def test_name_to_be_mapped_that_no_object_has_is_told(tree, name, level, hint):
+    report = check_tree(tree, Options(tree, class_map={name: "Car"}))
+    found = [(f.level, f.fault) for f in report.all_findings() if "--map-class" in f.fault]
+    fault = f"--map-class {name}=Car: no object has this name{hint}"
+    assert found == ([(level, fault)] if level else [])

@@ -1,7 +1,11 @@
-"""Conversion in groups, killed or not: mmdet3d's files in one go, byte for byte."""
+"""Conversion in groups, killed or not: mmdet3d's files in one go, byte for byte.
+
+The trees have no DontCare regions, whose name mmdet3d's files have only by chance.
+"""
 
 from __future__ import annotations
 
+import pickle
 import subprocess
 import sys
 from pathlib import Path
@@ -11,6 +15,7 @@ from trees import make_tree
 
 from gemini_det3d.apis.config import mmdet3d_mim
 from gemini_det3d.apis.kitti import convert as converting
+from gemini_det3d.apis.kitti.convert_child import _metainfo
 from gemini_det3d.apis.kitti.prepare import Options, prepare_kitti
 from gemini_det3d.apis.kitti.stage import lock
 from gemini_det3d.formats.errors import FormatError
@@ -77,6 +82,19 @@ def test_info_files_are_equal_to_the_byte(whole: Path, tmp_path: Path, group: in
         assert (root / "infos" / name).read_bytes() == (whole / "v2" / name).read_bytes(), split
     assert len(list((root / "training" / "velodyne_reduced").iterdir())) == 7
     assert len(list((root / "testing" / "velodyne_reduced").iterdir())) == 3
+
+
+@pytest.mark.parametrize("has_region", [True, False])
+def test_regions_have_a_name_wherever_a_frame_has_one(tmp_path: Path, has_region: bool) -> None:
+    """The converter looks at its last frame alone, and ``KittiMetric`` stops at the others."""
+    for number, labels in enumerate([[0, -1] if has_region else [0], [2]]):
+        frame = {"sample_idx": number, "instances": [{"bbox_label": label} for label in labels]}
+        content = {"metainfo": {"categories": {"Car": 2}}, "data_list": [frame]}
+        path = tmp_path / "groups" / str(number) / "kitti_infos_train.pkl"
+        path.parent.mkdir(parents=True)
+        path.write_bytes(pickle.dumps(content))
+    found = _metainfo(tmp_path, ("train",))["categories"]
+    assert found == {"Car": 2, "DontCare": -1} if has_region else {"Car": 2}
 
 
 # Groups of one frame, each of which is noted; the third kills the process where it is told so.

@@ -136,3 +136,20 @@ def test_float_depth_in_metres_wants_its_scale(frame):
 def test_a_number_that_cannot_be_white_is_refused_when_built(value):
     with pytest.raises(ValueError, match="max_values: depth=.* must be a number above 0"):
         step("LoadModalities", max_values=dict(depth=value))
+
+
+@pytest.mark.parametrize("most, is_told", [(4000, True), (40000, False), (0, False)])
+def test_16_bit_images_that_are_nearly_black_are_told_once(frame, capfd, most, is_told):
+    depth = np.linspace(0, most, 48 * 64).reshape(48, 64).astype(np.uint16)
+    Image.fromarray(depth).save(frame["image_paths"]["depth"])
+
+    def said(**options):
+        loader = step("LoadModalities", **options)
+        for _ in range(2):
+            loader.transform(dict(frame))
+        return "".join(capfd.readouterr())
+
+    text = said()
+    told = "depth.png: no pixel of this 16-bit image is above 16 of 255; max_values of LoadModal"
+    assert text.count(told) == int(is_told) and text.count("16-bit") == int(is_told)
+    assert "16-bit" not in said(max_values={"depth": 4000})

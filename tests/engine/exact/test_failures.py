@@ -6,8 +6,10 @@ import json
 import os
 import signal
 
+import numpy as np
 import pytest
 import torch
+from mmcv.transforms import BaseTransform
 from mmengine.registry import DATASETS
 from toy import NoisySamples, differences, newest, toy_config, train
 
@@ -85,6 +87,45 @@ def test_data_set_of_bad_samples_alone_ends_in_one_line(tmp_path):
     config.on_bad_sample, config.max_bad_samples = "skip", 100
     with pytest.raises(FormatError, match="8 other samples in its place are bad, too"):
         train(config)
+
+
+class LoadNumbers(BaseTransform):
+    """A loader of somebody else's: numpy's words, without the name of the file."""
+
+    def transform(self, results):
+        path = results["path"]
+        np.fromfile(path, np.uint8)[:7].view(np.float32)
+        return results["sample"]
+
+
+@DATASETS.register_module()
+class SamplesOfFiles(NoisySamples):
+    """Each sample is read by a pipeline that cannot use file 5."""
+
+    def __init__(self, folder, **kwargs):
+        super().__init__(**kwargs)
+        self.folder = folder
+
+    def __getitem__(self, index):
+        sample = super().__getitem__(index)
+        if index != 5:
+            return sample
+        return LoadNumbers()(dict(path=f"{self.folder}/5.bin", sample=sample))
+
+
+@pytest.mark.parametrize("skip", [False, True])
+def test_file_that_a_foreign_loader_fails_at_is_a_bad_sample_with_its_name(tmp_path, skip):
+    (tmp_path / "5.bin").write_bytes(bytes(7))
+    config = toy_config(tmp_path)
+    config.train_dataloader.dataset = dict(type="SamplesOfFiles", folder=str(tmp_path))
+    if not skip:
+        with pytest.raises(FormatError, match=r"5\.bin: LoadNumbers cannot use its content: Value"):
+            train(config)
+        return
+    config.on_bad_sample = "skip"
+    train(config)
+    report = json.loads((tmp_path / "bad_samples.json").read_text())
+    assert [sample["file"] for sample in report["samples"]] == [f"{tmp_path}/5.bin"]
 
 
 def test_run_with_skipped_samples_resumes_bit_by_bit(tmp_path, monkeypatch):

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import pytest
 from mmcv.transforms import BaseTransform
-from mmengine.registry import DATASETS
+from mmengine.registry import DATASETS, RUNNERS
 from toy import NoisySamples, toy_config, train
 
+from gemini_det3d.engine.checkpoint_loading import CheckedLoadingHook
+from gemini_det3d.engine.first_batch import FirstBatchHook
 from gemini_det3d.engine.run_checks import RunChecksHook, check_synced_norms, unused_keys
 from gemini_det3d.formats import FormatError
 
@@ -133,3 +135,24 @@ def test_custom_keys_that_no_parameter_has_are_named(tmp_path, two):
     assert found == [f"{path}: no parameter has 'img_backbon' in its name"]
     log = "".join(path.read_text() for path in tmp_path.rglob("*.log"))
     assert found[0] in log
+
+
+@pytest.mark.parametrize("hook", [CheckedLoadingHook, FirstBatchHook, RunChecksHook])
+def test_checks_are_in_every_run_and_take_their_settings_without_a_type(tmp_path, hook):
+    name, setting = {
+        CheckedLoadingHook: ("checked_loading", dict(allow_missing=["a"])),
+        FirstBatchHook: ("first_batch", dict(coord_type="DEPTH")),
+        RunChecksHook: ("run_checks", dict(on_other_rate="warn")),
+    }[hook]
+
+    def hooks_with(given):
+        config = toy_config(tmp_path)
+        config.default_hooks.update(given)
+        config.experiment_name = f"{name}_{len(given)}_{given.get(name) is None}"
+        return [each for each in RUNNERS.build(config).hooks if type(each) is hook]
+
+    assert len(hooks_with({})) == 1
+    (changed,) = hooks_with({name: setting})
+    key, value = next(iter(setting.items()))
+    assert list(getattr(changed, key)) == list(value)
+    assert bool(hooks_with({name: None})) is (hook is RunChecksHook)
