@@ -13,6 +13,7 @@ from mmengine.optim import OptimWrapperDict
 from mmengine.runner import Runner, TestLoop, ValLoop
 from torch import nn
 
+from gemini_det3d.engine.training_errors import TrainingError
 from gemini_det3d.formats.device_faults import is_device_fault
 from gemini_det3d.formats.errors import OTHER_FORM, FormatError
 
@@ -86,7 +87,8 @@ def step_fault(error: BaseException) -> FormatError | None:
 
 
 def _is_misfit(error: BaseException) -> bool:
-    return isinstance(error, _NOT_FITTING) and not is_device_fault(error)
+    is_told = isinstance(error, TrainingError) or is_device_fault(error)
+    return isinstance(error, _NOT_FITTING) and not is_told
 
 
 def _what_and_where(error: BaseException) -> str:

@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from typing import Any
 
 import torch
-from mmengine.dist import get_rank
+from mmengine.dist import all_reduce, get_rank, get_world_size
 from mmengine.hooks import Hook
 from mmengine.optim import OptimWrapper, OptimWrapperDict
 from mmengine.registry import HOOKS
@@ -32,7 +32,8 @@ class FiniteLossHook(Hook):
     finite, the step is repeated with the same random numbers, module by module, to name the first
     one whose output is not finite, and the samples in the batch. Weights, and with them the last
     checkpoint, are still good. The repetition draws the same numbers with `ExactRunner`; with
-    another runner it may miss.
+    another runner it may miss. Of several processes all repeat the step, since some layers wait for
+    each other's; that with the bad loss says where it comes from.
     """
 
     priority = "HIGH"
@@ -56,6 +57,9 @@ class FiniteLossHook(Hook):
             TrainingError: Always.
         """
         origin, row = first_not_finite(self._runner, self._batch)
+        if bool(torch.isfinite(loss).all()):
+            raise TrainingError(f"the loss of iteration {self._runner.iter + 1} is not finite in "
+                                "another process, which says where it comes from")  # fmt: skip
         names = describe_batch(self._batch)
         where = names[row] if row is not None and row < len(names) else ", ".join(names)
         raise TrainingError(
@@ -81,11 +85,9 @@ def first_not_finite(runner: Runner, batch: Any) -> tuple[str, int | None]:
         the batch where that can be told.
     """
     model = bare_model(runner.model)
-    for name, parameter in model.named_parameters():
-        if not _is_finite(parameter):
-            return f"parameter {name}", None
-    if not _is_finite(batch):
-        return "an input", _row(batch["inputs"] if isinstance(batch, Mapping) else batch)
+    given = _given_not_finite(model, batch)
+    if given is not None and get_world_size() == 1:
+        return given
     found: list[tuple[str, int | None]] = []
     with _watching(model, found):
         seed_process(getattr(runner, "shared_seed", runner.seed), STEP, get_rank(), runner.iter)
@@ -93,7 +95,19 @@ def first_not_finite(runner: Runner, batch: Any) -> tuple[str, int | None]:
             model.train_step(batch, _no_updates(runner.optim_wrapper))
         except _Repeated:
             pass
+    if given is not None:
+        return given
     return found[0] if found else ("the losses themselves, from finite outputs", None)
+
+
+def _given_not_finite(model: nn.Module, batch: Any) -> tuple[str, int | None] | None:
+    """What is not finite before anything is computed."""
+    for name, parameter in model.named_parameters():
+        if not _is_finite(parameter):
+            return f"parameter {name}", None
+    if not _is_finite(batch):
+        return "an input", _row(batch["inputs"] if isinstance(batch, Mapping) else batch)
+    return None
 
 
 def describe_batch(batch: Any) -> list[str]:
@@ -115,11 +129,19 @@ def _first_of(meta: Mapping) -> str:
 
 def _watched(update: Any, hook: FiniteLossHook) -> Any:
     def checked(loss: Tensor, *args: Any, **kwargs: Any) -> None:
-        if not bool(torch.isfinite(loss.detach()).all()):
+        if not _is_finite_everywhere(loss):
             hook.stop(loss.detach())
         update(loss, *args, **kwargs)
 
     return checked
+
+
+def _is_finite_everywhere(loss: Tensor) -> bool:
+    """Whether the losses of all processes are finite: all hear the same."""
+    is_finite = torch.isfinite(loss.detach()).all().float()
+    if get_world_size() > 1:
+        all_reduce(is_finite, "min")
+    return bool(is_finite)
 
 
 class _Silent:
@@ -129,7 +151,7 @@ class _Silent:
         self.optim_context = wrapper.optim_context
 
     def update_params(self, loss: Tensor, *args: Any, **kwargs: Any) -> None:
-        if not bool(torch.isfinite(loss.detach()).all()):
+        if not _is_finite_everywhere(loss):
             raise _Repeated
 
 

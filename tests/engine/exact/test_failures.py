@@ -5,13 +5,16 @@ from __future__ import annotations
 import json
 import os
 import signal
+from datetime import timedelta
+from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
+import torch.distributed as dist
 from mmcv.transforms import BaseTransform
-from mmengine.registry import DATASETS
-from toy import NoisySamples, differences, newest, toy_config, train
+from mmengine.registry import DATASETS, MODELS
+from toy import NoisySamples, OnePart, differences, newest, toy_config, train
 
 import gemini_det3d.engine.finite_loss  # noqa: F401
 from gemini_det3d.apis.config import ConfigError
@@ -186,6 +189,43 @@ def test_infinite_input_stops_with_the_sample_that_holds_it(tmp_path):
     config.train_dataloader.dataset = dict(type="PartlyBadSamples", infinite=[14])
     with pytest.raises(TrainingError, match="is nan; first not finite: an input; sample: index 14"):
         train(config)
+
+
+@MODELS.register_module()
+class Together(OnePart):
+    """Its processes wait for each other in every forward, as synchronised norms do."""
+
+    def forward(self, *args, **kwargs):
+        dist.all_reduce(torch.ones(1))
+        return super().forward(*args, **kwargs)
+
+
+def fail_together(rank, folder):
+    """One of two processes, of which one gets the sample that is not finite."""
+    torch.set_num_threads(1)
+    os.environ["LOCAL_RANK"] = str(rank)
+    where = dict(init_method=f"file://{folder}/meeting", rank=rank, world_size=2)
+    dist.init_process_group("gloo", **where, timeout=timedelta(seconds=20))
+    config = with_finite_loss(folder)
+    config.merge_from_dict(dict(model=dict(type="Together"), launcher="pytorch"))
+    config.model_wrapper_cfg = dict(type="MMDistributedDataParallel", device_ids=None)
+    config.train_dataloader.dataset = dict(type="PartlyBadSamples", infinite=[14])
+    try:
+        train(config)
+    except Exception as error:
+        Path(folder, f"{rank}.txt").write_text(f"{type(error).__name__}: {error}")
+    dist.barrier()
+    dist.destroy_process_group()
+
+
+def test_bad_loss_of_one_process_is_traced_while_the_others_keep_it_company(tmp_path, monkeypatch):
+    monkeypatch.setenv("GLOO_SOCKET_IFNAME", os.environ.get("GLOO_SOCKET_IFNAME", "lo"))
+    torch.multiprocessing.start_processes(fail_together, (str(tmp_path),), 2, start_method="fork")
+    said = sorted((tmp_path / f"{rank}.txt").read_text() for rank in (0, 1))
+    assert all(line.startswith("TrainingError: the loss of iteration ") for line in said)
+    assert said[0].endswith("first not finite: an input; sample: index 14; neither the weights nor "
+                            "a checkpoint have taken it in")  # fmt: skip
+    assert said[1].endswith("is not finite in another process, which says where it comes from")
 
 
 @pytest.mark.parametrize("two, part", [(False, "generator"), (True, "discriminator")])
