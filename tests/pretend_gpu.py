@@ -220,10 +220,8 @@ class _Operators(TorchDispatchMode):
         if not ours and not _is_gpu(kwargs):
             return func(*inner[0], **inner[1])
         self._count(name, args, kwargs)
-        mixed = [x for x in tensors if not isinstance(x, GpuTensor) and x.dim()]
-        if ours and mixed and name not in ("_to_copy", "copy_", *_INDEXING):
-            shapes = [[tuple(x.shape) for x in some] for some in (mixed, ours)]
-            raise RuntimeError(f"{name}: {shapes[0]} on the host, {shapes[1]} on the GPU")
+        if ours:
+            _refuse_mixed(func, args, tensors)
         out = func(*inner[0], **inner[1])
         if name == "_to_copy" and kwargs.get("device") is not None and not _is_gpu(kwargs):
             return out
@@ -253,6 +251,26 @@ class _Operators(TorchDispatchMode):
                 waits.note("copy to the host")
         elif name == "copy_" and isinstance(args[0], GpuTensor) != isinstance(args[1], GpuTensor):
             waits.note("copy_ between devices")
+
+
+def _refuse_mixed(func: Any, args: Any, tensors: list[Tensor]) -> None:
+    """As CUDA: single host numbers beside its tensors in pointwise operators, indices anywhere.
+
+    Raises:
+        RuntimeError: Something else of the host is beside a GPU's tensors.
+    """
+    name, host = func.overloadpacket.__name__, [x for x in tensors if not isinstance(x, GpuTensor)]
+    if name in ("_to_copy", "copy_"):
+        return
+    if name in _INDEXING:
+        values = args[2:3] if name != "index" and args[2].dim() else ()
+        host = [x for x in (args[0], *values) if not isinstance(x, GpuTensor)]
+    elif torch.Tag.pointwise in func.tags or name.startswith("_foreach_"):
+        host = [x for x in host if x.dim()]
+    if host:
+        ours = [tuple(x.shape) for x in tensors if isinstance(x, GpuTensor)]
+        shapes = [tuple(x.shape) for x in host]
+        raise RuntimeError(f"{name}: {shapes} on the host, {ours} on the GPU")
 
 
 def _is_gpu(kwargs: dict) -> bool:
