@@ -14,7 +14,7 @@ pytest.importorskip("mmdet3d", exc_type=ImportError)
 
 import mmdet3d
 
-from gemini_det3d.apis.config import config_root
+from gemini_det3d.apis.config import config_root, mmdet3d_mim
 from gemini_det3d.cli import COMMANDS, SCRIPTS
 from gemini_det3d.commands import load_command
 
@@ -27,6 +27,7 @@ PAGES = {
 OPTION = re.compile(r"(?<![\w-])--[a-z][\w-]*")
 # Lines that call these have options of theirs.
 OTHERS = ("torchrun", "chromium", "--disable-gpu", "pip ", "make demo")
+HOST = re.compile(r"mmdet3d::[\w./-]+")
 CONFIG = re.compile(r"\b(?:mvxnet|votenet|bev|segformer|translator)_\w*-[\w.-]*\w")
 
 
@@ -109,11 +110,14 @@ def test_options_are_taken():
 def test_commands_targets_and_configs_are_there():
     targets = re.findall(r"^([\w-]+):", (ROOT / "Makefile").read_text("utf-8"), re.MULTILINE)
     paths = [p for folder in (config_root(), ROOT / "projects") for p in folder.rglob("*.py")]
-    wrong = []
+    host, wrong = mmdet3d_mim() / "configs", []
     for page, text in PAGES.items():
         called = re.findall(r"(?:^|`)gemini-det3d ([a-z][\w-]*)", text, re.MULTILINE)
         made = re.findall(r"(?:^|`)make ([a-z][\w-]*)", text, re.MULTILINE)
-        named = [n for n in CONFIG.findall(text) if not any(p.stem.startswith(n) for p in paths)]
+        hosts = re.findall(r"mmdet3d::([\w./-]+\.py)", text)
+        wrong += [f"{page}: {path}" for path in hosts if not (host / path).is_file()]
+        names = [name.removesuffix(".py") for name in CONFIG.findall(HOST.sub("", text))]
+        named = [n for n in names if not any(p.stem.startswith(n) for p in paths)]
         wrong += [f"{page}: {name}" for name in (*set(called) - set(COMMANDS), *named)]
         wrong += [f"{page}: make {name}" for name in set(made) - set(targets)]
     assert wrong == []
