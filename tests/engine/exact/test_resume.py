@@ -14,7 +14,7 @@ import pytest
 import torch
 from toy import differences, newest, toy_config, train, train_and_kill
 
-from gemini_det3d.engine.exact import ExactRunner, WholeCheckpointHook, checkpoint_files
+from gemini_det3d.engine.exact import WholeCheckpointHook, checkpoint_files
 from gemini_det3d.formats import FormatError
 
 # A scale that overflows at first, so that a step is left out, and grows and falls again later.
