@@ -54,8 +54,11 @@ def checked_arguments(name: str, argv: Sequence[str]) -> list[str]:
     _check_options(name, options, config, changes)
     _check_files(name, places, options)
     changed = dict(change.split("=", 1) for change in changes)
-    if name == "train" and changed.get("load_from", config.get("load_from")) not in (None, "None"):
+    start = str(changed.get("load_from", config.get("load_from"))).strip("'\"")
+    if name == "train" and start != "None":
         options = _without_idle_resume(options, _work_dir(places[0], options, config, changed))
+        if not any(_full_name(word.split("=")[0]) == _RESUME for word in options):
+            check_start(start, str(changed.get("runner_type", config.get("runner_type"))))
     return [*places, *options, *([_CFG_OPTIONS, *changes] if changes else [])]
 
 
@@ -126,7 +129,8 @@ def runner_of(config: Any, changes: Sequence[str] = ()) -> list[str]:
 
     given = dict(change.split("=", 1) for change in changes)
     runner, is_ours = given.get("runner_type", config.get("runner_type")), _imports_plugin(config)
-    loop = type_name(config.get("train_cfg"))
+    runner = None if runner == "None" else runner
+    loop = given.get("train_cfg.type", type_name(config.get("train_cfg")))
     if type_name({"type": runner}) == _RUNNER:
         return []
     if is_ours and runner is None and loop in _LOOPS:
@@ -187,6 +191,20 @@ def _check_files(name: str, places: list[str], options: list[str]) -> None:
     for path in places[1:2] if name == "test" else resume:
         if "://" not in path and not os.path.isfile(path):
             raise ConfigError(f"{path}: no such file")
+
+
+def check_start(path: str, runner: str) -> None:
+    """Refuse a ``load_from`` that is not there, or that `ExactRunner` does not fetch.
+
+    Raises:
+        ConfigError: It is such a one.
+    """
+    if "://" in path:
+        if runner == _RUNNER:
+            fault = f"{_RUNNER} reads local files; fetch it and name the copy, or None"
+            raise ConfigError(f"load_from: {path}: {fault}")
+    elif not os.path.isfile(os.path.expanduser(path)):
+        raise ConfigError(f"load_from: {path}: no such file")
 
 
 def _work_dir(path: str, options: list[str], config: Any, changed: dict[str, str]) -> Path:

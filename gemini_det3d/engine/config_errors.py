@@ -82,7 +82,7 @@ def step_fault(error: BaseException) -> FormatError | None:
     step, what = type(_self_of(frames[places[-1]])).__name__, _what_and_where(error)
     words = [v for f in frames[places[-1] :] for v in f.f_locals.values() if isinstance(v, str)]
     file = next(filter(os.path.isfile, words), None)
-    given = "its content" if file else "what it is given"
+    given = "its content, or is not set for it" if file else "what it is given"
     return FormatError(file or PIPELINE, f"{step} cannot use {given}: {what}")
 
 

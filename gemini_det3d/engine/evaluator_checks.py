@@ -65,13 +65,20 @@ def check_evaluator(evaluator: Any, dataset: Any) -> None:
         if isinstance(path, str) and "://" not in path and not preferred_infos(path).is_file():
             raise FormatError(path, "no such file (ann_file of the evaluator)")
     for kind, metric in metrics:
-        if kind == _KITTI and not metric.get("format_only") and not torch.cuda.is_available():
+        if kind == _KITTI and not _is_flat(metric) and not torch.cuda.is_available():
             fault = f"{kind} computes on a GPU only, and none is here; take KittiDetectionMetric"
             raise FormatError("evaluator", fault)
         if kind == _NUSCENES and not metric.get("format_only"):
             leaves = leaf_datasets(dataset)
             own = [leaf for leaf in leaves if "NuScenes" in type(leaf).__name__]
             _check_nuscenes(metric, (own or leaves)[0])
+
+
+def _is_flat(metric: Mapping) -> bool:
+    """Whether mmdet3d's KITTI metric compares boxes in images alone, or nothing."""
+    wanted = metric.get("metric", "bbox")
+    kinds = {wanted} if isinstance(wanted, str) else set(wanted)
+    return bool(metric.get("format_only")) or kinds == {"img_bbox"}
 
 
 def _check_nuscenes(metric: Mapping, leaf: Any) -> None:

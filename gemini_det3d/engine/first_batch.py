@@ -99,6 +99,9 @@ class FirstBatchHook(Hook):
             return view_geometries(meta, count, frame)
         except KeyError:
             return None
+        except ValueError as error:
+            print_log(f"{_path_of(meta)}: {error}", logger="current", level=logging.WARNING)
+            return None
 
 
 def _check_ways(path: str, cloud: np.ndarray, views: Any, geometries: Sequence) -> None:

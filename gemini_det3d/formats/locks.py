@@ -6,7 +6,7 @@ import os
 import platform
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TextIO
 
@@ -40,7 +40,10 @@ def alone(folder: str | os.PathLike, work: str, patience_s: float = 0.0) -> Iter
         file.truncate(0)
         file.write(_name_of_this_process())
         file.flush()
-        yield
+        try:
+            yield
+        finally:
+            _release(file)  # a child that was forked meanwhile has the file open, too
 
 
 def _take(file: TextIO) -> bool:
@@ -56,6 +59,13 @@ def _take(file: TextIO) -> bool:
     except OSError:  # some network disks
         pass
     return True
+
+
+def _release(file: TextIO) -> None:
+    with suppress(ImportError, OSError):
+        import fcntl
+
+        fcntl.flock(file, fcntl.LOCK_UN)
 
 
 def _name_of_this_process() -> str:

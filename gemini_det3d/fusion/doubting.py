@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import torch
 from torch import Tensor
 
@@ -165,7 +167,7 @@ class DoubtingOperator(FusionOperator):
         like = self.reliability_centre
         with without_autocast(like.device.type):
             mark = torch.stack([batch_centre(*pair, valid, like) for pair in tokens])
-        distance = (self.past_spreads[:, 0] - mark).abs().sum((1, 2))
+        distance = (self.past_spreads[:, 0] - mark).abs().sum((1, 2)).nan_to_num(nan=math.inf)
         nearest = self.past_spreads.index_select(0, distance.argmin().view(1))[0]
         num_tokens = max(tokens[0][0].shape[:-1].numel(), 1)
         unit = (nearest[2].float() / num_tokens).sqrt().sum()

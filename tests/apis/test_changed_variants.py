@@ -106,6 +106,14 @@ def test_costs_are_measured_again_when_anything_they_hang_on_is_other(tmp_path, 
     assert latency(2, {"model.depth": "3"}, threads=2) == 5.0
 
 
+def test_swaps_of_the_validation_that_is_left_out_are_refused(tmp_path):
+    config = tmp_path / "fused.py"
+    config.write_text("model = dict(type='A')\nval_dataloader = dict(batch_size=1)\n")
+    swap = module.Swap.parse("val_dataloader.batch_size=1,2")
+    with pytest.raises(ConfigError, match="val_dataloader.batch_size: not in a comparison, whose"):
+        module.make_plan([str(config)], [swap], tmp_path, 1, {})
+
+
 def test_two_swaps_that_set_one_key_differently_are_refused(tmp_path):
     config = tmp_path / "fused.py"
     config.write_text("model = dict(operator=dict(type='A', init='x'))\n")

@@ -54,8 +54,15 @@ def test_a_run_that_lacks_a_part_that_others_have_has_no_score(broken):
     (row,) = build_rows({"v": runs}, {})
     assert row.by_seed == {1: 2.0} and row.per_part == {"a/mAP": 1.0, "b/mAP": 3.0}
     assert row.faults == ("seed 0: --metric: nothing to measure b/mAP by: NaN or infinite",)
-    first, other = build_rows({"v": runs[:1], "w": runs[1:]}, {})  # also of another variant
-    assert not first.scores and other.scores == (2.0,)
+
+
+def test_a_part_that_no_run_of_a_variant_has_is_left_out_and_named():
+    runs = runs_of({"a/mAP": 9.0, "b/mAP": math.nan}, {"a/mAP": 1.0, "b/mAP": 3.0})
+    first, other = build_rows({"v": runs[:1], "w": runs[1:]}, {})
+    assert first.scores == (9.0,) and other.scores == (2.0,)
+    assert first.faults == ("not averaged: b/mAP: NaN in every run",) and not other.faults
+    (broken,) = build_rows({"v": runs_of({"a/mAP": 9.0, "b/mAP": math.inf})}, {})
+    assert not broken.scores and "b/mAP by: NaN or infinite" in broken.faults[0]
 
 
 def test_a_part_without_truth_in_any_run_does_not_count():

@@ -85,7 +85,7 @@ def test_a_change_without_effect_is_named(change, message):
         "model.test_cfg.pts.max_num=5", "optim_wrapper.optimizer.lr=0.1", "sync_bn=torch",
         "train_dataloader.drop_last=True", "train_dataloader.dataset.dataset.indices=3",
         "default_hooks.checkpoint.save_best=x", "param_scheduler.0.end=3",
-        "model.pts_voxel_encoder.fusion_layer.operator.type=SumFusion", "load_from=a.pth",
+        "model.pts_voxel_encoder.fusion_layer.operator.type=SumFusion", "load_from=None",
         "test_dataloader.dataset.pipeline.0.on_non_finite=drop",
         "env_cfg.resource_limit=1", "model.backbone=None", "work_dir=x",
     ],
@@ -162,12 +162,18 @@ def test_every_recipe_that_states_its_batch_can_be_scaled():
     ]
     assert len(stated) > 30
     for path in stated:
-        assert "--auto-scale-lr" in checked("--auto-scale-lr", config=str(path))
+        options = "--auto-scale-lr", "--cfg-options", "load_from=None"
+        assert "--auto-scale-lr" in checked(*options, config=str(path))
 
 
 def test_nothing_to_resume_leaves_the_start_to_load_from(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     changes = ["--cfg-options", "load_from=a.pth"]
+    with pytest.raises(ConfigError, match=r"load_from: a\.pth: no such file"):
+        checked(*changes)
+    with pytest.raises(ConfigError, match="load_from: http://x/a.pth: ExactRunner reads local"):
+        checked("--cfg-options", "load_from=http://x/a.pth")
+    (tmp_path / "a.pth").touch()
     for auto in (["--resume"], ["--resume", "auto"], ["--resume=auto"]):
         assert checked(*auto, "--ceph", *changes)[1:] == ["--ceph", *changes]
         assert checked(*auto, *changes)[1:] == changes

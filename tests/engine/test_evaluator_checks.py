@@ -92,6 +92,7 @@ def test_kitti_metric_of_mmdet3d_is_refused_where_no_gpu_is(metric, monkeypatch,
     monkeypatch.setattr("torch.cuda.is_available", lambda: has_gpu)
     theirs = dict(type="KittiMetric", ann_file=metric["ann_file"])
     check_evaluator(dict(theirs, format_only=True), Frames([0]))
+    check_evaluator(dict(theirs, metric="img_bbox"), Frames([0]))
     check_evaluator(dict(theirs, type="KittiDetectionMetric"), Frames([0]))
     if has_gpu:
         return check_evaluator(theirs, Frames([0]))

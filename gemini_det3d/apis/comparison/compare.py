@@ -24,7 +24,7 @@ from gemini_det3d.apis.config_changes import checked_changes
 from gemini_det3d.apis.machine import facts, num_threads
 from gemini_det3d.apis.process import Programs
 from gemini_det3d.apis.runs import Run, Scripts, fingerprint, run_all
-from gemini_det3d.apis.script_options import runner_of
+from gemini_det3d.apis.script_options import check_start, runner_of
 from gemini_det3d.formats.files import sha256_of
 from gemini_det3d.formats.text import read_json, write_json
 
@@ -198,11 +198,10 @@ def digests_of(options: Mapping[str, object], config: Mapping[str, Any]) -> dict
     Raises:
         ConfigError: The one of ``load_from`` is not there.
     """
-    start = options.get("load_from", config.get("load_from"))
-    if isinstance(start, str) and start != "None" and "://" not in start:
-        if not os.path.isfile(start):
-            raise ConfigError(f"load_from: {start}: no such file")
-    paths = {str(value) for value in (start, *options.values()) if value}
+    start = str(options.get("load_from", config.get("load_from"))).strip("'\"")
+    if start != "None":
+        check_start(start, str(options.get("runner_type", config.get("runner_type"))))
+    paths = {os.path.expanduser(str(value)) for value in (start, *options.values())}
     return {path: sha256_of(path) for path in sorted(paths) if os.path.isfile(path)}
 
 

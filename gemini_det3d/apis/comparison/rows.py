@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import statistics
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from gemini_det3d.apis.comparison.paired import Paired, Threshold, compare_pairs, corrected
@@ -125,23 +125,16 @@ def build_rows(
         for name, runs in results.items()
         for number, run in enumerate(runs)
     }
-    measured = {
-        part
-        for parts in found.values() if not isinstance(parts, str)
-        for part, value in parts.items() if math.isfinite(value)
-    }  # fmt: skip
-    if not measured:
-        _tell_what_fits_nothing(results, found)
-    rows = [
-        _build_row(
-            name,
-            runs,
-            [_measured(found[name, number], measured) for number in range(len(runs))],
-            figures.get(name, {}),
-            threshold,
-        )
-        for name, runs in results.items()
-    ]
+    _tell_what_fits_nothing(results, found)
+    rows = []
+    for name, runs in results.items():
+        parts = [found[name, number] for number in range(len(runs))]
+        known = _finite(parts)
+        scored = [_measured(each, known) for each in parts]
+        row = _build_row(name, runs, scored, figures.get(name, {}), threshold)
+        left_out = sorted(_named(parts) & _finite(found.values()) - known)
+        note = f"not averaged: {', '.join(left_out)}: NaN in every run" if known else ""
+        rows.append(replace(row, faults=(*row.faults, note)) if left_out and note else row)
     other = next(row for row in rows if row.name == against)
     pairs = {
         row.name: paired for row in rows if row is not other
@@ -156,6 +149,17 @@ def _parts(run: Mapping, pattern: str | None) -> dict[str, float] | str:
         return summed_up(run["metrics"], pattern)
     except ConfigError as error:
         return str(error)
+
+
+def _named(parts: Iterable[dict[str, float] | str]) -> set[str]:
+    """Parts that any run has, NaN included."""
+    return {name for each in parts if not isinstance(each, str) for name in each}
+
+
+def _finite(parts: Iterable[dict[str, float] | str]) -> set[str]:
+    """Parts that any run has a number for."""
+    pairs = (pair for each in parts if not isinstance(each, str) for pair in each.items())
+    return {name for name, value in pairs if math.isfinite(value)}
 
 
 def _tell_what_fits_nothing(results: Mapping[str, Sequence], found: Mapping) -> None:
@@ -174,12 +178,18 @@ def _tell_what_fits_nothing(results: Mapping[str, Sequence], found: Mapping) -> 
 def _measured(parts: dict[str, float] | str, measured: set[str]) -> dict[str, float] | str:
     """The parts that make a run's score, or why it has none.
 
-    A part that is NaN in every run has no truth in the test set; in one run alone, it diverged.
+    A part that is NaN in every run of a variant has no truth in its test set; in some, they
+    diverged.
+
+    Args:
+        parts: Of the run.
+        measured: Those that any run of the variant has a number for.
     """
     if isinstance(parts, str):
         return parts
     known = {part: value for part, value in parts.items() if part in measured}
-    broken = [part for part, value in known.items() if not math.isfinite(value)]
+    broken = [part for part, value in parts.items()
+              if math.isinf(value) or part in measured and math.isnan(value)]  # fmt: skip
     if broken or not known:
         return f"--metric: nothing to measure {', '.join(broken or parts)} by: NaN or infinite"
     return known

@@ -21,7 +21,7 @@ _UNSCORED = {"TranslationMetric"}  # errors and distances
 # percent.
 _SHARES = re.compile(
     r"(NuScenes|Lyft|Waymo) metric/.*(mAPH?|NDS|_AP(_dist_[\d.]+)?)$"
-    r"|^([^/]+_)?(mAP|mAR|AP|rec|AR)_[\d.]+$|^(miou|acc|acc_cls)$"
+    r"|^([^/]+_)?(mAP|mAR|AP|rec|AR)_[\d.]+$|^(miou|acc_cls)$"
 )
 # Errors and distances, in units of their own: less is better.
 _ERRORS = re.compile(r"(^|[/_ ])(MAE|R?MSE|FID|KID|mA[TSOVA]E)(_|$)")

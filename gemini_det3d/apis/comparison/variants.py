@@ -19,7 +19,7 @@ _ITS_OWN = {
     "work_dir": "every run has a folder of its own below --out",
 }
 _UNREAD = dict.fromkeys(
-    ("train_cfg.val_interval", "train_cfg.val_begin"),
+    ("train_cfg.val_interval", "train_cfg.val_begin", "val_cfg", "val_dataloader", "val_evaluator"),
     "runs are tested at the end and not validated before",
 )
 _CLOSED_BY = {"(": ")", "[": "]", "{": "}", "'": "'", '"': '"'}
@@ -144,11 +144,17 @@ def _check_own(swapped: Sequence[str], options: Mapping[str, str]) -> None:
         ("--cfg-options", options, _ITS_OWN),
     ):
         for key in keys:
-            if key in refused:
-                raise ConfigError(f"{option} {key}: not in a comparison, whose {refused[key]}")
+            if why := _why(key, refused):
+                raise ConfigError(f"{option} {key}: not in a comparison, whose {why}")
     for key in options:
-        if key in _UNREAD:
-            tqdm.write(f"--cfg-options {key}: has no effect in a comparison, whose {_UNREAD[key]}")
+        if why := _why(key, _UNREAD):
+            tqdm.write(f"--cfg-options {key}: has no effect in a comparison, whose {why}")
+
+
+def _why(key: str, table: Mapping[str, str]) -> str | None:
+    """What a table says of a key, or of a part of the config that it lies in."""
+    parts = (words for name, words in table.items() if f"{key}.".startswith(f"{name}."))
+    return next(parts, None)
 
 
 def has_key(config: Any, key: str) -> bool:

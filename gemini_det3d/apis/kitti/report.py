@@ -110,13 +110,18 @@ class TreeReport:
                     self.findings.append(Finding("warning", file, fault))
 
     def _check_map(self) -> list[Finding]:
-        """Names to be replaced that no object has; an error where one is much alike."""
+        """Names to be replaced that no object has; an error where one is much alike.
+
+        Not where that one is what a name is replaced by: a list for sets that are spelt otherwise
+        holds for those that are spelt right, too.
+        """
         named = {name for report in self.frames.values() for name in report.stats.get("names", ())}
         found = []
         for old in sorted(set(self.class_map) - named):
             hint = close_names(old, sorted(named))
+            is_misspelt = close_names(old, sorted(named - set(self.class_map.values())))
             fault = f"--map-class {old}={self.class_map[old]}: no object has this name{hint}"
-            found.append(Finding("error" if hint else "warning", "training/label_2", fault))
+            found.append(Finding("error" if is_misspelt else "warning", "training/label_2", fault))
         return found
 
     def _check_full(self, split: str) -> list[Fault]:

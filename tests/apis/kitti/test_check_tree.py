@@ -183,8 +183,13 @@ def test_real_frames_pass_the_check(shared_dir):
 
 
 @pytest.mark.parametrize(
-    "name, level, hint",
-    [("Carr", "error", "; close to it: Car"), ("Rickshaw", "warning", ""), ("Car", None, "")],
+    ("name", "level", "hint"),
+    [
+        ("Carr", "warning", "; close to it: Car"),
+        ("Rickshaw", "warning", ""),
+        ("Car", None, ""),
+        ("Pedestrin", "error", "; close to it: Pedestrian"),
+    ],
 )
 def test_name_to_be_mapped_that_no_object_has_is_told(tree, name, level, hint):
     report = check_tree(tree, Options(tree, class_map={name: "Car"}))

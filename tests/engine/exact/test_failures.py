@@ -122,7 +122,9 @@ def test_file_that_a_foreign_loader_fails_at_is_a_bad_sample_with_its_name(tmp_p
     config = toy_config(tmp_path)
     config.train_dataloader.dataset = dict(type="SamplesOfFiles", folder=str(tmp_path))
     if not skip:
-        with pytest.raises(FormatError, match=r"5\.bin: LoadNumbers cannot use its content: Value"):
+        with pytest.raises(
+            FormatError, match=r"5\.bin: LoadNumbers cannot use its content, or .*: Value"
+        ):
             train(config)
         return
     config.on_bad_sample = "skip"
