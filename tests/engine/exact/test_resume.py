@@ -282,5 +282,6 @@ def test_half_gathered_gradients_of_several_processes_are_told(monkeypatch):
         said: list[str] = []
         place = dict(batches_done=1, batches_per_epoch=4, world_size=processes, gradients=gradients)
         loop = SimpleNamespace(batches=batches, dataloader=SimpleNamespace(dataset=range(8)))
-        going_on.go_on(SimpleNamespace(train_loop=loop, iter=1, epoch=0), place, said.append)
+        runner = SimpleNamespace(train_loop=loop, iter=1, epoch=0, model=torch.nn.Linear(1, 1))
+        going_on.go_on(runner, place, said.append)
         assert bool(said) == (bool(gradients) and processes > 1)
