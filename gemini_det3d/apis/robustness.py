@@ -15,6 +15,7 @@ from gemini_det3d.apis.comparison.scores import check_pattern, headline
 from gemini_det3d.apis.config import ConfigError, read_config
 from gemini_det3d.apis.packed_frames import check_part, evenly_spread
 from gemini_det3d.apis.robustness_file import CLEAN, VERSION, Robustness, ScoreFile
+from gemini_det3d.apis.robustness_file import read_robustness as read_robustness
 from gemini_det3d.apis.trained_model import (
     build_for_test,
     build_test_set,

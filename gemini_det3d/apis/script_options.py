@@ -100,7 +100,7 @@ def check_imports(config: Any) -> None:
         ConfigError: A child's ``custom_imports`` has replaced ours.
     """
     imports = _imports_of(config)
-    if _imports_plugin(config):
+    if any(str(name).startswith("gemini_det3d") for name in imports):
         return
     if config.get("runner_type") == "ExactRunner" or "gemini_det3d.plugin" in config.text:
         raise ConfigError(
@@ -128,7 +128,7 @@ def runner_of(config: Any, changes: Sequence[str] = ()) -> list[str]:
     from gemini_det3d.engine.config_types import type_name
 
     given = dict(change.split("=", 1) for change in changes)
-    runner, is_ours = given.get("runner_type", config.get("runner_type")), _imports_plugin(config)
+    runner, is_ours = given.get("runner_type", config.get("runner_type")), imports_plugin(config)
     runner = None if runner == "None" else runner
     loop = given.get("train_cfg.type", type_name(config.get("train_cfg")))
     if type_name({"type": runner}) == _RUNNER:
@@ -145,8 +145,9 @@ def runner_of(config: Any, changes: Sequence[str] = ()) -> list[str]:
     return []
 
 
-def _imports_plugin(config: Any) -> bool:
-    return any(str(name).startswith("gemini_det3d") for name in _imports_of(config))
+def imports_plugin(config: Any) -> bool:
+    """Whether a config registers all that this plug-in has, `ExactRunner` among it."""
+    return "gemini_det3d.plugin" in _imports_of(config)
 
 
 def _imports_of(config: Any) -> list:

@@ -24,11 +24,11 @@ from gemini_det3d.apis.config_changes import checked_changes
 from gemini_det3d.apis.machine import facts, num_threads
 from gemini_det3d.apis.process import Programs
 from gemini_det3d.apis.runs import Run, Scripts, fingerprint, run_all
-from gemini_det3d.apis.script_options import check_start, runner_of
+from gemini_det3d.apis.script_options import check_start, imports_plugin, runner_of
 from gemini_det3d.formats.files import sha256_of
 from gemini_det3d.formats.text import read_json, write_json
 
-_PLUGIN, _START = "gemini_det3d.plugin", "default_hooks.start.type"
+_START = "default_hooks.start.type"
 _EPOCHS = "train_cfg.max_epochs"
 
 
@@ -173,8 +173,7 @@ def make_plan(
     for variant in variants:
         text = json.dumps(contents[variant.config], sort_keys=True, default=str)
         epochs = _epochs_of(variant, contents[variant.config])
-        plugs = contents[variant.config].get("custom_imports") or {}
-        can_pair = paired and _PLUGIN in plugs.get("imports", ())
+        can_pair = paired and imports_plugin(loaded[variant.config])
         start = {_START: "SeedByNameHook"} if can_pair else {}
         given = [f"{key}={value}" for key, value in variant.options.items()]
         checks = runner_of(loaded[variant.config], given)

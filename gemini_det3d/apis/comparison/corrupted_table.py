@@ -11,6 +11,7 @@ from pathlib import Path
 
 from gemini_det3d.apis.comparison.chart import short_names
 from gemini_det3d.apis.comparison.corrupted import Condition, CorruptedRuns
+from gemini_det3d.apis.comparison.paired import FEW_PAIRS
 from gemini_det3d.apis.machine import facts
 from gemini_det3d.apis.reports import facts_section, write_report
 from gemini_det3d.corruptions import CORRUPTIONS
@@ -20,8 +21,8 @@ from gemini_det3d.visualization.report import Chart, Charts, Section, Series, Ta
 
 _NOTE = "Percent: median over seeds (lowest to highest); of a corruption the mean of its severities"
 _PAIRS = (
-    "Runs of the same seed. p is not corrected for the number of conditions, p (Holm) is, "
-    "within a variant."
+    f"Runs of the same seed. {FEW_PAIRS}. p is not corrected for the number of conditions, "
+    "p (Holm) is, within a variant."
 )
 
 

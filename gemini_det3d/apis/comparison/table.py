@@ -9,7 +9,7 @@ from dataclasses import asdict
 from pathlib import Path
 
 from gemini_det3d.apis.comparison.chart import draw_chart
-from gemini_det3d.apis.comparison.paired import Threshold
+from gemini_det3d.apis.comparison.paired import FEW_PAIRS, Threshold
 from gemini_det3d.apis.comparison.rows import Row, counts_errors, score_name
 from gemini_det3d.formats.tables import cell, markdown_table
 from gemini_det3d.formats.text import without_nan, write_json, write_text
@@ -19,8 +19,7 @@ _DERIVED = ("scores", "mean", "spread", "median", "learned_share", "learned_epoc
 _COLUMNS = ("name", "mean", "spread", "median", "learned_share", "learned_epoch", "parameters",
             "multiply_adds", "latency_ms", "peak_mb", "train_minutes")  # fmt: skip
 PAIRS_NOTE = (
-    "Runs of the same seed. The bootstrap's interval of few pairs is too narrow (of 5 it holds the "
-    "mean in 85 % of the cases); p (Holm) is corrected for the number of variants."
+    f"Runs of the same seed. {FEW_PAIRS}; p (Holm) is corrected for the number of variants."
 )
 _PAIRED = ("against", "pairs", "difference", "low", "high", "p_value", "p_holm")
 
